@@ -1,0 +1,25 @@
+"""Hopwell: the DeepSeek-R1 family on NVIDIA GPUs, as close to the hardware's limit as can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["LLM", "SamplingParams", "__version__"]
+
+if TYPE_CHECKING:
+    from hopwell.engine.core import SamplingParams
+    from hopwell.engine.llm import LLM
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the engine (and with it torch) on first use, so that `import hopwell` costs nothing."""
+    if name == "LLM":
+        from hopwell.engine.llm import LLM
+
+        return LLM
+    if name == "SamplingParams":
+        from hopwell.engine.core import SamplingParams
+
+        return SamplingParams
+    raise AttributeError(f"module 'hopwell' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Floor 3. Open, verify, stream, write and synthesise checkpoints."""

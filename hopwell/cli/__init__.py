@@ -1,0 +1,1 @@
+"""Floor 8. The `hopwell` command: parse, call, print."""

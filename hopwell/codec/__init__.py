@@ -1,0 +1,1 @@
+"""Floor 4. Chat templates and streaming parsers. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Floor 6. Requests, scheduling, running, sampling: the `LLM`."""

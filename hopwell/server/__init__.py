@@ -1,0 +1,1 @@
+"""Floor 7. The OpenAI-compatible HTTP API. Never touches tensors."""
