@@ -1,0 +1,163 @@
+"""Multi-head latent attention over a paged cache of latents (DeepSeek-V2 report, section 2.1; V3 report, 2.1.1).
+
+A token's cache row is `[latent (512) | rotary key (64)]`, shared by all heads. Two ways to the same result:
+
+- absorbed: queries are carried into the latent space and attend to the rows themselves, like one wide key-value head
+  (MQA, 576/512). Bytes are what a short query costs, and it reads each row once for all heads.
+- un-absorbed: keys and values of every head are rebuilt from the rows (MHA, 192/128). FLOPs are what a long query
+  costs, and it needs 3.4 times fewer for each pair of tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.limits.cost import OpCost
+
+PAGE = 64
+"""Tokens in a page of the latent cache."""
+
+UNABSORBED_FROM = 128
+"""Queries of one sequence from which rebuilding keys and values is cheaper than attending in latent space."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sequences of a batch that attend together: equally many new tokens each, adjacent in the batch."""
+
+    rows: slice
+    """Their tokens in the batch."""
+    new_tokens: int
+    pages: Tensor
+    """int64 [sequences, pages]."""
+    mask: Tensor | None
+    """What to add to the scores, float32 [sequences, new_tokens, pages * 64]; None when nothing is hidden."""
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """What every layer of one forward pass shares: where new latents go, and who attends to what."""
+
+    slots: Tensor
+    """int64 [tokens]: page * 64 + offset of each new token's cache row."""
+    groups: list[Group]
+
+    @classmethod
+    def build(cls, query_lens: list[int], seq_lens: list[int], positions: Tensor, page_table: Tensor) -> AttentionPlan:
+        """Groups decode rows of adjacent sequences into one product; a longer query is a group of its own.
+
+        Args:
+            query_lens: new tokens of each sequence.
+            seq_lens: tokens of each sequence that the cache holds once the new ones are written.
+            positions: int64 [tokens], each new token's position in its sequence.
+            page_table: int32 [sequences, max_pages].
+        """
+        device = positions.device
+        table = page_table.long()
+        sequence_of = torch.repeat_interleave(
+            torch.arange(len(query_lens), device=device), torch.tensor(query_lens, device=device)
+        )
+        slots = table[sequence_of, positions // PAGE] * PAGE + positions % PAGE
+
+        groups: list[Group] = []
+        first = row = 0
+        while first < len(query_lens):
+            new = query_lens[first]
+            last = first + 1
+            while last < len(query_lens) and query_lens[last] == new and new <= 8:
+                last += 1
+            lengths = seq_lens[first:last]
+            tokens = slice(row, row + new * (last - first))
+            pages = table[first:last, : -(-max(lengths) // PAGE)]
+            columns = torch.arange(pages.shape[1] * PAGE, device=device)
+            seen_up_to = positions[tokens].view(last - first, new, 1)
+            mask = torch.zeros(last - first, new, columns.numel(), device=device)
+            mask.masked_fill_(columns > seen_up_to, float("-inf"))
+            groups.append(Group(tokens, new, pages, mask))
+            first, row = last, tokens.stop
+        return cls(slots, groups)
+
+
+def write_latents(latent: Tensor, rows: Tensor, plan: AttentionPlan) -> None:
+    """Stores new cache rows: rows [tokens, 576] into latent [pages, 64, 576]."""
+    latent.view(-1, latent.shape[-1]).index_copy_(0, plan.slots, rows.to(latent.dtype))
+
+
+def mla_attention(
+    q_nope: Tensor,
+    q_rope: Tensor,
+    latent: Tensor,
+    w_uk: Tensor,
+    w_uv: Tensor,
+    plan: AttentionPlan,
+    softmax_scale: float,
+    absorbed: bool | None = None,
+) -> Tensor:
+    """Causal attention of new tokens to their sequences' cached rows, which include their own.
+
+    Args:
+        q_nope: [tokens, heads, 128]; q_rope: [tokens, heads, 64], rotated.
+        latent: [pages, 64, 576], this layer's pages.
+        w_uk: [heads, 128, 512], latent to a head's keys; w_uv: [heads, 512, 128], latent to a head's values.
+        absorbed: which way to compute; None lets each group's query length decide.
+
+    Returns:
+        [tokens, heads, 128].
+    """
+    out = q_nope.new_empty(*q_nope.shape[:2], w_uv.shape[-1])
+    for group in plan.groups:
+        rows = latent[group.pages].flatten(1, 2).to(q_nope.dtype)  # [sequences, columns, 576]
+        attend = _absorbed if _use_absorbed(group, absorbed) else _unabsorbed
+        out[group.rows] = attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale)
+    return out
+
+
+def _use_absorbed(group: Group, absorbed: bool | None) -> bool:
+    return group.new_tokens < UNABSORBED_FROM if absorbed is None else absorbed
+
+
+def _absorbed(
+    q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+) -> Tensor:
+    sequences, heads = rows.shape[0], q_nope.shape[1]
+    rank = w_uk.shape[-1]
+    q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
+    queries = torch.cat((q_latent, q_rope), dim=-1).view(sequences, -1, rows.shape[-1])
+    scores = torch.bmm(queries, rows.transpose(1, 2)).float().mul_(scale)
+    if group.mask is not None:
+        scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
+    weights = scores.softmax(dim=-1).to(rows.dtype)
+    mixed = torch.bmm(weights, rows[..., :rank]).view(-1, heads, rank)
+    return torch.bmm(mixed.transpose(0, 1), w_uv).transpose(0, 1)
+
+
+def _unabsorbed(
+    q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+) -> Tensor:
+    sequences, columns, heads = rows.shape[0], rows.shape[1], q_nope.shape[1]
+    rank = w_uk.shape[-1]
+    latents = rows[..., :rank].unsqueeze(1)  # [sequences, 1, columns, 512]
+    keys = torch.cat(
+        (latents @ w_uk.transpose(1, 2), rows[..., rank:].unsqueeze(1).expand(-1, heads, -1, -1)), dim=-1
+    )  # [sequences, heads, columns, 192]
+    values = latents @ w_uv  # [sequences, heads, columns, 128]
+    queries = torch.cat((q_nope, q_rope), dim=-1).view(sequences, -1, heads, keys.shape[-1]).transpose(1, 2)
+    scores = (queries @ keys.transpose(2, 3)).float().mul_(scale)
+    if group.mask is not None:
+        scores.add_(group.mask.unsqueeze(1))
+    weights = scores.softmax(dim=-1).to(values.dtype)
+    return (weights @ values).transpose(1, 2).flatten(0, 1)
+
+
+def cost(
+    query_lens: list[int], seq_lens: list[int], heads: int, rank: int = 512, rope_dim: int = 64, cache_bytes: int = 2
+) -> OpCost:
+    """Absorbed attention: each sequence's rows once, queries in and outputs out in bf16 (without projections)."""
+    tokens = sum(query_lens)
+    row = rank + rope_dim
+    pairs = sum(q * (s - q) + q * (q + 1) // 2 for q, s in zip(query_lens, seq_lens, strict=True))
+    moved = cache_bytes * row * sum(seq_lens) + 2 * tokens * heads * (row + rank)
+    return OpCost(moved, 2 * heads * (row + rank) * pairs)

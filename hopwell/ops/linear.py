@@ -1,0 +1,66 @@
+"""Matrix products with weights in any of the project's formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.formats.fp8 import dequantize_fp8_block
+from hopwell.limits.cost import OpCost
+
+BYTES_PER_WEIGHT = {"plain": 2.0, "fp8_block": 1.0 + 4 / 128**2}
+
+
+@dataclass(slots=True)
+class Weight:
+    """One matrix [out, in], or one a expert [experts, out, in], in a storage format.
+
+    `plain` holds bf16 or float32 values; `fp8_block` holds e4m3 codes with a float32 `scale` for each block of
+    128 x 128 (DeepSeek's `weight_scale_inv`: value = code * scale).
+    """
+
+    data: Tensor
+    scale: Tensor | None = None
+    format: str = "plain"
+    packed: Tensor | None = None
+    """The same matrix in the CPU library's own order, made by `prepare`."""
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.data.shape
+
+    def to(self, device: torch.device | str) -> Weight:
+        """A copy on `device`, format kept."""
+        return Weight(self.data.to(device), None if self.scale is None else self.scale.to(device), self.format)
+
+    def dequantize(self, dtype: torch.dtype) -> Tensor:
+        """The values as a plain matrix of `dtype`."""
+        if self.format == "plain":
+            return self.data.to(dtype)
+        if self.format == "fp8_block" and self.scale is not None:
+            return dequantize_fp8_block(self.data, self.scale, dtype)
+        raise ValueError(f"weight format {self.format!r} is unknown; known: plain, fp8_block")
+
+    def prepare(self) -> Weight:
+        """Packs a bf16 matrix for the CPU's matrix unit, once, where the CPU has one; returns itself."""
+        if self.data.dtype == torch.bfloat16 and self.data.device.type == "cpu" and self.data.dim() == 2:
+            # hazard: an internal op of PyTorch; where a build lacks it the plain product serves
+            if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+                self.packed = torch.ops.mkldnn._reorder_linear_weight(self.data, 1)
+        return self
+
+
+def linear(x: Tensor, weight: Weight) -> Tensor:
+    """x @ weight.T: x [tokens, in] and weight [out, in] -> [tokens, out] in x's dtype."""
+    if weight.packed is not None:
+        return torch.ops.mkldnn._linear_pointwise(x, weight.packed, None, "none", [], "")
+    return torch.nn.functional.linear(x, weight.dequantize(x.dtype))
+
+
+def cost(tokens: int, width_in: int, width_out: int, weight_format: str = "fp8_block") -> OpCost:
+    """Weights once, activations in bf16 in and out."""
+    weights = int(BYTES_PER_WEIGHT[weight_format] * width_in * width_out)
+    math = "fp8" if weight_format == "fp8_block" else "bf16"
+    return OpCost(weights + 2 * tokens * (width_in + width_out), 2 * tokens * width_in * width_out, math)

@@ -1,0 +1,74 @@
+"""The router: which experts a token visits, and with what weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.limits.cost import OpCost
+
+
+@dataclass(frozen=True)
+class RouterConfig:
+    """How scores become choices. `sigmoid` is V3's auxiliary-loss-free routing, `softmax` is V2's."""
+
+    top_k: int
+    n_group: int = 1
+    topk_group: int = 1
+    scoring: str = "sigmoid"
+    norm_topk_prob: bool = True
+    routed_scaling_factor: float = 1.0
+
+
+def router_logits(x: Tensor, gate: Tensor) -> Tensor:
+    """x @ gate.T in float32: x [tokens, hidden], gate [experts, hidden] float32 -> [tokens, experts].
+
+    Rows are padded to a multiple of 16 on a CPU: its float32 matrix product rounds differently for a few rows than
+    for many, and a request's experts must not depend on who shares its batch.
+    """
+    tokens = x.shape[0]
+    x = x.float()
+    if x.device.type == "cpu" and tokens % 16:
+        x = torch.nn.functional.pad(x, (0, 0, 0, 16 - tokens % 16))
+    return torch.nn.functional.linear(x, gate)[:tokens]
+
+
+def select_experts(logits: Tensor, bias: Tensor | None, config: RouterConfig) -> tuple[Tensor, Tensor]:
+    """Chooses experts, group by group (DeepSeek-V3 report, section 2.1.2; DeepSeek-V2, section 2.2.1).
+
+    Args:
+        logits: float32 [tokens, experts].
+        bias: float32 [experts], added to the scores for the choice only (e_score_correction_bias), or None.
+
+    Returns:
+        expert_ids int64 [tokens, top_k] and their weights float32 [tokens, top_k].
+    """
+    tokens, experts = logits.shape
+    scores = logits.sigmoid() if config.scoring == "sigmoid" else logits.softmax(dim=-1)
+    choice = scores if bias is None else scores + bias
+    if config.n_group > 1:
+        grouped = choice.view(tokens, config.n_group, experts // config.n_group)
+        # V3 ranks a group by its two best experts, V2 by its best
+        best = 2 if config.scoring == "sigmoid" else 1
+        group_scores = grouped.topk(min(best, grouped.shape[-1]), dim=-1).values.sum(dim=-1)
+        kept = group_scores.topk(config.topk_group, dim=-1).indices
+        dropped = torch.ones_like(group_scores, dtype=torch.bool).scatter_(1, kept, False)
+        choice = grouped.masked_fill(dropped.unsqueeze(-1), float("-inf")).view(tokens, experts)
+    expert_ids = choice.topk(config.top_k, dim=-1).indices
+    weights = scores.gather(1, expert_ids)
+    if config.norm_topk_prob:
+        weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)
+    return expert_ids, weights * config.routed_scaling_factor
+
+
+def route(x: Tensor, gate: Tensor, bias: Tensor | None, config: RouterConfig) -> tuple[Tensor, Tensor]:
+    """Scores every expert for every token and chooses: x [tokens, hidden] -> (expert_ids, weights)."""
+    return select_experts(router_logits(x, gate), bias, config)
+
+
+def cost(tokens: int, hidden: int, experts: int, top_k: int) -> OpCost:
+    """Gate weights and activations in bf16; ids and weights out in 4 bytes each."""
+    moved = 2 * experts * hidden + 2 * tokens * hidden + 8 * tokens * top_k
+    return OpCost(moved, 2 * tokens * experts * hidden)
