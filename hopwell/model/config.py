@@ -130,7 +130,6 @@ class ModelConfig:
         rope_dim = read.integer("qk_rope_head_dim", 2, 1024)
         if rope_dim % 2:
             raise ConfigError(f"config.json: qk_rope_head_dim is {rope_dim}, expected an even number")
-        eos = values.get("eos_token_id")
         return cls(
             model_type=model_type,
             vocab_size=read.integer("vocab_size", 2, 1 << 24),
@@ -152,8 +151,8 @@ class ModelConfig:
             rms_norm_eps=read.number("rms_norm_eps", 1e-12, 1.0, default=1e-6),
             rope=_rope(read, rope_dim),
             router=router,
-            bos_token_id=read.integer("bos_token_id", 0, 1 << 24) if values.get("bos_token_id") is not None else None,
-            eos_token_ids=tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),),
+            bos_token_id=next(iter(read.token_ids("bos_token_id")), None),
+            eos_token_ids=read.token_ids("eos_token_id"),
             weight_block_size=_block_size(values),
             raw=values,
         )
@@ -190,6 +189,14 @@ class _Reader:
         if not isinstance(value, bool):
             raise self._fail(name, "true or false")
         return value
+
+    def token_ids(self, name: str) -> tuple[int, ...]:
+        """A token id, a list of them, or none."""
+        value = self.values.get(name)
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
+            raise self._fail(name, "a token id or a list of them")
+        return tuple(ids)
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
         value = self._value(name, default)

@@ -87,9 +87,7 @@ class _Loader:
             q_b = self.matrix(prefix + "q_b_proj", heads * c.qk_head_dim, c.q_lora_rank)
         kv_b = self.stored(prefix + "kv_b_proj", heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank)
         w_uk, w_uv = (
-            kv_b.dequantize(self.dtype)
-            .view(heads, -1, c.kv_lora_rank)
-            .split((c.qk_nope_head_dim, c.v_head_dim), dim=1)
+            kv_b.dequantize(self.dtype).view(heads, -1, c.kv_lora_rank).split((c.qk_nope_head_dim, c.v_head_dim), dim=1)
         )
         return MLA(
             config=c,
@@ -150,9 +148,7 @@ class _Loader:
         """Two matrices that read the same input, as one. FP8 stays FP8 where the seam falls between blocks."""
         if first.format == second.format == "fp8_block" and first.shape[0] % BLOCK == 0:
             assert first.scale is not None and second.scale is not None
-            return Weight(
-                torch.cat((first.data, second.data)), torch.cat((first.scale, second.scale)), first.format
-            )
+            return Weight(torch.cat((first.data, second.data)), torch.cat((first.scale, second.scale)), first.format)
         return Weight(torch.cat((self.plain(first).data, self.plain(second).data)))
 
 

@@ -20,7 +20,7 @@ class MLA:
 
     config: ModelConfig
     qkv_a: Weight
-    """[q_lora_rank + 576, hidden]: down-projections of query and latent; without q_lora, [heads * 192 + 576, hidden]."""
+    """[q_lora_rank + 576, hidden]; without q_lora, the whole query: [heads * 192 + 576, hidden]."""
     q_a_norm: Tensor | None
     q_b: Weight | None
     """[heads * 192, q_lora_rank]."""

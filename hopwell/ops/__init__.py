@@ -1,1 +1,1 @@
-"""Floor 2. One file per op family: the reference in plain PyTorch, the accelerated versions, the choice between them."""
+"""Floor 2. Op families: the reference in plain PyTorch, the accelerated versions, the choice between them."""

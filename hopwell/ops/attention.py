@@ -71,8 +71,10 @@ class AttentionPlan:
                 last += 1
             lengths = seq_lens[first:last]
             tokens = slice(row, row + new * (last - first))
-            pages = table[first:last, : -(-max(lengths) // PAGE)]
-            columns = torch.arange(pages.shape[1] * PAGE, device=device)
+            columns = torch.arange(-(-max(lengths) // PAGE) * PAGE, device=device)
+            # hazard: a shorter sequence's padding must read its own pages, or another's NaN would reach it (0 * NaN)
+            owned = columns[::PAGE] < torch.tensor(lengths, device=device).unsqueeze(1)
+            pages = torch.where(owned, table[first:last, : owned.shape[1]], table[first:last, :1])
             seen_up_to = positions[tokens].view(last - first, new, 1)
             mask = torch.zeros(last - first, new, columns.numel(), device=device)
             mask.masked_fill_(columns > seen_up_to, float("-inf"))
@@ -137,7 +139,7 @@ def _absorbed(
 def _unabsorbed(
     q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
 ) -> Tensor:
-    sequences, columns, heads = rows.shape[0], rows.shape[1], q_nope.shape[1]
+    sequences, heads = rows.shape[0], q_nope.shape[1]
     rank = w_uk.shape[-1]
     latents = rows[..., :rank].unsqueeze(1)  # [sequences, 1, columns, 512]
     keys = torch.cat(

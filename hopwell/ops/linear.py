@@ -45,10 +45,10 @@ class Weight:
 
     def prepare(self) -> Weight:
         """Packs a bf16 matrix for the CPU's matrix unit, once, where the CPU has one; returns itself."""
-        if self.data.dtype == torch.bfloat16 and self.data.device.type == "cpu" and self.data.dim() == 2:
-            # hazard: an internal op of PyTorch; where a build lacks it the plain product serves
-            if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-                self.packed = torch.ops.mkldnn._reorder_linear_weight(self.data, 1)
+        matrix = self.data.dtype == torch.bfloat16 and self.data.device.type == "cpu" and self.data.dim() == 2
+        # hazard: internal ops of PyTorch; without a bf16 matrix unit the plain product serves
+        if matrix and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.data, 1)
         return self
 
 

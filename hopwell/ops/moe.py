@@ -96,9 +96,7 @@ def _one(weight: Weight, expert: int) -> Weight:
     return Weight(weight.data[expert], None if weight.scale is None else weight.scale[expert], weight.format)
 
 
-def cost(
-    tokens: int, hidden: int, width: int, top_k: int, distinct: int, weight_format: str = "fp8_block"
-) -> OpCost:
+def cost(tokens: int, hidden: int, width: int, top_k: int, distinct: int, weight_format: str = "fp8_block") -> OpCost:
     """Each of the `distinct` experts that got a token is read once; a token's activations in and out in bf16."""
     weights = int(BYTES_PER_WEIGHT[weight_format] * 3 * hidden * width) * distinct
     math = "fp8" if weight_format == "fp8_block" else "bf16"

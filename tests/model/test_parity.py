@@ -1,0 +1,153 @@
+"""The model against `transformers`, an independent implementation, on random small configs in float32."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.transformer import Transformer
+
+transformers = pytest.importorskip("transformers")
+TOLERANCE = 2e-4  # max abs difference of logits whose spread is near 1
+
+
+def load(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Transformer:
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint.open(tiny.write_checkpoint(Path(folder), config, tensors))
+        return Transformer.load(checkpoint, dtype=torch.float32)
+
+
+def reference_logits(config: dict[str, Any], tensors: dict[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+    """`transformers`' logits: tokens [sequences, length] -> [sequences, length, vocabulary]."""
+    hf_config = {k: v for k, v in config.items() if k not in ("num_nextn_predict_layers", "architectures")}
+    hf_config["model_type"] = "deepseek_v3" if config["model_type"] == "kimi_k2" else config["model_type"]
+    names = ("DeepseekV2Config", "DeepseekV2ForCausalLM")
+    if hf_config["model_type"] == "deepseek_v3":
+        names = ("DeepseekV3Config", "DeepseekV3ForCausalLM")
+        hf_config["num_mtp_layers"] = 0
+    hf = getattr(transformers, names[1])(getattr(transformers, names[0])(**hf_config)).eval()
+    state: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(f"model.layers.{config['num_hidden_layers']}.") and ".experts." not in name:
+            state[name] = tensor
+    for i in range(config["first_k_dense_replace"], config["num_hidden_layers"]):
+        prefix = f"model.layers.{i}.mlp.experts."
+        parts = {
+            kind: torch.stack([tensors[f"{prefix}{e}.{kind}_proj.weight"] for e in range(config["n_routed_experts"])])
+            for kind in ("gate", "up", "down")
+        }
+        state[prefix + "gate_up_proj"] = torch.cat((parts["gate"], parts["up"]), dim=1)
+        state[prefix + "down_proj"] = parts["down"]
+    missing, surplus = hf.load_state_dict(state, strict=False)
+    assert not surplus and all("inv_freq" in name for name in missing), (missing, surplus)
+    with torch.no_grad():
+        return hf(tokens).logits
+
+
+def whole(model: Transformer, sequences: list[list[int]], cuts: list[list[int]] | None = None) -> list[torch.Tensor]:
+    """Every position's logits, all sequences in mixed batches; `cuts[i]` are the chunk lengths of sequence i."""
+    cuts = cuts or [[len(s)] for s in sequences]
+    pages = [-(-len(s) // 64) for s in sequences]
+    table = torch.zeros(len(sequences), max(pages), dtype=torch.int32)
+    order = torch.randperm(sum(pages), generator=torch.Generator().manual_seed(1)).tolist()
+    for i, count in enumerate(pages):
+        table[i, :count] = torch.tensor([order.pop() for _ in range(count)])
+    latent = model.new_latent(sum(pages))
+    latent.fill_(float(7))  # unwritten rows must never be read
+    done, results = [0] * len(sequences), [[] for _ in sequences]
+    for step in range(max(len(c) for c in cuts)):
+        active = [i for i in range(len(sequences)) if step < len(cuts[i])]
+        batch = ForwardBatch(
+            tokens=torch.tensor([t for i in active for t in sequences[i][done[i] : done[i] + cuts[i][step]]]),
+            positions=torch.tensor([p for i in active for p in range(done[i], done[i] + cuts[i][step])]),
+            query_lens=[cuts[i][step] for i in active],
+            seq_lens=[done[i] + cuts[i][step] for i in active],
+            page_table=table[active],
+        )
+        rows = model.logits(model.forward(batch, latent)).split(batch.query_lens)
+        for i, part in zip(active, rows, strict=True):
+            results[i].append(part)
+            done[i] += cuts[i][step]
+    return [torch.cat(parts) for parts in results]
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["r1", "v2-lite", "kimi-k2"]))
+    groups = draw(st.sampled_from([2, 4])) if kind == "r1" else 1
+    in_group = draw(st.integers(2, 6))
+    topk_group = draw(st.integers(1, groups))
+    overrides = {
+        "hidden_size": draw(st.sampled_from([32, 48, 80])),
+        "num_attention_heads": (heads := draw(st.integers(1, 5))),
+        "num_key_value_heads": heads,
+        "num_hidden_layers": draw(st.integers(1, 3)),
+        "moe_intermediate_size": draw(st.integers(8, 40)),
+        "intermediate_size": draw(st.integers(8, 90)),
+        "n_routed_experts": groups * in_group,
+        "n_group": groups,
+        "topk_group": topk_group,
+        "num_experts_per_tok": draw(st.integers(1, in_group * topk_group)),
+        "kv_lora_rank": draw(st.sampled_from([8, 24, 40])),
+        "qk_nope_head_dim": draw(st.sampled_from([8, 16, 24])),
+        "qk_rope_head_dim": draw(st.sampled_from([4, 8, 16])),
+        "v_head_dim": draw(st.sampled_from([8, 12, 20])),
+        "first_k_dense_replace": draw(st.integers(0, 1)),
+        "n_shared_experts": draw(st.integers(1, 2)),
+    }
+    config = tiny.tiny_config(kind, **overrides)
+    if kind != "v2-lite":
+        config["q_lora_rank"] = draw(st.sampled_from([None, 16, 40]))
+    if draw(st.booleans()):
+        config["rope_scaling"] = None
+    return config
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(configs(), st.integers(0, 2**31), st.integers(2, 100))
+def test_logits_equal_transformers(config: dict[str, Any], seed: int, length: int) -> None:
+    tensors = tiny.random_tensors(config, seed)
+    tokens = torch.randint(0, config["vocab_size"], (2, length), generator=torch.Generator().manual_seed(seed))
+    expected = reference_logits(config, tensors, tokens)
+    model = load(config, tensors)
+    for absorbed in (True, False):
+        model.absorbed = absorbed
+        for got, want in zip(whole(model, tokens.tolist()), expected, strict=True):
+            assert (got - want).abs().max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["r1", "v2-lite", "kimi-k2"])
+def test_any_cut_of_any_mix_equals_each_sequence_alone(kind: str) -> None:
+    config = tiny.tiny_config(kind)
+    model = load(config, tiny.random_tensors(config, 3))
+    random = torch.Generator().manual_seed(4)
+    lengths = [1, 63, 64, 65, 130, 17, 200]
+    sequences = [torch.randint(0, 128, (n,), generator=random).tolist() for n in lengths]
+    alone = [whole(model, [s])[0] for s in sequences]
+    token_by_token = whole(model, sequences, [[1] * n for n in lengths])
+    mixed = whole(model, sequences, [[1], [60, 1, 2], [64], [1, 64], [5, 100, 1, 24], [1] * 17, [150, 1, 1, 1, 47]])
+    for a, b, c in zip(alone, token_by_token, mixed, strict=True):
+        assert (a - b).abs().max() <= TOLERANCE
+        assert (a - c).abs().max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_experts_laid_out_as_one_network_are_the_same_sum(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fused:
+        monkeypatch.setattr("hopwell.ops.moe.FUSE_BELOW_BYTES", 0)
+    config = tiny.tiny_config("r1")
+    tensors = tiny.random_tensors(config, 5)
+    model = load(config, tensors)
+    assert all((layer.network.experts.fused is not None) == fused for layer in model.layers[1:])  # type: ignore[union-attr]
+    tokens = torch.randint(0, 128, (1, 40), generator=torch.Generator().manual_seed(6))
+    expected = reference_logits(config, tensors, tokens)[0]
+    assert (whole(model, tokens.tolist())[0] - expected).abs().max() <= TOLERANCE
