@@ -1,0 +1,164 @@
+"""Opening a checkpoint: `config.json` and the shards of one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.header import TensorInfo, read_header
+
+__all__ = ["Checkpoint", "CheckpointError", "TensorInfo", "WeightReader"]
+
+INDEX = "model.safetensors.index.json"
+
+
+class WeightReader(Protocol):
+    """What a model loads from: a checkpoint on disk, or weights made as they are asked for."""
+
+    path: Path
+    config: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+
+    @property
+    def total_bytes(self) -> int: ...
+
+    def read(self, name: str) -> Tensor: ...
+
+    def hint(self, name: str) -> str: ...
+
+
+class Checkpoint:
+    """A folder of safetensors shards. Their headers are the truth; the index is only a hint.
+
+    Attributes:
+        path: the folder.
+        config: config.json as read.
+        tensors: every tensor of every shard, by name.
+        warnings: one line for each way in which the index disagrees with the shards.
+    """
+
+    def __init__(
+        self, path: Path, config: dict[str, Any], tensors: dict[str, TensorInfo], index: dict[str, str]
+    ) -> None:
+        self.path, self.config, self.tensors = path, config, tensors
+        self._index = index
+        self._files: dict[Path, int] = {}
+        self.warnings = list(_disagreements(path, tensors, index))
+
+    @classmethod
+    def open(cls, path: str | Path) -> Checkpoint:
+        """Reads `path`'s config.json and the header of every `*.safetensors` file in it; no weights yet.
+
+        Raises:
+            CheckpointError: the folder or a file in it is missing or corrupt, or two shards hold the same tensor.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise CheckpointError(f"{path}: no such folder; give the folder that holds config.json and the shards")
+        config = read_json(path / "config.json")
+        shards = sorted(path.glob("*.safetensors"))
+        if not shards:
+            raise CheckpointError(f"{path}: holds no *.safetensors file; fetch the weights into it")
+        tensors: dict[str, TensorInfo] = {}
+        for shard in shards:
+            for tensor in read_header(shard):
+                if (first := tensors.setdefault(tensor.name, tensor)) is not tensor:
+                    twice = f"tensor {tensor.name} is also in {first.shard.name}"
+                    raise CheckpointError(f"{shard}: {twice}; remove the shard that does not belong")
+        return cls(path, config, tensors, _read_index(path / INDEX))
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, in memory of its own.
+
+        Raises:
+            CheckpointError: there is no such tensor, or its file cannot be read.
+        """
+        info = self.tensors.get(name)
+        if info is None:
+            raise CheckpointError(f"{self.path}: tensor {name} is missing{self.hint(name)}")
+        data = torch.empty(info.nbytes, dtype=torch.uint8)
+        if info.nbytes:
+            self._fill(info, memoryview(data.numpy()))
+        return data.view(info.dtype).view(info.shape)
+
+    def hint(self, name: str) -> str:
+        """Where the index would have a tensor that no shard holds: the end of an error message, maybe empty."""
+        shard = self._index.get(name)
+        if shard is None or name in self.tensors:
+            return ""
+        return f": the index has it in {shard}, which {'lacks it' if (self.path / shard).exists() else 'is not here'}"
+
+    def close(self) -> None:
+        """Closes the shards; they open again when read."""
+        for file in self._files.values():
+            os.close(file)
+        self._files.clear()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _fill(self, info: TensorInfo, buffer: memoryview) -> None:
+        done = 0
+        try:
+            if info.shard not in self._files:
+                self._files[info.shard] = os.open(info.shard, os.O_RDONLY)
+            while done < info.nbytes:
+                count = os.preadv(self._files[info.shard], [buffer[done:]], info.start + done)
+                if not count:
+                    raise CheckpointError(f"{info.shard}: tensor {info.name}: the file shrank while it was read")
+                done += count
+        except OSError as error:
+            raise CheckpointError(f"{info.shard}: tensor {info.name}: cannot read: {error.strerror}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    """The index's map from tensor to shard; empty where there is none."""
+    shards = read_json(path).get("weight_map") if path.exists() else {}
+    if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+        raise CheckpointError(f"{path}: weight_map must map tensors to shards; remove the file, the shards suffice")
+    return shards
+
+
+def _disagreements(path: Path, tensors: dict[str, TensorInfo], index: dict[str, str]) -> Iterable[str]:
+    """One line for each way in which index and shards differ, with an example."""
+    if not index:
+        return
+    gone = [name for name in index if name not in tensors]
+    moved = [name for name, shard in index.items() if name in tensors and tensors[name].shard.name != shard]
+    unlisted = [name for name in tensors if name not in index]
+    for names, fault in (
+        (gone, "lists {} tensors that no shard holds"),
+        (moved, "lists {} tensors in another shard than they are in"),
+        (unlisted, "does not list {} tensors of the shards"),
+    ):
+        if names:
+            yield f"{path / INDEX}: {fault.format(len(names))}, {names[0]} for one; the shards decide"
