@@ -17,6 +17,7 @@ from hopwell.model.batch import ForwardBatch
 from hopwell.model.transformer import Transformer
 
 transformers = pytest.importorskip("transformers")
+transformers.logging.set_verbosity_error()
 TOLERANCE = 2e-4  # max abs difference of logits whose spread is near 1
 
 
@@ -34,7 +35,9 @@ def reference_logits(config: dict[str, Any], tensors: dict[str, torch.Tensor], t
     if hf_config["model_type"] == "deepseek_v3":
         names = ("DeepseekV3Config", "DeepseekV3ForCausalLM")
         hf_config["num_mtp_layers"] = 0
-    hf = getattr(transformers, names[1])(getattr(transformers, names[0])(**hf_config)).eval()
+    # the plain loops: their fast experts accept only some widths
+    plain = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    hf = getattr(transformers, names[1])(getattr(transformers, names[0])(**hf_config, **plain)).eval()
     state: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         if not name.startswith(f"model.layers.{config['num_hidden_layers']}.") and ".experts." not in name:
@@ -87,7 +90,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
     in_group = draw(st.integers(2, 6))
     topk_group = draw(st.integers(1, groups))
     overrides = {
-        "hidden_size": draw(st.sampled_from([32, 48, 80])),
+        "hidden_size": draw(st.sampled_from([60, 120])),  # V2 wants a multiple of the heads
         "num_attention_heads": (heads := draw(st.integers(1, 5))),
         "num_key_value_heads": heads,
         "num_hidden_layers": draw(st.integers(1, 3)),
@@ -112,7 +115,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
     return config
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(configs(), st.integers(0, 2**31), st.integers(2, 100))
 def test_logits_equal_transformers(config: dict[str, Any], seed: int, length: int) -> None:
     tensors = tiny.random_tensors(config, seed)
