@@ -41,9 +41,11 @@ class _Loader:
 
     def transformer(self) -> Transformer:
         c = self.config
-        embedding = self.vector("model.embed_tokens.weight", c.vocab_size, c.hidden_size)
+        embedding = self.source.take("model.embed_tokens.weight", (c.vocab_size, c.hidden_size)).to(
+            self.device, self.dtype
+        )
         layers = [self.layer(i) for i in range(c.num_hidden_layers)]
-        final_norm = self.vector("model.norm.weight", c.hidden_size)
+        final_norm = self.norm("model.norm.weight", c.hidden_size)
         head = self.matrix("lm_head", c.vocab_size, c.hidden_size)
         mtp = self.mtp() if c.num_nextn_predict_layers else None
         self.source.finish()
@@ -56,20 +58,20 @@ class _Loader:
         self.source.skip(prefix + "embed_tokens.weight")
         self.source.skip(prefix + "shared_head.head.weight")
         return MTP(
-            embedding_norm=self.vector(prefix + "enorm.weight", c.hidden_size),
-            hidden_norm=self.vector(prefix + "hnorm.weight", c.hidden_size),
+            embedding_norm=self.norm(prefix + "enorm.weight", c.hidden_size),
+            hidden_norm=self.norm(prefix + "hnorm.weight", c.hidden_size),
             projection=self.matrix(prefix + "eh_proj", c.hidden_size, 2 * c.hidden_size),
             layer=self.layer(c.num_hidden_layers),
-            final_norm=self.vector(prefix + "shared_head.norm.weight", c.hidden_size),
+            final_norm=self.norm(prefix + "shared_head.norm.weight", c.hidden_size),
         )
 
     def layer(self, index: int) -> Layer:
         c = self.config
         prefix = f"model.layers.{index}."
         return Layer(
-            input_norm=self.vector(prefix + "input_layernorm.weight", c.hidden_size),
+            input_norm=self.norm(prefix + "input_layernorm.weight", c.hidden_size),
             attention=self.attention(prefix + "self_attn."),
-            post_norm=self.vector(prefix + "post_attention_layernorm.weight", c.hidden_size),
+            post_norm=self.norm(prefix + "post_attention_layernorm.weight", c.hidden_size),
             network=self.moe(prefix + "mlp.") if c.is_moe(index) else self.dense(prefix + "mlp.", c.intermediate_size),
             eps=c.rms_norm_eps,
         )
@@ -83,7 +85,7 @@ class _Loader:
             q_a, q_a_norm, q_b = self.stored(prefix + "q_proj", heads * c.qk_head_dim, c.hidden_size), None, None
         else:
             q_a = self.stored(prefix + "q_a_proj", c.q_lora_rank, c.hidden_size)
-            q_a_norm = self.vector(prefix + "q_a_layernorm.weight", c.q_lora_rank)
+            q_a_norm = self.norm(prefix + "q_a_layernorm.weight", c.q_lora_rank)
             q_b = self.matrix(prefix + "q_b_proj", heads * c.qk_head_dim, c.q_lora_rank)
         kv_b = self.stored(prefix + "kv_b_proj", heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank)
         w_uk, w_uv = (
@@ -94,7 +96,7 @@ class _Loader:
             qkv_a=self.ready(self.concatenate(q_a, kv_a)),
             q_a_norm=q_a_norm,
             q_b=q_b,
-            kv_a_norm=self.vector(prefix + "kv_a_layernorm.weight", c.kv_lora_rank),
+            kv_a_norm=self.norm(prefix + "kv_a_layernorm.weight", c.kv_lora_rank),
             w_uk=w_uk.contiguous(),
             w_uv=w_uv.transpose(1, 2).contiguous(),
             o=self.matrix(prefix + "o_proj", c.hidden_size, heads * c.v_head_dim),
@@ -126,9 +128,9 @@ class _Loader:
         up = self.stored(prefix + "up_proj", width, hidden)
         return self.concatenate(gate, up), self.stored(prefix + "down_proj", hidden, width)
 
-    def vector(self, name: str, *shape: int) -> Tensor:
-        """A norm's weight or the embedding, in the model's dtype."""
-        return self.source.take(name, shape).to(self.device, self.dtype)
+    def norm(self, name: str, width: int) -> Tensor:
+        """A norm's weight, in float32 as the norm itself."""
+        return self.source.take(name, (width,)).to(self.device, torch.float32)
 
     def stored(self, name: str, rows: int, columns: int) -> Weight:
         """A matrix as the device wants it: in its format on a GPU, as plain values on a CPU."""

@@ -33,8 +33,8 @@ class Group:
     new_tokens: int
     pages: Tensor
     """int64 [sequences, pages]."""
-    mask: Tensor | None
-    """What to add to the scores, float32 [sequences, new_tokens, pages * 64]; None when nothing is hidden."""
+    mask: Tensor
+    """Added to the scores, float32 [sequences, new_tokens, pages * 64]: 0, or -inf where a query must not look."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,12 @@ def mla_attention(
     Returns:
         [tokens, heads, 128].
     """
-    out = q_nope.new_empty(*q_nope.shape[:2], w_uv.shape[-1])
+    parts = []
     for group in plan.groups:
         rows = latent[group.pages].flatten(1, 2).to(q_nope.dtype)  # [sequences, columns, 576]
-        attend = _absorbed if _use_absorbed(group, absorbed) else _unabsorbed
-        out[group.rows] = attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale)
-    return out
-
-
-def _use_absorbed(group: Group, absorbed: bool | None) -> bool:
-    return group.new_tokens < UNABSORBED_FROM if absorbed is None else absorbed
+        attend = _absorbed if absorbed or (absorbed is None and group.new_tokens < UNABSORBED_FROM) else _unabsorbed
+        parts.append(attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _absorbed(
@@ -129,8 +125,7 @@ def _absorbed(
     q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
     queries = torch.cat((q_latent, q_rope), dim=-1).view(sequences, -1, rows.shape[-1])
     scores = torch.bmm(queries, rows.transpose(1, 2)).float().mul_(scale)
-    if group.mask is not None:
-        scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
+    scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
     weights = scores.softmax(dim=-1).to(rows.dtype)
     mixed = torch.bmm(weights, rows[..., :rank]).view(-1, heads, rank)
     return torch.bmm(mixed.transpose(0, 1), w_uv).transpose(0, 1)
@@ -148,8 +143,7 @@ def _unabsorbed(
     values = latents @ w_uv  # [sequences, heads, columns, 128]
     queries = torch.cat((q_nope, q_rope), dim=-1).view(sequences, -1, heads, keys.shape[-1]).transpose(1, 2)
     scores = (queries @ keys.transpose(2, 3)).float().mul_(scale)
-    if group.mask is not None:
-        scores.add_(group.mask.unsqueeze(1))
+    scores.add_(group.mask.unsqueeze(1))
     weights = scores.softmax(dim=-1).to(values.dtype)
     return (weights @ values).transpose(1, 2).flatten(0, 1)
 

@@ -9,10 +9,10 @@ from hopwell.limits.cost import OpCost
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / rms(x) * weight along the last axis, in float32, returned in x's dtype. Shapes: [..., n] and [n]."""
+    """x / rms(x) * weight along the last axis, in float32, returned in x's dtype: x [..., n], weight float32 [n]."""
     x32 = x.float()
     scale = torch.rsqrt(x32.square().mean(dim=-1, keepdim=True) + eps)
-    return (x32 * scale * weight.float()).to(x.dtype)
+    return (x32 * scale * weight).to(x.dtype)
 
 
 def cost(tokens: int, width: int, residual: bool = False) -> OpCost:
