@@ -111,7 +111,8 @@ def mla_attention(
     """
     parts = []
     for group in plan.groups:
-        rows = latent[group.pages].flatten(1, 2).to(q_nope.dtype)  # [sequences, columns, 576]
+        rows = latent.index_select(0, group.pages.flatten()).view(len(group.pages), -1, latent.shape[-1])
+        rows = rows.to(q_nope.dtype)  # [sequences, columns, 576]
         attend = _absorbed if absorbed or (absorbed is None and group.new_tokens < UNABSORBED_FROM) else _unabsorbed
         parts.append(attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -127,7 +128,8 @@ def _absorbed(
     scores = torch.bmm(queries, rows.transpose(1, 2)).float().mul_(scale)
     scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
     weights = scores.softmax(dim=-1).to(rows.dtype)
-    mixed = torch.bmm(weights, rows[..., :rank]).view(-1, heads, rank)
+    # whole rows, though the rotary part is not wanted: the CPU's product is slower on a strided slice
+    mixed = torch.bmm(weights, rows).view(-1, heads, rows.shape[-1])[..., :rank]
     return torch.bmm(mixed.transpose(0, 1), w_uv).transpose(0, 1)
 
 
