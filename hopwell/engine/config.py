@@ -1,0 +1,56 @@
+"""How an engine is set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hopwell.errors import HopwellError
+
+MAX_DRAFTS = 3
+
+
+class EngineConfigError(HopwellError):
+    """A setting of the engine that cannot be honoured; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Settings of an engine.
+
+    Raises:
+        EngineConfigError: a setting is out of range.
+    """
+
+    max_seqs: int = 256
+    """Sequences that run at once."""
+    max_batch_tokens: int = 2048
+    """Rows of one step: decode rows, their drafts, and prefill chunks."""
+    max_model_len: int | None = None
+    """Prompt and answer together; None: the model's context."""
+    cache_tokens: int | None = None
+    """Size of the latent cache, in tokens; None: by the memory at hand."""
+    max_waiting: int = 16384
+    """Requests beyond this are refused as overloaded."""
+    drafts: int = 0
+    """Tokens that the MTP layer proposes each step, 0 to 3."""
+    forced_acceptance: float | None = None
+    """Benches only: mean tokens a step (1 to drafts + 1), accepted whether or not they are right."""
+    prefix_cache: bool = True
+    overlap: bool = False
+    """Schedule the next step while the device runs the last one."""
+    deterministic: bool = True
+    """A request's tokens do not depend on what shares its batch, where the device can promise it."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):
+            if getattr(self, name) < low:
+                raise EngineConfigError(f"{name} is {getattr(self, name)}; give {low} or more")
+        if not 0 <= self.drafts <= MAX_DRAFTS:
+            raise EngineConfigError(f"drafts is {self.drafts}; give 0 to {MAX_DRAFTS}")
+        if self.max_batch_tokens < self.max_seqs * (1 + self.drafts):
+            raise EngineConfigError(
+                f"max_batch_tokens is {self.max_batch_tokens}, less than one step of {self.max_seqs} sequences with"
+                f" {self.drafts} drafts; raise it or lower max_seqs"
+            )
+        if self.forced_acceptance is not None and not 1 <= self.forced_acceptance <= self.drafts + 1:
+            raise EngineConfigError(f"forced_acceptance is {self.forced_acceptance}; give 1 to {self.drafts + 1}")

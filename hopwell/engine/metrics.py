@@ -1,0 +1,100 @@
+"""What the engine counts: plain numbers that a server exports in any format it likes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144)
+AGES = (0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Observations counted by upper bound, Prometheus's way: `counts[i]` fell in (bounds[i - 1], bounds[i]]."""
+
+    bounds: Sequence[float]
+    counts: list[int] = field(init=False)
+    """One more than bounds: the last is unbounded."""
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counters only grow; gauges are as of the last step."""
+
+    # gauges
+    running: int = 0
+    waiting: int = 0
+    pages_total: int = 0
+    pages_free: int = 0
+    """Neither used by a sequence nor kept for reuse."""
+    pages_cached: int = 0
+    """Kept for reuse, and given up when a sequence needs them."""
+
+    # counters
+    steps: int = 0
+    prompt_tokens: int = 0
+    """Of admitted requests."""
+    generated_tokens: int = 0
+    computed_tokens: int = 0
+    """Rows that went through the model, recomputation and rejected drafts included."""
+    preemptions: int = 0
+    finished: Counter[str] = field(default_factory=Counter)
+    """Sequences, by finish reason."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """Sequences ended by a fault, by its kind."""
+
+    # prefix cache
+    cache_lookup_tokens: int = 0
+    cache_hit_tokens: int = 0
+    cache_evicted_pages: int = 0
+    cache_recomputed_tokens: int = 0
+    """Prompt tokens computed again although their page was once cached: what a larger cache would have saved."""
+    eviction_age: Histogram = field(default_factory=lambda: Histogram(AGES))
+    """Seconds since the last use of a page when it was given up."""
+
+    # speculation
+    draft_steps: int = 0
+    """Steps of a sequence that verified drafts."""
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    accepted_at: list[int] = field(default_factory=list)
+    """Steps in which draft i was accepted: divided by `draft_steps`, the acceptance at that position."""
+
+    # latency
+    ttft: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    tpot: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    queue_time: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    e2e: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    step_time: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    prompt_length: Histogram = field(default_factory=lambda: Histogram(TOKENS))
+    answer_length: Histogram = field(default_factory=lambda: Histogram(TOKENS))
+    missed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Requests whose latency class was not honoured, by (class, "ttft" or "tpot")."""
+    classes: Counter[str] = field(default_factory=Counter)
+    """Finished requests, by latency class."""
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of looked-up prompt tokens that the prefix cache held."""
+        return self.cache_hit_tokens / self.cache_lookup_tokens if self.cache_lookup_tokens else 0.0
+
+    @property
+    def acceptance_length(self) -> float:
+        """Mean tokens that a verifying step yields: 1 without any accepted draft."""
+        return 1.0 + self.accepted_tokens / self.draft_steps if self.draft_steps else 1.0
