@@ -1,0 +1,104 @@
+"""What the scheduler hands to the runner, and what comes back."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hopwell.engine.core import SamplingParams, TokenLogprobs
+from hopwell.engine.grammar import GrammarState
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """All that the runner must know of a sequence that has just got a slot."""
+
+    slot: int
+    params: SamplingParams
+    seed: int
+    limit: int
+    prompt: list[int]
+    answer: list[int]
+    """What was generated before, if it was preempted."""
+    ends: list[int]
+    grammar: GrammarState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a sequence's prefill."""
+
+    slot: int
+    start: int
+    tokens: list[int]
+    following: int | None
+    """The token after the chunk, or None if it is still to be drawn: the prefill ends here."""
+    prompt_logprobs: int | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """One step. It names slots, not lengths: in the overlapped loop only the runner knows yet how far each has come."""
+
+    decode: Ints
+    """Slots that decode."""
+    chunks: list[Chunk]
+    pages: NDArray[np.int32]
+    """[decode + chunks, max_pages], as of this step."""
+    epochs: Ints
+    """Tenancies of the decode slots, then of the chunks': if a slot has a new tenant later, its row is stale."""
+    admissions: list[Admission] = field(default_factory=list)
+    scrub: list[int] = field(default_factory=list)
+    """Pages to zero first: NaN was written to them, and masked attention multiplies what it masks by zero."""
+
+    @property
+    def slots(self) -> Ints:
+        """Decode slots, then the chunks'."""
+        return np.concatenate((self.decode, np.array([chunk.slot for chunk in self.chunks], np.int64)))
+
+
+@dataclass(slots=True)
+class StepResult:
+    """What one step drew. A row for each decode slot, then one for each chunk."""
+
+    tokens: Ints
+    """[rows, 1 + drafts]."""
+    counts: Ints
+    """Valid tokens of each row: 0 where a prefill goes on, or the sequence had already reached its limit."""
+    drafted: Ints
+    """Drafts verified in each row."""
+    faults: dict[int, str] = field(default_factory=dict)
+    """By row: the kind of fault, a key of `FAULTS`."""
+    logprobs: dict[int, list[TokenLogprobs]] = field(default_factory=dict)
+    """By row, one a valid token, where asked for."""
+    prompt_logprobs: dict[int, list[TokenLogprobs]] = field(default_factory=dict)
+    """By row: of the tokens that follow each of the chunk's, `following` included and a drawn one not."""
+    computed: int = 0
+    """Rows that went through the model."""
+    seconds: float = 0.0
+
+    @classmethod
+    def empty(cls, rows: int, width: int) -> StepResult:
+        """A result without any token."""
+        return cls(np.zeros((rows, width), np.int64), np.zeros(rows, np.int64), np.zeros(rows, np.int64))
+
+
+@dataclass(slots=True)
+class Flight:
+    """A step that has been launched."""
+
+    batch: Batch
+    result: Future[StepResult]
+
+
+FAULTS = {
+    "nan_logits": "the model gave NaN or infinite logits; the request was ended, others are not affected",
+    "unsatisfiable": "no token satisfies the request's schema, regex, grammar or logit_bias from here on",
+    "internal": "the step that ran this request failed",
+}
+"""What can go wrong with a sequence while it runs."""

@@ -1,0 +1,265 @@
+"""The device's side of the engine: runs batches in order and draws their tokens.
+
+It alone knows how far each slot has come, so a step can be launched before the last one's tokens are known. All calls
+but `launch` and `close` happen in one thread: the caller's, or with `overlap` the runner's own.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hopwell.engine.batch import Admission, Batch, Chunk, Flight, StepResult
+from hopwell.engine.core import TokenLogprobs
+from hopwell.engine.sampler import Sampler, token_logprobs
+from hopwell.engine.shaping import Shaper
+from hopwell.engine.speculate import accepted_drafts, forced_drafts
+from hopwell.model.batch import ForwardBatch
+
+Ints = NDArray[np.int64]
+LOGPROB_ROWS = 256
+"""Rows of prompt logits that are in memory at once."""
+
+
+class Model(Protocol):
+    """What the runner needs of a model; `hopwell.model.transformer.Transformer` is one."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def has_mtp(self) -> bool: ...
+    def new_latent(self, num_pages: int) -> Tensor: ...
+    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
+    def logits(self, hidden: Tensor) -> Tensor: ...
+    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
+
+
+class Runner:
+    """Executes batches over one latent cache."""
+
+    def __init__(
+        self,
+        model: Model,
+        num_pages: int,
+        slots: int,
+        drafts: int = 0,
+        forced_acceptance: float | None = None,
+        overlap: bool = False,
+    ) -> None:
+        self.model, self.drafts, self.forced_acceptance = model, drafts, forced_acceptance
+        self.device = model.device
+        self.latent = model.new_latent(num_pages)
+        self.sampler = Sampler(slots, self.device)
+        self._shapers: dict[int, Shaper] = {}
+        self._logprobs = np.full(slots, -1, np.int64)
+        self._length = np.zeros(slots, np.int64)  # tokens known, the last one not yet in the cache
+        self._limit = np.zeros(slots, np.int64)
+        self._last = np.zeros(slots, np.int64)  # the last token known
+        self._draft = np.zeros((slots, drafts), np.int64)
+        self._drafted = np.zeros(slots, np.int64)
+        self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap else None
+
+    def launch(self, batch: Batch) -> Flight:
+        """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
+        if self._thread is not None:
+            return Flight(batch, self._thread.submit(self._execute, batch))
+        result: Future[StepResult] = Future()
+        try:
+            result.set_result(self._execute(batch))
+        except Exception as error:
+            result.set_exception(error)
+        return Flight(batch, result)
+
+    def close(self) -> None:
+        """Waits for what was launched and ends the runner's thread."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    @torch.inference_mode()
+    def _execute(self, batch: Batch) -> StepResult:
+        started = time.perf_counter()
+        if batch.scrub:
+            self.latent[:, batch.scrub] = 0
+        for admission in batch.admissions:
+            self._admit(admission)
+
+        # decode rows: the last known token and its drafts; equally long rows adjacent, for attention takes them at once
+        live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
+        queries = 1 + self._drafted[batch.decode[live]]
+        if self.drafts and len(set(queries.tolist())) > 1:
+            order = np.argsort(-queries, kind="stable")
+            live, queries = live[order], queries[order]
+        slots = batch.decode[live]
+        columns = np.arange(1 + self.drafts)
+        valid = columns < queries[:, None]
+        tokens = np.concatenate((self._last[slots, None], self._draft[slots]), axis=1)[valid]
+        positions = (self._length[slots, None] - 1 + columns)[valid]
+        if not len(tokens) and not batch.chunks:
+            return StepResult.empty(len(batch.pages), 1 + self.drafts)  # all had reached their limits
+        forward = self._forward_batch(batch, live, queries, tokens, positions)
+        hidden = self.model.forward(forward, self.latent)
+
+        # rows to draw from: all decode rows, and the last row of each prefill that ends
+        ends = np.cumsum([len(tokens), *(len(chunk.tokens) for chunk in batch.chunks)])[1:] - 1
+        final = np.array([i for i, chunk in enumerate(batch.chunks) if chunk.following is None], np.int64)
+        rows = np.concatenate((live, len(batch.decode) + final))
+        slots = np.concatenate((slots, np.array([batch.chunks[i].slot for i in final], np.int64)))
+        for i in final:
+            chunk = batch.chunks[i]
+            self._length[chunk.slot] = chunk.start + len(chunk.tokens)
+            self._last[chunk.slot] = chunk.tokens[-1]
+        queries = np.concatenate((queries, np.ones(len(final), np.int64)))
+        valid = columns < queries[:, None]
+        source = np.concatenate((np.arange(len(tokens)), ends[final]))
+        result = StepResult.empty(len(batch.pages), 1 + self.drafts)
+        result.computed = len(forward.positions)
+        result.prompt_logprobs = self._prompt_logprobs(batch, hidden, ends)
+        drawn = np.zeros((len(slots), 1 + self.drafts), np.int64)
+        accepted = np.zeros(len(slots), np.int64)
+        if len(slots):
+            picked = hidden if len(source) == len(hidden) else hidden[torch.from_numpy(source).to(self.device)]
+            accepted = self._draw(self.model.logits(picked), slots, rows, queries, valid, drawn, result)
+            result.tokens[rows], result.counts[rows] = drawn, accepted + 1
+            result.drafted[rows] = queries - 1
+            self._length[slots] += accepted + 1
+            self._last[slots] = drawn[np.arange(len(slots)), accepted]
+        if self.drafts:
+            first = np.concatenate(([0], np.cumsum(queries[: len(live)])))[:-1]
+            last = np.concatenate((first + accepted[: len(live)], ends[final]))
+            following = self._following(drawn[valid][: len(tokens)], drawn[len(live) :, 0], batch.chunks)
+            self._propose(forward, hidden, following, last, slots, batch, rows)
+        result.seconds = time.perf_counter() - started
+        return result
+
+    def _admit(self, admission: Admission) -> None:
+        slot, params = admission.slot, admission.params
+        self.sampler.admit(slot, params, admission.seed)
+        self._limit[slot], self._length[slot], self._drafted[slot] = admission.limit, 0, 0
+        self._logprobs[slot] = -1 if params.logprobs is None else params.logprobs
+        self._shapers.pop(slot, None)
+        if Shaper.needed(params):
+            self._shapers[slot] = Shaper(params, admission.prompt, admission.answer, admission.ends, admission.grammar)
+
+    def _forward_batch(self, batch: Batch, live: Ints, queries: Ints, tokens: Ints, positions: Ints) -> ForwardBatch:
+        """The model's input: decode rows, then chunks."""
+        query_lens, seq_lens = queries.tolist(), (self._length[batch.decode[live]] - 1 + queries).tolist()
+        pages = batch.pages
+        if len(live) < len(batch.decode) or self.drafts:
+            pages = pages[np.concatenate((live, np.arange(len(batch.decode), len(pages))))]
+        if batch.chunks:
+            tokens = np.concatenate((tokens, *(chunk.tokens for chunk in batch.chunks)))
+            spans = [np.arange(c.start, c.start + len(c.tokens)) for c in batch.chunks]
+            positions = np.concatenate((positions, *spans))
+            query_lens += [len(chunk.tokens) for chunk in batch.chunks]
+            seq_lens += [chunk.start + len(chunk.tokens) for chunk in batch.chunks]
+        return ForwardBatch(self._tensor(tokens), self._tensor(positions), query_lens, seq_lens, self._tensor(pages))
+
+    def _draw(
+        self, logits: Tensor, slots: Ints, rows: Ints, queries: Ints, valid: NDArray, drawn: Ints, result: StepResult
+    ) -> Ints:
+        """Draws a token for each row of logits into `drawn` [slots, 1 + drafts]; returns how many drafts hold."""
+        drafts = self._draft[slots]
+        first = np.concatenate(([0], np.cumsum(queries)))
+        shapers = [(i, self._shapers[slot]) for i, slot in enumerate(slots.tolist()) if slot in self._shapers]
+        reported = (self._logprobs[slots] >= 0).nonzero()[0].tolist()
+        raw = logits.clone() if shapers and reported else logits
+        for i, shaper in shapers:
+            shaper.edit(logits[first[i] : first[i + 1]], drafts[i, : queries[i] - 1].tolist())
+
+        positions = (self._length[slots, None] + np.arange(1 + self.drafts))[valid]
+        draws = self.sampler.draw(logits, np.repeat(slots, queries), positions)
+        drawn[valid] = draws.tokens
+        if self.forced_acceptance is None:
+            accepted = accepted_drafts(drawn, drafts, queries - 1) if self.drafts else np.zeros(len(slots), np.int64)
+        else:
+            accepted = forced_drafts(self.forced_acceptance, self.sampler.seed[slots], self._length[slots], queries - 1)
+            drawn[:, :-1] = np.where(np.arange(self.drafts) < accepted[:, None], drafts, drawn[:, :-1])
+
+        if not np.isfinite(draws.best).all():
+            for i in range(len(slots)):
+                best = draws.best[first[i] : first[i] + accepted[i] + 1]
+                if not np.isfinite(best).all():
+                    hopeless = np.isneginf(best).any() and slots[i] in self._shapers
+                    result.faults[int(rows[i])] = "unsatisfiable" if hopeless else "nan_logits"
+                    self._limit[slots[i]] = 0  # a step already launched must not run it again
+        for i, shaper in shapers:
+            shaper.accept(drawn[i, : accepted[i] + 1].tolist())
+        for i in reported:
+            count = accepted[i] + 1
+            alternatives = [int(self._logprobs[slots[i]])] * int(count)
+            result.logprobs[int(rows[i])] = token_logprobs(
+                raw[first[i] : first[i] + count], drawn[i, :count], alternatives
+            )
+        return accepted
+
+    def _following(self, decoded: Ints, first_tokens: Ints, chunks: list[Chunk]) -> Tensor:
+        """The token after each row of the forward batch: drawn, or the prompt's next."""
+        drawn = iter(first_tokens.tolist())
+        parts = [decoded]
+        for chunk in chunks:
+            parts.append(np.array([*chunk.tokens[1:], next(drawn) if chunk.following is None else chunk.following]))
+        return self._tensor(np.concatenate(parts))
+
+    def _propose(
+        self,
+        forward: ForwardBatch,
+        hidden: Tensor,
+        following: Tensor,
+        last: Ints,
+        slots: Ints,
+        batch: Batch,
+        rows: Ints,
+    ) -> None:
+        """Fills the MTP layer's cache for this step's rows and drafts for the next: its one layer, again and again.
+
+        Args:
+            following: the token after each row of `forward`.
+            last: for each slot, the row of its last token but one, whose draft is the next token.
+            rows: each slot's row in the batch.
+        """
+        step = ForwardBatch(following, forward.positions, forward.query_lens, forward.seq_lens, forward.page_table)
+        hidden = self.model.draft(hidden, step, self.latent)
+        going = (self._length[slots] + self.drafts <= self._limit[slots]).nonzero()[0]
+        self._drafted[slots] = 0
+        slots, length = slots[going], self._length[slots[going]]
+        if not len(slots):
+            return
+        pages = self._tensor(batch.pages[rows[going]])
+        hidden = hidden[self._tensor(last[going])]
+        for i in range(self.drafts):
+            if i:
+                at = length - 2 + i
+                step = ForwardBatch(
+                    self._tensor(self._draft[slots, i - 1]),
+                    self._tensor(at),
+                    [1] * len(slots),
+                    (at + 1).tolist(),
+                    pages,
+                )
+                hidden = self.model.draft(hidden, step, self.latent)
+            self._draft[slots, i] = self.sampler.draw(self.model.logits(hidden), slots, length + i).tokens
+        self._drafted[slots] = self.drafts
+
+    def _prompt_logprobs(self, batch: Batch, hidden: Tensor, ends: Ints) -> dict[int, list[TokenLogprobs]]:
+        """Scores of prompt tokens, for the chunks of requests that want them."""
+        found: dict[int, list[TokenLogprobs]] = {}
+        for i, chunk in enumerate(batch.chunks):
+            if chunk.prompt_logprobs is None:
+                continue
+            targets = np.array([*chunk.tokens[1:], *([] if chunk.following is None else [chunk.following])], np.int64)
+            start = int(ends[i]) + 1 - len(chunk.tokens)
+            entries = found[len(batch.decode) + i] = []
+            for at in range(0, len(targets), LOGPROB_ROWS):
+                part = targets[at : at + LOGPROB_ROWS]
+                logits = self.model.logits(hidden[start + at : start + at + len(part)])
+                entries += token_logprobs(logits, part, [chunk.prompt_logprobs] * len(part))
+        return found
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)

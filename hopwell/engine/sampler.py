@@ -1,0 +1,113 @@
+"""From logits to tokens: a pure function of a row's logits, its parameters, its seed and its position.
+
+Nothing else enters, so a request draws the same tokens in any batch; and since drafts are verified by drawing as if
+there were none (see `speculate`), with any number of drafts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hopwell.engine.core import SamplingParams, TokenLogprobs
+from hopwell.engine.random import gumbel
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Draws:
+    """One token a row."""
+
+    tokens: Ints
+    best: NDArray[np.float32]
+    """The highest logit of each row: NaN or infinite where nothing can be drawn."""
+
+
+class Sampler:
+    """Draws tokens. It holds the parameters of each slot as arrays, so that a step costs the same for any mix."""
+
+    def __init__(self, slots: int, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.temperature = np.zeros(slots, np.float32)
+        self.top_p = np.ones(slots, np.float32)
+        self.top_k = np.zeros(slots, np.int64)
+        self.min_p = np.zeros(slots, np.float32)
+        self.seed = np.zeros(slots, np.int64)
+
+    def admit(self, slot: int, params: SamplingParams, seed: int) -> None:
+        """Sets a slot's parameters."""
+        self.temperature[slot] = params.temperature
+        self.top_p[slot] = params.top_p
+        self.top_k[slot] = params.top_k
+        self.min_p[slot] = params.min_p
+        self.seed[slot] = seed
+
+    def draw(self, logits: Tensor, slots: Ints, positions: Ints) -> Draws:
+        """Draws a token for each row.
+
+        Args:
+            logits: float32 [rows, vocabulary].
+            slots: whose parameters hold for each row.
+            positions: the sequence position that each token will take.
+        """
+        best, greedy = logits.max(dim=-1)
+        tokens = greedy.cpu().numpy()
+        sampled = self.temperature[slots].nonzero()[0]
+        if sampled.size:
+            rows = logits if sampled.size == len(slots) else logits[self._tensor(sampled)]
+            tokens[sampled] = self._sample(rows, slots[sampled], positions[sampled]).cpu().numpy()
+        return Draws(tokens, best.cpu().numpy())
+
+    def _sample(self, logits: Tensor, slots: Ints, positions: Ints) -> Tensor:
+        seeds, places = self._tensor(self.seed[slots]).unsqueeze(1), self._tensor(positions).unsqueeze(1)
+        scaled = logits / self._tensor(self.temperature[slots]).unsqueeze(1)
+        top_p, top_k, min_p = self.top_p[slots], self.top_k[slots], self.min_p[slots]
+        if (top_p == 1).all() and not top_k.any() and not min_p.any():
+            tokens = torch.arange(logits.shape[1], device=logits.device)
+            return (scaled + gumbel(seeds, places, tokens)).argmax(dim=-1)
+        scaled, ids = scaled.sort(dim=-1, descending=True, stable=True)
+        if top_k.any():
+            last = self._tensor(np.where(top_k > 0, top_k, logits.shape[1])).unsqueeze(1)
+            rank = torch.arange(logits.shape[1], device=logits.device)
+            scaled.masked_fill_(rank >= last, float("-inf"))
+        probabilities = scaled.softmax(dim=-1)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        drop = before >= self._tensor(top_p).unsqueeze(1)
+        drop |= probabilities < self._tensor(min_p).unsqueeze(1) * probabilities[:, :1]
+        drop[:, 0] = False
+        choice = (scaled.masked_fill_(drop, float("-inf")) + gumbel(seeds, places, ids)).argmax(dim=-1, keepdim=True)
+        return ids.gather(1, choice).squeeze(1)
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def token_logprobs(logits: Tensor, tokens: Ints, alternatives: list[int]) -> list[TokenLogprobs]:
+    """Log-probabilities of the tokens taken and of the best alternatives.
+
+    Args:
+        logits: float32 [rows, vocabulary], as the model gave them.
+        tokens: the token taken in each row.
+        alternatives: how many of the best to report, for each row.
+    """
+    logprobs = logits.log_softmax(dim=-1)
+    taken = logprobs.gather(1, torch.from_numpy(tokens).to(logits.device).unsqueeze(1))
+    ranks = (logprobs > taken).sum(dim=-1).add_(1).tolist()
+    best = logprobs.topk(min(max(alternatives), logits.shape[1]), dim=-1)
+    return [
+        TokenLogprobs(token, logprob, rank, list(zip(ids[:count], values[:count], strict=True)))
+        for token, logprob, rank, ids, values, count in zip(
+            tokens.tolist(),
+            taken.squeeze(1).tolist(),
+            ranks,
+            best.indices.tolist(),
+            best.values.tolist(),
+            alternatives,
+            strict=True,
+        )
+    ]

@@ -1,0 +1,305 @@
+"""Who runs in the next step: admission, chunked prefill under a token budget, growth, preemption.
+
+The scheduler may run one step ahead of what it knows. For every slot it keeps the fewest and the most tokens that the
+sequence can have once all launched steps are done, plans pages for the most, and stops at the limit by the fewest.
+Costs a step: a few vector operations over the running slots, and work for each sequence whose state changes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from itertools import count
+
+import numpy as np
+
+from hopwell.cache.pool import PagePool
+from hopwell.cache.prefix import PAGE, page_keys
+from hopwell.engine.batch import Admission, Batch, Chunk, Ints
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.metrics import Metrics
+from hopwell.engine.pace import Pace
+from hopwell.engine.sequence import Sequence, State
+
+
+class Scheduler:
+    """Owns sequences, slots and pages. All methods run in the engine's thread."""
+
+    def __init__(self, config: EngineConfig, pool: PagePool, model_len: int, metrics: Metrics) -> None:
+        slots = config.max_seqs
+        self.config, self.pool, self.metrics = config, pool, metrics
+        self.pace = Pace()
+        self.seqs: list[Sequence | None] = [None] * slots
+        self.prefilling: list[Sequence] = []
+        self._waiting: list[tuple[tuple[int, float, float, int], int, Sequence]] = []
+        self._serial = count()
+        self._abandoned = 0  # finished sequences still in the queue
+        self._free_slots = list(range(slots - 1, -1, -1))
+        self._decode = np.zeros(0, np.int64)
+        self._tpots: dict[float, int] = {}  # running sequences by promised seconds a token
+        self._admissions: list[Admission] = []
+        self._scrub: list[int] = []
+
+        self.fewest = np.zeros(slots, np.int64)
+        self.most = np.zeros(slots, np.int64)
+        self.limit = np.zeros(slots, np.int64)
+        self.known = np.zeros(slots, np.int64)
+        self.kept = np.zeros(slots, np.int64)
+        """Leading pages that were offered for reuse."""
+        self.epoch = np.zeros(slots, np.int64)
+        self.stops = np.full((slots, 1), -1, np.int64)
+        """Tokens that end each slot's sequence; -1 is none."""
+        self._capacity = np.zeros(slots, np.int64)
+        self._page_table = np.zeros((slots, -(-model_len // PAGE)), np.int32)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting) - self._abandoned
+
+    @property
+    def running(self) -> int:
+        return len(self.seqs) - len(self._free_slots)
+
+    def add(self, seq: Sequence) -> None:
+        """Queues a sequence."""
+        seq.state = State.WAITING
+        heapq.heappush(self._waiting, (seq.order, next(self._serial), seq))
+
+    def finish(self, seq: Sequence, poisoned: bool = False) -> None:
+        """Takes a sequence out, wherever it is, and returns its pages.
+
+        Args:
+            poisoned: its pages may hold NaN, and are zeroed before their next use.
+        """
+        if seq.state is State.WAITING:
+            self._abandoned += 1
+        else:
+            if poisoned:
+                self._scrub += [page for page in seq.pages if page not in self.pool.prefix]
+            self._vacate(seq)
+        seq.state = State.FINISHED
+
+    def schedule(self) -> Batch | None:
+        """Plans the next step, or None if nothing can run before the steps in flight are done."""
+        self._grow()
+        self._yield_to_first()
+        decode = self._decode[self.fewest[self._decode] < self.limit[self._decode]]
+        width = 1 + self.config.drafts
+        chunks = self._prefill(self._budget(len(decode) * width))
+        if not len(decode) and not chunks:
+            return None
+        slots = np.concatenate((decode, np.array([chunk.slot for chunk in chunks], np.int64))) if chunks else decode
+        columns = int(self._capacity[slots].max()) // PAGE
+        batch = Batch(
+            decode=decode,
+            chunks=chunks,
+            pages=self._page_table[slots, :columns],
+            epochs=self.epoch[slots],
+            admissions=self._admissions,
+            scrub=self._scrub,
+        )
+        self._admissions, self._scrub = [], []
+        self.fewest[decode] += 1
+        self.most[decode] += width
+        for chunk in chunks:
+            if chunk.following is None:
+                self._start_decoding(chunk.slot)
+        return batch
+
+    def settle(self, slots: Ints, launched: Ints, taken: Ints) -> None:
+        """Learns what steps did: slots that could have gained 1 to `launched` tokens gained `taken`."""
+        self.known[slots] += taken
+        self.fewest[slots] += taken - 1
+        self.most[slots] += taken - launched
+
+    def keep_pages(self, seq: Sequence) -> None:
+        """Offers for reuse the pages that a sequence has filled; call it once their last row proved finite."""
+        if not self.config.prefix_cache:
+            return
+        computed = len(seq.tokens) - 1  # the last token is not in the cache yet
+        if seq.request.cache_tokens is not None:
+            computed = min(computed, seq.request.cache_tokens)
+        first, end = len(seq.keys), computed // PAGE
+        parent = seq.keys[-1] if seq.keys else seq.root
+        for i, key in enumerate(page_keys(seq.tokens[first * PAGE : end * PAGE], parent), start=first):
+            seq.keys.append(key)
+            page = self.pool.keep(key, seq.pages[i])
+            seq.pages[i] = self._page_table[seq.slot, i] = page
+        self.kept[seq.slot] = end
+
+    def used_pages(self) -> list[list[int]]:
+        """The page lists of all running sequences, for `PagePool.check`."""
+        return [seq.pages for seq in self.seqs if seq is not None]
+
+    def _grow(self) -> None:
+        """Gives decoding sequences the pages that their next step may touch, preempting the last in order if needed."""
+        decode = self._decode
+        reach = np.minimum(self.most[decode] + 2 * self.config.drafts, self.limit[decode])
+        short = decode[(reach > self._capacity[decode]) & (self.fewest[decode] < self.limit[decode])]
+        for slot, epoch in zip(short.tolist(), self.epoch[short].tolist(), strict=True):
+            seq = self.seqs[slot]
+            if seq is None or self.epoch[slot] != epoch:
+                continue  # preempted for another's sake
+            tokens = min(int(self.most[slot]) + 2 * self.config.drafts, seq.limit)
+            if self._make_room(-(-tokens // PAGE) - len(seq.pages), seq):
+                self._extend(seq, self.pool.allocate(-(-tokens // PAGE) - len(seq.pages)))
+
+    def _make_room(self, pages: int, seq: Sequence) -> bool:
+        """Preempts until `pages` are available; False if it was `seq`'s own turn to give way."""
+        while self.pool.available < pages:
+            last = max((other for other in self.seqs if other is not None), key=lambda other: other.order)
+            self._preempt(last)
+            if last is seq:
+                return False
+        return True
+
+    def _preempt(self, seq: Sequence) -> None:
+        """Sends a running sequence back to the queue; its pages are computed again, but for those that stay kept."""
+        self._vacate(seq)
+        self.metrics.preemptions += 1
+        self.add(seq)
+
+    def _budget(self, decode_rows: int) -> int:
+        """Rows left for prefill: a step must not outlast the shortest promise among those that decode."""
+        rows = self.config.max_batch_tokens
+        if self._tpots and decode_rows:
+            rows = min(rows, max(int(min(self.pace.rows_within(min(self._tpots)), rows)), decode_rows + PAGE))
+        return rows - decode_rows
+
+    def _prefill(self, budget: int) -> list[Chunk]:
+        """Chunks of admitted sequences, then new admissions, best in order first."""
+        chunks: list[Chunk] = []
+        for seq in self.prefilling:
+            if budget <= 0:
+                break
+            chunks.append(self._chunk(seq, budget))
+            budget -= len(chunks[-1].tokens)
+        while budget > 0 and (seq := self._admit()) is not None:
+            chunks.append(self._chunk(seq, budget))
+            budget -= len(chunks[-1].tokens)
+        self.prefilling = [seq for seq in self.prefilling if seq.scheduled < len(seq.tokens)]
+        return chunks
+
+    def _chunk(self, seq: Sequence, budget: int) -> Chunk:
+        start, total = seq.scheduled, len(seq.tokens)
+        seq.scheduled = end = min(start + budget, total)
+        following = seq.tokens[end] if end < total else None
+        wanted = seq.params.prompt_logprobs if start < seq.prompt_len and not seq.answer and seq.index == 0 else None
+        return Chunk(seq.slot, start, seq.tokens[start:end], following, wanted)
+
+    def _admit(self) -> Sequence | None:
+        """Gives the first in the queue a slot and pages for what it holds already, if they can be had."""
+        seq = self._first_waiting()
+        if seq is None or not self._fits(seq):
+            return None
+        heapq.heappop(self._waiting)
+        keys = self._lookup_keys(seq)
+        shared = self.pool.share(keys)
+        seq.slot = slot = self._free_slots.pop()
+        self.seqs[slot] = seq
+        seq.state, seq.scheduled, seq.pages, seq.keys = State.PREFILL, len(shared) * PAGE, [], keys[: len(shared)]
+        self.kept[slot] = len(shared)
+        self.limit[slot], self._capacity[slot] = seq.limit, 0
+        self._set_stops(slot, seq.ends)
+        self._extend(seq, shared)
+        self._extend(seq, self.pool.allocate(self._first_pages(seq) - len(shared)))
+        self.prefilling.append(seq)
+        prompt, answer = seq.tokens[: seq.prompt_len], list(seq.answer)
+        self._admissions.append(Admission(slot, seq.params, seq.seed, seq.limit, prompt, answer, seq.ends, seq.grammar))
+        self._count_lookup(seq, keys, len(shared))
+        return seq
+
+    def _first_waiting(self) -> Sequence | None:
+        while self._waiting and self._waiting[0][2].state is State.FINISHED:
+            heapq.heappop(self._waiting)
+            self._abandoned -= 1
+        return self._waiting[0][2] if self._waiting else None
+
+    def _first_pages(self, seq: Sequence) -> int:
+        """Pages for what a sequence holds, its next token and the drafts after that."""
+        return -(-min(len(seq.tokens) + 1 + 2 * self.config.drafts, seq.limit) // PAGE)
+
+    def _fits(self, seq: Sequence) -> bool:
+        """Whether a slot and pages can be had for a waiting sequence without taking them from another."""
+        if not self._free_slots:
+            return False
+        known = self.pool.prefix.match(self._lookup_keys(seq))
+        idle = sum(not self.pool.users(page) for page in known)  # to be shared, so not to be given up
+        # some room for those that decode, or they would preempt the newcomer at once
+        spare = min(len(self._decode), self.pool.num_pages // 16)
+        return self.pool.available >= self._first_pages(seq) - len(known) + idle + spare
+
+    def _yield_to_first(self) -> None:
+        """Preempts sequences of lower priority than the first in the queue until that one fits."""
+        seq = self._first_waiting()
+        if seq is None:
+            return
+        while not self._fits(seq):
+            last = max((other for other in self.seqs if other is not None), key=lambda other: other.order, default=None)
+            if last is None or last.request.priority <= seq.request.priority:
+                return
+            self._preempt(last)
+
+    def _lookup_keys(self, seq: Sequence) -> list[bytes]:
+        """Keys of the pages that a sequence may share: all but the last token, whose row gives the next one."""
+        if not self.config.prefix_cache or seq.params.prompt_logprobs is not None:
+            return []
+        full = (len(seq.tokens) - 1) // PAGE
+        if len(seq.lookup) < full:  # a sequence at the head of the queue is looked up every step
+            parent = seq.lookup[-1] if seq.lookup else seq.root
+            seq.lookup += page_keys(seq.tokens[len(seq.lookup) * PAGE : full * PAGE], parent)
+        return seq.lookup
+
+    def _count_lookup(self, seq: Sequence, keys: list[bytes], shared: int) -> None:
+        """Counts hits and misses, of a sequence's first admission only."""
+        if seq.admitted:
+            return
+        seq.admitted = True
+        if seq.group.scheduled_at is None:
+            seq.group.scheduled_at = time.monotonic()
+        if seq.group.cached_tokens is None:
+            seq.group.cached_tokens = shared * PAGE
+        self.metrics.prompt_tokens += seq.prompt_len
+        if self.config.prefix_cache:
+            self.metrics.cache_lookup_tokens += seq.prompt_len
+            self.metrics.cache_hit_tokens += shared * PAGE
+            self.metrics.cache_recomputed_tokens += self.pool.prefix.lost(keys[shared:]) * PAGE
+
+    def _set_stops(self, slot: int, ends: list[int]) -> None:
+        if len(ends) > self.stops.shape[1]:
+            more = np.full((len(self.stops), len(ends) - self.stops.shape[1]), -1, np.int64)
+            self.stops = np.concatenate((self.stops, more), axis=1)
+        self.stops[slot] = -1
+        self.stops[slot, : len(ends)] = ends
+
+    def _extend(self, seq: Sequence, pages: list[int]) -> None:
+        self._page_table[seq.slot, len(seq.pages) : len(seq.pages) + len(pages)] = pages
+        seq.pages += pages
+        self._capacity[seq.slot] = len(seq.pages) * PAGE
+
+    def _start_decoding(self, slot: int) -> None:
+        seq = self.seqs[slot]
+        assert seq is not None
+        seq.state = State.DECODE
+        self.known[slot] = len(seq.tokens)
+        self.fewest[slot] = self.most[slot] = len(seq.tokens) + 1
+        self._decode = np.append(self._decode, slot)
+        if (tpot := seq.group.latency.tpot) is not None:
+            self._tpots[tpot] = self._tpots.get(tpot, 0) + 1
+
+    def _vacate(self, seq: Sequence) -> None:
+        """Takes back a slot and its pages. Steps in flight may still write to them; the next tenant's come after."""
+        slot = seq.slot
+        if seq.state is State.PREFILL and seq in self.prefilling:
+            self.prefilling.remove(seq)
+        if seq.state is State.DECODE:
+            self._decode = self._decode[self._decode != slot]
+            if (tpot := seq.group.latency.tpot) is not None:
+                self._tpots[tpot] -= 1
+                if not self._tpots[tpot]:
+                    del self._tpots[tpot]
+        self.pool.release(seq.pages)
+        self.epoch[slot] += 1
+        self.seqs[slot] = None
+        self._free_slots.append(slot)
+        seq.slot, seq.pages, seq.keys, seq.scheduled = -1, [], [], 0

@@ -1,0 +1,116 @@
+"""One answer in the making, and the request it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Tokens
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from hopwell.engine.core import LATENCY_CLASSES, LatencyClass, Request, SamplingParams, TokenLogprobs
+from hopwell.engine.grammar import GrammarState
+from hopwell.engine.text import TextStream
+
+
+class State(Enum):
+    """Where a sequence is in its life."""
+
+    WAITING = auto()
+    """In the queue; it holds no page and no slot."""
+    PREFILL = auto()
+    DECODE = auto()
+    FINISHED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A request's sequences, and what is counted once for all of them."""
+
+    request: Request
+    latency: LatencyClass = field(init=False)
+    unfinished: int = field(init=False)
+    cached_tokens: int | None = None
+    scheduled_at: float | None = None
+    first_token_at: float | None = None
+    worst_tpot: float | None = None
+    """Of its sequences that have ended, mean seconds a token after the first."""
+    siblings: list[Sequence] = field(default_factory=list)
+    """They wait until the first sequence has filled the prompt's pages, and share them."""
+    prompt_logprobs: list[TokenLogprobs | None] | None = None
+
+    def __post_init__(self) -> None:
+        self.latency = LATENCY_CLASSES[self.request.latency_class]
+        self.unfinished = self.request.params.n
+
+    @property
+    def deadline(self) -> float:
+        """When the first token is due, by the clock of `time.monotonic`."""
+        return self.request.arrival + self.latency.ttft if self.latency.ttft is not None else float("inf")
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One answer. The scheduler owns it; the runner only reads what is fixed at admission."""
+
+    group: Group
+    index: int
+    tokens: list[int]
+    """Prompt and answer so far."""
+    limit: int
+    """Tokens that prompt and answer may reach."""
+    seed: int
+    root: bytes
+    """Key above the prompt's first page."""
+    ends: list[int]
+    """Tokens that end it."""
+    grammar: GrammarState | None = None
+    text: TextStream | None = None
+
+    prompt_len: int = field(init=False)
+    state: State = State.WAITING
+    slot: int = -1
+    pages: list[int] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    """Of the leading pages that are kept for reuse."""
+    lookup: list[bytes] = field(default_factory=list)
+    """Of all full pages: what to look for in the prefix cache."""
+    admitted: bool = False
+    """Whether it ever ran."""
+    scheduled: int = 0
+    """Tokens whose prefill has been launched."""
+    first_token_at: float = 0.0
+    last_token_at: float = 0.0
+    reported: int = field(init=False)
+    """Tokens that outputs have told of, the prompt's included."""
+    pending_text: str = ""
+    """Text not yet told of, while the request does not stream."""
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    """Not yet told of."""
+
+    def __post_init__(self) -> None:
+        self.prompt_len = self.reported = len(self.tokens)
+
+    @property
+    def request(self) -> Request:
+        return self.group.request
+
+    @property
+    def params(self) -> SamplingParams:
+        return self.group.request.params
+
+    @property
+    def answer(self) -> Tokens[int]:
+        return self.tokens[self.prompt_len :]
+
+    @property
+    def order(self) -> tuple[int, float, float, int]:
+        """Who is served first: priority, then the earliest deadline, then arrival."""
+        return self.request.priority, self.group.deadline, self.request.arrival, self.index
+
+    @property
+    def finished(self) -> bool:
+        return self.state is State.FINISHED
+
+    def tpot(self) -> float | None:
+        """Mean seconds a token after the first; None below two tokens."""
+        count = len(self.tokens) - self.prompt_len
+        return (self.last_token_at - self.first_token_at) / (count - 1) if count > 1 else None

@@ -1,0 +1,79 @@
+"""A model without weights whose next token depends on every token before it, read back through the page table.
+
+A page shared wrongly, reused too early or written twice changes all tokens after it, and costs nothing to detect.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hopwell.engine.random import mix
+from hopwell.model.batch import ForwardBatch
+
+POISON = 7
+"""A prompt with this token in it writes NaN to the cache and gives NaN logits. It is never generated."""
+
+
+class ToyModel:
+    """Latents hold tokens, hidden states a hash of the context. The MTP layer is right about `skill` of the time."""
+
+    has_mtp = True
+    device = torch.device("cpu")
+
+    def __init__(self, vocab: int = 64, skill: float = 0.7, sharpness: float = 3.0) -> None:
+        self.vocab, self.skill, self.sharpness = vocab, skill, sharpness
+        self.steps = 0
+
+    def new_latent(self, num_pages: int) -> Tensor:
+        return torch.zeros(2, num_pages, 64, 1, dtype=torch.float32)
+
+    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        self.steps += 1
+        hidden, start = [], 0
+        flat = latent[0].view(-1)
+        for row, (new, total) in enumerate(zip(batch.query_lens, batch.seq_lens, strict=True)):
+            pages = batch.page_table[row, : -(-total // 64)].long()
+            slots = (pages[:, None] * 64 + torch.arange(64)).flatten()
+            tokens = batch.tokens[start : start + new].float()
+            positions = batch.positions[start : start + new]
+            assert positions.tolist() == list(range(total - new, total))
+            flat[slots[positions]] = torch.where(tokens == POISON, float("nan"), tokens)
+            context = flat[slots]
+            if context.isnan().any():  # as attention: a masked NaN is still multiplied by zero
+                hidden.append(torch.full((new,), -1))
+            else:
+                hidden.append(hash_prefixes(context[:total].long())[total - new :])
+            start += new
+        return torch.cat(hidden).unsqueeze(1)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        noise = mix(hidden * 31 + torch.arange(self.vocab))
+        scores = ((noise >> 40) & 0xFFFF).float() / 65536 * self.sharpness
+        scores[:, POISON] = float("-inf")
+        return torch.where(hidden == -1, float("nan"), scores)
+
+    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        right = hidden[:, 0] + weigh(batch.tokens, batch.positions + 1)
+        guess = ((mix(right) >> 40) & 0xFFFF).float() / 65536
+        return torch.where(guess < self.skill, right, right + 1).unsqueeze(1)
+
+
+def weigh(tokens: Tensor, positions: Tensor) -> Tensor:
+    """What a token at a position adds to the hash."""
+    return (tokens + 1) * mix(positions + 1)
+
+
+def hash_prefixes(tokens: Tensor) -> Tensor:
+    """The hash after each token."""
+    return weigh(tokens, torch.arange(len(tokens))).cumsum(0)
+
+
+def greedy_reference(model: ToyModel, prompt: list[int], count: int, eos: int | None = None) -> list[int]:
+    """The model alone, from its definition: no cache, no pages, no engine."""
+    tokens = list(prompt)
+    for _ in range(count):
+        tokens.append(int(model.logits(hash_prefixes(torch.tensor(tokens))[-1:].unsqueeze(1)).argmax()))
+        if tokens[-1] == eos:
+            break
+    return tokens[len(prompt) :]
