@@ -1,0 +1,191 @@
+"""The engine as a Python object: prompts in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.core import (
+    FinishReason,
+    Request,
+    RequestOutput,
+    RequestTiming,
+    SamplingParams,
+    SequenceOutput,
+    TokenLogprobs,
+)
+from hopwell.engine.loading import load_model
+from hopwell.errors import HopwellError
+
+Prompt = str | Sequence[int]
+Message = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Answer:
+    """One answer to a prompt."""
+
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprobs] | None = None
+    finish_reason: FinishReason | None = None
+    stop_reason: str | int | None = None
+    error: str | None = None
+
+    def add(self, output: SequenceOutput) -> None:
+        """Appends what the engine tells."""
+        self.text += output.text
+        self.tokens += output.tokens
+        if output.logprobs is not None:
+            self.logprobs = (self.logprobs or []) + output.logprobs
+        self.finish_reason, self.stop_reason, self.error = output.finish_reason, output.stop_reason, output.error
+
+
+@dataclass(slots=True)
+class Completion:
+    """All answers to a prompt."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    answers: list[Answer]
+    prompt_logprobs: list[TokenLogprobs | None] | None = None
+    timing: RequestTiming | None = None
+
+    @property
+    def text(self) -> str:
+        """The first answer's text."""
+        return self.answers[0].text
+
+    def add(self, output: RequestOutput) -> None:
+        """Appends what the engine tells."""
+        self.cached_tokens = output.cached_tokens
+        self.prompt_logprobs = output.prompt_logprobs or self.prompt_logprobs
+        self.timing = output.timing or self.timing
+        for part in output.outputs:
+            self.answers[part.index].add(part)
+
+
+class LLM:
+    """A model and an engine of its own, stepped by whoever calls. Not for use from several threads at once.
+
+    Example:
+        llm = LLM()                                 # the embedded nano
+        print(llm.chat([{"role": "user", "content": "What is 12 * 34?"}]).text)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        config: EngineConfig | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        """
+        Args:
+            model: a checkpoint's folder, a hub name, or None for the embedded nano.
+            device, dtype, progress: as `load_model` has them.
+            config: the engine's settings, or give them by name: `LLM(drafts=1, max_seqs=8)`.
+
+        Raises:
+            HopwellError: the model cannot be loaded, or a setting not honoured; one line that names the culprit.
+        """
+        if config is not None and settings:
+            raise HopwellError(f"both config and {min(settings)} were given; put {min(settings)} into the config")
+        self.loaded = load_model(model, device, dtype, progress)
+        self.engine = self.loaded.engine(config or EngineConfig(**settings))
+        self.tokenizer = self.loaded.tokenizer
+        self.default_params = self.loaded.default_params
+        self._serial = count()
+
+    def generate(
+        self, prompts: Prompt | Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
+    ) -> list[Completion]:
+        """Answers prompts, all at once.
+
+        Args:
+            prompts: text or token ids, one or several.
+            params: for all, or one a prompt; None: as the model's authors recommend.
+
+        Raises:
+            RequestError: a prompt cannot be served; none was begun.
+        """
+        batch = [prompts] if _is_prompt(prompts) else list(prompts)
+        each = [params or self.default_params] * len(batch) if not isinstance(params, Sequence) else list(params)
+        if len(each) != len(batch):
+            raise HopwellError(f"{len(batch)} prompts and {len(each)} params; give one, or one a prompt")
+        requests = [self._request(prompt, p) for prompt, p in zip(batch, each, strict=True)]
+        done = {r.request_id: _completion(r) for r in requests}
+        for outputs in self._run(requests):
+            for output in outputs:
+                done[output.request_id].add(output)
+        return list(done.values())
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        params: SamplingParams | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+    ) -> Completion:
+        """Answers a conversation: messages as OpenAI's API has them, through the model's own template."""
+        return self.generate(self.render(messages, tools), params)[0]
+
+    def stream(
+        self,
+        prompt: Prompt | Sequence[Message],
+        params: SamplingParams | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+    ) -> Iterator[RequestOutput]:
+        """Answers one prompt, or a conversation, piece by piece; leaving the loop early cancels the rest."""
+        tokens = self.render(prompt, tools) if _is_chat(prompt) else prompt
+        request = self._request(tokens, params or self.default_params, stream=True)
+        for outputs in self._run([request]):
+            yield from outputs
+
+    def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> list[int]:
+        """Tokens of a conversation, up to where the assistant begins to speak."""
+        return self.tokenizer.encode(self.loaded.template.render(messages, tools=tools), special=False)
+
+    def close(self) -> None:
+        """Ends the engine."""
+        self.engine.close()
+
+    def _request(self, prompt: Prompt, params: SamplingParams, stream: bool = False) -> Request:
+        tokens = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        request_id = f"llm-{next(self._serial)}"
+        return Request(request_id=request_id, prompt=tokens, params=params, latency_class="batch", stream=stream)
+
+    def _run(self, requests: list[Request]) -> Iterator[list[RequestOutput]]:
+        """Submits requests and steps until all have ended; cancels what is left if the caller leaves."""
+        open_ids: set[str] = set()
+        try:
+            for request in requests:
+                self.engine.submit(request)
+                open_ids.add(request.request_id)
+            while open_ids:
+                outputs = self.engine.step()
+                open_ids -= {output.request_id for output in outputs if output.finished}
+                yield outputs
+        finally:
+            for request_id in open_ids:
+                self.engine.abort(request_id)
+            while self.engine.has_work():
+                self.engine.step()
+
+
+def _completion(request: Request) -> Completion:
+    return Completion(len(request.prompt), 0, [Answer() for _ in range(request.params.n)])
+
+
+def _is_prompt(value: Prompt | Sequence[Prompt]) -> bool:
+    return isinstance(value, str) or not value or isinstance(value[0], int)
+
+
+def _is_chat(value: Prompt | Sequence[Message]) -> bool:
+    return not isinstance(value, str) and bool(value) and isinstance(value[0], dict)

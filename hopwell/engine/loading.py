@@ -1,0 +1,193 @@
+"""From a folder or a hub name to a model, its tokenizer and an engine that runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hopwell.cache.prefix import PAGE
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.core import SamplingParams
+from hopwell.engine.loop import Engine
+from hopwell.engine.tokenizer import Tokenizer
+from hopwell.errors import HopwellError
+from hopwell.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    from hopwell.codec.template import ChatTemplate
+
+NANO = Path(__file__).parents[1] / "model" / "nano"
+"""The embedded model."""
+CPU_CACHE_BYTES = 1 << 30
+GPU_CACHE_SHARE = 0.9
+"""Of the memory that the weights leave free."""
+FILES = ["*.json", "*.safetensors", "*.jinja"]
+
+
+class ModelError(HopwellError):
+    """The model named by the user cannot be had."""
+
+
+@dataclass
+class LoadedModel:
+    """A checkpoint in memory, ready to be given to an `Engine`."""
+
+    name: str
+    path: Path
+    model: Transformer
+    tokenizer: Tokenizer
+    eos_token_ids: tuple[int, ...]
+    default_params: SamplingParams
+    """Sampling as the model's authors recommend it (generation_config.json)."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds that each part of the start took."""
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The checkpoint's chat template, read on first use."""
+        from hopwell.codec.template import ChatTemplate
+
+        return ChatTemplate.open(self.path)
+
+    def engine(self, config: EngineConfig) -> Engine:
+        """An engine for this model; its latent cache is allocated here."""
+        started = time.perf_counter()
+        c = self.model.config
+        if config.deterministic and self.model.device.type == "cpu":
+            # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
+            self.model.absorbed = True
+        engine = Engine(
+            self.model,
+            config,
+            model_len=c.max_position_embeddings,
+            num_pages=self._pages(config),
+            vocab_size=c.vocab_size,
+            eos_token_ids=self.eos_token_ids,
+            tokenizer=self.tokenizer,
+        )
+        self.phases["cache"] = time.perf_counter() - started
+        return engine
+
+    def _pages(self, config: EngineConfig) -> int:
+        """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
+        c = self.model.config
+        if config.cache_tokens is not None:
+            if config.cache_tokens < PAGE:
+                raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE} or more")
+            return config.cache_tokens // PAGE
+        page_bytes = (len(self.model.layers) + self.model.has_mtp) * PAGE * c.latent_dim * self.model.dtype.itemsize
+        if self.model.device.type == "cuda":
+            room = int(torch.cuda.mem_get_info(self.model.device)[0] * GPU_CACHE_SHARE)
+        else:
+            room = min(CPU_CACHE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2)
+        length = config.max_model_len or c.max_position_embeddings
+        pages = min(room // page_bytes, config.max_seqs * -(-length // PAGE))
+        if not pages:
+            raise EngineConfigError(f"memory for the cache is {room:,} bytes, less than one page; free some")
+        return pages
+
+
+def load_model(
+    model: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> LoadedModel:
+    """Opens and loads a model.
+
+    Args:
+        model: a checkpoint's folder, a name on the Hugging Face hub, or None for the embedded nano.
+        device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
+        dtype: "bfloat16" or "float32"; "auto" is bfloat16 wherever the device computes in it.
+        progress: called with bytes read, bytes in all and the tensor's name.
+
+    Raises:
+        ModelError, CheckpointError, ConfigError: one line that names the culprit.
+    """
+    phases: dict[str, float] = {}
+    started = time.perf_counter()
+    path = resolve(model)
+    checkpoint = Checkpoint.open(path)
+    tokenizer = Tokenizer.open(path)
+    phases["open"] = time.perf_counter() - started
+    started = time.perf_counter()
+    where = torch.device(pick_device(device))
+    weights = Transformer.load(checkpoint, where, pick_dtype(dtype, where), progress)
+    phases["weights"] = time.perf_counter() - started
+    generation = _read_json(path / "generation_config.json")
+    eos = generation.get("eos_token_id", checkpoint.config.get("eos_token_id"))
+    return LoadedModel(
+        name="nano" if model is None else str(model).rstrip("/").split("/")[-1],
+        path=path,
+        model=weights,
+        tokenizer=tokenizer,
+        eos_token_ids=tuple(eos) if isinstance(eos, list) else (eos,) if eos is not None else (),
+        default_params=_default_params(generation),
+        phases=phases,
+    )
+
+
+def resolve(model: str | Path | None) -> Path:
+    """The folder of a model: itself, the embedded one, or a download from the hub.
+
+    Raises:
+        ModelError: there is no such folder and the hub has no such model, or cannot be reached.
+    """
+    if model is None:
+        return NANO
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(f"{path} is a file; give the folder of the checkpoint")
+    if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
+        raise ModelError(f"{model}: no such folder, and not a hub name such as deepseek-ai/DeepSeek-R1")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=FILES))
+    except Exception as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ModelError(f"{model}: no such folder, and the hub does not give it: {reason}") from error
+
+
+def pick_device(device: str) -> str:
+    """ "auto" as a device's name."""
+    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """A dtype by name; "auto" is bfloat16 but on CPUs that would emulate it.
+
+    Raises:
+        ModelError: the name is unknown.
+    """
+    if dtype == "auto":
+        slow = device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.float32 if slow else torch.bfloat16
+    if dtype not in ("bfloat16", "float32"):
+        raise ModelError(f"dtype {dtype!r} is unknown; known: auto, bfloat16, float32")
+    return getattr(torch, dtype)
+
+
+def _default_params(generation: dict[str, Any]) -> SamplingParams:
+    if not generation.get("do_sample", False):
+        return SamplingParams(temperature=0.0)
+    known = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    return SamplingParams(**{name: generation[name] for name in known if generation.get(name) is not None})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ModelError(f"{path}: not valid JSON: {error}; fetch the file again") from None
