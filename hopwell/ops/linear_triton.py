@@ -1,0 +1,224 @@
+"""Matrix products for FP8-block and bf16 weights, plain and grouped by expert, from one token to thousands.
+
+The operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the tokens on the short
+one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the reduction is cut
+among programs until they cover the GPU. Each program leaves a float32 part, and the reader adds the parts in order:
+no atomics, the same result every time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hopwell.ops.linear import Weight
+from hopwell.ops.norm_triton import Normed
+from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a product is cut: rows of weights and tokens a program, parts of the reduction, warps, pipeline stages."""
+
+    rows: int
+    tokens: int
+    splits: int
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which rows each expert multiplies: made by `router_triton.group_by_expert`."""
+
+    pairs: Tensor
+    """int32 [pairs]: the (token, slot) pairs as token * slots + slot, sorted by expert."""
+    tiles: Tensor
+    """int32 [tiles, 3]: expert, first sorted position, rows (0: nothing to do)."""
+    tile_tokens: int
+    slots: int
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _product(
+    x,
+    x_scales,
+    w,
+    w_scales,
+    sumsq,
+    out,
+    pairs,
+    tiles,
+    tokens,
+    eps,
+    K: tl.constexpr,
+    N: tl.constexpr,
+    FP8: tl.constexpr,
+    GROUPED: tl.constexpr,  # 0: no; 1: x rows are tokens, output in expert order; 2: the reverse
+    SLOTS: tl.constexpr,
+    CHUNKS: tl.constexpr,  # 0: no rms outstanding
+    CHUNKS_P2: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BN: tl.constexpr,
+    BT: tl.constexpr,
+):
+    BK: tl.constexpr = 128 if FP8 else 64
+    STEPS: tl.constexpr = (K + BK - 1) // BK
+    PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
+    n0 = tl.program_id(0) * BN
+    split = tl.program_id(1)
+    rn = n0 + tl.arange(0, BN)
+    rk = tl.arange(0, BK)
+    wait_for_inputs()
+    if GROUPED > 0:
+        expert = tl.load(tiles + tl.program_id(2) * 3)
+        first = tl.load(tiles + tl.program_id(2) * 3 + 1)
+        count = tl.load(tiles + tl.program_id(2) * 3 + 2)
+        if count == 0:
+            return
+        w += expert.to(tl.int64) * (N * K)
+        if FP8:
+            w_scales += expert * (((N + 127) // 128) * (K // 128))
+        valid = tl.arange(0, BT) < count
+        position = first + tl.arange(0, BT)
+        pair = tl.load(pairs + position, mask=valid, other=0)
+        if GROUPED == 1:
+            x_rows, out_rows = pair // SLOTS, position
+        else:
+            x_rows, out_rows = position, pair
+    else:
+        x_rows = tl.program_id(2) * BT + tl.arange(0, BT)
+        out_rows = x_rows
+        valid = x_rows < tokens
+    let_next_start()
+
+    begin = split * PER_SPLIT
+    end = tl.minimum(begin + PER_SPLIT, STEPS)
+    # rows past the matrix read its last row; their results are not stored
+    w_at = w + tl.minimum(rn, N - 1)[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
+    x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
+    acc = tl.zeros((BN, BT), tl.float32)
+    if FP8:
+        # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
+        a_at = x_scales + x_rows * (K // 128) + begin
+        b_at = w_scales + (n0 // 128) * (K // 128) + begin
+        a, b = tl.load(a_at, mask=valid, other=0.0), tl.load(b_at)
+        for step in range(begin, end):
+            more = step + 1 < end
+            w_tile = tl.load(w_at)
+            x_tile = tl.load(x_at, mask=valid[:, None], other=0.0)
+            a_next = tl.load(a_at + 1, mask=valid & more, other=0.0)
+            b_next = tl.load(b_at + 1, mask=more, other=0.0)
+            # one product a block of 128: the matrix unit keeps about 14 bits, float32 keeps the sum of blocks
+            acc += matmul(w_tile, tl.trans(x_tile), None) * (a * b)[None, :]
+            a, b = a_next, b_next
+            w_at += BK
+            x_at += BK
+            a_at += 1
+            b_at += 1
+    else:
+        for step in range(begin, end):
+            inside = step * BK + rk[None, :] < K
+            if K % BK == 0:
+                w_tile = tl.load(w_at)
+                x_tile = tl.load(x_at, mask=valid[:, None], other=0.0)
+            else:
+                w_tile = tl.load(w_at, mask=inside, other=0.0)
+                x_tile = tl.load(x_at, mask=valid[:, None] & inside, other=0.0)
+            acc = matmul(w_tile, tl.trans(x_tile), acc)
+            w_at += BK
+            x_at += BK
+
+    if CHUNKS > 0:
+        acc *= inverse_rms(sumsq, x_rows, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
+    rows = tokens * SLOTS if GROUPED > 0 else tokens
+    out_at = out + (split * rows + out_rows)[None, :].to(tl.int64) * N + rn[:, None]
+    keep = (rn < N)[:, None] & valid[None, :]
+    if out.dtype.element_ty == tl.bfloat16:
+        tl.store(out_at, to_bf16(acc), mask=keep)
+    else:
+        tl.store(out_at, acc, mask=keep)
+
+
+def token_tile(tokens: int) -> int:
+    """Tokens a program multiplies."""
+    return 16 if tokens <= 16 else 32 if tokens <= 32 else 64 if tokens <= 64 else 128
+
+
+def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132) -> Tiling:
+    """How to cut a product for a class of shapes: enough programs to keep every multiprocessor's loads in flight."""
+    tile = token_tile(tokens)
+    if tokens > 128:
+        return Tiling(128, tile, 1, 8, 3)
+    steps = triton.cdiv(width_in, 128 if fp8 else 64)
+    tiles = triton.cdiv(width_out, 64)
+    wanted = 2 if tokens <= 32 else 1  # programs a multiprocessor
+    splits = 1
+    while splits < 8 and tiles * splits < wanted * sms and steps // (splits * 2) >= 2:
+        splits *= 2
+    return Tiling(64, tile, splits, 4, 5 if tile <= 32 else 4)
+
+
+def product(
+    x: Normed,
+    weight: Weight,
+    eps: float = 0.0,
+    cut: Tiling | None = None,
+    groups: Groups | None = None,
+    scatter: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """x @ weight.T, as the parts that the reader adds.
+
+    Args:
+        x: rows [tokens, in]; for an FP8 weight its codes are read, for a plain one its values. An outstanding rms is
+            applied, with `eps`.
+        weight: [out, in], or [experts, out, in] with `groups`.
+        groups: multiply each row by its experts' matrices. Without `scatter`, x has a row a token and the output is in
+            expert order; with it, x is in expert order and the output has a row a (token, slot) pair.
+
+    Returns:
+        [splits, rows, out] of `dtype`; with one split the sum is complete. `rows` is tokens, or pairs with `groups`.
+    """
+    fp8 = weight.format == "fp8_block"
+    data = x.codes if fp8 else x.values
+    assert data is not None
+    width_out, width_in = weight.shape[-2:]
+    tokens = data.shape[0] if groups is None or not scatter else data.shape[0] // groups.slots
+    if cut is None:
+        cut = tiling(tokens, width_out, width_in, fp8)
+    rows = tokens if groups is None else tokens * groups.slots
+    out = torch.empty(cut.splits, rows, width_out, dtype=dtype, device=data.device)
+    chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
+    token_tiles = triton.cdiv(tokens, cut.tokens) if groups is None else groups.tiles.shape[0]
+    launch(
+        _product,
+        (triton.cdiv(width_out, cut.rows), cut.splits, token_tiles),
+        data,
+        x.scales,
+        weight.data,
+        weight.scale,
+        x.sumsq,
+        out,
+        None if groups is None else groups.pairs,
+        None if groups is None else groups.tiles,
+        tokens,
+        eps,
+        K=width_in,
+        N=width_out,
+        FP8=fp8,
+        GROUPED=0 if groups is None else 2 if scatter else 1,
+        SLOTS=1 if groups is None else groups.slots,
+        CHUNKS=chunks,
+        CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
+        SPLITS=cut.splits,
+        BN=cut.rows,
+        BT=cut.tokens,
+        warps=cut.warps,
+        stages=cut.stages,
+    )
+    return out

@@ -1,0 +1,430 @@
+"""Absorbed multi-head latent attention for decoding, as four kernels around the two projections.
+
+`latent_and_query` turns the down-projection's parts into the cache row and the query's input; `absorb_query` carries
+queries into the latent space; `decode` attends, cut among programs along the context; `combine_heads` merges the cuts
+and carries the result out of the latent space, in FP8 for the output projection: a head's 128 values share a scale.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hopwell.ops.norm_triton import Normed
+from hopwell.ops.triton_common import launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
+
+PAGE = tl.constexpr(64)
+
+
+@triton.jit(do_not_specialize=["tokens", "table_width"])
+def _latent_and_query(
+    parts,
+    q_norm,
+    kv_norm,
+    rope,
+    positions,
+    page_table,
+    latent,
+    codes,
+    scales,
+    tokens,
+    table_width,
+    eps,
+    PARTS: tl.constexpr,
+    Q_RANK: tl.constexpr,  # 0: no query compression
+    Q_WIDTH: tl.constexpr,  # columns before the latent
+    RANK: tl.constexpr,
+    ROPE: tl.constexpr,
+    GROUPS: tl.constexpr,
+):
+    token = tl.program_id(0)
+    ROW: tl.constexpr = Q_WIDTH + RANK + ROPE
+    row = parts + token.to(tl.int64) * ROW
+    stride = tokens.to(tl.int64) * ROW
+    wait_for_inputs()
+    if tl.program_id(1) == 0:  # the cache row
+        c = tl.arange(0, RANK)
+        pair = tl.arange(0, ROPE // 2)
+        kv = tl.zeros((RANK,), tl.float32)
+        even = tl.zeros((ROPE // 2,), tl.float32)
+        odd = tl.zeros((ROPE // 2,), tl.float32)
+        for part in tl.static_range(PARTS):
+            kv += tl.load(row + part * stride + Q_WIDTH + c)
+            even += tl.load(row + part * stride + Q_WIDTH + RANK + 2 * pair)
+            odd += tl.load(row + part * stride + Q_WIDTH + RANK + 2 * pair + 1)
+        position = tl.load(positions + token)
+        page = tl.load(page_table + token * table_width + position // PAGE)
+        let_next_start()
+        slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
+        normed = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
+        tl.store(slot + c, to_bf16(normed))
+        cos = tl.load(rope + position * ROPE + 2 * pair)
+        sin = tl.load(rope + position * ROPE + 2 * pair + 1)
+        tl.store(slot + RANK + 2 * pair, to_bf16(even * cos - odd * sin))
+        tl.store(slot + RANK + 2 * pair + 1, to_bf16(even * sin + odd * cos))
+    elif Q_RANK > 0:
+        col = tl.arange(0, GROUPS)[:, None] * 128 + tl.arange(0, 128)[None, :]
+        inside = col < Q_RANK
+        q = tl.zeros((GROUPS, 128), tl.float32)
+        for part in tl.static_range(PARTS):
+            q += tl.load(row + part * stride + col, mask=inside, other=0.0)
+        let_next_start()
+        normed = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * tl.load(q_norm + col, mask=inside, other=0.0)
+        code, scale = quantize_groups(normed)
+        tl.store(codes + token.to(tl.int64) * Q_RANK + col, code, mask=inside)
+        group = tl.arange(0, GROUPS)
+        tl.store(scales + token * (Q_RANK // 128) + group, scale, mask=group < Q_RANK // 128)
+
+
+def latent_and_query(
+    parts: Tensor,
+    q_norm: Tensor | None,
+    kv_norm: Tensor,
+    rope: Tensor,
+    positions: Tensor,
+    page_table: Tensor,
+    latent: Tensor,
+    eps: float,
+) -> Normed | None:
+    """Writes new cache rows and makes the query's compressed input.
+
+    Args:
+        parts: float32 [parts, tokens, query columns + 576]: the down-projection's.
+        q_norm: float32 [q_lora_rank], or None when the query is not compressed.
+        kv_norm: float32 [kv_lora_rank].
+        rope: float32 [positions, 32, 2], cos and sin.
+        positions: int64 [tokens]; page_table: int32 [tokens, pages], each token's sequence's pages.
+        latent: bf16 [pages, 64, 576], written at each token's position.
+
+    Returns:
+        The normalised query input in FP8, or None.
+    """
+    count, tokens, width = parts.shape
+    rank, rope_dim = kv_norm.shape[0], rope.shape[1] * 2
+    q_rank = 0 if q_norm is None else q_norm.shape[0]
+    out = None
+    if q_norm is not None:
+        codes = torch.empty(tokens, q_rank, dtype=torch.float8_e4m3fn, device=parts.device)
+        out = Normed(codes, torch.empty(tokens, q_rank // 128, device=parts.device), None, None)
+    launch(
+        _latent_and_query,
+        (tokens, 2 if q_rank else 1),
+        parts,
+        q_norm,
+        kv_norm,
+        rope,
+        positions,
+        page_table,
+        latent,
+        None if out is None else out.codes,
+        None if out is None else out.scales,
+        tokens,
+        page_table.shape[1],
+        eps,
+        PARTS=count,
+        Q_RANK=q_rank,
+        Q_WIDTH=width - rank - rope_dim,
+        RANK=rank,
+        ROPE=rope_dim,
+        GROUPS=triton.next_power_of_2(max(q_rank, 128) // 128),
+        warps=8,
+    )
+    return out
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _absorb_query(
+    parts,
+    w_uk,
+    rope,
+    positions,
+    queries,
+    tokens,
+    row_stride,
+    PARTS: tl.constexpr,
+    HEADS: tl.constexpr,
+    NOPE: tl.constexpr,
+    ROPE: tl.constexpr,
+    RANK: tl.constexpr,
+    BT: tl.constexpr,
+    BN: tl.constexpr,
+):
+    head, chunk = tl.program_id(0), tl.program_id(1)
+    t = tl.program_id(2) * BT + tl.arange(0, BT)
+    valid = t < tokens
+    k = tl.arange(0, NOPE)
+    n = chunk * BN + tl.arange(0, BN)
+    w = tl.load(w_uk + (head * NOPE + k)[:, None] * RANK + n[None, :])
+    wait_for_inputs()
+    rows = parts + t.to(tl.int64) * row_stride + head * (NOPE + ROPE)
+    stride = tokens.to(tl.int64) * row_stride
+    q = tl.zeros((BT, NOPE), tl.float32)
+    for part in tl.static_range(PARTS):
+        q += tl.load(rows[:, None] + part * stride + k[None, :], mask=valid[:, None], other=0.0)
+    let_next_start()
+    carried = matmul(tl.trans(w), tl.trans(to_bf16(q)), None)  # [BN, BT]
+    out = queries + (t.to(tl.int64) * HEADS + head) * (RANK + ROPE)
+    tl.store(out[None, :] + n[:, None], to_bf16(carried), mask=valid[None, :])
+    if chunk == 0:
+        pair = tl.arange(0, ROPE // 2)
+        even = tl.zeros((BT, ROPE // 2), tl.float32)
+        odd = tl.zeros((BT, ROPE // 2), tl.float32)
+        for part in tl.static_range(PARTS):
+            at = rows[:, None] + part * stride + NOPE + 2 * pair[None, :]
+            even += tl.load(at, mask=valid[:, None], other=0.0)
+            odd += tl.load(at + 1, mask=valid[:, None], other=0.0)
+        position = tl.load(positions + t, mask=valid, other=0)
+        angle = rope + position[:, None] * ROPE + 2 * pair[None, :]
+        cos = tl.load(angle, mask=valid[:, None], other=0.0)
+        sin = tl.load(angle + 1, mask=valid[:, None], other=0.0)
+        at = out[:, None] + RANK + 2 * pair[None, :]
+        tl.store(at, to_bf16(even * cos - odd * sin), mask=valid[:, None])
+        tl.store(at + 1, to_bf16(even * sin + odd * cos), mask=valid[:, None])
+
+
+def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -> Tensor:
+    """Queries in the latent space: parts float32 [parts, tokens, columns], whose first heads * 192 columns are the
+    heads' queries -> bf16 [tokens, heads, 576], the rotary part rotated. w_uk is bf16 [heads, 128, 512]."""
+    count, tokens, columns = parts.shape
+    heads, nope, rank = w_uk.shape
+    rope_dim = rope.shape[1] * 2
+    queries = torch.empty(tokens, heads, rank + rope_dim, dtype=torch.bfloat16, device=parts.device)
+    tile = 16 if tokens <= 16 else 32 if tokens <= 32 else 64
+    rows = 64 if heads * (rank // 128) * triton.cdiv(tokens, tile) < 132 else 128
+    launch(
+        _absorb_query,
+        (heads, rank // rows, triton.cdiv(tokens, tile)),
+        parts,
+        w_uk,
+        rope,
+        positions,
+        queries,
+        tokens,
+        columns,
+        PARTS=count,
+        HEADS=heads,
+        NOPE=nope,
+        ROPE=rope_dim,
+        RANK=rank,
+        BT=tile,
+        BN=rows,
+    )
+    return queries
+
+
+@triton.jit(do_not_specialize=["table_width"])
+def _decode(
+    queries,
+    latent,
+    page_table,
+    positions,
+    out,
+    lse,
+    scale_log2,
+    table_width,
+    HEADS: tl.constexpr,
+    RANK: tl.constexpr,
+    ROPE: tl.constexpr,
+    SPLITS: tl.constexpr,
+    MIN_PAGES: tl.constexpr,
+    BH: tl.constexpr,
+):
+    token, split = tl.program_id(0), tl.program_id(1)
+    head = tl.program_id(2) * BH + tl.arange(0, BH)
+    valid = head < HEADS
+    WIDTH: tl.constexpr = RANK + ROPE
+    c = tl.arange(0, RANK)
+    r = tl.arange(0, ROPE)
+    j = tl.arange(0, PAGE)
+    length = tl.load(positions + token).to(tl.int32) + 1
+    pages = (length + PAGE - 1) // PAGE
+    per_split = tl.maximum((pages + SPLITS - 1) // SPLITS, MIN_PAGES)
+    begin = split * per_split
+    end = tl.minimum(begin + per_split, pages)
+    wait_for_inputs()
+    let_next_start()
+    at = (token * SPLITS + split).to(tl.int64) * HEADS + head
+    if begin >= end:
+        tl.store(lse + at, float("-inf"), mask=valid)
+        return
+    q_at = queries + (token.to(tl.int64) * HEADS + head)[:, None] * WIDTH
+    q = tl.load(q_at + c[None, :], mask=valid[:, None], other=0.0)
+    q_rope = tl.load(q_at + RANK + r[None, :], mask=valid[:, None], other=0.0)
+
+    # heads on the short side: scores are [page, heads], the sum is [latent, heads]
+    peak = tl.full((BH,), float("-inf"), tl.float32)
+    total = tl.zeros((BH,), tl.float32)
+    acc = tl.zeros((RANK, BH), tl.float32)
+    for index in range(begin, end):
+        page = tl.load(page_table + token * table_width + index).to(tl.int64)
+        # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place
+        rows = latent + (page * PAGE + tl.minimum(j, length - 1 - index * PAGE))[:, None] * WIDTH
+        kv = tl.load(rows + c[None, :])
+        k_rope = tl.load(rows + RANK + r[None, :])
+        scores = matmul(kv, tl.trans(q), None)
+        scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
+        seen = index * PAGE + j < length
+        scores = tl.where(seen[:, None], scores, float("-inf"))
+        new_peak = tl.maximum(peak, tl.max(scores, axis=0))
+        weights = tl.exp2(scores - new_peak[None, :])
+        shrink = tl.exp2(peak - new_peak)
+        total = total * shrink + tl.sum(weights, axis=0)
+        acc = matmul(tl.trans(kv), to_bf16(weights), acc * shrink[None, :])
+        peak = new_peak
+    tl.store(lse + at, peak + tl.log2(total), mask=valid)
+    tl.store(out + at[None, :] * RANK + c[:, None], acc / total[None, :], mask=valid[None, :])
+
+
+def split_count(tokens: int, heads: int, sms: int = 132) -> int:
+    """Cuts of a sequence's context, a power of two: enough for every multiprocessor to have one."""
+    programs = tokens * triton.cdiv(heads, 64)
+    splits = 1
+    while splits < 32 and programs * splits * 2 <= sms:
+        splits *= 2
+    return splits
+
+
+def decode(
+    queries: Tensor,
+    latent: Tensor,
+    page_table: Tensor,
+    positions: Tensor,
+    softmax_scale: float,
+    splits: int | None = None,
+    stages: int = 2,
+    warps: int = 4,
+    min_pages: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """One query a token over its sequence's cached rows, positions 0 to its own.
+
+    Args:
+        queries: bf16 [tokens, heads, 576]; latent: bf16 [pages, 64, 576].
+        page_table: int32 [tokens, pages]; positions: int64 [tokens].
+
+    Returns:
+        The cuts' means, float32 [tokens, splits, heads, 512], and their log2-sum-exp2 [tokens, splits, heads]; a cut
+        with nothing to do has -inf and an unwritten mean.
+    """
+    tokens, heads, width = queries.shape
+    rank = width - 64
+    if splits is None:
+        splits = split_count(tokens, heads)
+    block = 16 if heads <= 16 else 64
+    out = torch.empty(tokens, splits, heads, rank, device=queries.device)
+    lse = torch.empty(tokens, splits, heads, device=queries.device)
+    launch(
+        _decode,
+        (tokens, splits, triton.cdiv(heads, block)),
+        queries,
+        latent,
+        page_table,
+        positions,
+        out,
+        lse,
+        softmax_scale * 1.4426950408889634,
+        page_table.shape[1],
+        HEADS=heads,
+        RANK=rank,
+        ROPE=width - rank,
+        SPLITS=splits,
+        MIN_PAGES=min_pages,
+        BH=block,
+        warps=warps if block == 16 else 8,
+        stages=stages,
+    )
+    return out, lse
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _combine_heads(
+    cuts,
+    lse,
+    w_uv,
+    codes,
+    scales,
+    values,
+    tokens,
+    HEADS: tl.constexpr,
+    RANK: tl.constexpr,
+    V: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BS: tl.constexpr,  # cuts side by side; BT tokens * BS cuts = 16 columns of the product
+    BT: tl.constexpr,
+    CODES: tl.constexpr,
+):
+    BK: tl.constexpr = 128
+    head = tl.program_id(0)
+    column = tl.arange(0, BT * BS)
+    t = tl.program_id(1) * BT + column // BS
+    valid = t < tokens
+    every = tl.arange(0, SPLITS)
+    v = tl.arange(0, V)
+    wait_for_inputs()
+    let_next_start()
+    sums = tl.load(
+        lse + (t[:, None] * SPLITS + every[None, :]) * HEADS + head, mask=valid[:, None], other=0.0
+    )  # [columns, SPLITS]
+    peak = tl.max(sums, axis=1)
+    total = tl.sum(tl.exp2(sums - peak[:, None]), axis=1)
+    acc = tl.zeros((V, BT * BS), tl.float32)
+    for k0 in tl.static_range(0, RANK, BK):
+        k = k0 + tl.arange(0, BK)
+        w = tl.load(w_uv + (head * RANK + k)[:, None] * V + v[None, :])
+        for first in tl.static_range(0, SPLITS, BS):
+            at = (t * SPLITS + first + column % BS) * HEADS + head
+            part = tl.load(lse + at, mask=valid, other=float("-inf"))
+            # hazard: a cut with nothing to do left its mean unwritten
+            mean = tl.load(
+                cuts + at[:, None].to(tl.int64) * RANK + k[None, :], mask=(part > float("-inf"))[:, None], other=0.0
+            )
+            share = tl.exp2(part - peak) / total
+            # the product is linear: cuts go through it side by side and are added after
+            acc = matmul(tl.trans(w), tl.trans(to_bf16(mean * share[:, None])), acc)
+    merged = tl.sum(tl.reshape(acc, (V, BT, BS)), axis=2)  # [V, BT]
+    t = tl.program_id(1) * BT + tl.arange(0, BT)
+    valid = t < tokens
+    row = t.to(tl.int64) * (HEADS * V) + head * V
+    if CODES:
+        code, scale = quantize_groups(tl.trans(merged))
+        tl.store(codes + row[:, None] + v[None, :], code, mask=valid[:, None])
+        tl.store(scales + t * HEADS + head, scale, mask=valid)
+    else:
+        tl.store(values + row[None, :] + v[:, None], to_bf16(merged), mask=valid[None, :])
+
+
+def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -> Normed:
+    """Merges the cuts of `decode` and leaves the latent space: -> [tokens, heads * 128], in e4m3 with a scale a head,
+    or in bf16. w_uv is bf16 [heads, 512, 128]."""
+    tokens, splits, heads, rank = cuts.shape
+    v = w_uv.shape[-1]
+    device = cuts.device
+    out = Normed(
+        torch.empty(tokens, heads * v, dtype=torch.float8_e4m3fn, device=device) if codes else None,
+        torch.empty(tokens, heads, device=device) if codes else None,
+        None if codes else torch.empty(tokens, heads * v, dtype=torch.bfloat16, device=device),
+        None,
+    )
+    beside = min(splits, 16)
+    tile = 16 // beside
+    launch(
+        _combine_heads,
+        (heads, triton.cdiv(tokens, tile)),
+        cuts,
+        lse,
+        w_uv,
+        out.codes,
+        out.scales,
+        out.values,
+        tokens,
+        HEADS=heads,
+        RANK=rank,
+        V=v,
+        SPLITS=splits,
+        BS=beside,
+        BT=tile,
+        CODES=codes,
+        warps=8,
+    )
+    return out

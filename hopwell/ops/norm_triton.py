@@ -1,0 +1,202 @@
+"""RMSNorm fused with what surrounds it: the sum before (split-K parts, experts' outputs, residual), FP8 after.
+
+The division by the rms is deferred. Scaling a row commutes with the matrix product that follows and does not change its
+FP8 codes, so a token is cut into chunks that need not wait for each other: each leaves its sum of squares, and the
+product multiplies its result by 1 / rms. At batch 1 that turns one program's work into seven programs' work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hopwell.ops.triton_common import launch, let_next_start, quantize_groups, to_bf16, wait_for_inputs
+
+CHUNK = 1024
+"""Values of a row that one program handles."""
+
+
+@dataclass(slots=True)
+class Normed:
+    """RMSNorm's output before the division by the rms, in the forms its readers want."""
+
+    codes: Tensor | None
+    """e4m3 [tokens, width]."""
+    scales: Tensor | None
+    """float32 [tokens, width / 128]."""
+    values: Tensor | None
+    """bf16 [tokens, width]."""
+    sumsq: Tensor | None
+    """float32 [tokens, chunks]: the sum of squares of each chunk; None when no rms is outstanding."""
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _add_norm(
+    residual,
+    parts,
+    part_weights,
+    weight,
+    residual_out,
+    codes,
+    scales,
+    values,
+    sumsq,
+    tokens,
+    WIDTH: tl.constexpr,
+    PARTS: tl.constexpr,
+    PER_TOKEN: tl.constexpr,
+    CHUNK: tl.constexpr,
+    CODES: tl.constexpr,
+    VALUES: tl.constexpr,
+):
+    token, chunk = tl.program_id(0), tl.program_id(1)
+    row = token.to(tl.int64) * WIDTH
+    col = chunk * CHUNK + tl.arange(0, CHUNK // 128)[:, None] * 128 + tl.arange(0, 128)[None, :]
+    inside = col < WIDTH
+    w = tl.load(weight + col, mask=inside, other=0.0)
+    wait_for_inputs()
+    x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
+    added = tl.zeros_like(x)
+    for part in tl.static_range(PARTS):
+        if PER_TOKEN:  # [tokens, PARTS, WIDTH] bf16, each with a weight
+            y = tl.load(parts + row * PARTS + part * WIDTH + col, mask=inside, other=0.0).to(tl.float32)
+            added += y * tl.load(part_weights + token * PARTS + part)
+        else:  # [PARTS, tokens, WIDTH] float32
+            added += tl.load(parts + (part * tokens + token).to(tl.int64) * WIDTH + col, mask=inside, other=0.0)
+    let_next_start()
+    if PARTS > 0:
+        rounded = to_bf16(x + added)
+        tl.store(residual_out + row + col, rounded, mask=inside)
+        x = rounded.to(tl.float32)
+    tl.store(sumsq + token * tl.num_programs(1) + chunk, tl.sum(x * x))
+    y = x * w
+    if VALUES:
+        tl.store(values + row + col, to_bf16(y), mask=inside)
+    if CODES:
+        code, scale = quantize_groups(y)
+        tl.store(codes + row + col, code, mask=inside)
+        group = chunk * (CHUNK // 128) + tl.arange(0, CHUNK // 128)
+        tl.store(scales + token * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
+
+
+def add_norm(
+    residual: Tensor,
+    weight: Tensor,
+    parts: Tensor | None = None,
+    part_weights: Tensor | None = None,
+    codes: bool = True,
+    values: bool = False,
+) -> tuple[Tensor, Normed]:
+    """Adds to the residual what a layer made, and normalises the sum (its rms deferred, see the module).
+
+    Args:
+        residual: bf16 [tokens, width].
+        weight: float32 [width], the norm's.
+        parts: what to add: float32 [parts, tokens, width], or, with part_weights [tokens, parts], bf16
+            [tokens, parts, width].
+        codes: make e4m3 codes and their scales (width a multiple of 128).
+        values: make bf16 values.
+
+    Returns:
+        The new residual bf16 [tokens, width], and the normalised rows.
+    """
+    tokens, width = residual.shape
+    chunks = triton.cdiv(width, CHUNK)
+    count = 0 if parts is None else parts.shape[1] if part_weights is not None else parts.shape[0]
+    out = torch.empty_like(residual) if count else residual
+    device = residual.device
+    normed = Normed(
+        torch.empty(tokens, width, dtype=torch.float8_e4m3fn, device=device) if codes else None,
+        torch.empty(tokens, width // 128, device=device) if codes else None,
+        torch.empty(tokens, width, dtype=torch.bfloat16, device=device) if values else None,
+        torch.empty(tokens, chunks, device=device),
+    )
+    launch(
+        _add_norm,
+        (tokens, chunks),
+        residual,
+        parts,
+        part_weights,
+        weight,
+        out,
+        normed.codes,
+        normed.scales,
+        normed.values,
+        normed.sumsq,
+        tokens,
+        WIDTH=width,
+        PARTS=count,
+        PER_TOKEN=part_weights is not None,
+        CHUNK=CHUNK,
+        CODES=codes,
+        VALUES=values,
+    )
+    return out, normed
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _silu_mul_quantize(parts, codes, scales, rows, WIDTH: tl.constexpr, PARTS: tl.constexpr, GROUPS: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
+    col = group[:, None] * 128 + tl.arange(0, 128)[None, :]
+    inside = col < WIDTH
+    wait_for_inputs()
+    gate = tl.zeros((GROUPS, 128), tl.float32)
+    up = tl.zeros((GROUPS, 128), tl.float32)
+    for part in tl.static_range(PARTS):
+        base = parts + (part * rows + row) * (2 * WIDTH)
+        gate += tl.load(base + col, mask=inside, other=0.0).to(tl.float32)
+        up += tl.load(base + WIDTH + col, mask=inside, other=0.0).to(tl.float32)
+    let_next_start()
+    code, scale = quantize_groups(gate * tl.sigmoid(gate) * up)
+    tl.store(codes + row * WIDTH + col, code, mask=inside)
+    tl.store(scales + row * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
+
+
+def silu_mul_quantize(parts: Tensor) -> Normed:
+    """silu(gate) * up of summed split-K parts [parts, rows, 2 width], float32 or bf16, in e4m3."""
+    count, rows, width = parts.shape[0], parts.shape[1], parts.shape[2] // 2
+    groups = min(8, triton.next_power_of_2(width // 128))
+    codes = torch.empty(rows, width, dtype=torch.float8_e4m3fn, device=parts.device)
+    scales = torch.empty(rows, width // 128, device=parts.device)
+    launch(
+        _silu_mul_quantize,
+        (rows, triton.cdiv(width // 128, groups)),
+        parts,
+        codes,
+        scales,
+        rows,
+        WIDTH=width,
+        PARTS=count,
+        GROUPS=groups,
+        warps=1 if groups <= 2 else 4,
+    )
+    return Normed(codes, scales, None, None)
+
+
+@triton.jit
+def _quantize(x, codes, scales, WIDTH: tl.constexpr, GROUPS: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
+    col = group[:, None] * 128 + tl.arange(0, 128)[None, :]
+    inside = col < WIDTH
+    wait_for_inputs()
+    code, scale = quantize_groups(tl.load(x + row * WIDTH + col, mask=inside, other=0.0).to(tl.float32))
+    let_next_start()
+    tl.store(codes + row * WIDTH + col, code, mask=inside)
+    tl.store(scales + row * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
+
+
+def quantize(x: Tensor) -> Normed:
+    """x [tokens, width], width a multiple of 128, in e4m3 with a scale for each 128 values of a row."""
+    tokens, width = x.shape
+    x = x.contiguous()
+    groups = min(8, triton.next_power_of_2(width // 128))
+    codes = torch.empty(tokens, width, dtype=torch.float8_e4m3fn, device=x.device)
+    scales = torch.empty(tokens, width // 128, device=x.device)
+    launch(_quantize, (tokens, triton.cdiv(width // 128, groups)), x, codes, scales, WIDTH=width, GROUPS=groups)
+    return Normed(codes, scales, None, None)
