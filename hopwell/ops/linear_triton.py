@@ -163,6 +163,21 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     return Tiling(64, tile, splits, 4, 5 if tile <= 32 else 4)
 
 
+def grouped_tiling(tokens: int, slots: int, experts: int, weight: Weight, sms: int = 132) -> Tiling:
+    """How to cut a product grouped by expert."""
+    width_out, width_in = weight.shape[-2:]
+    a_expert = triton.cdiv(tokens * slots, experts)
+    tile = 16 if a_expert <= 8 else min(128, triton.next_power_of_2(a_expert))
+    if tile >= 64:
+        return Tiling(128, tile, 1, 8, 3)
+    tiles = triton.cdiv(width_out, 64) * min(tokens * slots, experts)
+    steps = triton.cdiv(width_in, 128)
+    splits = 1
+    while splits < 8 and tiles * splits < 2 * sms and steps // (splits * 2) >= 2:
+        splits *= 2
+    return Tiling(64, tile, splits, 4, 5)
+
+
 def product(
     x: Normed,
     weight: Weight,

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.norm_triton import Normed
+from hopwell.ops.norm_triton import Normed, empty_rows
 from hopwell.ops.triton_common import launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
 
 PAGE = tl.constexpr(64)
@@ -29,6 +29,7 @@ def _latent_and_query(
     latent,
     codes,
     scales,
+    values,
     tokens,
     table_width,
     eps,
@@ -38,6 +39,7 @@ def _latent_and_query(
     RANK: tl.constexpr,
     ROPE: tl.constexpr,
     GROUPS: tl.constexpr,
+    CODES: tl.constexpr,
 ):
     token = tl.program_id(0)
     ROW: tl.constexpr = Q_WIDTH + RANK + ROPE
@@ -58,8 +60,8 @@ def _latent_and_query(
         page = tl.load(page_table + token * table_width + position // PAGE)
         let_next_start()
         slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
-        normed = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
-        tl.store(slot + c, to_bf16(normed))
+        kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
+        tl.store(slot + c, to_bf16(kv))
         cos = tl.load(rope + position * ROPE + 2 * pair)
         sin = tl.load(rope + position * ROPE + 2 * pair + 1)
         tl.store(slot + RANK + 2 * pair, to_bf16(even * cos - odd * sin))
@@ -71,11 +73,14 @@ def _latent_and_query(
         for part in tl.static_range(PARTS):
             q += tl.load(row + part * stride + col, mask=inside, other=0.0)
         let_next_start()
-        normed = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * tl.load(q_norm + col, mask=inside, other=0.0)
-        code, scale = quantize_groups(normed)
-        tl.store(codes + token.to(tl.int64) * Q_RANK + col, code, mask=inside)
-        group = tl.arange(0, GROUPS)
-        tl.store(scales + token * (Q_RANK // 128) + group, scale, mask=group < Q_RANK // 128)
+        q = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * tl.load(q_norm + col, mask=inside, other=0.0)
+        if CODES:
+            code, scale = quantize_groups(q)
+            tl.store(codes + token.to(tl.int64) * Q_RANK + col, code, mask=inside)
+            group = tl.arange(0, GROUPS)
+            tl.store(scales + token * (Q_RANK // 128) + group, scale, mask=group < Q_RANK // 128)
+        else:
+            tl.store(values + token.to(tl.int64) * Q_RANK + col, to_bf16(q), mask=inside)
 
 
 def latent_and_query(
@@ -87,6 +92,7 @@ def latent_and_query(
     page_table: Tensor,
     latent: Tensor,
     eps: float,
+    codes: bool = True,
 ) -> Normed | None:
     """Writes new cache rows and makes the query's compressed input.
 
@@ -99,15 +105,12 @@ def latent_and_query(
         latent: bf16 [pages, 64, 576], written at each token's position.
 
     Returns:
-        The normalised query input in FP8, or None.
+        The normalised query input, in FP8 or (without `codes`) in bf16; None without q_norm.
     """
     count, tokens, width = parts.shape
     rank, rope_dim = kv_norm.shape[0], rope.shape[1] * 2
     q_rank = 0 if q_norm is None else q_norm.shape[0]
-    out = None
-    if q_norm is not None:
-        codes = torch.empty(tokens, q_rank, dtype=torch.float8_e4m3fn, device=parts.device)
-        out = Normed(codes, torch.empty(tokens, q_rank // 128, device=parts.device), None, None)
+    out = None if q_norm is None else empty_rows(tokens, q_rank, codes, parts.device)
     launch(
         _latent_and_query,
         (tokens, 2 if q_rank else 1),
@@ -120,6 +123,7 @@ def latent_and_query(
         latent,
         None if out is None else out.codes,
         None if out is None else out.scales,
+        None if out is None else out.values,
         tokens,
         page_table.shape[1],
         eps,
@@ -128,7 +132,8 @@ def latent_and_query(
         Q_WIDTH=width - rank - rope_dim,
         RANK=rank,
         ROPE=rope_dim,
-        GROUPS=triton.next_power_of_2(max(q_rank, 128) // 128),
+        GROUPS=triton.next_power_of_2(triton.cdiv(max(q_rank, 128), 128)),
+        CODES=codes,
         warps=8,
     )
     return out
@@ -399,13 +404,7 @@ def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -
     or in bf16. w_uv is bf16 [heads, 512, 128]."""
     tokens, splits, heads, rank = cuts.shape
     v = w_uv.shape[-1]
-    device = cuts.device
-    out = Normed(
-        torch.empty(tokens, heads * v, dtype=torch.float8_e4m3fn, device=device) if codes else None,
-        torch.empty(tokens, heads, device=device) if codes else None,
-        None if codes else torch.empty(tokens, heads * v, dtype=torch.bfloat16, device=device),
-        None,
-    )
+    out = empty_rows(tokens, heads * v, codes, cuts.device)
     beside = min(splits, 16)
     tile = 16 // beside
     launch(

@@ -34,6 +34,14 @@ class Normed:
     """float32 [tokens, chunks]: the sum of squares of each chunk; None when no rms is outstanding."""
 
 
+def empty_rows(rows: int, width: int, codes: bool, device: torch.device) -> Normed:
+    """Unwritten rows in FP8 or in bf16."""
+    if codes:
+        data = torch.empty(rows, width, dtype=torch.float8_e4m3fn, device=device)
+        return Normed(data, torch.empty(rows, width // 128, device=device), None, None)
+    return Normed(None, None, torch.empty(rows, width, dtype=torch.bfloat16, device=device), None)
+
+
 @triton.jit(do_not_specialize=["tokens"])
 def _add_norm(
     residual,
@@ -139,7 +147,17 @@ def add_norm(
 
 
 @triton.jit(do_not_specialize=["rows"])
-def _silu_mul_quantize(parts, codes, scales, rows, WIDTH: tl.constexpr, PARTS: tl.constexpr, GROUPS: tl.constexpr):
+def _silu_mul(
+    parts,
+    codes,
+    scales,
+    values,
+    rows,
+    WIDTH: tl.constexpr,
+    PARTS: tl.constexpr,
+    GROUPS: tl.constexpr,
+    CODES: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
     col = group[:, None] * 128 + tl.arange(0, 128)[None, :]
@@ -152,30 +170,35 @@ def _silu_mul_quantize(parts, codes, scales, rows, WIDTH: tl.constexpr, PARTS: t
         gate += tl.load(base + col, mask=inside, other=0.0).to(tl.float32)
         up += tl.load(base + WIDTH + col, mask=inside, other=0.0).to(tl.float32)
     let_next_start()
-    code, scale = quantize_groups(gate * tl.sigmoid(gate) * up)
-    tl.store(codes + row * WIDTH + col, code, mask=inside)
-    tl.store(scales + row * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
+    inner = gate * tl.sigmoid(gate) * up
+    if CODES:
+        code, scale = quantize_groups(inner)
+        tl.store(codes + row * WIDTH + col, code, mask=inside)
+        tl.store(scales + row * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
+    else:
+        tl.store(values + row * WIDTH + col, to_bf16(inner), mask=inside)
 
 
-def silu_mul_quantize(parts: Tensor) -> Normed:
-    """silu(gate) * up of summed split-K parts [parts, rows, 2 width], float32 or bf16, in e4m3."""
+def silu_mul(parts: Tensor, codes: bool = True) -> Normed:
+    """silu(gate) * up of summed split-K parts [parts, rows, 2 width], float32 or bf16, in e4m3 or bf16."""
     count, rows, width = parts.shape[0], parts.shape[1], parts.shape[2] // 2
-    groups = min(8, triton.next_power_of_2(width // 128))
-    codes = torch.empty(rows, width, dtype=torch.float8_e4m3fn, device=parts.device)
-    scales = torch.empty(rows, width // 128, device=parts.device)
+    out = empty_rows(rows, width, codes, parts.device)
+    groups = min(8, triton.next_power_of_2(triton.cdiv(width, 128)))
     launch(
-        _silu_mul_quantize,
-        (rows, triton.cdiv(width // 128, groups)),
+        _silu_mul,
+        (rows, triton.cdiv(width, groups * 128)),
         parts,
-        codes,
-        scales,
+        out.codes,
+        out.scales,
+        out.values,
         rows,
         WIDTH=width,
         PARTS=count,
         GROUPS=groups,
+        CODES=codes,
         warps=1 if groups <= 2 else 4,
     )
-    return Normed(codes, scales, None, None)
+    return out
 
 
 @triton.jit
@@ -196,7 +219,6 @@ def quantize(x: Tensor) -> Normed:
     tokens, width = x.shape
     x = x.contiguous()
     groups = min(8, triton.next_power_of_2(width // 128))
-    codes = torch.empty(tokens, width, dtype=torch.float8_e4m3fn, device=x.device)
-    scales = torch.empty(tokens, width // 128, device=x.device)
-    launch(_quantize, (tokens, triton.cdiv(width // 128, groups)), x, codes, scales, WIDTH=width, GROUPS=groups)
-    return Normed(codes, scales, None, None)
+    out = empty_rows(tokens, width, True, x.device)
+    launch(_quantize, (tokens, triton.cdiv(width // 128, groups)), x, out.codes, out.scales, WIDTH=width, GROUPS=groups)
+    return out

@@ -106,10 +106,10 @@ def test_add_norm_weighs_the_experts_outputs() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_silu_mul_quantize(dtype: torch.dtype) -> None:
+def test_silu_mul_quantises(dtype: torch.dtype) -> None:
     parts = randn(2, 3, 768, seed=7).to(dtype)
     gate, up = parts.double().sum(0).chunk(2, dim=-1)
-    assert error(values_of(norm_triton.silu_mul_quantize(parts)), torch.nn.functional.silu(gate) * up) <= 2.0**-4
+    assert error(values_of(norm_triton.silu_mul(parts)), torch.nn.functional.silu(gate) * up) <= 2.0**-4
 
 
 @pytest.mark.parametrize(("tokens", "n", "k", "splits"), [(1, 64, 256, 1), (3, 192, 640, 3), (17, 136, 384, 2)])
@@ -182,7 +182,7 @@ def test_grouped_products_compute_the_experts(routing: str) -> None:
     tolerance = 2.0**-12 if DEVICE == "cuda" else 1e-6
     assert error(gated.sum(0), ref) <= tolerance
 
-    inner = norm_triton.silu_mul_quantize(gated)
+    inner = norm_triton.silu_mul(gated)
     cut = linear_triton.Tiling(64, 16, 1, 4, 3)
     out = linear_triton.product(inner, down, cut=cut, groups=groups, scatter=True, dtype=torch.bfloat16)[0]
     pairs = torch.empty(tokens * slots, width, dtype=torch.float64, device=DEVICE)

@@ -1,0 +1,116 @@
+"""Decode steps of whole models at real sizes, random weights, beside the least time that their bytes take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.bench.models import bench_config, random_transformer
+from hopwell.bench.timing import capture, graph_seconds
+from hopwell.limits.cost import OpCost
+from hopwell.model.config import ModelConfig
+from hopwell.model.decode import Decoder
+from hopwell.ops import attention, linear, moe, norm, router, tokens_triton
+from hopwell.ops.attention import PAGE
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One decode step, measured."""
+
+    model: str
+    layers: int
+    batch: int
+    context: int
+    distinct_experts: float
+    """Mean over the MoE layers: what the random router chose."""
+    ms: float
+    gigabytes: float
+    """The least the step can move."""
+    gb_per_s: float
+    percent_of_limit: float
+
+
+def step_cost(config: ModelConfig, batch: int, context: int, distinct: float) -> OpCost:
+    """The least a decode step costs: weights of what is touched once, caches once, activations in and out."""
+    c, hidden = config, config.hidden_size
+    fmt = "plain" if c.weight_block_size is None else "fp8_block"
+    heads = c.num_attention_heads
+
+    def matrix(width_in: int, width_out: int) -> OpCost:
+        return linear.cost(batch, width_in, width_out, fmt)
+
+    query = c.q_lora_rank or heads * c.qk_head_dim
+    total = linear.cost(batch, hidden, c.vocab_size, "plain")
+    for layer in range(c.num_hidden_layers):
+        total += norm.cost(batch, hidden, residual=True) + norm.cost(batch, hidden, residual=True)
+        total += matrix(hidden, query + c.latent_dim) + matrix(heads * c.v_head_dim, hidden)
+        if c.q_lora_rank is not None:
+            total += matrix(c.q_lora_rank, heads * c.qk_head_dim)
+        for width in (c.qk_nope_head_dim, c.v_head_dim):
+            total += linear.cost(batch, width * heads, c.kv_lora_rank, "plain")
+        total += attention.cost([1] * batch, [context] * batch, heads)
+        if not c.is_moe(layer):
+            total += matrix(hidden, 2 * c.intermediate_size) + matrix(c.intermediate_size, hidden)
+            continue
+        width, shared = c.moe_intermediate_size, c.n_shared_experts
+        total += router.cost(batch, hidden, c.n_routed_experts, c.router.top_k)
+        total += moe.cost(batch, hidden, width, c.router.top_k + shared, round(distinct) + shared, fmt)
+    return total
+
+
+def decode_rows(
+    name: str,
+    batches: Iterable[int],
+    contexts: Iterable[int],
+    bytes_per_s: float,
+    layers: int | None = None,
+    device: str = "cuda",
+) -> list[StepRow]:
+    """Times a decode step, greedy sampling included, for every batch and context."""
+    config = bench_config(name, layers)
+    model = random_transformer(config, device)
+    decoder = Decoder.of(model)
+    rows = []
+    for context in contexts:
+        for batch in batches:
+            pages = -(-context // PAGE)
+            latent = torch.randn(config.num_hidden_layers, batch * pages, PAGE, config.latent_dim, device=device,
+                                 dtype=torch.bfloat16)  # fmt: skip
+            table = torch.randperm(batch * pages, device=device).int().view(batch, pages)
+            tokens = torch.randint(config.vocab_size, (batch,), device=device)
+            positions = torch.full((batch,), context - 1, device=device)
+
+            def step(
+                tokens: Tensor = tokens, positions: Tensor = positions, table: Tensor = table, latent: Tensor = latent
+            ) -> Tensor:
+                return tokens_triton.argmax(decoder.step(tokens, positions, table, latent))
+
+            distinct = _distinct(decoder, tokens, positions, table, latent)
+            seconds = graph_seconds(capture(step))
+            cost = step_cost(config, batch, context, distinct)
+            rows.append(StepRow(
+                name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, cost.bytes / 1e9,
+                cost.bytes / seconds / 1e9, 100 * cost.bytes / bytes_per_s / seconds,
+            ))  # fmt: skip
+            del latent
+    return rows
+
+
+def _distinct(decoder: Decoder, tokens: Tensor, positions: Tensor, table: Tensor, latent: Tensor) -> float:
+    """Experts that a step touches, the mean over MoE layers."""
+    chosen: list[int] = []
+    decoder.step(tokens, positions, table, latent, on_route=lambda ids: chosen.append(_routed(decoder, ids)))
+    return sum(chosen) / max(len(chosen), 1)
+
+
+def _routed(decoder: Decoder, expert_ids: Tensor) -> int:
+    return int(expert_ids[:, : decoder.model.config.router.top_k].unique().numel())
+
+
+def as_dicts(rows: Iterable[StepRow]) -> list[dict[str, object]]:
+    """Rows for a result file."""
+    return [asdict(row) for row in rows]

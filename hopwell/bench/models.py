@@ -1,0 +1,111 @@
+"""Models at real sizes with random weights, made where they run: what the kernel and layer benches time."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import resources
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hopwell.formats.fp8 import scale_shape
+from hopwell.model.config import ModelConfig
+from hopwell.model.mla import MLA
+from hopwell.model.transformer import Dense, Layer, MoE, Transformer
+from hopwell.ops.linear import Weight
+from hopwell.ops.moe import Experts
+
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    # one GPU's share of R1 under 8-way tensor parallelism
+    "r1-tp8": (
+        "deepseek-r1",
+        {"num_attention_heads": 16, "moe_intermediate_size": 256, "intermediate_size": 2304, "vocab_size": 16160},
+    ),
+    # the full width of R1, few layers
+    "r1-slice": ("deepseek-r1", {"num_hidden_layers": 4}),
+    "v2-lite": ("deepseek-v2-lite", {}),
+}
+"""Name to a shipped config and what differs from it."""
+
+
+def bench_config(name: str, layers: int | None = None) -> ModelConfig:
+    """The config of one of `SHAPES`, without MTP; `layers` cuts its depth (R1's to one dense layer)."""
+    base, changes = SHAPES[name]
+    text = (resources.files("hopwell.model") / "configs" / f"{base}.json").read_text(encoding="utf-8")
+    values = json.loads(text) | changes | {"num_nextn_predict_layers": 0}
+    values["num_key_value_heads"] = values["num_attention_heads"]
+    if layers is not None:
+        values["num_hidden_layers"] = layers
+    if values["num_hidden_layers"] < 61:
+        values["first_k_dense_replace"] = 1
+    return ModelConfig.from_dict(values)
+
+
+def random_transformer(config: ModelConfig, device: torch.device | str, seed: int = 0) -> Transformer:
+    """Weights of unit gain in the config's own formats. On the meta device nothing is stored."""
+    return _Maker(config, torch.device(device), seed).transformer()
+
+
+class _Maker:
+    def __init__(self, config: ModelConfig, device: torch.device, seed: int) -> None:
+        self.config, self.device = config, device
+        self.generator = None if device.type == "meta" else torch.Generator(device).manual_seed(seed)
+
+    def transformer(self) -> Transformer:
+        c = self.config
+        layers = [self.layer(i) for i in range(c.num_hidden_layers)]
+        return Transformer(
+            c, self.normal(c.vocab_size, c.hidden_size), layers, self.norm(c.hidden_size),
+            Weight(self.normal(c.vocab_size, c.hidden_size, gain=c.hidden_size**-0.5)), None,
+        )  # fmt: skip
+
+    def layer(self, index: int) -> Layer:
+        c = self.config
+        heads, q_rank, rank = c.num_attention_heads, c.q_lora_rank, c.kv_lora_rank
+        attention = MLA(
+            config=c,
+            qkv_a=self.matrix((q_rank or heads * c.qk_head_dim) + c.latent_dim, c.hidden_size),
+            q_a_norm=None if q_rank is None else self.norm(q_rank),
+            q_b=None if q_rank is None else self.matrix(heads * c.qk_head_dim, q_rank),
+            kv_a_norm=self.norm(rank),
+            w_uk=self.normal(heads, c.qk_nope_head_dim, rank, gain=rank**-0.5),
+            w_uv=self.normal(heads, rank, c.v_head_dim, gain=rank**-0.5),
+            o=self.matrix(c.hidden_size, heads * c.v_head_dim),
+        )
+        network = self.moe() if c.is_moe(index) else self.dense(c.intermediate_size)
+        return Layer(self.norm(c.hidden_size), attention, self.norm(c.hidden_size), network, c.rms_norm_eps)
+
+    def dense(self, width: int) -> Dense:
+        hidden = self.config.hidden_size
+        return Dense(self.matrix(2 * width, hidden), self.matrix(hidden, width))
+
+    def moe(self) -> MoE:
+        c = self.config
+        experts, hidden, width = c.n_routed_experts, c.hidden_size, c.moe_intermediate_size
+        gate = self.normal(experts, hidden, gain=hidden**-0.5).float()
+        bias = torch.zeros(experts, device=self.device) if c.router.scoring == "sigmoid" else None
+        stacked = Experts(self.matrix(experts, 2 * width, hidden), self.matrix(experts, hidden, width))
+        shared = self.dense(c.n_shared_experts * width) if c.n_shared_experts else None
+        return MoE(c.router, gate, bias, stacked, shared)
+
+    def normal(self, *shape: int, gain: float = 1.0) -> Tensor:
+        """bf16 values of standard deviation `gain`."""
+        out = torch.empty(shape, dtype=torch.bfloat16, device=self.device)
+        return out if self.generator is None else out.normal_(0.0, gain, generator=self.generator)
+
+    def norm(self, width: int) -> Tensor:
+        return 1.0 + 0.1 * self.normal(width).float()
+
+    def matrix(self, *shape: int) -> Weight:
+        """A matrix, or a stack of them, in the checkpoint's format."""
+        gain = 1.0 / math.sqrt(shape[-1])
+        if self.config.weight_block_size is None:
+            return Weight(self.normal(*shape, gain=gain))
+        # a stack is made one by one: bf16 values of all experts at once would not fit
+        data = torch.empty(shape, dtype=torch.float8_e4m3fn, device=self.device)
+        for one in data if len(shape) == 3 else [data]:
+            one.copy_(self.normal(*one.shape))
+        scale = torch.full(scale_shape(shape), gain, device=self.device)
+        return Weight(data, scale, "fp8_block")

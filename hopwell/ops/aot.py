@@ -1,0 +1,127 @@
+"""Compiles recorded kernel launches ahead of time, for Hopper and Blackwell, on a machine without a GPU.
+
+Ops run on meta tensors at real shapes; each launch is recorded in place of being made, and what was recorded is
+compiled to machine code. The report holds what bounds a kernel's speed before it ever runs: registers, spilled bytes,
+shared memory, and how many instructions feed the matrix unit.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from hopwell.ops import triton_common
+
+CUOBJDUMP = "backends/nvidia/bin/cuobjdump"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel as the JIT would specialise it: argument types, constants and options."""
+
+    kernel: Any
+    signature: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, Any], ...]
+    aligned: tuple[int, ...]
+    """Indices of pointers and integers that are multiples of 16."""
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the compiler made of a launch."""
+
+    kernel: str
+    arch: int
+    constants: dict[str, Any]
+    warps: int
+    stages: int
+    registers: int
+    stack_bytes: int
+    """Local memory a thread; above zero when registers were spilled."""
+    shared_bytes: int
+    matrix_instructions: int
+    """wgmma (Hopper), tcgen05.mma (Blackwell) or mma.sync instructions."""
+
+
+def record(run: Callable[[], object]) -> list[Launch]:
+    """The distinct launches that `run` makes; none is executed."""
+    launches: dict[Launch, None] = {}
+
+    def take(
+        kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...], constants: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        launches[_specialise(kernel, args, constants, options)] = None
+
+    token = triton_common.launcher.set(take)
+    try:
+        run()
+    finally:
+        triton_common.launcher.reset(token)
+    return list(launches)
+
+
+def _specialise(kernel: Any, args: tuple[Any, ...], constants: dict[str, Any], options: dict[str, Any]) -> Launch:
+    from triton._utils import canonicalize_ptr_dtype
+
+    fixed = dict(constants)
+    types: dict[str, str] = {}
+    aligned = []
+    general = {kernel.arg_names[i] if isinstance(i, int) else i for i in kernel.do_not_specialize}
+    for index, (name, value) in enumerate(zip(kernel.arg_names, args, strict=False)):
+        if value is None or (isinstance(value, int) and value == 1 and name not in general):
+            fixed[name] = value
+        elif isinstance(value, Tensor):
+            types[name] = canonicalize_ptr_dtype(value.dtype, False)
+            aligned.append(index)
+        elif isinstance(value, int):
+            types[name] = "i32"
+            if value % 16 == 0 and name not in general:
+                aligned.append(index)
+        else:
+            types[name] = "fp32"
+    signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
+    return Launch(
+        kernel, tuple(signature.items()), tuple(fixed.items()), tuple(aligned), options["num_warps"],
+        options["num_stages"],
+    )  # fmt: skip
+
+
+def compile_launch(launch: Launch, arch: int) -> Compiled:
+    """Machine code for compute capability `arch` (90: sm_90a, 100: sm_100a), measured."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    attributes = {(i,): [["tt.divisibility", 16]] for i in launch.aligned}
+    source = ASTSource(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
+    options = {"num_warps": launch.warps, "num_stages": launch.stages, "launch_pdl": True}
+    built = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(built.asm["cubin"])
+        file.flush()
+        tool = Path(triton.__file__).parent / CUOBJDUMP
+        usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    registers, stack = (int(re.search(rf"{key}:(\d+)", usage)[1]) for key in ("REG", "STACK"))  # type: ignore[index]
+    matrix = len(re.findall(r"wgmma\.mma_async|tcgen05\.mma|mma\.sync", built.asm["ptx"]))
+    constants = {k: v for k, v in launch.constants if isinstance(v, int | str)}
+    return Compiled(
+        launch.kernel.__name__, arch, constants, launch.warps, launch.stages, registers, stack,
+        built.metadata.shared, matrix,
+    )  # fmt: skip
+
+
+def compile_all(launches: list[Launch], archs: list[int], threads: int = 2) -> list[Compiled]:
+    """Every launch for every architecture, in order."""
+    jobs = [(launch, arch) for launch in launches for arch in archs]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda job: compile_launch(*job), jobs))
