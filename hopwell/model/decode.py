@@ -16,9 +16,9 @@ from torch import Tensor
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
-from hopwell.ops import mla_triton, norm_triton, router_triton, tokens_triton
+from hopwell.ops import experts_triton, mla_triton, norm_triton, router_triton, tokens_triton
 from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import Tiling, grouped_tiling, product, token_tile
+from hopwell.ops.linear_triton import Tiling, product, token_tile
 from hopwell.ops.moe import Experts
 
 
@@ -125,13 +125,10 @@ class Decoder:
         if on_route is not None:
             on_route(ids)
         gate_up, down = experts.experts.gate_up, experts.experts.down
-        tokens, count = residual.shape[0], experts.experts.count
-        cut_up, cut_down = (grouped_tiling(tokens, ids.shape[1], count, w) for w in (gate_up, down))
-        groups = router_triton.group_by_expert(ids, count, cut_up.tokens)
-        gated = product(normed, gate_up, eps, cut=cut_up, groups=groups)
-        inner = norm_triton.silu_mul(gated, down.format == "fp8_block")
-        out = product(inner, down, cut=cut_down, groups=groups, scatter=True, dtype=torch.bfloat16)
-        return residual, out[0].view(tokens, ids.shape[1], -1), shares
+        count = experts.experts.count
+        groups = experts_triton.group_by_expert(ids, count, experts_triton.tile_rows(*ids.shape, count))
+        inner = norm_triton.silu_mul(experts_triton.experts_up(normed, gate_up, groups, eps), fp8)
+        return residual, experts_triton.experts_down(inner, down, groups), shares
 
 
 def join_experts(network: MoE, config: ModelConfig) -> AllExperts:

@@ -1,4 +1,4 @@
-"""Matrix products for FP8-block and bf16 weights, plain and grouped by expert, from one token to thousands.
+"""Matrix products for FP8-block and bf16 weights, from one token to thousands.
 
 The operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the tokens on the short
 one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the reduction is cut
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed
-from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, prefetch_l2, to_bf16, wait_for_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,6 @@ class Tiling:
     stages: int
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Which rows each expert multiplies: made by `router_triton.group_by_expert`."""
-
-    pairs: Tensor
-    """int32 [pairs]: the (token, slot) pairs as token * slots + slot, sorted by expert."""
-    tiles: Tensor
-    """int32 [tiles, 3]: expert, first sorted position, rows (0: nothing to do)."""
-    tile_tokens: int
-    slots: int
-
-
 @triton.jit(do_not_specialize=["tokens"])
 def _product(
     x,
@@ -51,20 +39,17 @@ def _product(
     w_scales,
     sumsq,
     out,
-    pairs,
-    tiles,
     tokens,
     eps,
     K: tl.constexpr,
     N: tl.constexpr,
     FP8: tl.constexpr,
-    GROUPED: tl.constexpr,  # 0: no; 1: x rows are tokens, output in expert order; 2: the reverse
-    SLOTS: tl.constexpr,
     CHUNKS: tl.constexpr,  # 0: no rms outstanding
     CHUNKS_P2: tl.constexpr,
     SPLITS: tl.constexpr,
     BN: tl.constexpr,
     BT: tl.constexpr,
+    PREFETCH: tl.constexpr,  # ask for the weights while the previous kernel still runs
 ):
     BK: tl.constexpr = 128 if FP8 else 64
     STEPS: tl.constexpr = (K + BK - 1) // BK
@@ -73,33 +58,19 @@ def _product(
     split = tl.program_id(1)
     rn = n0 + tl.arange(0, BN)
     rk = tl.arange(0, BK)
-    wait_for_inputs()
-    if GROUPED > 0:
-        expert = tl.load(tiles + tl.program_id(2) * 3)
-        first = tl.load(tiles + tl.program_id(2) * 3 + 1)
-        count = tl.load(tiles + tl.program_id(2) * 3 + 2)
-        if count == 0:
-            return
-        w += expert.to(tl.int64) * (N * K)
-        if FP8:
-            w_scales += expert * (((N + 127) // 128) * (K // 128))
-        valid = tl.arange(0, BT) < count
-        position = first + tl.arange(0, BT)
-        pair = tl.load(pairs + position, mask=valid, other=0)
-        if GROUPED == 1:
-            x_rows, out_rows = pair // SLOTS, position
-        else:
-            x_rows, out_rows = position, pair
-    else:
-        x_rows = tl.program_id(2) * BT + tl.arange(0, BT)
-        out_rows = x_rows
-        valid = x_rows < tokens
-    let_next_start()
-
     begin = split * PER_SPLIT
     end = tl.minimum(begin + PER_SPLIT, STEPS)
     # rows past the matrix read its last row; their results are not stored
-    w_at = w + tl.minimum(rn, N - 1)[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
+    w_rows = w + tl.minimum(rn, N - 1)[:, None].to(tl.int64) * K + begin * BK
+    if PREFETCH:
+        LINE: tl.constexpr = 128 if FP8 else 64  # values in a cache line: one step's
+        line = tl.minimum(tl.arange(0, triton.next_power_of_2(PER_SPLIT)), end - begin - 1)
+        prefetch_l2(w_rows + line[None, :] * LINE)
+    wait_for_inputs()
+    x_rows = tl.program_id(2) * BT + tl.arange(0, BT)
+    valid = x_rows < tokens
+    let_next_start()
+    w_at = w_rows + rk[None, :]
     x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = tl.zeros((BN, BT), tl.float32)
     if FP8:
@@ -135,8 +106,7 @@ def _product(
 
     if CHUNKS > 0:
         acc *= inverse_rms(sumsq, x_rows, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
-    rows = tokens * SLOTS if GROUPED > 0 else tokens
-    out_at = out + (split * rows + out_rows)[None, :].to(tl.int64) * N + rn[:, None]
+    out_at = out + (split * tokens + x_rows)[None, :].to(tl.int64) * N + rn[:, None]
     keep = (rn < N)[:, None] & valid[None, :]
     if out.dtype.element_ty == tl.bfloat16:
         tl.store(out_at, to_bf16(acc), mask=keep)
@@ -163,28 +133,11 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     return Tiling(64, tile, splits, 4, 5 if tile <= 32 else 4)
 
 
-def grouped_tiling(tokens: int, slots: int, experts: int, weight: Weight, sms: int = 132) -> Tiling:
-    """How to cut a product grouped by expert."""
-    width_out, width_in = weight.shape[-2:]
-    a_expert = triton.cdiv(tokens * slots, experts)
-    tile = 16 if a_expert <= 8 else min(128, triton.next_power_of_2(a_expert))
-    if tile >= 64:
-        return Tiling(128, tile, 1, 8, 3)
-    tiles = triton.cdiv(width_out, 64) * min(tokens * slots, experts)
-    steps = triton.cdiv(width_in, 128)
-    splits = 1
-    while splits < 8 and tiles * splits < 2 * sms and steps // (splits * 2) >= 2:
-        splits *= 2
-    return Tiling(64, tile, splits, 4, 5)
-
-
 def product(
     x: Normed,
     weight: Weight,
     eps: float = 0.0,
     cut: Tiling | None = None,
-    groups: Groups | None = None,
-    scatter: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """x @ weight.T, as the parts that the reader adds.
@@ -192,47 +145,39 @@ def product(
     Args:
         x: rows [tokens, in]; for an FP8 weight its codes are read, for a plain one its values. An outstanding rms is
             applied, with `eps`.
-        weight: [out, in], or [experts, out, in] with `groups`.
-        groups: multiply each row by its experts' matrices. Without `scatter`, x has a row a token and the output is in
-            expert order; with it, x is in expert order and the output has a row a (token, slot) pair.
+        weight: [out, in].
 
     Returns:
-        [splits, rows, out] of `dtype`; with one split the sum is complete. `rows` is tokens, or pairs with `groups`.
+        [splits, tokens, out] of `dtype`; with one split the sum is complete.
     """
     fp8 = weight.format == "fp8_block"
     data = x.codes if fp8 else x.values
     assert data is not None
-    width_out, width_in = weight.shape[-2:]
-    tokens = data.shape[0] if groups is None or not scatter else data.shape[0] // groups.slots
+    (tokens, width_in), width_out = data.shape, weight.shape[0]
     if cut is None:
         cut = tiling(tokens, width_out, width_in, fp8)
-    rows = tokens if groups is None else tokens * groups.slots
-    out = torch.empty(cut.splits, rows, width_out, dtype=dtype, device=data.device)
+    out = torch.empty(cut.splits, tokens, width_out, dtype=dtype, device=data.device)
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
-    token_tiles = triton.cdiv(tokens, cut.tokens) if groups is None else groups.tiles.shape[0]
     launch(
         _product,
-        (triton.cdiv(width_out, cut.rows), cut.splits, token_tiles),
+        (triton.cdiv(width_out, cut.rows), cut.splits, triton.cdiv(tokens, cut.tokens)),
         data,
         x.scales,
         weight.data,
         weight.scale,
         x.sumsq,
         out,
-        None if groups is None else groups.pairs,
-        None if groups is None else groups.tiles,
         tokens,
         eps,
         K=width_in,
         N=width_out,
         FP8=fp8,
-        GROUPED=0 if groups is None else 2 if scatter else 1,
-        SLOTS=1 if groups is None else groups.slots,
         CHUNKS=chunks,
         CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
         SPLITS=cut.splits,
         BN=cut.rows,
         BT=cut.tokens,
+        PREFETCH=tokens <= 32,
         warps=cut.warps,
         stages=cut.stages,
     )

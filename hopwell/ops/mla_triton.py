@@ -18,6 +18,15 @@ from hopwell.ops.triton_common import launch, let_next_start, matmul, quantize_g
 PAGE = tl.constexpr(64)
 
 
+@triton.jit
+def _rotate(x, rope, positions, ROWS: tl.constexpr, DIM: tl.constexpr):
+    """RoPE on interleaved pairs: x float32 [ROWS, DIM], rope [positions, DIM / 2, 2], positions [ROWS]."""
+    angle = rope + positions[:, None] * DIM + tl.arange(0, DIM)[None, :]
+    cos, sin = tl.split(tl.reshape(tl.load(angle), (ROWS, DIM // 2, 2)))
+    even, odd = tl.split(tl.reshape(x, (ROWS, DIM // 2, 2)))
+    return tl.reshape(tl.join(even * cos - odd * sin, even * sin + odd * cos), (ROWS, DIM))
+
+
 @triton.jit(do_not_specialize=["tokens", "table_width"])
 def _latent_and_query(
     parts,
@@ -48,24 +57,21 @@ def _latent_and_query(
     wait_for_inputs()
     if tl.program_id(1) == 0:  # the cache row
         c = tl.arange(0, RANK)
-        pair = tl.arange(0, ROPE // 2)
+        r = tl.arange(0, ROPE)
+        one = tl.arange(0, 1)
         kv = tl.zeros((RANK,), tl.float32)
-        even = tl.zeros((ROPE // 2,), tl.float32)
-        odd = tl.zeros((ROPE // 2,), tl.float32)
+        k_rope = tl.zeros((1, ROPE), tl.float32)
         for part in tl.static_range(PARTS):
             kv += tl.load(row + part * stride + Q_WIDTH + c)
-            even += tl.load(row + part * stride + Q_WIDTH + RANK + 2 * pair)
-            odd += tl.load(row + part * stride + Q_WIDTH + RANK + 2 * pair + 1)
+            k_rope += tl.load(row + part * stride + Q_WIDTH + RANK + r)[None, :]
         position = tl.load(positions + token)
         page = tl.load(page_table + token * table_width + position // PAGE)
         let_next_start()
         slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
         kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
         tl.store(slot + c, to_bf16(kv))
-        cos = tl.load(rope + position * ROPE + 2 * pair)
-        sin = tl.load(rope + position * ROPE + 2 * pair + 1)
-        tl.store(slot + RANK + 2 * pair, to_bf16(even * cos - odd * sin))
-        tl.store(slot + RANK + 2 * pair + 1, to_bf16(even * sin + odd * cos))
+        rotated = _rotate(k_rope, rope, position + one, 1, ROPE)
+        tl.store(slot + RANK + one[:, None] + r[None, :], to_bf16(rotated))
     elif Q_RANK > 0:
         col = tl.arange(0, GROUPS)[:, None] * 128 + tl.arange(0, 128)[None, :]
         inside = col < Q_RANK
@@ -159,34 +165,29 @@ def _absorb_query(
     head, chunk = tl.program_id(0), tl.program_id(1)
     t = tl.program_id(2) * BT + tl.arange(0, BT)
     valid = t < tokens
+    rows = parts + t.to(tl.int64)[:, None] * row_stride + head * (NOPE + ROPE)
+    stride = tokens.to(tl.int64) * row_stride
+    out = queries + (t.to(tl.int64) * HEADS + head)[:, None] * (RANK + ROPE)
+    if chunk == RANK // BN:  # one program more, for the rotary part
+        r = tl.arange(0, ROPE)
+        wait_for_inputs()
+        q_rope = tl.zeros((BT, ROPE), tl.float32)
+        for part in tl.static_range(PARTS):
+            q_rope += tl.load(rows + part * stride + NOPE + r[None, :], mask=valid[:, None], other=0.0)
+        let_next_start()
+        rotated = _rotate(q_rope, rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)
+        tl.store(out + RANK + r[None, :], to_bf16(rotated), mask=valid[:, None])
+        return
     k = tl.arange(0, NOPE)
     n = chunk * BN + tl.arange(0, BN)
     w = tl.load(w_uk + (head * NOPE + k)[:, None] * RANK + n[None, :])
     wait_for_inputs()
-    rows = parts + t.to(tl.int64) * row_stride + head * (NOPE + ROPE)
-    stride = tokens.to(tl.int64) * row_stride
     q = tl.zeros((BT, NOPE), tl.float32)
     for part in tl.static_range(PARTS):
-        q += tl.load(rows[:, None] + part * stride + k[None, :], mask=valid[:, None], other=0.0)
+        q += tl.load(rows + part * stride + k[None, :], mask=valid[:, None], other=0.0)
     let_next_start()
-    carried = matmul(tl.trans(w), tl.trans(to_bf16(q)), None)  # [BN, BT]
-    out = queries + (t.to(tl.int64) * HEADS + head) * (RANK + ROPE)
-    tl.store(out[None, :] + n[:, None], to_bf16(carried), mask=valid[None, :])
-    if chunk == 0:
-        pair = tl.arange(0, ROPE // 2)
-        even = tl.zeros((BT, ROPE // 2), tl.float32)
-        odd = tl.zeros((BT, ROPE // 2), tl.float32)
-        for part in tl.static_range(PARTS):
-            at = rows[:, None] + part * stride + NOPE + 2 * pair[None, :]
-            even += tl.load(at, mask=valid[:, None], other=0.0)
-            odd += tl.load(at + 1, mask=valid[:, None], other=0.0)
-        position = tl.load(positions + t, mask=valid, other=0)
-        angle = rope + position[:, None] * ROPE + 2 * pair[None, :]
-        cos = tl.load(angle, mask=valid[:, None], other=0.0)
-        sin = tl.load(angle + 1, mask=valid[:, None], other=0.0)
-        at = out[:, None] + RANK + 2 * pair[None, :]
-        tl.store(at, to_bf16(even * cos - odd * sin), mask=valid[:, None])
-        tl.store(at + 1, to_bf16(even * sin + odd * cos), mask=valid[:, None])
+    carried = tl.trans(matmul(tl.trans(w), tl.trans(to_bf16(q)), None))  # [BT, BN]
+    tl.store(out + n[None, :], to_bf16(carried), mask=valid[:, None])
 
 
 def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -> Tensor:
@@ -196,11 +197,11 @@ def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -
     heads, nope, rank = w_uk.shape
     rope_dim = rope.shape[1] * 2
     queries = torch.empty(tokens, heads, rank + rope_dim, dtype=torch.bfloat16, device=parts.device)
-    tile = 16 if tokens <= 16 else 32 if tokens <= 32 else 64
+    tile = 16 if tokens <= 16 else 32
     rows = 64 if heads * (rank // 128) * triton.cdiv(tokens, tile) < 132 else 128
     launch(
         _absorb_query,
-        (heads, rank // rows, triton.cdiv(tokens, tile)),
+        (heads, rank // rows + 1, triton.cdiv(tokens, tile)),
         parts,
         w_uk,
         rope,
