@@ -5,10 +5,19 @@ A page shared wrongly, reused too early or written twice changes all tokens afte
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
+from tiny_tokenizer import byte_tokenizer
 from torch import Tensor
 
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.core import Request, SamplingParams
+from hopwell.engine.llm import Answer, Completion
+from hopwell.engine.loop import Engine
 from hopwell.engine.random import mix
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.model.batch import ForwardBatch
 
 POISON = 7
@@ -69,7 +78,7 @@ def hash_prefixes(tokens: Tensor) -> Tensor:
     return weigh(tokens, torch.arange(len(tokens))).cumsum(0)
 
 
-def greedy_reference(model: ToyModel, prompt: list[int], count: int, eos: int | None = None) -> list[int]:
+def toy_answer(model: ToyModel, prompt: Sequence[int], count: int, eos: int | None = None) -> list[int]:
     """The model alone, from its definition: no cache, no pages, no engine."""
     tokens = list(prompt)
     for _ in range(count):
@@ -77,3 +86,37 @@ def greedy_reference(model: ToyModel, prompt: list[int], count: int, eos: int | 
         if tokens[-1] == eos:
             break
     return tokens[len(prompt) :]
+
+
+def toy_engine(model: ToyModel | None = None, pages: int = 60, model_len: int = 1000, **settings: Any) -> Engine:
+    """An engine over a toy model, small enough for pages to run short. The byte tokenizer gives it text."""
+    config = EngineConfig(**{"max_seqs": 16, "max_batch_tokens": 256} | settings)
+    model = model or ToyModel()
+    return Engine(
+        model,
+        config,
+        model_len=model_len,
+        num_pages=pages,
+        vocab_size=model.vocab,
+        eos_token_ids=(1,),
+        tokenizer=Tokenizer(byte_tokenizer(), {}),
+    )
+
+
+def run(engine: Engine, requests: Iterable[Request]) -> dict[str, Completion]:
+    """Submits requests at once, steps until all have ended, audits the pages; returns what came back, by id."""
+    done = {}
+    for request in requests:
+        engine.submit(request)
+        done[request.request_id] = Completion(len(request.prompt), 0, [Answer() for _ in range(request.params.n)])
+    while engine.has_work():
+        for output in engine.step():
+            done[output.request_id].add(output)
+    engine.check()
+    assert not engine.scheduler.used_pages()
+    return done
+
+
+def ask(prompt: Sequence[int], request_id: str = "r", **params: Any) -> Request:
+    """A greedy request, unless told otherwise."""
+    return Request(request_id=request_id, prompt=prompt, params=SamplingParams(**{"temperature": 0.0} | params))

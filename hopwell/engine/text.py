@@ -31,7 +31,7 @@ class Tokenizer(Protocol):
 
 
 class StopStrings:
-    """Finds the first stop string in a stream of text, and holds back what may be the start of one."""
+    """Finds the stop string that is complete first in a stream of text, and holds back what may be the start of one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -44,9 +44,9 @@ class StopStrings:
             Text that is safe to show, and the stop string that ended it, if one did; the rest is dropped then.
         """
         text = self._held + text
-        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            at, stop = min(found)
+            _, at, stop = min(found)  # the first to be complete, so that the cuts do not matter
             self._held = ""
             return text[:at], stop
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)

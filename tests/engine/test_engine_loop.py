@@ -1,0 +1,189 @@
+"""The whole engine over a toy model: whatever shares the batch, answers are those of the model alone."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from toy import ToyModel, ask, run, toy_answer, toy_engine
+
+from hopwell.bench.stress import MODES, make_cases, run_stress
+from hopwell.engine.core import FinishReason, Request, RequestError, SamplingParams
+
+
+@pytest.fixture(scope="module")
+def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
+    """300 random requests and what the model alone answers."""
+    model = ToyModel()
+    cases = make_cases(300, range(8, 64), seed=5, constrained=False)
+    answers = [toy_answer(model, c.prompt, c.params.max_tokens or 0, None if c.params.ignore_eos else 1) for c in cases]
+    return model, cases, answers
+
+
+@pytest.mark.parametrize(("drafts", "cache", "overlap"), MODES)
+def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool) -> None:
+    """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
+    model, cases, answers = burst
+    engine = toy_engine(model, pages=30, drafts=drafts, prefix_cache=cache, overlap=overlap)
+    result = run_stress(engine, cases, answers, seed=drafts)
+    engine.close()
+    assert not result.wrong
+    assert result.finished + result.aborted == 300
+    assert result.aborted > 10
+    assert result.preemptions > 0, "pages were never short: the test does not test"
+    assert (result.hit_rate > 0.2) == cache
+    assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_sampled_answers_do_not_depend_on_drafts_or_company(overlap: bool) -> None:
+    """Seeded draws are the same token by token alone, in a batch, and with any number of drafts."""
+    r = random.Random(1)
+    requests = [
+        ask(
+            r.choices(range(8, 64), k=r.randrange(1, 150)),
+            str(i),
+            temperature=r.choice([0.5, 1.0]),
+            top_p=r.choice([0.8, 1.0]),
+            presence_penalty=r.choice([0.0, 0.5]),
+            repetition_penalty=r.choice([1.0, 1.2]),
+            logit_bias=r.choice([{}, {20: 3.0}]),
+            logprobs=r.choice([None, 2]),
+            min_tokens=r.choice([0, 10]),
+            max_tokens=30,
+            seed=i,
+        )
+        for i in range(20)
+    ]
+    alone = {}
+    for request in requests:
+        alone |= run(toy_engine(prefix_cache=False), [request])
+    for drafts in (0, 1, 2, 3):
+        engine = toy_engine(drafts=drafts, overlap=overlap)
+        together = run(engine, requests)
+        engine.close()
+        for key, completion in alone.items():
+            assert together[key].answers[0].tokens == completion.answers[0].tokens
+            assert together[key].answers[0].logprobs == completion.answers[0].logprobs
+        if drafts:
+            assert engine.metrics.acceptance_length > 1.3
+
+
+def test_accepted_drafts_are_counted_by_position() -> None:
+    engine = toy_engine(ToyModel(skill=0.5), drafts=3)
+    run(engine, [ask([9] * 20, str(i), max_tokens=200, ignore_eos=True) for i in range(8)])
+    m = engine.metrics
+    first, second, third = (count / m.draft_steps for count in m.accepted_at)
+    assert 0.4 < first < 0.6 and first > second > third > 0
+    assert m.accepted_tokens == sum(m.accepted_at)
+    assert m.acceptance_length == pytest.approx(1 + first + second + third)
+    assert m.drafted_tokens == 3 * m.draft_steps
+
+
+def test_a_forced_acceptance_length_is_met() -> None:
+    engine = toy_engine(ToyModel(skill=0.0), drafts=3, forced_acceptance=2.6)
+    done = run(engine, [ask([9] * 20, str(i), max_tokens=300, ignore_eos=True) for i in range(8)])
+    assert engine.metrics.acceptance_length == pytest.approx(2.6, abs=0.1)
+    assert all(len(c.answers[0].tokens) == 300 for c in done.values())
+    with pytest.raises(RequestError, match="forced_acceptance"):
+        engine.submit(ask([9], regex="a+"))
+
+
+def test_stop_tokens_min_tokens_and_the_end_of_the_context() -> None:
+    model = ToyModel()
+    prompt = [20, 21, 22]
+    free = toy_answer(model, prompt, 60)
+    stop = free[7]
+    first = free.index(stop)
+    engine = toy_engine(model, model_len=50)
+    done = run(engine, [ask(prompt, "stop", stop_token_ids=[stop], ignore_eos=True)])["stop"].answers[0]
+    assert (done.tokens, done.finish_reason, done.stop_reason) == (free[: first + 1], FinishReason.STOP, stop)
+    done = run(
+        engine, [ask(prompt, "min", stop_token_ids=[stop], ignore_eos=True, min_tokens=first + 1, max_tokens=20)]
+    )
+    assert len(done["min"].answers[0].tokens) > first + 1
+    assert stop not in done["min"].answers[0].tokens[: first + 1]
+    done = run(engine, [ask(prompt, "long", ignore_eos=True)])["long"].answers[0]
+    assert (done.tokens, done.finish_reason) == (free[:47], FinishReason.LENGTH)
+
+
+@pytest.mark.parametrize("drafts", [0, 2])
+def test_a_stop_string_ends_the_text_before_it(drafts: int) -> None:
+    model = ToyModel(vocab=258)
+    engine = toy_engine(model, drafts=drafts)
+    whole = run(engine, [ask([50, 60], "a", max_tokens=80, ignore_eos=True)])["a"].answers[0]
+    stop = whole.text[20:22]
+    at = whole.text.index(stop)
+    for stream in (True, False):
+        request = ask([50, 60], f"stop{stream}", max_tokens=80, ignore_eos=True, stop=["never there", stop])
+        request.stream = stream
+        cut = run(engine, [request])[request.request_id].answers[0]
+        assert (cut.text, cut.finish_reason, cut.stop_reason) == (whole.text[:at], FinishReason.STOP, stop)
+        assert cut.tokens == whole.tokens[: len(cut.tokens)], "tokens up to the one that completed the stop string"
+        assert len(cut.tokens) < 80
+
+
+def test_n_answers_share_the_prompt_and_differ() -> None:
+    engine = toy_engine(max_batch_tokens=512)
+    request = ask(list(range(8, 60)) * 5, n=4, temperature=1.0, seed=3, max_tokens=12, ignore_eos=True)
+    done = run(engine, [request])["r"]
+    assert len({tuple(a.tokens) for a in done.answers}) == 4
+    assert all(len(a.tokens) == 12 for a in done.answers)
+    assert engine.metrics.cache_hit_tokens == 3 * 256, "three of four found the 260-token prompt's four full pages"
+    alone = run(toy_engine(), [ask(request.prompt, temperature=1.0, seed=5, max_tokens=12, ignore_eos=True)])["r"]
+    assert alone.answers[0].tokens == done.answers[2].tokens, "answer i is drawn with seed + i"
+
+
+def test_prompt_logprobs_score_every_token_whatever_the_chunks() -> None:
+    prompt = [random.Random(3).randrange(8, 64) for _ in range(150)]
+    found = []
+    for budget, drafts in ((256, 0), (32, 0), (40, 1)):
+        engine = toy_engine(max_seqs=4, max_batch_tokens=budget, drafts=drafts)
+        run(engine, [ask(prompt, "warm", max_tokens=2)])  # the cache must not hide rows that are wanted
+        done = run(engine, [ask(prompt, prompt_logprobs=3, max_tokens=2)])["r"]
+        assert done.prompt_logprobs is not None and len(done.prompt_logprobs) == 150
+        assert done.prompt_logprobs[0] is None
+        assert [entry.token for entry in done.prompt_logprobs[1:] if entry] == prompt[1:]
+        found.append(done.prompt_logprobs)
+    assert found[0] == found[1] == found[2]
+
+
+def test_the_cache_keeps_what_it_is_told_and_no_more() -> None:
+    engine = toy_engine()
+    prompt = [11] * 130
+    request = ask(prompt, "a", max_tokens=100, ignore_eos=True)
+    request.cache_tokens = len(prompt)
+    answer = run(engine, [request])["a"].answers[0].tokens
+    assert engine.pool.prefix.idle == 2, "130 tokens of prompt are two full pages; the answer's are free again"
+    again = run(engine, [ask([*prompt, *answer], "b", max_tokens=1)])["b"]
+    assert again.cached_tokens == 128
+    third = run(engine, [ask([*prompt, *answer], "c", max_tokens=1)])["c"]
+    assert third.cached_tokens == 192, "229 tokens of b: three pages, but its last token must be computed"
+
+
+def test_tenants_do_not_share() -> None:
+    engine = toy_engine()
+    mine = ask([11] * 200, "a", max_tokens=1)
+    run(engine, [mine])
+    other = ask([11] * 200, "b", max_tokens=1)
+    other.cache_salt = "someone else"
+    assert run(engine, [other])["b"].cached_tokens == 0
+    assert run(engine, [ask([11] * 200, "c", max_tokens=1)])["c"].cached_tokens == 192
+
+
+def test_a_flushed_cache_is_empty() -> None:
+    engine = toy_engine()
+    run(engine, [ask([11] * 200, "a", max_tokens=1)])
+    assert engine.flush_cache() == 3
+    assert run(engine, [ask([11] * 200, "b", max_tokens=1)])["b"].cached_tokens == 0
+
+
+def test_timing_is_told() -> None:
+    done = run(
+        toy_engine(), [Request(request_id="r", prompt=[9], params=SamplingParams(max_tokens=5, ignore_eos=True))]
+    )
+    timing = done["r"].timing
+    assert timing is not None and timing.ttft is not None and timing.tpot is not None
+    assert 0 <= timing.queued <= timing.ttft <= timing.total
+    assert timing.total >= timing.ttft + 4 * timing.tpot * 0.99
