@@ -38,6 +38,11 @@ class Groups:
     """int32 [tiles, 3]: expert, first place in `pairs`, rows (0: nothing to do)."""
 
     @property
+    def lead(self) -> int:
+        """Pairs that a program looks through for its own, as a power of two; 0 when they are sorted."""
+        return triton.next_power_of_2(self.expert_ids.numel()) if self.tiles is None else 0
+
+    @property
     def tile_count(self) -> int:
         return self.expert_ids.numel() if self.tiles is None else self.tiles.shape[0]
 
@@ -90,16 +95,18 @@ def group_by_expert(expert_ids: Tensor, experts: int, tile: int) -> Groups:
 
 @triton.jit
 def _rows_of_tile(expert_ids, pairs, tiles, tile, tokens, SLOTS: tl.constexpr, LEAD: tl.constexpr, BT: tl.constexpr):
-    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT]."""
+    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT].
+
+    LEAD is a power of two that no batch's pairs exceed, or 0 when the pairs are sorted.
+    """
     row = tl.arange(0, BT)
-    if LEAD:
-        P: tl.constexpr = triton.next_power_of_2(16 * SLOTS)
-        pair = tl.arange(0, P)
+    if LEAD > 0:
+        pair = tl.arange(0, LEAD)
         ids = tl.load(expert_ids + pair, mask=pair < tokens * SLOTS, other=-1)
         expert = tl.load(expert_ids + tile)
         mine = ids == expert
         rank = tl.cumsum(mine.to(tl.int32)) - 1
-        leads = tl.min(tl.where(mine, pair, P)) == tile
+        leads = tl.min(tl.where(mine, pair, LEAD)) == tile
         count = tl.where(leads, tl.sum(mine.to(tl.int32)), 0)
         hit = mine[:, None] & (rank[:, None] == row[None, :])
         mine_pairs = tl.sum(tl.where(hit, pair[:, None], 0), axis=0)
@@ -302,7 +309,7 @@ def experts_up(x: Normed, weight: Weight, groups: Groups, eps: float = 0.0, cut:
         N=width_out,
         FP8=fp8,
         SLOTS=slots,
-        LEAD=groups.tiles is None,
+        LEAD=groups.lead,
         CHUNKS=chunks,
         CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
         SPLITS=cut.splits,
@@ -353,7 +360,7 @@ def experts_down(
         N=width_out,
         FP8=fp8,
         SLOTS=slots,
-        LEAD=groups.tiles is None,
+        LEAD=groups.lead,
         BN=rows,
         BT=groups.tile,
         RUN=run,

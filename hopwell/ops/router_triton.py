@@ -116,6 +116,6 @@ def select_experts(parts: Tensor, bias: Tensor | None, config: RouterConfig, sha
         SIGMOID=config.scoring == "sigmoid",
         BIAS=bias is not None,
         NORMALIZE=config.norm_topk_prob,
-        warps=4,
+        warps=8,
     )
     return expert_ids, weights
