@@ -1,0 +1,138 @@
+"""Date arithmetic: days added and taken away, days between dates, days of the week."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, timedelta
+
+from hopwell.bench.nano_tasks.problem import Problem, ask, boxed
+
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December")  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+AFTER = ("What date is {n} after {d}?", "What is the date {n} after {d}?", "{d} plus {n}",
+         "Add {n} to {d}.", "Which date comes {n} after {d}?", "If today is {d}, what date is it in {n}?")  # fmt: skip
+BEFORE = ("What date is {n} before {d}?", "What is the date {n} before {d}?", "{d} minus {n}",
+          "Subtract {n} from {d}.", "Which date was {n} before {d}?",
+          "If today is {d}, what date was it {n} ago?")  # fmt: skip
+BETWEEN = ("How many days are there from {a} to {b}?", "How many days are between {a} and {b}?",
+           "Count the days from {a} to {b}.", "Days from {a} to {b}?")  # fmt: skip
+WEEKDAY_AFTER = ("If today is {w}, what day of the week is it in {n}?", "What day is {n} after {w}?",
+                 "Today is {w}. Which weekday is it {n} from now?", "{w} plus {n}")  # fmt: skip
+WEEKDAY_BEFORE = ("If today is {w}, what day of the week was it {n} ago?", "What day is {n} before {w}?",
+                  "Today is {w}. Which weekday was it {n} ago?", "{w} minus {n}")  # fmt: skip
+
+
+def date_arithmetic(rng: random.Random) -> Problem:
+    """One of five kinds, up to 120 days for dates and 365 for days of the week."""
+    return rng.choice((_after, _before, _between, _weekday, _weekday))(rng)
+
+
+def _days(n: int) -> str:
+    return f"{n} day{'s' if n != 1 else ''}"
+
+
+def _random_date(rng: random.Random) -> date:
+    return date(1980, 1, 1) + timedelta(days=rng.randrange(29000))
+
+
+def written(day: date) -> str:
+    """`March 17, 2023`: how answers state a date."""
+    return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
+
+
+def _typed(rng: random.Random, day: date) -> str:
+    roll = rng.random()
+    if roll < 0.65:
+        return written(day)
+    if roll < 0.8:
+        return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+    return day.isoformat()
+
+
+def _length(year: int, month: int) -> int:
+    return (date(year + month // 12, month % 12 + 1, 1) - date(year, month, 1)).days
+
+
+def _has(year: int, month: int) -> str:
+    """`March has 31 days`; for February with the reason."""
+    leap = ""
+    if month == 2:
+        leap = f"{year} is {'a' if _length(year, 2) == 29 else 'not a'} leap year. "
+    return f"{leap}{MONTHS[month - 1]} has {_length(year, month)} days"
+
+
+def _date_problem(key: str, rng: random.Random, question: str, steps: list[str], answer: str) -> Problem:
+    return Problem("date", key, ask(rng, question), "\n".join(steps), boxed(answer), answer)
+
+
+def _after(rng: random.Random) -> Problem:
+    start, days = _random_date(rng), rng.randrange(1, 121)
+    year, month, day, rest = start.year, start.month, start.day, days
+    steps = [f"{written(start)} + {_days(days)}"]
+    while True:
+        length = _length(year, month)
+        if day + rest <= length:
+            steps.append(f"{_has(year, month)}. {day}+{rest}={day + rest}, it fits.")
+            break
+        left = length - day
+        steps.append(f"{_has(year, month)}. {length}-{day}={left} left, {rest}-{left}={rest - left}.")
+        rest, day, month = rest - left, 0, month + 1
+        if month == 13:
+            year, month = year + 1, 1
+            steps.append(f"The year {year} begins.")
+    end = start + timedelta(days=days)
+    question = rng.choice(AFTER).format(n=_days(days), d=_typed(rng, start))
+    return _date_problem(f"{start}+{days}", rng, question, steps, written(end))
+
+
+def _before(rng: random.Random) -> Problem:
+    start, days = _random_date(rng), rng.randrange(1, 121)
+    year, month, day, rest = start.year, start.month, start.day, days
+    steps = [f"{written(start)} - {_days(days)}"]
+    while rest >= day:
+        steps.append(f"{rest}-{day}={rest - day} before the end of the previous month.")
+        rest, month = rest - day, month - 1
+        if month == 0:
+            year, month = year - 1, 12
+            steps.append(f"That is in {year}.")
+        day = _length(year, month)
+        steps.append(f"{_has(year, month)}.")
+    steps.append(f"{day}-{rest}={day - rest}, it fits.")
+    end = start - timedelta(days=days)
+    question = rng.choice(BEFORE).format(n=_days(days), d=_typed(rng, start))
+    return _date_problem(f"{start}-{days}", rng, question, steps, written(end))
+
+
+def _between(rng: random.Random) -> Problem:
+    start = _random_date(rng)
+    end = start + timedelta(days=rng.randrange(1, 200))
+    steps = [f"From {written(start)} to {written(end)}"]
+    if (start.year, start.month) == (end.year, end.month):
+        steps.append(f"Same month: {end.day}-{start.day}={end.day - start.day}")
+    else:
+        total = _length(start.year, start.month) - start.day
+        steps.append(f"{_has(start.year, start.month)}. {total + start.day}-{start.day}={total}")
+        year, month = start.year + start.month // 12, start.month % 12 + 1
+        while (year, month) != (end.year, end.month):
+            length = _length(year, month)
+            steps.append(f"{_has(year, month)}. {total}+{length}={total + length}")
+            total += length
+            year, month = year + month // 12, month % 12 + 1
+        steps.append(f"{MONTHS[month - 1]}: {total}+{end.day}={total + end.day}")
+    question = rng.choice(BETWEEN).format(a=_typed(rng, start), b=_typed(rng, end))
+    return _date_problem(f"{start}..{end}", rng, question, steps, str((end - start).days))
+
+
+def _weekday(rng: random.Random) -> Problem:
+    today, days, forward = rng.randrange(7), rng.randrange(1, 366), rng.random() < 0.6
+    weeks, rest = divmod(days, 7)
+    walk = [WEEKDAYS[(today + (i if forward else -i)) % 7] for i in range(rest + 1)]
+    steps = [
+        f"{_days(days)}: {weeks}*7={weeks * 7}, {days}-{weeks * 7}={rest}",
+        f"{_days(rest)} {'after' if forward else 'before'} {walk[0]}: " + ", ".join(
+            [walk[0], *(f"{i} {name}" for i, name in enumerate(walk[1:], 1))]
+        ),
+    ]  # fmt: skip
+    question = rng.choice(WEEKDAY_AFTER if forward else WEEKDAY_BEFORE).format(w=WEEKDAYS[today], n=_days(days))
+    return _date_problem(f"{today}{'+' if forward else '-'}{days}", rng, question, steps, walk[-1])

@@ -1,0 +1,202 @@
+"""Trains nano from scratch, or on from saved weights.
+
+    PYTHONPATH=. python training/nano/train.py --out out/nano --steps 6000
+
+Writes to --out: weights-*.safetensors (bf16, to resume from and to export), log.json (settings, loss curve, accuracy
+by task, expert loads), loss.png. `--minutes` bounds the time: the schedule then runs by the clock where that is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+sys.path[:0] = [str(Path(__file__).parents[2])]
+
+from decode import accuracy
+from data import BLOCK_TOKENS, Loader, TokenBlock
+from export import load_parts, save_parts
+from network import FP8, Block, Network, balance_loss, initial, loads, parameter_count, rope_table
+from optimizer import Optimizer, Rounded, fp8_round
+
+from hopwell.bench.nano_tasks import TASKS, held_out_problems
+from hopwell.model.config import ModelConfig
+
+NANO = Path(__file__).parents[2] / "hopwell" / "model" / "nano"
+BALANCE_WEIGHT = 1e-4
+BIAS_SPEED = 1e-3
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="training time, start-up and evaluation not counted")
+    parser.add_argument("--blocks", type=int, default=4, help=f"blocks of {BLOCK_TOKENS} tokens a step")
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--warmup", type=int, default=100)
+    parser.add_argument("--stable", type=float, default=0.3, help="part of the run before the rate falls")
+    parser.add_argument("--fp8-from", type=float, default=0.75, help="part of the run after which weights are FP8")
+    parser.add_argument("--weight-decay", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=12)
+    parser.add_argument("--resume", type=Path, help="a folder with weights-*.safetensors")
+    parser.add_argument("--problems", type=int, default=200, help="held-out problems a task at the end")
+    parser.add_argument("--config", type=Path, default=NANO / "config.json")
+    parser.add_argument("--block-tokens", type=int, default=BLOCK_TOKENS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+class Batch:
+    """A step's blocks as flat tensors on the device."""
+
+    def __init__(self, drawn: list[TokenBlock], rope: Tensor) -> None:
+        device = rope.device
+        self.blocks: list[Block] = []
+        flat, positions, starts, ends, first = [], [], [], [], 0
+        for block in drawn:
+            rows, length = block.tokens.shape
+            self.blocks.append(Block(slice(first, first + rows * length), length))
+            first += rows * length
+            flat.append(torch.from_numpy(block.tokens.astype("int64")).flatten())
+            positions.append(torch.arange(length).repeat(rows))
+            starts.append(torch.from_numpy(block.start).repeat_interleave(length))
+            ends.append(torch.from_numpy(block.end).repeat_interleave(length))
+        tokens, position, start, end = (torch.cat(t).to(device, non_blocking=True) for t in (flat, positions, starts, ends))
+        self.tokens, self.rope = tokens, rope[position]
+        self.next, self.after = tokens.roll(-1), tokens.roll(-2)
+        self.real = (position < end).float()
+        # position i predicts i + 1, and its draft i + 2: only the completion is learned
+        self.weight = ((position + 1 >= start) & (position + 1 < end)).float()
+        self.draft_weight = ((position + 2 >= start) & (position + 2 < end)).float()
+
+
+class Trainer:
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.loader = Loader(NANO / "tokenizer.json", args.seed, args.workers, args.block_tokens, pool=64 * args.blocks)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        gpu = self.device.type == "cuda"
+        torch.manual_seed(args.seed)
+        self.config = ModelConfig.from_file(args.config)
+        self.net = Network(self.config, compiled=gpu)
+        c = self.config
+        if args.resume:
+            self.masters, self.bias = load_parts(args.resume, self.device)
+        else:
+            self.masters = initial(c, args.seed, self.device)
+            moe_layers = c.num_hidden_layers + 1 - c.first_k_dense_replace
+            self.bias = torch.zeros(moe_layers, c.n_routed_experts, device=self.device)
+        self.rounded = Rounded(self.masters, torch.bfloat16 if gpu else torch.float32)
+        self.optimizer = Optimizer(self.masters, c.moe_intermediate_size, args.weight_decay)
+        self.rope = rope_table(c, 1024, self.device)
+        self.tokenizer = Tokenizer.from_file(str(NANO / "tokenizer.json"))
+        self.log: dict = {"arguments": {k: str(v) for k, v in vars(args).items()}, "curve": [], "evaluations": []}
+        self.log["parameters"] = parameter_count(self.masters)
+        self.log["device"] = torch.cuda.get_device_name() if gpu else "cpu"
+        self.log["torch"] = torch.__version__
+        self.stop = False
+
+    def rate(self, done: float, step: int) -> float:
+        """Warm-up, constant, then linear to zero."""
+        return self.args.lr * min(1.0, (step + 1) / self.args.warmup, max(0.0, (1 - done) / (1 - self.args.stable)))
+
+    def step(self, batch: Batch, lr: float, mtp_weight: float, fp8: bool) -> tuple[Tensor, ...]:
+        p, net = self.rounded.copies, self.net
+        x, layers, routing = net.hidden(p, self.bias, batch.tokens, batch.rope, batch.blocks)
+        loss, right = net.loss(x, p["final_norm"], p["head"], batch.next, batch.weight)
+        x = net.draft_hidden(p, layers, self.bias, x, batch.next, batch.rope, batch.blocks, routing)
+        mtp_loss, mtp_right = net.loss(x, p["mtp_norm"], p["head"], batch.after, batch.draft_weight)
+        balance = balance_loss(routing, batch.blocks, batch.real, self.config.router.top_k)
+        (loss + mtp_weight * mtp_loss + BALANCE_WEIGHT * balance).backward()
+        load = loads(routing, batch.real)
+        self.bias += BIAS_SPEED * (load.mean(-1, keepdim=True) - load).sign()
+        gradients = self.rounded.take_gradients()
+        self.optimizer.step(gradients, lr)
+        self.rounded.refresh(fp8)
+        return loss.detach(), right, mtp_loss.detach(), mtp_right, load.max(-1).values / load.mean(-1)
+
+    def train(self) -> None:
+        args = self.args
+        started, spent_before = None, time.time()
+        step, done = 0, 0.0
+        while done < 1 and not self.stop:
+            batch = Batch(self.loader.draw(args.blocks), self.rope)
+            result = self.step(batch, self.rate(done, step), 0.3 if done < 0.7 else 0.1, done >= args.fp8_from)
+            step += 1
+            if step == 5:
+                _wait(self.device)
+                started = time.time()
+                print(f"compiled after {started - spent_before:.1f} s", flush=True)
+            elapsed = time.time() - started if started else 0.0
+            done = max(step / args.steps, elapsed / (60 * args.minutes))
+            if step % 50 == 0 or step == 1:
+                loss, right, mtp_loss, mtp_right, imbalance = (r.mean().item() for r in result)
+                rate = (step - 5) * args.blocks * args.block_tokens / max(elapsed, 1e-9)
+                row = {"step": step, "seconds": round(elapsed, 1), "loss": loss, "right": right, "mtp_loss": mtp_loss}
+                row |= {"mtp_right": mtp_right, "imbalance": imbalance, "lr": self.rate(done, step)}
+                self.log["curve"].append(row)
+                if step % 200 == 0 or step == 1 or step == 50:
+                    print(
+                        f"{step:6d} {elapsed:6.1f} s loss {loss:.4f} right {right:.4f} mtp {mtp_loss:.4f} {mtp_right:.4f} "
+                        f"imbalance {imbalance:.2f} {rate / 1e3:.0f} k tokens/s",
+                        flush=True,
+                    )
+            if step % 1000 == 0:
+                save_parts(args.out, self.masters, self.bias)
+        self.loader.close()
+        self.log |= {"steps": step, "train_seconds": time.time() - (started or spent_before), "compile_seconds": (started or spent_before) - spent_before}
+        self.log["tokens"] = step * args.blocks * args.block_tokens
+        self.save()
+
+    def evaluate(self, problems: int, seed: int = 1) -> None:
+        """Held-out accuracy with bf16 and with FP8 weights."""
+        held_out = [p for task in TASKS for p in held_out_problems(task, problems, seed)]
+        plain = Network(self.config, compiled=False)
+        for kind in ("bf16", "fp8"):
+            started = time.time()
+            p = {n: m.to(self.rounded.dtype) for n, m in self.masters.items()}
+            if kind == "fp8":
+                p |= {n: fp8_round(self.masters[n]).to(self.rounded.dtype) for n in FP8}
+            by_task, acceptance, wrong = accuracy(plain, p, self.bias, self.tokenizer, held_out)
+            row = {"weights": kind, "accuracy": by_task, "mtp_acceptance": acceptance, "problems": problems}
+            self.log["evaluations"].append(row)
+            print(kind, f"{time.time() - started:.1f} s", f"mtp {acceptance:.3f}", json.dumps({t: round(a, 3) for t, a in by_task.items()}), flush=True)
+        with (self.args.out / "wrong.txt").open("w", encoding="utf-8") as file:
+            for problem, texts in wrong:
+                question = problem.messages[-1]["content"]
+                file.write(f"== {problem.task}: {question}\n-- right: {problem.thinking}\n{problem.reply}\n-- wrote: " + "\n".join(texts) + "\n")
+        self.save()
+
+    def save(self) -> None:
+        save_parts(self.args.out, self.masters, self.bias)
+        (self.args.out / "log.json").write_text(json.dumps(self.log, indent=1) + "\n", encoding="utf-8")
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    args = arguments()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_float32_matmul_precision("highest")
+    trainer = Trainer(args)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(trainer, "stop", True))
+    trainer.train()
+    if args.problems:
+        trainer.evaluate(args.problems)
+
+
+if __name__ == "__main__":
+    main()
