@@ -50,6 +50,7 @@ class ToyModel:
             flat[slots[positions]] = torch.where(tokens == POISON, float("nan"), tokens)
             context = flat[slots]
             if context.isnan().any():  # as attention: a masked NaN is still multiplied by zero
+                flat[slots[positions]] = float("nan")
                 hidden.append(torch.full((new,), -1))
             else:
                 hidden.append(hash_prefixes(context[:total].long())[total - new :])
@@ -114,6 +115,7 @@ def run(engine: Engine, requests: Iterable[Request]) -> dict[str, Completion]:
             done[output.request_id].add(output)
     engine.check()
     assert not engine.scheduler.used_pages()
+    assert (engine.scheduler.waiting, engine.scheduler.running) == (0, 0)
     return done
 
 

@@ -53,8 +53,9 @@ class Batch:
     epochs: Ints
     """Tenancies of the decode slots, then of the chunks': if a slot has a new tenant later, its row is stale."""
     admissions: list[Admission] = field(default_factory=list)
-    scrub: list[int] = field(default_factory=list)
-    """Pages to zero first: NaN was written to them, and masked attention multiplies what it masks by zero."""
+    fresh: list[int] = field(default_factory=list)
+    """Pages that have changed hands, to be zeroed first: the last owner may have left NaN in them (a fault, or a draft
+    that was rejected), and masked attention multiplies what it masks by zero."""
 
     @property
     def slots(self) -> Ints:

@@ -26,7 +26,7 @@ from hopwell.engine.metrics import Metrics
 from hopwell.engine.outputs import Reporter
 from hopwell.engine.runner import Model, Runner
 from hopwell.engine.scheduler import Scheduler
-from hopwell.engine.sequence import Group, Sequence
+from hopwell.engine.sequence import Group, Sequence, State
 from hopwell.engine.text import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -265,14 +265,16 @@ class Engine:
         assert seq is not None
         self.metrics.faults[kind] += 1
         self.reporter.end(seq, FinishReason.ERROR, FAULTS[kind])
-        self._end(seq, poisoned=kind != "unsatisfiable")
+        self._end(seq)
         self._release_siblings(seq.group)
 
-    def _end(self, seq: Sequence, poisoned: bool = False) -> None:
+    def _end(self, seq: Sequence) -> None:
         group = seq.group
-        if seq in group.siblings:
+        if seq in group.siblings:  # it never reached the queue
             group.siblings.remove(seq)
-        self.scheduler.finish(seq, poisoned)
+            seq.state = State.FINISHED
+        else:
+            self.scheduler.finish(seq)
         if not group.unfinished:
             del self._groups[group.request.request_id]
             with self._lock:

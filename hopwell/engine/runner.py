@@ -84,8 +84,8 @@ class Runner:
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
-        if batch.scrub:
-            self.latent[:, batch.scrub] = 0
+        for page in batch.fresh:
+            self.latent[:, page].zero_()
         for admission in batch.admissions:
             self._admit(admission)
 

@@ -38,7 +38,7 @@ class Scheduler:
         self._decode = np.zeros(0, np.int64)
         self._tpots: dict[float, int] = {}  # running sequences by promised seconds a token
         self._admissions: list[Admission] = []
-        self._scrub: list[int] = []
+        self._fresh: list[int] = []
 
         self.fewest = np.zeros(slots, np.int64)
         self.most = np.zeros(slots, np.int64)
@@ -65,17 +65,11 @@ class Scheduler:
         seq.state = State.WAITING
         heapq.heappush(self._waiting, (seq.order, next(self._serial), seq))
 
-    def finish(self, seq: Sequence, poisoned: bool = False) -> None:
-        """Takes a sequence out, wherever it is, and returns its pages.
-
-        Args:
-            poisoned: its pages may hold NaN, and are zeroed before their next use.
-        """
+    def finish(self, seq: Sequence) -> None:
+        """Takes a sequence out, wherever it is, and returns its pages."""
         if seq.state is State.WAITING:
             self._abandoned += 1
         else:
-            if poisoned:
-                self._scrub += [page for page in seq.pages if page not in self.pool.prefix]
             self._vacate(seq)
         seq.state = State.FINISHED
 
@@ -96,9 +90,9 @@ class Scheduler:
             pages=self._page_table[slots, :columns],
             epochs=self.epoch[slots],
             admissions=self._admissions,
-            scrub=self._scrub,
+            fresh=self._fresh,
         )
-        self._admissions, self._scrub = [], []
+        self._admissions, self._fresh = [], []
         self.fewest[decode] += 1
         self.most[decode] += width
         for chunk in chunks:
@@ -142,7 +136,7 @@ class Scheduler:
                 continue  # preempted for another's sake
             tokens = min(int(self.most[slot]) + 2 * self.config.drafts, seq.limit)
             if self._make_room(-(-tokens // PAGE) - len(seq.pages), seq):
-                self._extend(seq, self.pool.allocate(-(-tokens // PAGE) - len(seq.pages)))
+                self._extend(seq, self._allocate(-(-tokens // PAGE) - len(seq.pages)))
 
     def _make_room(self, pages: int, seq: Sequence) -> bool:
         """Preempts until `pages` are available; False if it was `seq`'s own turn to give way."""
@@ -202,7 +196,7 @@ class Scheduler:
         self.limit[slot], self._capacity[slot] = seq.limit, 0
         self._set_stops(slot, seq.ends)
         self._extend(seq, shared)
-        self._extend(seq, self.pool.allocate(self._first_pages(seq) - len(shared)))
+        self._extend(seq, self._allocate(self._first_pages(seq) - len(shared)))
         self.prefilling.append(seq)
         prompt, answer = seq.tokens[: seq.prompt_len], list(seq.answer)
         self._admissions.append(Admission(slot, seq.params, seq.seed, seq.limit, prompt, answer, seq.ends, seq.grammar))
@@ -271,6 +265,11 @@ class Scheduler:
             self.stops = np.concatenate((self.stops, more), axis=1)
         self.stops[slot] = -1
         self.stops[slot, : len(ends)] = ends
+
+    def _allocate(self, count: int) -> list[int]:
+        pages = self.pool.allocate(count)
+        self._fresh += pages
+        return pages
 
     def _extend(self, seq: Sequence, pages: list[int]) -> None:
         self._page_table[seq.slot, len(seq.pages) : len(seq.pages) + len(pages)] = pages

@@ -22,17 +22,8 @@ class RouterConfig:
     routed_scaling_factor: float = 1.0
 
 
-def router_logits(x: Tensor, gate: Tensor) -> Tensor:
-    """x @ gate.T in float32: x [tokens, hidden], gate [experts, hidden] float32 -> [tokens, experts].
-
-    Rows are padded to a multiple of 16 on a CPU: its float32 matrix product rounds differently for a few rows than
-    for many, and a request's experts must not depend on who shares its batch.
-    """
-    tokens = x.shape[0]
-    x = x.float()
-    if x.device.type == "cpu" and tokens % 16:
-        x = torch.nn.functional.pad(x, (0, 0, 0, 16 - tokens % 16))
-    return torch.nn.functional.linear(x, gate)[:tokens]
+ROWS = 16
+"""On a CPU, rows are padded to a multiple of this: see `route`."""
 
 
 def select_experts(logits: Tensor, bias: Tensor | None, config: RouterConfig) -> tuple[Tensor, Tensor]:
@@ -64,8 +55,24 @@ def select_experts(logits: Tensor, bias: Tensor | None, config: RouterConfig) ->
 
 
 def route(x: Tensor, gate: Tensor, bias: Tensor | None, config: RouterConfig) -> tuple[Tensor, Tensor]:
-    """Scores every expert for every token and chooses: x [tokens, hidden] -> (expert_ids, weights)."""
-    return select_experts(router_logits(x, gate), bias, config)
+    """Scores every expert for every token, in float32, and chooses.
+
+    A request's experts must not depend on who shares its batch. Hence the padding on a CPU: its float32 product rounds
+    differently for a few rows than for many, and its sigmoid for the last values of a tensor that no vector fills.
+
+    Args:
+        x: [tokens, hidden].
+        gate: float32 [experts, hidden].
+
+    Returns:
+        As `select_experts`.
+    """
+    tokens = x.shape[0]
+    x = x.float()
+    if x.device.type == "cpu" and tokens % ROWS:
+        x = torch.nn.functional.pad(x, (0, 0, 0, ROWS - tokens % ROWS))
+    expert_ids, weights = select_experts(torch.nn.functional.linear(x, gate), bias, config)
+    return expert_ids[:tokens], weights[:tokens]
 
 
 def cost(tokens: int, hidden: int, experts: int, top_k: int) -> OpCost:

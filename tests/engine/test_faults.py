@@ -22,7 +22,7 @@ def test_nan_logits_end_one_request(drafts: int, overlap: bool) -> None:
     model = ToyModel()
     engine = toy_engine(model, pages=12, drafts=drafts, overlap=overlap)
     healthy = [ask([9 + i] * 70, f"ok{i}", max_tokens=90, ignore_eos=True) for i in range(4)]
-    sick = ask([*[9] * 64, POISON, *[9] * 100], "sick", max_tokens=50)
+    sick = ask([*[9] * 70, POISON, *[9] * 100], "sick", max_tokens=50)
     late = [ask([20 + i] * 100, f"late{i}", max_tokens=60, ignore_eos=True) for i in range(4)]
     done = run(engine, [*healthy, sick, *late])
     engine.close()
@@ -155,6 +155,7 @@ def test_cancelling_at_any_moment_returns_the_pages(overlap: bool) -> None:
         engine.check()
         engine.close()
         assert not engine.scheduler.used_pages()
+        assert (engine.scheduler.waiting, engine.scheduler.running) == (0, 0)
         last = [o for o in outputs if o.request_id == "gone"][-1]
         assert last.finished and last.outputs[0].finish_reason is FinishReason.ABORT
         assert sum(len(o.outputs[0].tokens) for o in outputs if o.request_id == "stays") == 30

@@ -1,0 +1,136 @@
+"""The engine over a real R1-architecture model, small and random: answers are those of the model alone, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from tiny_tokenizer import write_tokenizer
+
+from hopwell import LLM, SamplingParams
+from hopwell.bench.reference import greedy_answer
+from hopwell.bench.stress import make_cases, references, run_stress
+from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.core import FinishReason, RequestError
+from hopwell.engine.loading import LoadedModel, ModelError, load_model
+from hopwell.errors import HopwellError
+from hopwell.model.batch import ForwardBatch
+
+VOCAB = 264
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    heads = {"qk_nope_head_dim": 32, "qk_rope_head_dim": 32, "v_head_dim": 32}  # sizes that fill the CPU's vectors
+    config = tiny.tiny_config("r1", vocab_size=VOCAB, q_lora_rank=64, kv_lora_rank=64, **heads)
+    path = tiny.write_checkpoint(tmp_path_factory.mktemp("model"), config, tiny.random_tensors(config))
+    write_tokenizer(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> LoadedModel:
+    torch.set_num_threads(1)
+    return load_model(folder, device="cpu", dtype="bfloat16")
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 matrix unit on this CPU")
+@pytest.mark.parametrize(
+    ("drafts", "cache", "overlap"), [(0, False, False), (0, True, True), (1, True, False), (3, True, True)]
+)
+def test_random_bursts_with_schemas(loaded: LoadedModel, drafts: int, cache: bool, overlap: bool) -> None:
+    cases = make_cases(60, range(10, VOCAB), seed=drafts)
+    expected = references(loaded, cases)
+    config = EngineConfig(
+        max_seqs=12, max_batch_tokens=200, cache_tokens=1600, drafts=drafts, prefix_cache=cache, overlap=overlap
+    )
+    engine = loaded.engine(config)
+    result = run_stress(engine, cases, expected, seed=drafts)
+    engine.close()
+    assert not result.wrong
+    assert sum(case.params.constrained for case in cases) > 3
+    assert result.finished > 30
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 matrix unit on this CPU")
+def test_a_token_does_not_depend_on_its_batch(loaded: LoadedModel) -> None:
+    """Deterministic mode rests on this: the same bits in a long prefill, in a short one, and in a decode step."""
+    model, random = loaded.model, torch.Generator().manual_seed(0)
+    model.absorbed = True
+    for _ in range(12):
+        length = int(torch.randint(2, 250, (1,), generator=random))
+        tokens = torch.randint(2, VOCAB, (length,), generator=random)
+        pages = torch.arange(4, dtype=torch.int32).unsqueeze(0)
+        latent = model.new_latent(4)
+        whole = model.forward(ForwardBatch(tokens, torch.arange(length), [length], [length], pages), latent)
+        for start in torch.randint(0, length, (15,), generator=random).tolist():
+            for end in (start + 1, min(start + 3, length)):
+                rows = torch.arange(start, end)
+                part = model.forward(ForwardBatch(tokens[rows], rows, [len(rows)], [end], pages), latent.clone())
+                assert torch.equal(part, whole[start:end])
+
+
+def test_generate_is_the_model_alone(folder: Path) -> None:
+    """Also in float32, where rounding may depend on the batch: one prompt alone."""
+    llm = LLM(folder, device="cpu", dtype="float32", max_seqs=4)
+    params = SamplingParams(temperature=0.0, max_tokens=40, ignore_eos=True)
+    completion = llm.generate("Why is the sky blue?", params)[0]
+    prompt = llm.tokenizer.encode("Why is the sky blue?")
+    assert prompt[0] == 0 and completion.prompt_tokens == len(prompt) == 21
+    want = greedy_answer(llm.loaded.model, llm.loaded.model.new_latent(2), prompt, 40)
+    assert completion.answers[0].tokens == want
+    assert completion.text == llm.tokenizer.decode(want)
+    llm.close()
+
+
+def test_prompts_params_and_streams(folder: Path) -> None:
+    llm = LLM(folder, device="cpu", max_seqs=4)
+    assert llm.default_params == SamplingParams(temperature=0.0), "no generation_config.json: greedy"
+    params = [SamplingParams(temperature=0.0, max_tokens=n, ignore_eos=True) for n in (3, 5)]
+    both = llm.generate(["one", [5, 6, 7]], params)
+    assert [len(c.answers[0].tokens) for c in both] == [3, 5]
+    pieces = list(llm.stream("one", params[1]))
+    assert [t for piece in pieces for t in piece.outputs[0].tokens][:3] == both[0].answers[0].tokens
+    assert pieces[-1].finished and len(pieces) == 5
+    for _ in llm.stream("one", SamplingParams(max_tokens=400, ignore_eos=True)):
+        break
+    assert llm.engine.metrics.finished[FinishReason.ABORT] == 1
+    assert not llm.engine.has_work()
+    with pytest.raises(HopwellError, match="2 prompts and 1 params"):
+        llm.generate(["a", "b"], params[:1])
+    with pytest.raises(RequestError, match="prompt"):
+        llm.generate(["fine", [VOCAB]], params[0])
+    assert not llm.engine.has_work()
+    llm.engine.check()
+    llm.close()
+
+
+def test_a_model_that_cannot_be_had_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such folder"):
+        load_model(tmp_path / "missing")
+    with pytest.raises(ModelError, match="is a file"):
+        load_model(folder / "config.json")
+    with pytest.raises(ModelError, match="dtype 'int3'"):
+        load_model(folder, device="cpu", dtype="int3")
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    with pytest.raises(HopwellError, match=r"tokenizer\.json"):
+        load_model(tmp_path)
+    with pytest.raises(HopwellError, match="max_seqs"):
+        LLM(folder, config=EngineConfig(), max_seqs=3)
+
+
+def test_settings_that_the_model_cannot_meet_are_named(loaded: LoadedModel) -> None:
+    with pytest.raises(EngineConfigError, match="max_model_len is 513"):
+        loaded.engine(EngineConfig(max_model_len=513))
+    with pytest.raises(EngineConfigError, match="cache_tokens is 63"):
+        loaded.engine(EngineConfig(cache_tokens=63))
+
+
+def test_the_cache_is_sized_by_what_slots_can_fill(loaded: LoadedModel) -> None:
+    engine = loaded.engine(EngineConfig(max_seqs=3))
+    assert engine.pool.num_pages == 3 * 512 // 64
+    assert engine.model_len == 512
+    assert loaded.engine(EngineConfig(cache_tokens=128)).model_len == 128, "a context that the cache cannot hold"

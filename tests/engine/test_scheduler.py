@@ -1,0 +1,132 @@
+"""Order, budgets and promises."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from torch import Tensor
+from toy import ToyModel, ask, run, toy_answer, toy_engine
+
+from hopwell.engine.core import FinishReason, Request
+from hopwell.engine.pace import Pace
+from hopwell.model.batch import ForwardBatch
+
+
+class Recorder(ToyModel):
+    """Remembers the shape of every step, and takes its time if told to."""
+
+    def __init__(self, fixed: float = 0.0, per_row: float = 0.0) -> None:
+        super().__init__()
+        self.shapes: list[list[int]] = []
+        self.fixed, self.per_row = fixed, per_row
+
+    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        self.shapes.append(list(batch.query_lens))
+        time.sleep(self.fixed + self.per_row * len(batch.tokens))
+        return super().forward(batch, latent)
+
+
+def finished_order(requests: list[Request], **settings: int) -> list[str]:
+    engine = toy_engine(**settings)
+    for request in requests:
+        engine.submit(request)
+    order = []
+    while engine.has_work():
+        order += [output.request_id for output in engine.step() if output.finished]
+    return order
+
+
+def test_prefill_is_cut_to_the_budget_and_mixed_with_decode() -> None:
+    model = Recorder()
+    engine = toy_engine(model, max_seqs=4, max_batch_tokens=100)
+    engine.submit(ask([9] * 20, "a", max_tokens=10, ignore_eos=True))
+    engine.step()
+    engine.submit(ask([10] * 250, "b", max_tokens=3, ignore_eos=True))
+    while engine.has_work():
+        engine.step()
+    assert model.shapes[:5] == [[20], [1, 99], [1, 99], [1, 52], [1, 1]]
+
+
+def test_priority_comes_before_arrival_and_class() -> None:
+    requests = [ask([9 + i] * 10, str(i), max_tokens=5, ignore_eos=True) for i in range(4)]
+    for request, priority in zip(requests, (2, 1, 0, 1), strict=True):
+        request.priority = priority
+    assert finished_order(requests, max_seqs=1) == ["2", "1", "3", "0"]
+
+
+def test_among_equals_the_earliest_deadline_comes_first() -> None:
+    requests = [ask([9 + i] * 10, name, max_tokens=5, ignore_eos=True) for i, name in enumerate("bsi")]
+    for request, name in zip(requests, ("batch", "server", "interactive"), strict=True):
+        request.latency_class = name
+    assert finished_order(requests, max_seqs=1) == ["i", "s", "b"]
+
+
+def test_an_urgent_request_takes_the_place_of_one_that_can_wait() -> None:
+    model = ToyModel()
+    engine = toy_engine(model, max_seqs=1)
+    slow = ask([9] * 100, "slow", max_tokens=40, ignore_eos=True)
+    slow.priority = 5
+    engine.submit(slow)
+    outputs = [output for _ in range(10) for output in engine.step()]
+    engine.submit(ask([10] * 10, "urgent", max_tokens=4, ignore_eos=True))
+    while engine.has_work():
+        outputs += engine.step()
+    assert [output.request_id for output in outputs if output.finished] == ["urgent", "slow"]
+    assert engine.metrics.preemptions == 1
+    told = [token for output in outputs if output.request_id == "slow" for token in output.outputs[0].tokens]
+    assert told == toy_answer(model, slow.prompt, 40), "what was told before is not told again"
+
+
+def test_long_prompts_do_not_break_the_promise_to_those_who_decode() -> None:
+    """Steps of 2 ms and 0.1 ms a row: beside an interactive answer at 15 ms a token, chunks must stay near 120 rows."""
+    model = Recorder(fixed=0.002, per_row=0.0001)
+    engine = toy_engine(model, pages=400, model_len=20_000, max_batch_tokens=2000)
+    for length in (300, 30, 100):  # steps of several sizes, to learn the pace from
+        run(engine, [ask([9] * length, f"warm{length}", max_tokens=4, ignore_eos=True)])
+    model.shapes.clear()
+    fast = ask([11] * 10, "fast", max_tokens=60, ignore_eos=True)
+    fast.latency_class = "interactive"
+    engine.submit(fast)
+    engine.step()
+    engine.submit(ask([12] * 4000, "long", max_tokens=2))
+    timings = {}
+    while engine.has_work():
+        timings |= {output.request_id: output.timing for output in engine.step() if output.finished}
+    mixed = [shape[1] for shape in model.shapes if len(shape) == 2 and shape[1] > 1]
+    assert mixed and max(mixed) < 300, "the whole budget would be 1,999 rows, 200 ms"
+    assert timings["fast"].tpot < 0.03
+
+
+def test_a_promise_that_was_broken_is_reported() -> None:
+    engine = toy_engine(Recorder(fixed=0.02))
+    slow = ask([9] * 10, "slow", max_tokens=5, ignore_eos=True)
+    slow.latency_class = "interactive"
+    fine = ask([9] * 10, "fine", max_tokens=5, ignore_eos=True)
+    done = run(engine, [slow, fine])
+    assert done["slow"].timing is not None and not done["slow"].timing.met
+    assert done["fine"].timing is not None and done["fine"].timing.met
+    assert engine.metrics.missed["interactive", "tpot"] == 1
+    assert engine.metrics.missed["interactive", "ttft"] == 0
+    assert engine.metrics.missed["server", "tpot"] == 0
+    assert engine.metrics.classes == {"interactive": 1, "server": 1}
+
+
+def test_pace_learns_a_line() -> None:
+    pace = Pace()
+    assert pace.rows_within(0.01) == float("inf")
+    for rows in (1, 8, 300, 20, 64) * 20:
+        pace.observe(rows, 0.002 + 0.0001 * rows)
+    assert pace.rows_within(0.012) == pytest.approx(100, rel=0.02)
+    assert pace.rows_within(0.001) == 0
+
+
+def test_metrics_after_all_is_done() -> None:
+    engine = toy_engine()
+    done = run(engine, [ask([9] * 100, str(i), max_tokens=10, ignore_eos=True) for i in range(3)])
+    m = engine.metrics
+    assert (m.running, m.waiting, m.prompt_tokens, m.generated_tokens) == (0, 0, 300, 30)
+    assert m.finished == {FinishReason.LENGTH: 3}
+    assert m.pages_free + m.pages_cached == m.pages_total
+    assert m.ttft.count == m.e2e.count == m.queue_time.count == m.tpot.count == 3
+    assert m.computed_tokens == sum(c.prompt_tokens - c.cached_tokens + 9 for c in done.values())
