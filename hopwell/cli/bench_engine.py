@@ -1,0 +1,66 @@
+"""`hopwell bench cache`, `scheduler` and `stress`: the engine's own measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")]
+
+
+def cache(
+    trace: Annotated[Path, typer.Option(help="Requests in Mooncake's format: input_length and hash_ids a line.")],
+    blocks: Annotated[list[int] | None, typer.Option(help="Size of the cache in blocks; may be repeated.")] = None,
+    out: Out = None,
+) -> None:
+    """Token hit rate of a real trace, replayed through the prefix cache alone."""
+    from hopwell.bench.cache import bench_cache
+    from hopwell.bench.result import write_result
+    from hopwell.cli.tables import print_rows
+
+    rows = bench_cache(trace, blocks or [2000, 5000, 10000, 20000, 50000])
+    print_rows(rows)
+    if out is not None:
+        write_result(out, "cache", rows, trace=trace.name)
+
+
+def scheduler(
+    running: Annotated[int, typer.Option(min=1, help="Requests that decode at once.")] = 256,
+    steps: Annotated[int, typer.Option(min=100, help="Steps to time.")] = 1000,
+    limit_us: Annotated[float, typer.Option(help="Exit 1 if the median is above.")] = 300.0,
+    out: Out = None,
+) -> None:
+    """What scheduling and finishing a step cost, with a model that computes nothing."""
+    from hopwell.bench.result import write_result
+    from hopwell.bench.scheduler import bench_scheduler
+    from hopwell.cli.tables import print_rows
+
+    rows = [bench_scheduler(running, steps, drafts=drafts) for drafts in (0, 1, 3)]
+    print_rows(rows)
+    if out is not None:
+        write_result(out, "scheduler", rows)
+    if rows[0]["scheduler_us"] > limit_us:
+        raise typer.Exit(1)
+
+
+def stress(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint; default: nano.")] = None,
+    requests: Annotated[int, typer.Option(min=1, help="In each mode.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Of the requests.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Out = None,
+) -> None:
+    """Random bursts, a fifth of them cancelled, in every mode; each answer checked against the model alone."""
+    from hopwell.bench.result import write_result
+    from hopwell.bench.stress import bench_stress
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import load_model
+
+    rows = bench_stress(load_model(model, device=device), requests, seed, typer.echo)
+    print_rows(rows)
+    if out is not None:
+        write_result(out, "stress", rows, seed=seed)
+    if any(row["wrong"] for row in rows):
+        raise typer.Exit(1)
