@@ -99,7 +99,7 @@ class Decoder:
         q = down if query is None or a.q_b is None else product(query, a.q_b)
         queries = mla_triton.absorb_query(q, a.w_uk, rope, positions)
         cuts, lse = mla_triton.decode(queries, pages, page_table, positions, self.model.config.softmax_scale)
-        heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.format == "fp8_block")
+        heads = mla_triton.combine_heads(cuts, lse, a.w_uv)
         return residual, product(heads, a.o)
 
     def _feed_forward(

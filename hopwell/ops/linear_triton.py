@@ -8,7 +8,7 @@ no atomics, the same result every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import triton
@@ -16,8 +16,12 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.linear import Weight
-from hopwell.ops.norm_triton import Normed
-from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, prefetch_l2, to_bf16, wait_for_inputs
+from hopwell.ops.norm_triton import Normed, quantize
+from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
+
+
+QUANTIZE_WITHIN = 32
+"""Tokens up to which bf16 rows are rounded to e4m3 inside the product: every program rounds them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,12 @@ def _product(
     K: tl.constexpr,
     N: tl.constexpr,
     FP8: tl.constexpr,
+    QUANTIZE: tl.constexpr,
     CHUNKS: tl.constexpr,  # 0: no rms outstanding
     CHUNKS_P2: tl.constexpr,
     SPLITS: tl.constexpr,
     BN: tl.constexpr,
     BT: tl.constexpr,
-    PREFETCH: tl.constexpr,  # ask for the weights while the previous kernel still runs
 ):
     BK: tl.constexpr = 128 if FP8 else 64
     STEPS: tl.constexpr = (K + BK - 1) // BK
@@ -62,10 +66,6 @@ def _product(
     end = tl.minimum(begin + PER_SPLIT, STEPS)
     # rows past the matrix read its last row; their results are not stored
     w_rows = w + tl.minimum(rn, N - 1)[:, None].to(tl.int64) * K + begin * BK
-    if PREFETCH:
-        LINE: tl.constexpr = 128 if FP8 else 64  # values in a cache line: one step's
-        line = tl.minimum(tl.arange(0, triton.next_power_of_2(PER_SPLIT)), end - begin - 1)
-        prefetch_l2(w_rows + line[None, :] * LINE)
     wait_for_inputs()
     x_rows = tl.program_id(2) * BT + tl.arange(0, BT)
     valid = x_rows < tokens
@@ -73,7 +73,19 @@ def _product(
     w_at = w_rows + rk[None, :]
     x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = tl.zeros((BN, BT), tl.float32)
-    if FP8:
+    if QUANTIZE:  # x is bf16 and is rounded here
+        b_at = w_scales + (n0 // 128) * (K // 128) + begin
+        b = tl.load(b_at)
+        for step in range(begin, end):
+            w_tile = tl.load(w_at)
+            codes, a = quantize_groups(tl.load(x_at, mask=valid[:, None], other=0.0).to(tl.float32))
+            b_next = tl.load(b_at + 1, mask=step + 1 < end, other=0.0)
+            acc += matmul(w_tile, tl.trans(codes), None) * (a * b)[None, :]
+            b = b_next
+            w_at += BK
+            x_at += BK
+            b_at += 1
+    elif FP8:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + x_rows * (K // 128) + begin
         b_at = w_scales + (n0 // 128) * (K // 128) + begin
@@ -143,15 +155,17 @@ def product(
     """x @ weight.T, as the parts that the reader adds.
 
     Args:
-        x: rows [tokens, in]; for an FP8 weight its codes are read, for a plain one its values. An outstanding rms is
-            applied, with `eps`.
+        x: rows [tokens, in]: codes for an FP8 weight (bf16 values are rounded on the way where there are none), values
+            for a plain one. An outstanding rms is applied, with `eps`.
         weight: [out, in].
 
     Returns:
         [splits, tokens, out] of `dtype`; with one split the sum is complete.
     """
     fp8 = weight.format == "fp8_block"
-    data = x.codes if fp8 else x.values
+    if fp8 and x.values is not None and x.codes is None and x.values.shape[0] > QUANTIZE_WITHIN:
+        x = replace(quantize(x.values), sumsq=x.sumsq)
+    data = x.codes if fp8 and x.codes is not None else x.values
     assert data is not None
     (tokens, width_in), width_out = data.shape, weight.shape[0]
     if cut is None:
@@ -172,12 +186,12 @@ def product(
         K=width_in,
         N=width_out,
         FP8=fp8,
+        QUANTIZE=fp8 and x.codes is None,
         CHUNKS=chunks,
         CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
         SPLITS=cut.splits,
         BN=cut.rows,
         BT=cut.tokens,
-        PREFETCH=tokens <= 32,
         warps=cut.warps,
         stages=cut.stages,
     )

@@ -2,7 +2,7 @@
 
 `latent_and_query` turns the down-projection's parts into the cache row and the query's input; `absorb_query` carries
 queries into the latent space; `decode` attends, cut among programs along the context; `combine_heads` merges the cuts
-and carries the result out of the latent space, in FP8 for the output projection: a head's 128 values share a scale.
+and carries the result out of the latent space.
 """
 
 from __future__ import annotations
@@ -234,7 +234,6 @@ def _decode(
     RANK: tl.constexpr,
     ROPE: tl.constexpr,
     SPLITS: tl.constexpr,
-    MIN_PAGES: tl.constexpr,
     BH: tl.constexpr,
 ):
     token, split = tl.program_id(0), tl.program_id(1)
@@ -246,7 +245,7 @@ def _decode(
     j = tl.arange(0, PAGE)
     length = tl.load(positions + token).to(tl.int32) + 1
     pages = (length + PAGE - 1) // PAGE
-    per_split = tl.maximum((pages + SPLITS - 1) // SPLITS, MIN_PAGES)
+    per_split = (pages + SPLITS - 1) // SPLITS
     begin = split * per_split
     end = tl.minimum(begin + per_split, pages)
     wait_for_inputs()
@@ -263,12 +262,20 @@ def _decode(
     peak = tl.full((BH,), float("-inf"), tl.float32)
     total = tl.zeros((BH,), tl.float32)
     acc = tl.zeros((RANK, BH), tl.float32)
+    table = page_table + token * table_width
+    # hazard: shared memory holds three pages' latents and no more; the rotary keys wait in registers, a page ahead
+    page = tl.load(table + begin).to(tl.int64)
+    ahead = tl.minimum(j, length - 1 - begin * PAGE)
+    k_rope = tl.load(latent + (page * PAGE + ahead)[:, None] * WIDTH + RANK + r[None, :])
     for index in range(begin, end):
-        page = tl.load(page_table + token * table_width + index).to(tl.int64)
+        page = tl.load(table + index).to(tl.int64)
         # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place
         rows = latent + (page * PAGE + tl.minimum(j, length - 1 - index * PAGE))[:, None] * WIDTH
         kv = tl.load(rows + c[None, :])
-        k_rope = tl.load(rows + RANK + r[None, :])
+        following = tl.minimum(index + 1, end - 1)
+        page = tl.load(table + following).to(tl.int64)
+        ahead = tl.minimum(j, length - 1 - following * PAGE)
+        next_rope = tl.load(latent + (page * PAGE + ahead)[:, None] * WIDTH + RANK + r[None, :])
         scores = matmul(kv, tl.trans(q), None)
         scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
         seen = index * PAGE + j < length
@@ -279,6 +286,7 @@ def _decode(
         total = total * shrink + tl.sum(weights, axis=0)
         acc = matmul(tl.trans(kv), to_bf16(weights), acc * shrink[None, :])
         peak = new_peak
+        k_rope = next_rope
     tl.store(lse + at, peak + tl.log2(total), mask=valid)
     tl.store(out + at[None, :] * RANK + c[:, None], acc / total[None, :], mask=valid[None, :])
 
@@ -287,7 +295,7 @@ def split_count(tokens: int, heads: int, sms: int = 132) -> int:
     """Cuts of a sequence's context, a power of two: enough for every multiprocessor to have one."""
     programs = tokens * triton.cdiv(heads, 64)
     splits = 1
-    while splits < 32 and programs * splits * 2 <= sms:
+    while splits < 64 and programs * splits * 2 <= sms:
         splits *= 2
     return splits
 
@@ -299,9 +307,8 @@ def decode(
     positions: Tensor,
     softmax_scale: float,
     splits: int | None = None,
-    stages: int = 2,
-    warps: int = 4,
-    min_pages: int = 1,
+    stages: int | None = None,
+    warps: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One query a token over its sequence's cached rows, positions 0 to its own.
 
@@ -335,10 +342,10 @@ def decode(
         RANK=rank,
         ROPE=width - rank,
         SPLITS=splits,
-        MIN_PAGES=min_pages,
         BH=block,
-        warps=warps if block == 16 else 8,
-        stages=stages,
+        warps=warps or (4 if block == 16 else 8),
+        # a page's address takes two loads: of these stages, two hold addresses and the others latents
+        stages=stages or (5 if block == 16 else 4),
     )
     return out, lse
 
@@ -348,9 +355,7 @@ def _combine_heads(
     cuts,
     lse,
     w_uv,
-    codes,
-    scales,
-    values,
+    out,
     tokens,
     HEADS: tl.constexpr,
     RANK: tl.constexpr,
@@ -358,15 +363,16 @@ def _combine_heads(
     SPLITS: tl.constexpr,
     BS: tl.constexpr,  # cuts side by side; BT tokens * BS cuts = 16 columns of the product
     BT: tl.constexpr,
-    CODES: tl.constexpr,
+    BV: tl.constexpr,
 ):
-    BK: tl.constexpr = 128
     head = tl.program_id(0)
     column = tl.arange(0, BT * BS)
-    t = tl.program_id(1) * BT + column // BS
+    t = tl.program_id(2) * BT + column // BS
     valid = t < tokens
     every = tl.arange(0, SPLITS)
-    v = tl.arange(0, V)
+    k = tl.arange(0, RANK)
+    v = tl.program_id(1) * BV + tl.arange(0, BV)
+    w = tl.load(w_uv + (head * RANK + k)[:, None] * V + v[None, :])
     wait_for_inputs()
     let_next_start()
     sums = tl.load(
@@ -374,48 +380,37 @@ def _combine_heads(
     )  # [columns, SPLITS]
     peak = tl.max(sums, axis=1)
     total = tl.sum(tl.exp2(sums - peak[:, None]), axis=1)
-    acc = tl.zeros((V, BT * BS), tl.float32)
-    for k0 in tl.static_range(0, RANK, BK):
-        k = k0 + tl.arange(0, BK)
-        w = tl.load(w_uv + (head * RANK + k)[:, None] * V + v[None, :])
-        for first in tl.static_range(0, SPLITS, BS):
-            at = (t * SPLITS + first + column % BS) * HEADS + head
-            part = tl.load(lse + at, mask=valid, other=float("-inf"))
-            # hazard: a cut with nothing to do left its mean unwritten
-            mean = tl.load(
-                cuts + at[:, None].to(tl.int64) * RANK + k[None, :], mask=(part > float("-inf"))[:, None], other=0.0
-            )
-            share = tl.exp2(part - peak) / total
-            # the product is linear: cuts go through it side by side and are added after
-            acc = matmul(tl.trans(w), tl.trans(to_bf16(mean * share[:, None])), acc)
-    merged = tl.sum(tl.reshape(acc, (V, BT, BS)), axis=2)  # [V, BT]
-    t = tl.program_id(1) * BT + tl.arange(0, BT)
-    valid = t < tokens
+    mixed = tl.zeros((BT * BS, RANK), tl.float32)
+    for first in tl.static_range(0, SPLITS, BS):
+        at = (t * SPLITS + first + column % BS) * HEADS + head
+        part = tl.load(lse + at, mask=valid, other=float("-inf"))
+        # hazard: a cut with nothing to do left its mean unwritten
+        mean = tl.load(
+            cuts + at[:, None].to(tl.int64) * RANK + k[None, :], mask=(part > float("-inf"))[:, None], other=0.0
+        )
+        mixed += mean * (tl.exp2(part - peak) / total)[:, None]
+    # the product is linear: cuts go through it side by side and are added after
+    acc = matmul(tl.trans(w), tl.trans(to_bf16(mixed)), None)
+    merged = tl.trans(tl.sum(tl.reshape(acc, (BV, BT, BS)), axis=2))  # [BT, BV]
+    t = tl.program_id(2) * BT + tl.arange(0, BT)
     row = t.to(tl.int64) * (HEADS * V) + head * V
-    if CODES:
-        code, scale = quantize_groups(tl.trans(merged))
-        tl.store(codes + row[:, None] + v[None, :], code, mask=valid[:, None])
-        tl.store(scales + t * HEADS + head, scale, mask=valid)
-    else:
-        tl.store(values + row[None, :] + v[:, None], to_bf16(merged), mask=valid[None, :])
+    tl.store(out + row[:, None] + v[None, :], to_bf16(merged), mask=(t < tokens)[:, None])
 
 
-def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -> Normed:
-    """Merges the cuts of `decode` and leaves the latent space: -> [tokens, heads * 128], in e4m3 with a scale a head,
-    or in bf16. w_uv is bf16 [heads, 512, 128]."""
+def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor) -> Normed:
+    """Merges the cuts of `decode` and leaves the latent space: w_uv bf16 [heads, 512, 128] -> bf16
+    [tokens, heads * 128]."""
     tokens, splits, heads, rank = cuts.shape
     v = w_uv.shape[-1]
-    out = empty_rows(tokens, heads * v, codes, cuts.device)
+    out = empty_rows(tokens, heads * v, False, cuts.device)
     beside = min(splits, 16)
     tile = 16 // beside
     launch(
         _combine_heads,
-        (heads, triton.cdiv(tokens, tile)),
+        (heads, v // 64, triton.cdiv(tokens, tile)),
         cuts,
         lse,
         w_uv,
-        out.codes,
-        out.scales,
         out.values,
         tokens,
         HEADS=heads,
@@ -424,7 +419,7 @@ def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -
         SPLITS=splits,
         BS=beside,
         BT=tile,
-        CODES=codes,
+        BV=64,
         warps=8,
     )
     return out

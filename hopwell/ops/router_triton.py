@@ -57,25 +57,27 @@ def _select(
         if SIGMOID:  # V3 ranks a group by its two best experts, V2 by its best
             first = tl.min(tl.where(choice == best[:, None], member[None, :], GROUP_SIZE), axis=1)
             best += tl.max(tl.where(member[None, :] == first[:, None], float("-inf"), choice), axis=1)
-        for _ in tl.static_range(GROUPS - KEPT_GROUPS):  # drop the worst group, the last of equals
-            worst = tl.max(tl.where(best == tl.min(best), group, -1))
-            choice = tl.where((group == worst)[:, None], float("-inf"), choice)
-            best = tl.where(group == worst, float("inf"), best)
+        other = tl.reshape(best, (1, GROUPS))
+        ahead = (other > best[:, None]) | ((other == best[:, None]) & (group[None, :] < group[:, None]))
+        kept = tl.sum(ahead.to(tl.int32), axis=1) < KEPT_GROUPS
+        choice = tl.where(kept[:, None], choice, float("-inf"))
 
-    # an expert's rank is how many beat it; of equal scores the lower expert wins
-    flat_choice = tl.reshape(choice, (GROUPS * GROUP_SIZE,))
-    flat_ids = tl.reshape(ids, (GROUPS * GROUP_SIZE,))
-    flat_scores = tl.reshape(scores, (GROUPS * GROUP_SIZE,))
-    beats = (flat_choice[None, :] > flat_choice[:, None]) | (
-        (flat_choice[None, :] == flat_choice[:, None]) & (flat_ids[None, :] < flat_ids[:, None])
-    )
-    rank = tl.sum(beats.to(tl.int32), axis=1)
-    chosen = (rank < TOP_K) & (flat_choice > float("-inf"))
+    # score and expert in one number whose order is theirs (the lower expert first of equals): one maximum a choice
+    bits = choice.to(tl.int32, bitcast=True)
+    order = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64)
+    key = (order << 32) | (EXPERTS - ids)
+    key = tl.where(exists, key, -(2**63))
+    rank = tl.full((GROUPS, GROUP_SIZE), TOP_K, tl.int32)
+    for k in tl.static_range(TOP_K):
+        won = key == tl.max(tl.max(key, axis=1), axis=0)
+        rank = tl.where(won, k, rank)
+        key = tl.where(won, -(2**63), key)
+    chosen = rank < TOP_K
     if NORMALIZE:
-        flat_scores = flat_scores / (tl.sum(tl.where(chosen, flat_scores, 0.0)) + 1e-20)
+        scores = scores / (tl.sum(tl.where(chosen, scores, 0.0)) + 1e-20)
     row = token * (TOP_K + SHARED)
-    tl.store(expert_ids + row + rank, flat_ids, mask=chosen)
-    tl.store(weights + row + rank, flat_scores * scaling, mask=chosen)
+    tl.store(expert_ids + row + rank, ids, mask=chosen)
+    tl.store(weights + row + rank, scores * scaling, mask=chosen)
     # shared experts follow the routed ones: every token visits them, with weight 1
     slot = tl.arange(0, 16)
     tl.store(expert_ids + row + TOP_K + slot, EXPERTS + slot, mask=slot < SHARED)
@@ -116,6 +118,6 @@ def select_experts(parts: Tensor, bias: Tensor | None, config: RouterConfig, sha
         SIGMOID=config.scoring == "sigmoid",
         BIAS=bias is not None,
         NORMALIZE=config.norm_topk_prob,
-        warps=8,
+        warps=1,
     )
     return expert_ids, weights

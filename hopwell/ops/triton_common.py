@@ -37,15 +37,6 @@ def let_next_start():
 
 
 @triton.jit
-def prefetch_l2(pointers):
-    """Asks for the cache lines at `pointers`, all valid, without waiting for them."""
-    if not INTERPRET:
-        tl.inline_asm_elementwise(
-            "prefetch.global.L2 [$1]; mov.b32 $0, 0;", "=r,l", [pointers], dtype=tl.int32, is_pure=False, pack=1
-        )
-
-
-@triton.jit
 def to_bf16(x):
     """float32 to bf16, to nearest, ties to even."""
     if INTERPRET:
