@@ -39,7 +39,8 @@ class EngineConfig:
     overlap: bool = False
     """Schedule the next step while the device runs the last one."""
     deterministic: bool = True
-    """A request's tokens do not depend on what shares its batch, where the device can promise it."""
+    """A request's tokens do not depend on what shares its batch, where the device can promise it
+    (`LoadedModel.deterministic`); long prompts take about twice as long on a CPU."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):

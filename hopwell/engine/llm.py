@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.core import (
@@ -18,7 +18,7 @@ from hopwell.engine.core import (
     SequenceOutput,
     TokenLogprobs,
 )
-from hopwell.engine.loading import load_model
+from hopwell.engine.loading import LoadedModel, load_model
 from hopwell.errors import HopwellError
 
 Prompt = str | Sequence[int]
@@ -79,7 +79,7 @@ class LLM:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path | LoadedModel | None = None,
         *,
         device: str = "auto",
         dtype: str = "auto",
@@ -89,17 +89,18 @@ class LLM:
     ) -> None:
         """
         Args:
-            model: a checkpoint's folder, a hub name, or None for the embedded nano.
+            model: a checkpoint's folder, a hub name, a model that is loaded, or None for the embedded nano.
             device, dtype, progress: as `load_model` has them.
-            config: the engine's settings, or give them by name: `LLM(drafts=1, max_seqs=8)`.
+            config: the engine's settings, or give them by name: `LLM(drafts=3, max_seqs=8)`. Those not given are
+                chosen for the model and the device (`LoadedModel.config`).
 
         Raises:
             HopwellError: the model cannot be loaded, or a setting not honoured; one line that names the culprit.
         """
         if config is not None and settings:
             raise HopwellError(f"both config and {min(settings)} were given; put {min(settings)} into the config")
-        self.loaded = load_model(model, device, dtype, progress)
-        self.engine = self.loaded.engine(config or EngineConfig(**settings))
+        self.loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype, progress)
+        self.engine = self.loaded.engine(config or self.loaded.config(**settings))
         self.tokenizer = self.loaded.tokenizer
         self.default_params = self.loaded.default_params
         self._serial = count()
@@ -116,7 +117,7 @@ class LLM:
         Raises:
             RequestError: a prompt cannot be served; none was begun.
         """
-        batch = [prompts] if _is_prompt(prompts) else list(prompts)
+        batch = _as_list(prompts)
         each = [params or self.default_params] * len(batch) if not isinstance(params, Sequence) else list(params)
         if len(each) != len(batch):
             raise HopwellError(f"{len(batch)} prompts and {len(each)} params; give one, or one a prompt")
@@ -136,15 +137,10 @@ class LLM:
         """Answers a conversation: messages as OpenAI's API has them, through the model's own template."""
         return self.generate(self.render(messages, tools), params)[0]
 
-    def stream(
-        self,
-        prompt: Prompt | Sequence[Message],
-        params: SamplingParams | None = None,
-        tools: Sequence[dict[str, Any]] | None = None,
-    ) -> Iterator[RequestOutput]:
-        """Answers one prompt, or a conversation, piece by piece; leaving the loop early cancels the rest."""
-        tokens = self.render(prompt, tools) if _is_chat(prompt) else prompt
-        request = self._request(tokens, params or self.default_params, stream=True)
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[RequestOutput]:
+        """Answers one prompt piece by piece; leaving the loop early cancels the rest. For a conversation, give it
+        `render(messages)`."""
+        request = self._request(prompt, params or self.default_params, stream=True)
         for outputs in self._run([request]):
             yield from outputs
 
@@ -183,9 +179,7 @@ def _completion(request: Request) -> Completion:
     return Completion(len(request.prompt), 0, [Answer() for _ in range(request.params.n)])
 
 
-def _is_prompt(value: Prompt | Sequence[Prompt]) -> bool:
-    return isinstance(value, str) or not value or isinstance(value[0], int)
-
-
-def _is_chat(value: Prompt | Sequence[Message]) -> bool:
-    return not isinstance(value, str) and bool(value) and isinstance(value[0], dict)
+def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """Several prompts, or the one that was given: a text, or a sequence of numbers."""
+    one = isinstance(prompts, str) or not prompts or isinstance(prompts[0], int)
+    return cast(list[Prompt], [prompts] if one else list(prompts))

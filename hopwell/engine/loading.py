@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NANO = Path(__file__).parents[1] / "model" / "nano"
 """The embedded model."""
 CPU_CACHE_BYTES = 1 << 30
+CPU_BATCH_TOKENS = 512
 GPU_CACHE_SHARE = 0.9
 """Of the memory that the weights leave free."""
 FILES = ["*.json", "*.safetensors", "*.jinja"]
@@ -58,13 +59,27 @@ class LoadedModel:
 
         return ChatTemplate.open(self.path)
 
+    def config(self, **settings: Any) -> EngineConfig:
+        """Settings by name; those not given as they suit this model and device.
+
+        Raises:
+            EngineConfigError: a setting is unknown or out of range.
+        """
+        known = {field.name for field in fields(EngineConfig)}
+        if unknown := settings.keys() - known:
+            raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
+        settings.setdefault("drafts", int(self.model.has_mtp))
+        if self.model.device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
+            seqs = settings.get("max_seqs", EngineConfig().max_seqs)
+            settings.setdefault("max_batch_tokens", max(CPU_BATCH_TOKENS, seqs * (1 + settings["drafts"])))
+        return EngineConfig(**settings)
+
     def engine(self, config: EngineConfig) -> Engine:
         """An engine for this model; its latent cache is allocated here."""
         started = time.perf_counter()
         c = self.model.config
-        if config.deterministic and self.model.device.type == "cpu":
-            # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
-            self.model.absorbed = True
+        # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
+        self.model.absorbed = True if config.deterministic and self.deterministic else None
         engine = Engine(
             self.model,
             config,
@@ -76,6 +91,13 @@ class LoadedModel:
         )
         self.phases["cache"] = time.perf_counter() - started
         return engine
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a token's bits do not depend on its batch: on CPUs that multiply in bfloat16. Elsewhere rounding may
+        differ between batch sizes, and with it, rarely, a token."""
+        bf16 = self.model.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return self.model.device.type == "cpu" and bf16
 
     def _pages(self, config: EngineConfig) -> int:
         """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""

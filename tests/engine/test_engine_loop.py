@@ -6,10 +6,13 @@ import random
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 from toy import ToyModel, ask, run, toy_answer, toy_engine
 
 from hopwell.bench.stress import MODES, make_cases, run_stress
 from hopwell.engine.core import FinishReason, Request, RequestError, SamplingParams
+from hopwell.model.batch import ForwardBatch
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +190,43 @@ def test_timing_is_told() -> None:
     assert timing is not None and timing.ttft is not None and timing.tpot is not None
     assert 0 <= timing.queued <= timing.ttft <= timing.total
     assert timing.total >= timing.ttft + 4 * timing.tpot * 0.99
+
+
+class Chain(ToyModel):
+    """A model of four tokens whose probabilities depend on the last token alone; its MTP layer guesses otherwise."""
+
+    rows = torch.tensor([[1.0, 0.2, -0.5, 0.0], [0.0, 0.0, 0.0, 0.0], [-1.0, 1.5, 0.3, 0.7], [0.5, -0.5, 0.5, 2.0]])
+
+    def __init__(self) -> None:
+        super().__init__(vocab=4)
+
+    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        return batch.tokens.unsqueeze(1)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return torch.where(hidden >= 0, self.rows[hidden[:, 0]], self.rows[hidden[:, 0]].flip(1) * 0.5)
+
+    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        return batch.tokens.unsqueeze(1) - 4  # a negative index: the same row, its scores reversed and flattened
+
+
+@pytest.mark.parametrize("drafts", [0, 1, 2, 3])
+def test_speculation_leaves_the_distribution_unchanged(drafts: int) -> None:
+    """All 64 answers of three tokens, by enumeration, against 6,000 samples (chi-square)."""
+    engine = toy_engine(Chain(), drafts=drafts, max_seqs=64, max_batch_tokens=512, prefix_cache=False)
+    requests = [ask([1], str(i), temperature=0.8, seed=1000 + i, max_tokens=8, ignore_eos=True) for i in range(6000)]
+    done = run(engine, requests)
+    answers = [done[request.request_id].answers[0].tokens for request in requests]
+    step = (Chain.rows / 0.8).softmax(-1).double()
+    joint = step[1][:, None, None] * step[:, :, None] * step[None, :, :]
+    for start in (0, 3):  # the tokens of the first steps, and later ones given what stands before them
+        counts = torch.zeros(4, 4, 4, dtype=torch.float64)
+        for tokens in answers:
+            if start == 0 or tokens[start - 1] == 1:
+                counts[tuple(tokens[start : start + 3])] += 1
+        assert counts.sum() > 500
+        expected = joint * counts.sum()
+        statistic = float(((counts - expected) ** 2 / expected).sum())
+        assert statistic < 63 + 5 * (2 * 63) ** 0.5, "63 degrees of freedom: five standard deviations"
+    if drafts:
+        assert 0.2 < engine.metrics.accepted_at[0] / engine.metrics.draft_steps < 0.9

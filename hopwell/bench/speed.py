@@ -1,0 +1,134 @@
+"""Tokens per second of the engine, beside `transformers` on the same weights in the same process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.engine.core import SamplingParams
+from hopwell.engine.llm import LLM
+from hopwell.engine.loading import load_model
+from hopwell.errors import HopwellError
+from hopwell.formats.fp8 import dequantize_fp8_block
+
+PROMPT = 64
+"""Tokens of a prompt."""
+
+
+def bench_speed(
+    model: str | Path | None, batches: list[int], tokens: int, drafts: list[int], peer: bool, repeats: int = 3
+) -> list[dict[str, Any]]:
+    """Greedy decoding of random prompts, the best of several runs each.
+
+    Args:
+        batches: prompts answered at once.
+        tokens: of each answer.
+        drafts: one row for each number of drafts.
+        peer: also run `transformers`' own generate.
+
+    Returns:
+        Rows of system, batch, tokens per second (prefill included), and acceptance length.
+    """
+    rows: list[dict[str, Any]] = []
+    loaded = load_model(model)
+    vocab = loaded.model.config.vocab_size
+    params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
+    for count in drafts:
+        config = loaded.config(max_seqs=max(batches), drafts=count, prefix_cache=False)
+        llm = LLM(loaded, config=config)
+        for batch in batches:
+            prompts = random_prompts(batch, vocab)
+            seconds = best_of(repeats, partial(llm.generate, prompts, params))
+            row = {"system": "hopwell", "drafts": count, "batch": batch}
+            rows.append(row | {"tokens_per_s": round(batch * tokens / seconds, 1)})
+        rows[-1]["acceptance_length"] = round(llm.engine.metrics.acceptance_length, 2)
+        llm.close()
+    if peer:
+        generate = transformers_generate(loaded.path, loaded.model.dtype)
+        for batch in batches:
+            prompts = torch.tensor(random_prompts(batch, vocab))
+            seconds = best_of(repeats, partial(generate, prompts, tokens))
+            row = {"system": "transformers", "drafts": 0, "batch": batch}
+            rows.append(row | {"tokens_per_s": round(batch * tokens / seconds, 1)})
+    return [{**row, "acceptance_length": row.get("acceptance_length")} for row in rows]
+
+
+def random_prompts(count: int, vocab: int) -> list[list[int]]:
+    """Prompts of `PROMPT` tokens, the same ones each time."""
+    generator = torch.Generator().manual_seed(count)
+    return torch.randint(3, vocab, (count, PROMPT), generator=generator).tolist()
+
+
+def best_of(repeats: int, run: Callable[[], object]) -> float:
+    """The shortest of several runs, in seconds, after one that warms up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def transformers_generate(path: Path, dtype: torch.dtype) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """`transformers`' generate for a checkpoint of the family, its FP8 weights dequantised as ours are on a CPU.
+
+    Raises:
+        HopwellError: transformers is not installed.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise HopwellError("transformers is not installed; pip install transformers, or leave --peer out") from None
+    checkpoint = Checkpoint.open(path)
+    config = {
+        k: v for k, v in checkpoint.config.items() if k not in ("quantization_config", "num_nextn_predict_layers")
+    }
+    settings = transformers.DeepseekV3Config(**config, num_mtp_layers=0)
+    with torch.device("meta"):
+        model = transformers.DeepseekV3ForCausalLM(settings)
+    model = model.to(dtype).to_empty(device="cpu").eval()
+    missing, surplus = model.load_state_dict(_state(checkpoint, dtype), strict=False)
+    if surplus or any("inv_freq" not in name for name in missing):
+        raise HopwellError(f"transformers wants other tensors: {(*missing, *surplus)[:4]}")
+    model.model.rotary_emb = type(model.model.rotary_emb)(settings)  # its buffers were empty
+
+    def generate(prompts: torch.Tensor, tokens: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.generate(
+                prompts, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=2
+            )
+
+    return generate
+
+
+def _state(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The checkpoint's tensors under transformers' names: experts stacked, the MTP layer left out."""
+    layers = checkpoint.config["num_hidden_layers"]
+    experts = checkpoint.config["n_routed_experts"]
+    source = WeightSource(checkpoint)
+
+    def matrix(name: str) -> torch.Tensor:
+        data = checkpoint.read(name)
+        scale = name + "_scale_inv"
+        if scale in checkpoint.tensors:
+            return dequantize_fp8_block(data, checkpoint.read(scale), dtype)
+        return data.to(torch.float32 if name.endswith("e_score_correction_bias") else dtype)
+
+    names = [n for n in source.left if not n.endswith("_scale_inv") and f".layers.{layers}." not in n]
+    state = {name: matrix(name) for name in names if ".experts." not in name}
+    for layer in range(checkpoint.config["first_k_dense_replace"], layers):
+        prefix = f"model.layers.{layer}.mlp.experts."
+        gate, up, down = (
+            torch.stack([matrix(f"{prefix}{e}.{kind}_proj.weight") for e in range(experts)])
+            for kind in ("gate", "up", "down")
+        )
+        state[prefix + "gate_up_proj"], state[prefix + "down_proj"] = torch.cat((gate, up), dim=1), down
+    return state
