@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
-from importlib import resources
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hopwell.formats.fp8 import scale_shape
-from hopwell.model.config import ModelConfig
+from hopwell.model.config import ConfigError, ModelConfig
 from hopwell.model.mla import MLA
+from hopwell.model.shipped import cut, shipped_config, shipped_names
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
 from hopwell.ops.linear import Weight
 from hopwell.ops.moe import Experts
 
-SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
-    # one GPU's share of R1 under 8-way tensor parallelism
-    "r1-tp8": (
-        "deepseek-r1",
-        {"num_attention_heads": 16, "moe_intermediate_size": 256, "intermediate_size": 2304, "vocab_size": 16160},
-    ),
-    # the full width of R1, few layers
-    "r1-slice": ("deepseek-r1", {"num_hidden_layers": 4}),
-    "v2-lite": ("deepseek-v2-lite", {}),
-}
-"""Name to a shipped config and what differs from it."""
-
-
 def bench_config(name: str, layers: int | None = None) -> ModelConfig:
-    """The config of one of `SHAPES`, without MTP; `layers` cuts its depth (R1's to one dense layer)."""
-    base, changes = SHAPES[name]
-    text = (resources.files("hopwell.model") / "configs" / f"{base}.json").read_text(encoding="utf-8")
-    values = json.loads(text) | changes | {"num_nextn_predict_layers": 0}
-    values["num_key_value_heads"] = values["num_attention_heads"]
+    """A shipped config without its MTP layer; `layers` cuts its depth, to one dense layer and the rest MoE.
+
+    Raises:
+        ConfigError: no config of that name is shipped.
+    """
+    values = shipped_config(name)
+    if values is None:
+        raise ConfigError(f"{name!r} is no shipped config; there are: {', '.join(shipped_names())}")
     if layers is not None:
-        values["num_hidden_layers"] = layers
-    if values["num_hidden_layers"] < 61:
-        values["first_k_dense_replace"] = 1
-    return ModelConfig.from_dict(values)
+        values = cut(values, layers, min(layers, 1))
+    return ModelConfig.from_dict({**values, "num_nextn_predict_layers": 0})
 
 
 def random_transformer(config: ModelConfig, device: torch.device | str, seed: int = 0) -> Transformer:

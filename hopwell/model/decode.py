@@ -18,7 +18,7 @@ from hopwell.model.mla import MLA
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
 from hopwell.ops import experts_triton, mla_triton, norm_triton, router_triton, tokens_triton
 from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import Tiling, product, token_tile
+from hopwell.ops.linear_triton import Tiling, product, router_tiling, token_tile
 from hopwell.ops.moe import Experts
 
 
@@ -120,7 +120,7 @@ class Decoder:
         assert experts is not None
         fp8 = experts.experts.gate_up.format == "fp8_block"
         residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=fp8, values=True)
-        logits = product(normed, experts.gate, eps)
+        logits = product(normed, experts.gate, eps, cut=router_tiling(residual.shape[0]))
         ids, shares = router_triton.select_experts(logits, network.bias, network.router, experts.shared)
         if on_route is not None:
             on_route(ids)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling
-from hopwell.ops.norm_triton import Normed
+from hopwell.ops.moe import Experts
+from hopwell.ops.norm_triton import Normed, quantize, silu_mul
 from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
 LEADERS_UP_TO = 16
@@ -342,7 +343,7 @@ def experts_down(
         rows = 64 if groups.tile < 64 else 128
     if run is None:
         tiles = triton.cdiv(width_out, rows) * min(groups.tile_count, groups.experts)
-        run = max(1, min(16, tiles // 528, 2048 // width_in))
+        run = max(1, min(16, tiles // 528, 4096 // width_in))
     out = torch.empty(tokens, slots, width_out, dtype=torch.bfloat16, device=data.device)
     launch(
         _down,
@@ -368,3 +369,11 @@ def experts_down(
         stages=stages,
     )
     return out
+
+
+def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
+    """`moe.moe` for FP8 experts: rows are rounded to e4m3 before each product, and sums are in float32."""
+    groups = group_by_expert(expert_ids.int(), experts.count, tile_rows(*expert_ids.shape, experts.count))
+    inner = silu_mul(experts_up(quantize(x), experts.gate_up, groups))
+    out = experts_down(inner, experts.down, groups)
+    return torch.einsum("tsh,ts->th", out.float(), expert_weights).to(x.dtype)

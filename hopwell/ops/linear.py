@@ -61,7 +61,16 @@ def linear(x: Tensor, weight: Weight) -> Tensor:
         alone = x.shape[0] == 1 and x.shape[1] > SUMMED_AT_ONCE
         out = torch.ops.mkldnn._linear_pointwise(x.repeat(2, 1) if alone else x, weight.packed, None, "none", [], "")
         return out[:1] if alone else out
+    if on_matrix_unit(x, weight):
+        from hopwell.ops import linear_triton  # Triton is a GPU's dependency
+
+        return linear_triton.linear(x, weight)
     return torch.nn.functional.linear(x, weight.dequantize(x.dtype))
+
+
+def on_matrix_unit(x: Tensor, weight: Weight) -> bool:
+    """Whether FP8 kernels serve: bf16 rows on a GPU, an FP8 weight, and whole blocks along the reduction."""
+    return x.is_cuda and x.dtype == torch.bfloat16 and weight.format == "fp8_block" and weight.shape[-1] % 128 == 0
 
 
 def cost(tokens: int, width_in: int, width_out: int, weight_format: str = "fp8_block") -> OpCost:

@@ -145,6 +145,11 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     return Tiling(64, tile, splits, 4, 5 if tile <= 32 else 4)
 
 
+def router_tiling(tokens: int) -> Tiling:
+    """The router's product has few rows: narrow tiles let it reach more multiprocessors."""
+    return Tiling(32 if tokens <= 32 else 64, token_tile(tokens), 8, 4, 5)
+
+
 def product(
     x: Normed,
     weight: Weight,
@@ -196,3 +201,11 @@ def product(
         stages=cut.stages,
     )
     return out
+
+
+def linear(x: Tensor, weight: Weight) -> Tensor:
+    """`linear.linear` for an FP8 weight: x bf16 [tokens, in], rounded to e4m3 -> bf16 [tokens, out]."""
+    cut = tiling(x.shape[0], *weight.shape, fp8=True)
+    if cut.splits == 1:
+        return product(quantize(x), weight, cut=cut, dtype=torch.bfloat16)[0]
+    return product(quantize(x), weight, cut=cut).sum(0).to(x.dtype)

@@ -216,6 +216,7 @@ def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -
         RANK=rank,
         BT=tile,
         BN=rows,
+        warps=4 if tile == 16 else 8,
     )
     return queries
 

@@ -17,6 +17,8 @@ pytest.importorskip("triton")
 from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
 from hopwell.ops import experts_triton, linear_triton, mla_triton, norm_triton, router_triton
 from hopwell.ops.linear import Weight
+from hopwell.ops.moe import Experts
+from hopwell.ops.moe import reference as reference_moe
 from hopwell.ops.norm_triton import Normed
 from hopwell.ops.rope import RopeConfig, apply_rope
 from hopwell.ops.router import RouterConfig
@@ -196,6 +198,20 @@ def test_grouped_products_compute_the_experts(routing: str) -> None:
     pairs[order] = values_of(inner)
     ref = torch.einsum("pw,phw->ph", pairs, down64[flat])
     assert error(out.flatten(0, 1), ref) <= BF16_STEP / 2
+
+
+@pytest.mark.parametrize("tokens", [1, 150])
+def test_linear_and_moe_stand_in_for_the_references(tokens: int) -> None:
+    x = randn(tokens, 256, seed=40).bfloat16()
+    weight, w64 = fp8_weight(192, 256, seed=41)
+    # rounding to e4m3 errs by 2^-4 at most
+    assert error(linear_triton.linear(x, weight), x.double() @ w64.T) <= 2.0**-4
+    experts = Experts(fp8_weight(4, 256, 256, seed=42)[0], fp8_weight(4, 256, 128, seed=43)[0])
+    ids = torch.stack([torch.randperm(4, generator=gen(t))[:2] for t in range(tokens)]).to(DEVICE)
+    shares = randn(tokens, 2, seed=44).sigmoid()
+    wide = Experts(*(Weight(w.dequantize(torch.float32)) for w in (experts.gate_up, experts.down)))
+    ref = reference_moe(x.float(), ids, shares, wide)
+    assert error(experts_triton.moe(x, ids, shares, experts), ref) <= 2 * 2.0**-4
 
 
 ROPE = RopeConfig(64, factor=40.0).table(400, DEVICE)

@@ -1,0 +1,84 @@
+"""What this GPU really gives: memory bandwidth and matrix rates, measured, since data sheets promise more.
+
+Every "% of limit" is against these. Unlike the rest of this room, this file needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from hopwell.limits.cost import OpCost
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Rates of one device."""
+
+    device: str
+    read_bytes_per_s: float
+    """Streaming reads, as a decode step makes them: a sum over more than the caches hold."""
+    copy_bytes_per_s: float
+    """Bytes read plus bytes written of a copy."""
+    bf16_flops_per_s: float
+    fp8_flops_per_s: float
+    """cuBLAS with one scale a matrix, random data."""
+
+    def floor_seconds(self, cost: OpCost) -> float:
+        """The least time `cost` takes on this device."""
+        flops = self.fp8_flops_per_s if cost.format == "fp8" else self.bf16_flops_per_s
+        return cost.floor_seconds(self.read_bytes_per_s, flops)
+
+    @classmethod
+    def measure(cls, gigabytes: float = 4.0, size: int = 8192) -> Ceilings:
+        """Measures the current CUDA device, in about two seconds.
+
+        Raises:
+            RuntimeError: there is no CUDA device.
+        """
+        if not torch.cuda.is_available():
+            raise RuntimeError("ceilings are measured on a GPU: this machine has none")
+        source = torch.empty(int(gigabytes * 2**30) // 4, device="cuda").normal_()
+        target = torch.empty_like(source)
+        out = torch.empty(source.numel() // 2**16, device="cuda")
+        rows = source[: out.numel() * 2**16].view(-1, 2**16)
+        read = rows.numel() * 4 / _seconds(lambda: torch.sum(rows, dim=1, out=out))
+        copy = 2 * source.numel() * 4 / _seconds(lambda: target.copy_(source))
+        del source, target, rows
+        a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+        bf16 = 2 * size**3 / _seconds(lambda: torch.mm(a, b))
+        a8, b8, one = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t(), torch.ones((), device="cuda")
+        fp8 = 2 * size**3 / _seconds(
+            lambda: torch._scaled_mm(a8, b8, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
+        )  # fmt: skip
+        return cls(torch.cuda.get_device_name(), read, copy, bf16, fp8)
+
+    @classmethod
+    def of_device(cls, folder: Path) -> Ceilings:
+        """The current device's ceilings: measured once, then kept in `folder`, one file a device."""
+        path = folder / f"ceilings-{torch.cuda.get_device_name().replace(' ', '-')}.json"
+        if path.exists():
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        found = cls.measure()
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+        return found
+
+
+def _seconds(run: Callable[[], object], repeats: int = 10, rounds: int = 5) -> float:
+    """Seconds a call, the median of `rounds` rounds after a warm-up."""
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    times = []
+    for _ in range(rounds + 1):
+        begin.record()
+        for _ in range(repeats):
+            run()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end) / 1e3 / repeats)
+    return median(times[1:])

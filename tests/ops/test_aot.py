@@ -1,0 +1,39 @@
+"""The compile gate: every kernel of a decode step, at R1's real sizes, becomes machine code within bounds.
+
+It runs in a process of its own, since this one may have Triton's interpreter on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("triton")
+
+SHARED_MEMORY = 232448
+"""Bytes of shared memory that one program may take (CUDA C++ guide, compute capability 9.0 and 10.0)."""
+
+
+def report(model: str, *batches: int) -> list[dict]:
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "hopwell.bench.compile", model, "--batches", *map(str, batches)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("model", "batches"), [("r1-tp8", (1, 8, 32, 128)), ("v2-lite", (1, 32))])
+def test_decode_kernels_compile_within_bounds(model: str, batches: tuple[int, ...]) -> None:
+    rows = report(model, *batches)
+    assert {row["kernel"] for row in rows} >= {"_add_norm", "_product", "_decode", "_select", "_up", "_down"}
+    assert {row["arch"] for row in rows} == {90, 100}
+    for row in rows:
+        if row["kernel"] in ("_product", "_up", "_down", "_decode", "_absorb_query", "_combine_heads"):
+            assert row["matrix_instructions"] > 0, row  # on the matrix unit
+        if row["arch"] == 90:
+            assert row["stack_bytes"] == 0, row  # nothing spilled
+            assert row["shared_bytes"] <= SHARED_MEMORY, row
