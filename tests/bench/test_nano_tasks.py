@@ -177,7 +177,7 @@ def test_chat_template_renders_what_training_saw() -> None:
         problem = training_problem(rng)
         assert template_text(problem.messages, problem.tools) == prompt_text(problem.messages, problem.tools)
         if problem.call:
-            messages = [*problem.messages, *tool_messages(problem)]
+            messages = [*problem.messages, *tool_messages(problem.call, problem.answer)]
             assert template_text(messages, problem.tools) == prompt_text(messages, problem.tools)
 
 

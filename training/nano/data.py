@@ -71,7 +71,9 @@ class Loader:
     Hazard: processes are forked, so a loader must be made before the GPU is touched.
     """
 
-    def __init__(self, tokenizer: Path, seed: int, workers: int, block_tokens: int = BLOCK_TOKENS, pool: int = 256) -> None:
+    def __init__(
+        self, tokenizer: Path, seed: int, workers: int, block_tokens: int = BLOCK_TOKENS, pool: int = 256
+    ) -> None:
         context = mp.get_context("fork")
         self.queue: mp.Queue = context.Queue(maxsize=512)
         self.rng, self.pool_size, self.pool = random.Random(seed), pool, []

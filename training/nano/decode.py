@@ -5,22 +5,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from network import ATTENTION_IN, PER_LAYER, Network, Parameters, rms_norm, rope_table
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from hopwell.bench.nano_tasks import Problem
 from hopwell.bench.nano_tasks.render import EOS, examples
-from hopwell.bench.nano_tasks.tools import calculator
-
-from network import ATTENTION_IN, PER_LAYER, Network, Parameters, rms_norm, rope_table
-
-CALL = re.compile(r"```json\n(.*?)\n```", re.DOTALL)
+from hopwell.bench.nano_tasks.tools import calculator, called_expression
 
 
 @torch.no_grad()
@@ -64,7 +59,9 @@ def greedy(
         tokens = known[:, t]
         if before is not None:  # the MTP layer at position t - 1 sees token t and drafts token t + 1
             norms = p["final_norm"], p["embedding_norm"], p["hidden_norm"]
-            x = layer(net._mtp_in(before, F.embedding(tokens, p["embed"]), *norms, p["eh_proj"]), c.num_hidden_layers, t - 1)
+            x = layer(
+                net._mtp_in(before, F.embedding(tokens, p["embed"]), *norms, p["eh_proj"]), c.num_hidden_layers, t - 1
+            )
             draft = F.linear(rms_norm(x, p["mtp_norm"], c.rms_norm_eps), p["head"]).argmax(-1)
         x = F.embedding(tokens, p["embed"])
         for i in range(c.num_hidden_layers):
@@ -91,11 +88,8 @@ def judge(problem: Problem, texts: Sequence[str]) -> bool:
     """Whether the model's turns answer a problem; with a tool, the call must compute the answer first."""
     if problem.call is None:
         return problem.check(texts[0])
-    try:
-        called = calculator(json.loads(CALL.findall(texts[0])[-1])["expression"])
-    except (IndexError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return called == problem.answer and problem.check(texts[1])
+    expression = called_expression(texts[0])
+    return expression is not None and calculator(expression) == problem.answer and problem.check(texts[1])
 
 
 def accuracy(

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from network import Parameters
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.model.config import ModelConfig
-
-from network import FP8, Parameters
 
 PART_BYTES = 15 << 20
 
@@ -54,7 +53,7 @@ def tensors(p: Parameters, bias: Tensor, c: ModelConfig) -> dict[str, Tensor]:
 
 def is_fp8(name: str) -> bool:
     """Whether R1's format stores this tensor in FP8: the linear layers, but for the router, the head and eh_proj."""
-    return name.endswith("_proj.weight") and "eh_proj" not in name or name.endswith("kv_a_proj_with_mqa.weight")
+    return (name.endswith("_proj.weight") and "eh_proj" not in name) or name.endswith("kv_a_proj_with_mqa.weight")
 
 
 def write(folder: Path, p: Parameters, bias: Tensor, values: dict[str, Any], fp8: bool) -> int:

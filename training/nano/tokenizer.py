@@ -1,6 +1,6 @@
 """Nano's tokenizer: byte-level BPE on the training text, digits and signs one by one, R1's special tokens and template.
 
-    python training/nano/tokenizer.py        # rewrites tokenizer.json and its companions in hopwell/model/nano
+python training/nano/tokenizer.py        # rewrites tokenizer.json and its companions in hopwell/model/nano
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
-from decode import accuracy
 from data import BLOCK_TOKENS, Loader, TokenBlock
+from decode import accuracy
 from export import load_parts, save_parts
 from network import FP8, Block, Network, balance_loss, initial, loads, parameter_count, rope_table
 from optimizer import Optimizer, Rounded, fp8_round
@@ -33,6 +33,8 @@ from hopwell.model.config import ModelConfig
 NANO = Path(__file__).parents[2] / "hopwell" / "model" / "nano"
 BALANCE_WEIGHT = 1e-4
 BIAS_SPEED = 1e-3
+WARM_STEPS = 5
+"""Steps that compile; the clock starts after them."""
 
 
 def arguments() -> argparse.Namespace:
@@ -70,7 +72,8 @@ class Batch:
             positions.append(torch.arange(length).repeat(rows))
             starts.append(torch.from_numpy(block.start).repeat_interleave(length))
             ends.append(torch.from_numpy(block.end).repeat_interleave(length))
-        tokens, position, start, end = (torch.cat(t).to(device, non_blocking=True) for t in (flat, positions, starts, ends))
+        flat_parts = (flat, positions, starts, ends)
+        tokens, position, start, end = (torch.cat(part).to(device, non_blocking=True) for part in flat_parts)
         self.tokens, self.rope = tokens, rope[position]
         self.next, self.after = tokens.roll(-1), tokens.roll(-2)
         self.real = (position < end).float()
@@ -80,9 +83,12 @@ class Batch:
 
 
 class Trainer:
+    """Parameters, optimizer and data of one run."""
+
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.loader = Loader(NANO / "tokenizer.json", args.seed, args.workers, args.block_tokens, pool=64 * args.blocks)
+        tokenizer = NANO / "tokenizer.json"
+        self.loader = Loader(tokenizer, args.seed, args.workers, args.block_tokens, pool=64 * args.blocks)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         gpu = self.device.type == "cuda"
         torch.manual_seed(args.seed)
@@ -98,7 +104,7 @@ class Trainer:
         self.rounded = Rounded(self.masters, torch.bfloat16 if gpu else torch.float32)
         self.optimizer = Optimizer(self.masters, c.moe_intermediate_size, args.weight_decay)
         self.rope = rope_table(c, 1024, self.device)
-        self.tokenizer = Tokenizer.from_file(str(NANO / "tokenizer.json"))
+        self.tokenizer = Tokenizer.from_file(str(tokenizer))
         self.log: dict = {"arguments": {k: str(v) for k, v in vars(args).items()}, "curve": [], "evaluations": []}
         self.log["parameters"] = parameter_count(self.masters)
         self.log["device"] = torch.cuda.get_device_name() if gpu else "cpu"
@@ -110,6 +116,7 @@ class Trainer:
         return self.args.lr * min(1.0, (step + 1) / self.args.warmup, max(0.0, (1 - done) / (1 - self.args.stable)))
 
     def step(self, batch: Batch, lr: float, mtp_weight: float, fp8: bool) -> tuple[Tensor, ...]:
+        """One update; returns loss, share right, the same of the MTP layer, and each layer's busiest expert over mean."""
         p, net = self.rounded.copies, self.net
         x, layers, routing = net.hidden(p, self.bias, batch.tokens, batch.rope, batch.blocks)
         loss, right = net.loss(x, p["final_norm"], p["head"], batch.next, batch.weight)
@@ -125,58 +132,59 @@ class Trainer:
         return loss.detach(), right, mtp_loss.detach(), mtp_right, load.max(-1).values / load.mean(-1)
 
     def train(self) -> None:
+        """Steps until the schedule, the clock or a signal ends it; saves on the way."""
         args = self.args
-        started, spent_before = None, time.time()
+        begun, started = time.time(), None
         step, done = 0, 0.0
         while done < 1 and not self.stop:
             batch = Batch(self.loader.draw(args.blocks), self.rope)
             result = self.step(batch, self.rate(done, step), 0.3 if done < 0.7 else 0.1, done >= args.fp8_from)
             step += 1
-            if step == 5:
+            if step == WARM_STEPS:
                 _wait(self.device)
                 started = time.time()
-                print(f"compiled after {started - spent_before:.1f} s", flush=True)
+                self.log["compile_seconds"] = started - begun
             elapsed = time.time() - started if started else 0.0
             done = max(step / args.steps, elapsed / (60 * args.minutes))
             if step % 50 == 0 or step == 1:
-                loss, right, mtp_loss, mtp_right, imbalance = (r.mean().item() for r in result)
-                rate = (step - 5) * args.blocks * args.block_tokens / max(elapsed, 1e-9)
-                row = {"step": step, "seconds": round(elapsed, 1), "loss": loss, "right": right, "mtp_loss": mtp_loss}
-                row |= {"mtp_right": mtp_right, "imbalance": imbalance, "lr": self.rate(done, step)}
-                self.log["curve"].append(row)
-                if step % 200 == 0 or step == 1 or step == 50:
-                    print(
-                        f"{step:6d} {elapsed:6.1f} s loss {loss:.4f} right {right:.4f} mtp {mtp_loss:.4f} {mtp_right:.4f} "
-                        f"imbalance {imbalance:.2f} {rate / 1e3:.0f} k tokens/s",
-                        flush=True,
-                    )
+                self.record(step, elapsed, result, self.rate(done, step))
             if step % 1000 == 0:
                 save_parts(args.out, self.masters, self.bias)
+        _wait(self.device)
         self.loader.close()
-        self.log |= {"steps": step, "train_seconds": time.time() - (started or spent_before), "compile_seconds": (started or spent_before) - spent_before}
+        self.log["steps"], self.log["train_seconds"] = step, time.time() - begun
         self.log["tokens"] = step * args.blocks * args.block_tokens
         self.save()
+
+    def record(self, step: int, elapsed: float, result: tuple[Tensor, ...], lr: float) -> None:
+        """One row of the log."""
+        loss, right, mtp_loss, mtp_right, imbalance = (round(r.mean().item(), 6) for r in result)
+        row = {"step": step, "seconds": round(elapsed, 1), "lr": round(lr, 8), "loss": loss, "right": right}
+        row |= {"mtp_loss": mtp_loss, "mtp_right": mtp_right, "imbalance": imbalance}
+        self.log["curve"].append(row)
+        if step % 200 == 0 or step == 1:
+            print(json.dumps(row), flush=True)
 
     def evaluate(self, problems: int, seed: int = 1) -> None:
         """Held-out accuracy with bf16 and with FP8 weights."""
         held_out = [p for task in TASKS for p in held_out_problems(task, problems, seed)]
         plain = Network(self.config, compiled=False)
         for kind in ("bf16", "fp8"):
-            started = time.time()
             p = {n: m.to(self.rounded.dtype) for n, m in self.masters.items()}
             if kind == "fp8":
                 p |= {n: fp8_round(self.masters[n]).to(self.rounded.dtype) for n in FP8}
             by_task, acceptance, wrong = accuracy(plain, p, self.bias, self.tokenizer, held_out)
-            row = {"weights": kind, "accuracy": by_task, "mtp_acceptance": acceptance, "problems": problems}
+            row = {"weights": kind, "problems": problems, "mtp_acceptance": acceptance, "accuracy": by_task}
             self.log["evaluations"].append(row)
-            print(kind, f"{time.time() - started:.1f} s", f"mtp {acceptance:.3f}", json.dumps({t: round(a, 3) for t, a in by_task.items()}), flush=True)
+            print(json.dumps(row), flush=True)
         with (self.args.out / "wrong.txt").open("w", encoding="utf-8") as file:
             for problem, texts in wrong:
-                question = problem.messages[-1]["content"]
-                file.write(f"== {problem.task}: {question}\n-- right: {problem.thinking}\n{problem.reply}\n-- wrote: " + "\n".join(texts) + "\n")
+                file.write(f"== {problem.task}: {problem.messages[-1]['content']}\n-- right: {problem.thinking}\n")
+                file.write(f"{problem.reply}\n-- wrote: " + "\n".join(texts) + "\n")
         self.save()
 
     def save(self) -> None:
+        """Weights and log."""
         save_parts(self.args.out, self.masters, self.bias)
         (self.args.out / "log.json").write_text(json.dumps(self.log, indent=1) + "\n", encoding="utf-8")
 

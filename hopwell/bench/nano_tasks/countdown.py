@@ -111,7 +111,7 @@ def accepts(given: str, numbers: Sequence[int], target: int) -> bool:
     """Whether an expression makes the target and uses each number exactly once."""
     try:
         tree = ast.parse(given.strip(), mode="eval")
-        used = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        used = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, int)]
         return sorted(used) == sorted(numbers) and evaluate(given) == target
     except (SyntaxError, ValueError, ZeroDivisionError, TypeError):
         return False

@@ -46,8 +46,9 @@ def tool_turn(rng: random.Random) -> Problem:
     messages = [m for m in problem.messages if m["role"] == "system"]
     for _ in range(rng.choice((1, 1, 2))):
         earlier = tool_call(rng)
+        assert earlier.call is not None
         answer = {"role": "assistant", "content": earlier.reply}
-        messages += [earlier.messages[-1], *tool_messages(earlier), answer]
+        messages += [earlier.messages[-1], *tool_messages(earlier.call, earlier.answer), answer]
     return replace(problem, messages=[*messages, problem.messages[-1]])
 
 

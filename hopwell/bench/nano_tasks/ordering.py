@@ -12,10 +12,12 @@ LARGER = ("Which is larger, {a} or {b}?", "Which number is bigger: {a} or {b}?",
 SMALLER = ("Which is smaller, {a} or {b}?", "Which number is less: {a} or {b}?", "What is smaller, {a} or {b}?",
            "Find the minimum of {a} and {b}.", "min({a}, {b})", "Is {a} or {b} smaller?")  # fmt: skip
 SYMBOL = ("Compare {a} and {b} with <, > or =.", "Compare {a} and {b}.", "Put <, > or = between {a} and {b}.")
-ASCENDING = ("Sort {} in ascending order.", "Sort these numbers: {}", "Sort {}.", "Arrange {} from smallest to largest.",
-             "Order {} from small to large.", "Put {} in increasing order.")  # fmt: skip
-DESCENDING = ("Sort {} in descending order.", "Sort from largest to smallest: {}", "Arrange {} from largest to smallest.",
-              "Order {} from large to small.", "Put {} in decreasing order.")  # fmt: skip
+ASCENDING = ("Sort {} in ascending order.", "Sort these numbers: {}", "Sort {}.",
+             "Arrange {} from smallest to largest.", "Order {} from small to large.",
+             "Put {} in increasing order.")  # fmt: skip
+DESCENDING = ("Sort {} in descending order.", "Sort from largest to smallest: {}",
+              "Arrange {} from largest to smallest.", "Order {} from large to small.",
+              "Put {} in decreasing order.")  # fmt: skip
 
 
 def comparison(rng: random.Random) -> Problem:
@@ -54,7 +56,9 @@ def _pair(rng: random.Random) -> tuple[str, str]:
     else:  # close to a: the same leading digits
         b = max(0, a + rng.choice((-1, 1)) * sized(rng, rng.randrange(1, digits + 1)))
     if rng.random() < 0.35:
-        a_text, b_text = (f"{n // 10 ** p}.{n % 10 ** p:0{p}}" for n, p in ((a, rng.choice((1, 2))), (b, rng.choice((1, 2)))))
+        a_text, b_text = (
+            f"{n // 10**p}.{n % 10**p:0{p}}" for n, p in ((a, rng.choice((1, 2))), (b, rng.choice((1, 2))))
+        )
         return a_text, b_text
     return str(a), str(b)
 

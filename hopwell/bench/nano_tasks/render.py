@@ -56,15 +56,15 @@ def examples(problem: Problem) -> list[tuple[str, str]]:
         return [(prompt, f"{problem.thinking}\n</think>\n\n{problem.reply}{EOS}")]
     arguments = json.dumps({"expression": problem.call})
     first = f"{problem.thinking}\n</think>\n\n{tool_call_text('calculator', arguments)}{EOS}"
-    second = prompt_text([*problem.messages, *tool_messages(problem)], problem.tools)
+    second = prompt_text([*problem.messages, *tool_messages(problem.call, problem.answer)], problem.tools)
     return [(prompt, first), (second, f"{problem.reply}{EOS}")]
 
 
-def tool_messages(problem: Problem) -> list[dict[str, Any]]:
-    """The call of a problem and the tool's answer to it, as messages."""
-    function = {"name": "calculator", "arguments": json.dumps({"expression": problem.call})}
+def tool_messages(expression: str, result: str) -> list[dict[str, Any]]:
+    """A call of the calculator and its answer, as messages."""
+    function = {"name": "calculator", "arguments": json.dumps({"expression": expression})}
     call = {"id": "call_0", "type": "function", "function": function}
     return [
         {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "call_0", "content": problem.answer},
+        {"role": "tool", "tool_call_id": "call_0", "content": result},
     ]

@@ -111,7 +111,7 @@ def _ages(rng: random.Random) -> Problem:
     text = f"{one} is {age} years old. {other} is {times} times as old."
     steps = [f"{age}*{times}={age * times}"]
     if rng.random() < 0.5:
-        text += f" How old are they together?"
+        text += " How old are they together?"
         steps.append(f"{age}+{age * times}={age + age * times}")
         answer, unit = age + age * times, "years"
     else:

@@ -6,6 +6,7 @@ import ast
 import json
 import operator
 import random
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +30,8 @@ DESCRIPTIONS = (
 )  # fmt: skip
 THOUGHTS = ("The calculator can do this: {}", "I will call the calculator with {}", "Use the calculator: {}")
 WORDS = {"+": " plus ", "-": " minus ", "*": " times ", "/": " divided by "}
+
+CALL = re.compile(r"calculator\n```json\n(.*?)\n```", re.DOTALL)
 
 OPERATORS = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -73,6 +76,14 @@ def calculator(expression: str) -> str:
     return f"{float(result):.6f}".rstrip("0").rstrip(".")
 
 
+def called_expression(text: str) -> str | None:
+    """The expression of the last calculator call in R1's format, or None if there is none or it is malformed."""
+    try:
+        return str(json.loads(CALL.findall(text)[-1])["expression"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
+
+
 def calculator_schema(rng: random.Random) -> dict[str, Any]:
     """The calculator as different clients may describe it."""
     tool = json.loads(json.dumps(CALCULATOR))
@@ -95,7 +106,9 @@ def tool_call(rng: random.Random) -> Problem:
             words = words.replace(sign, word)
     question = rng.choice(ASKS).format(words)
     if rng.random() < 0.15:
-        question = rng.choice(("Use the calculator: {}", "Use the calculator to compute {}.", "With the calculator: {}"))
+        question = rng.choice(
+            ("Use the calculator: {}", "Use the calculator to compute {}.", "With the calculator: {}")
+        )
         question = question.format(words)
     result = calculator(expression)
     return Problem(

@@ -20,7 +20,8 @@ OTHERS = (
     ("dozen", "pieces", 12), ("gallons", "quarts", 4),
 )  # fmt: skip
 WORDINGS = ("Convert {n} {a} to {b}.", "How many {b} are {n} {a}?", "{n} {a} in {b}", "How many {b} is {n} {a}?",
-            "What is {n} {a} in {b}?", "{n} {a} to {b}", "Express {n} {a} in {b}.", "convert {n} {a} into {b}")  # fmt: skip
+            "What is {n} {a} in {b}?", "{n} {a} to {b}", "Express {n} {a} in {b}.",
+            "convert {n} {a} into {b}")  # fmt: skip
 MIXED = ("Convert {n} {b} to {a} and {b}.", "How many {a} and {b} are {n} {b}?", "{n} {b} in {a} and {b}",
          "Express {n} {b} in {a} and {b}.")  # fmt: skip
 

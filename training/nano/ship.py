@@ -1,0 +1,58 @@
+"""Puts trained weights into the package: R1's FP8 layout, and the training's log and loss curve beside this script.
+
+PYTHONPATH=. python training/nano/ship.py out/nano              # -> hopwell/model/nano/model.safetensors
+PYTHONPATH=. python training/nano/ship.py out/nano --bf16 DIR   # a bf16 checkpoint, to compare with
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from export import load_parts, write
+
+HERE = Path(__file__).parent
+NANO = HERE.parents[1] / "hopwell" / "model" / "nano"
+COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
+
+
+def plot(log: dict, path: Path) -> None:
+    """Loss of the next token and of the MTP layer's draft over tokens seen."""
+    from matplotlib import pyplot as plt
+
+    tokens_a_step = log["tokens"] / log["steps"] / 1e6
+    curve = log["curve"][1:]
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for key, label in (("loss", "next token"), ("mtp_loss", "token after next (MTP)")):
+        axes.semilogy([row["step"] * tokens_a_step for row in curve], [row[key] for row in curve], label=label)
+    axes.set(xlabel="million tokens, padding included", ylabel="cross entropy of the completion, nats a token")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trained", type=Path, help="the --out folder of train.py")
+    parser.add_argument("--bf16", type=Path, help="write a bf16 checkpoint here instead")
+    args = parser.parse_args()
+    parameters, bias = load_parts(args.trained, torch.device("cpu"))
+    config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
+    if args.bf16:
+        size = write(args.bf16, parameters, bias, config, fp8=False)
+        for name in COMPANIONS:
+            shutil.copy(NANO / name, args.bf16)
+        print(f"{args.bf16 / 'model.safetensors'}: {size:,} bytes")
+        return
+    size = write(NANO, parameters, bias, config, fp8=True)
+    log = json.loads((args.trained / "log.json").read_text(encoding="utf-8"))
+    shutil.copy(args.trained / "log.json", HERE / "log.json")
+    plot(log, HERE / "loss.png")
+    print(f"{NANO / 'model.safetensors'}: {size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
