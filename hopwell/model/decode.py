@@ -18,7 +18,7 @@ from hopwell.model.mla import MLA
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
 from hopwell.ops import experts_triton, mla_triton, norm_triton, router_triton, tokens_triton
 from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import Tiling, product, router_tiling, token_tile
+from hopwell.ops.linear_triton import Tiling, product, token_tile
 from hopwell.ops.moe import Experts
 
 
@@ -99,7 +99,7 @@ class Decoder:
         q = down if query is None or a.q_b is None else product(query, a.q_b)
         queries = mla_triton.absorb_query(q, a.w_uk, rope, positions)
         cuts, lse = mla_triton.decode(queries, pages, page_table, positions, self.model.config.softmax_scale)
-        heads = mla_triton.combine_heads(cuts, lse, a.w_uv)
+        heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.format == "fp8_block")
         return residual, product(heads, a.o)
 
     def _feed_forward(
@@ -120,7 +120,7 @@ class Decoder:
         assert experts is not None
         fp8 = experts.experts.gate_up.format == "fp8_block"
         residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=fp8, values=True)
-        logits = product(normed, experts.gate, eps, cut=router_tiling(residual.shape[0]))
+        logits = product(normed, experts.gate, eps)
         ids, shares = router_triton.select_experts(logits, network.bias, network.router, experts.shared)
         if on_route is not None:
             on_route(ids)

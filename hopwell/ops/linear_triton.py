@@ -8,7 +8,7 @@ no atomics, the same result every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import triton
@@ -17,11 +17,7 @@ from torch import Tensor
 
 from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed, quantize
-from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
-
-
-QUANTIZE_WITHIN = 32
-"""Tokens up to which bf16 rows are rounded to e4m3 inside the product: every program rounds them again."""
+from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,6 @@ def _product(
     K: tl.constexpr,
     N: tl.constexpr,
     FP8: tl.constexpr,
-    QUANTIZE: tl.constexpr,
     CHUNKS: tl.constexpr,  # 0: no rms outstanding
     CHUNKS_P2: tl.constexpr,
     SPLITS: tl.constexpr,
@@ -73,19 +68,7 @@ def _product(
     w_at = w_rows + rk[None, :]
     x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = tl.zeros((BN, BT), tl.float32)
-    if QUANTIZE:  # x is bf16 and is rounded here
-        b_at = w_scales + (n0 // 128) * (K // 128) + begin
-        b = tl.load(b_at)
-        for step in range(begin, end):
-            w_tile = tl.load(w_at)
-            codes, a = quantize_groups(tl.load(x_at, mask=valid[:, None], other=0.0).to(tl.float32))
-            b_next = tl.load(b_at + 1, mask=step + 1 < end, other=0.0)
-            acc += matmul(w_tile, tl.trans(codes), None) * (a * b)[None, :]
-            b = b_next
-            w_at += BK
-            x_at += BK
-            b_at += 1
-    elif FP8:
+    if FP8:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + x_rows * (K // 128) + begin
         b_at = w_scales + (n0 // 128) * (K // 128) + begin
@@ -145,11 +128,6 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     return Tiling(64, tile, splits, 4, 5 if tile <= 32 else 4)
 
 
-def router_tiling(tokens: int) -> Tiling:
-    """The router's product has few rows: narrow tiles let it reach more multiprocessors."""
-    return Tiling(32 if tokens <= 32 else 64, token_tile(tokens), 8, 4, 5)
-
-
 def product(
     x: Normed,
     weight: Weight,
@@ -160,17 +138,15 @@ def product(
     """x @ weight.T, as the parts that the reader adds.
 
     Args:
-        x: rows [tokens, in]: codes for an FP8 weight (bf16 values are rounded on the way where there are none), values
-            for a plain one. An outstanding rms is applied, with `eps`.
+        x: rows [tokens, in]: codes for an FP8 weight, values for a plain one. An outstanding rms is applied, with
+            `eps`.
         weight: [out, in].
 
     Returns:
         [splits, tokens, out] of `dtype`; with one split the sum is complete.
     """
     fp8 = weight.format == "fp8_block"
-    if fp8 and x.values is not None and x.codes is None and x.values.shape[0] > QUANTIZE_WITHIN:
-        x = replace(quantize(x.values), sumsq=x.sumsq)
-    data = x.codes if fp8 and x.codes is not None else x.values
+    data = x.codes if fp8 else x.values
     assert data is not None
     (tokens, width_in), width_out = data.shape, weight.shape[0]
     if cut is None:
@@ -191,7 +167,6 @@ def product(
         K=width_in,
         N=width_out,
         FP8=fp8,
-        QUANTIZE=fp8 and x.codes is None,
         CHUNKS=chunks,
         CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
         SPLITS=cut.splits,

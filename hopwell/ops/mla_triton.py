@@ -2,7 +2,7 @@
 
 `latent_and_query` turns the down-projection's parts into the cache row and the query's input; `absorb_query` carries
 queries into the latent space; `decode` attends, cut among programs along the context; `combine_heads` merges the cuts
-and carries the result out of the latent space.
+and carries the result out of the latent space, in FP8 for the output projection: a head's 128 values share a scale.
 """
 
 from __future__ import annotations
@@ -263,20 +263,12 @@ def _decode(
     peak = tl.full((BH,), float("-inf"), tl.float32)
     total = tl.zeros((BH,), tl.float32)
     acc = tl.zeros((RANK, BH), tl.float32)
-    table = page_table + token * table_width
-    # hazard: shared memory holds three pages' latents and no more; the rotary keys wait in registers, a page ahead
-    page = tl.load(table + begin).to(tl.int64)
-    ahead = tl.minimum(j, length - 1 - begin * PAGE)
-    k_rope = tl.load(latent + (page * PAGE + ahead)[:, None] * WIDTH + RANK + r[None, :])
     for index in range(begin, end):
-        page = tl.load(table + index).to(tl.int64)
+        page = tl.load(page_table + token * table_width + index).to(tl.int64)
         # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place
         rows = latent + (page * PAGE + tl.minimum(j, length - 1 - index * PAGE))[:, None] * WIDTH
         kv = tl.load(rows + c[None, :])
-        following = tl.minimum(index + 1, end - 1)
-        page = tl.load(table + following).to(tl.int64)
-        ahead = tl.minimum(j, length - 1 - following * PAGE)
-        next_rope = tl.load(latent + (page * PAGE + ahead)[:, None] * WIDTH + RANK + r[None, :])
+        k_rope = tl.load(rows + RANK + r[None, :])
         scores = matmul(kv, tl.trans(q), None)
         scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
         seen = index * PAGE + j < length
@@ -287,7 +279,6 @@ def _decode(
         total = total * shrink + tl.sum(weights, axis=0)
         acc = matmul(tl.trans(kv), to_bf16(weights), acc * shrink[None, :])
         peak = new_peak
-        k_rope = next_rope
     tl.store(lse + at, peak + tl.log2(total), mask=valid)
     tl.store(out + at[None, :] * RANK + c[:, None], acc / total[None, :], mask=valid[None, :])
 
@@ -308,7 +299,7 @@ def decode(
     positions: Tensor,
     softmax_scale: float,
     splits: int | None = None,
-    stages: int | None = None,
+    stages: int = 2,
     warps: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One query a token over its sequence's cached rows, positions 0 to its own.
@@ -345,8 +336,7 @@ def decode(
         SPLITS=splits,
         BH=block,
         warps=warps or (4 if block == 16 else 8),
-        # a page's address takes two loads: of these stages, two hold addresses and the others latents
-        stages=stages or (5 if block == 16 else 4),
+        stages=stages,
     )
     return out, lse
 
@@ -356,7 +346,9 @@ def _combine_heads(
     cuts,
     lse,
     w_uv,
-    out,
+    codes,
+    scales,
+    values,
     tokens,
     HEADS: tl.constexpr,
     RANK: tl.constexpr,
@@ -364,15 +356,15 @@ def _combine_heads(
     SPLITS: tl.constexpr,
     BS: tl.constexpr,  # cuts side by side; BT tokens * BS cuts = 16 columns of the product
     BT: tl.constexpr,
-    BV: tl.constexpr,
+    CODES: tl.constexpr,
 ):
     head = tl.program_id(0)
     column = tl.arange(0, BT * BS)
-    t = tl.program_id(2) * BT + column // BS
+    t = tl.program_id(1) * BT + column // BS
     valid = t < tokens
     every = tl.arange(0, SPLITS)
     k = tl.arange(0, RANK)
-    v = tl.program_id(1) * BV + tl.arange(0, BV)
+    v = tl.arange(0, V)
     w = tl.load(w_uv + (head * RANK + k)[:, None] * V + v[None, :])
     wait_for_inputs()
     let_next_start()
@@ -392,26 +384,34 @@ def _combine_heads(
         mixed += mean * (tl.exp2(part - peak) / total)[:, None]
     # the product is linear: cuts go through it side by side and are added after
     acc = matmul(tl.trans(w), tl.trans(to_bf16(mixed)), None)
-    merged = tl.trans(tl.sum(tl.reshape(acc, (BV, BT, BS)), axis=2))  # [BT, BV]
-    t = tl.program_id(2) * BT + tl.arange(0, BT)
+    merged = tl.trans(tl.sum(tl.reshape(acc, (V, BT, BS)), axis=2))  # [BT, V]
+    t = tl.program_id(1) * BT + tl.arange(0, BT)
     row = t.to(tl.int64) * (HEADS * V) + head * V
-    tl.store(out + row[:, None] + v[None, :], to_bf16(merged), mask=(t < tokens)[:, None])
+    valid = t < tokens
+    if CODES:
+        code, scale = quantize_groups(merged)
+        tl.store(codes + row[:, None] + v[None, :], code, mask=valid[:, None])
+        tl.store(scales + t * HEADS + head, scale, mask=valid)
+    else:
+        tl.store(values + row[:, None] + v[None, :], to_bf16(merged), mask=valid[:, None])
 
 
-def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor) -> Normed:
-    """Merges the cuts of `decode` and leaves the latent space: w_uv bf16 [heads, 512, 128] -> bf16
-    [tokens, heads * 128]."""
+def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -> Normed:
+    """Merges the cuts of `decode` and leaves the latent space: -> [tokens, heads * 128], in e4m3 with a scale a head,
+    or in bf16. w_uv is bf16 [heads, 512, 128]."""
     tokens, splits, heads, rank = cuts.shape
     v = w_uv.shape[-1]
-    out = empty_rows(tokens, heads * v, False, cuts.device)
+    out = empty_rows(tokens, heads * v, codes, cuts.device)
     beside = min(splits, 16)
     tile = 16 // beside
     launch(
         _combine_heads,
-        (heads, v // 64, triton.cdiv(tokens, tile)),
+        (heads, triton.cdiv(tokens, tile)),
         cuts,
         lse,
         w_uv,
+        out.codes,
+        out.scales,
         out.values,
         tokens,
         HEADS=heads,
@@ -420,7 +420,7 @@ def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor) -> Normed:
         SPLITS=splits,
         BS=beside,
         BT=tile,
-        BV=64,
+        CODES=codes,
         warps=8,
     )
     return out

@@ -62,16 +62,13 @@ def _select(
         kept = tl.sum(ahead.to(tl.int32), axis=1) < KEPT_GROUPS
         choice = tl.where(kept[:, None], choice, float("-inf"))
 
-    # score and expert in one number whose order is theirs (the lower expert first of equals): one maximum a choice
-    bits = choice.to(tl.int32, bitcast=True)
-    order = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64)
-    key = (order << 32) | (EXPERTS - ids)
-    key = tl.where(exists, key, -(2**63))
+    # hazard: a row of NaN must still name experts that exist; its request is ended elsewhere
+    choice = tl.where(choice == choice, choice, -1e30)
     rank = tl.full((GROUPS, GROUP_SIZE), TOP_K, tl.int32)
-    for k in tl.static_range(TOP_K):
-        won = key == tl.max(tl.max(key, axis=1), axis=0)
-        rank = tl.where(won, k, rank)
-        key = tl.where(won, -(2**63), key)
+    for k in tl.static_range(TOP_K):  # the first of equals
+        best_id = tl.min(tl.where(choice == tl.max(choice), ids, EXPERTS))
+        rank = tl.where(ids == best_id, k, rank)
+        choice = tl.where(ids == best_id, float("-inf"), choice)
     chosen = rank < TOP_K
     if NORMALIZE:
         scores = scores / (tl.sum(tl.where(chosen, scores, 0.0)) + 1e-20)

@@ -125,15 +125,6 @@ def test_fp8_product(tokens: int, n: int, k: int, splits: int) -> None:
     assert error(parts.sum(0), x64 @ w64.T) <= (2.0**-12 if DEVICE == "cuda" else 1e-6)
 
 
-def test_fp8_product_rounds_bf16_rows_as_quantize_does() -> None:
-    x = randn(5, 384, seed=30).bfloat16()
-    weight, _ = fp8_weight(128, 384, seed=31)
-    assert torch.equal(
-        linear_triton.product(Normed(None, None, x, None), weight),
-        linear_triton.product(norm_triton.quantize(x), weight),
-    )
-
-
 def test_product_applies_an_outstanding_rms() -> None:
     residual, norm = randn(5, 1152, seed=10).bfloat16(), 1 + 0.1 * randn(1152, seed=11)
     _, normed = norm_triton.add_norm(residual, norm, values=True)
@@ -253,7 +244,8 @@ def test_absorb_query() -> None:
 
 
 @pytest.mark.parametrize(("heads", "lengths", "splits"), [(16, [1, 64, 65], 2), (5, [200], 4), (80, [130, 7], 1)])
-def test_decode_and_combine(heads: int, lengths: list[int], splits: int) -> None:
+@pytest.mark.parametrize("codes", [True, False])
+def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: bool) -> None:
     rank, tokens, scale = 128, len(lengths), 0.1
     queries = randn(tokens, heads, rank + 64, seed=25).bfloat16()
     pages = max(-(-n // 64) for n in lengths)
@@ -266,7 +258,7 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int) -> None
     w_uv = (randn(heads, rank, 128, seed=28) * 0.1).bfloat16()
     positions = torch.tensor(lengths, device=DEVICE) - 1
     cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits)
-    out = mla_triton.combine_heads(cuts, lse, w_uv)
+    out = mla_triton.combine_heads(cuts, lse, w_uv, codes=codes)
     refs = []
     for row, length in enumerate(lengths):
         rows = latent[table[row].long()].flatten(0, 1)[:length].double()
@@ -274,5 +266,5 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int) -> None
         refs.append(torch.einsum("hr,hrv->hv", weights @ rows[:, :rank], w_uv.double()).flatten())
     ref = torch.stack(refs)
     # bf16 attention weights and bf16 means before the last product: two roundings, averaged over many terms
-    assert error(out.values, ref) <= BF16_STEP
+    assert error(values_of(out) if codes else out.values, ref) <= (2.0**-4 if codes else BF16_STEP)
     assert math.isfinite(lse.max().item())
