@@ -9,7 +9,9 @@ from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import WeightReader
+from hopwell.formats.blocks import FP8_BLOCK
 from hopwell.formats.fp8 import scale_shape
+from hopwell.formats.layouts import ACTIVATION_SUFFIXES, from_module, stored_suffixes
 from hopwell.ops.linear import Weight
 
 Progress = Callable[[int, int, str], None]
@@ -42,11 +44,16 @@ class WeightSource:
         return tensor
 
     def take_linear(self, name: str, shape: tuple[int, int]) -> Weight:
-        """Reads the matrix `<name>.weight` [out, in], with its scales where it is stored in FP8 blocks.
+        """Reads the matrix of a module [out, in], in any layout that `formats/layouts.py` knows.
+
+        Plain values and FP8 blocks are kept as stored; other formats become float32 values.
 
         Raises:
             CheckpointError: as `take`; or scales are missing, misshapen, not finite or not positive.
         """
+        suffixes = [suffix for suffix in stored_suffixes() if f"{name}.{suffix}" in self.left]
+        if not set(suffixes) <= {"weight", "weight_scale_inv"}:
+            return self._from_layout(name, shape, suffixes)
         weight = name + ".weight"
         data = self.take(weight, shape, (*PLAIN, torch.float8_e4m3fn))
         if data.dtype != torch.float8_e4m3fn:
@@ -55,6 +62,26 @@ class WeightSource:
         scale = self.take(scale_name, scale_shape(shape), (torch.float32,))
         check_scale(self.checkpoint, scale_name, scale)
         return Weight(data, scale, "fp8_block")
+
+    def _from_layout(self, name: str, shape: tuple[int, int], suffixes: Sequence[str]) -> Weight:
+        tensors = {suffix: self.checkpoint.read(f"{name}.{suffix}") for suffix in suffixes}
+        for suffix in (*suffixes, *ACTIVATION_SUFFIXES):
+            full = f"{name}.{suffix}"
+            if full not in self.left:
+                continue
+            if "scale" in suffix and self.left[full].dtype != torch.uint8:
+                check_scale(self.checkpoint, full, self.checkpoint.read(full).float())
+            self._strike(full)
+        try:
+            stored = from_module(tensors, shape)
+        except ValueError as error:
+            where = self.checkpoint.tensors[f"{name}.{suffixes[0]}"].shard
+            raise CheckpointError(f"{where}: module {name}: {error}; convert the checkpoint again") from None
+        if isinstance(stored, Tensor):
+            return Weight(stored)
+        if stored.format is FP8_BLOCK:
+            return Weight(stored.elements.to(torch.float8_e4m3fn), stored.scale, "fp8_block")
+        return Weight(stored.dequantize())
 
     def skip(self, name: str) -> None:
         """Strikes off a tensor that is not needed, unread, if the checkpoint has it."""

@@ -1,4 +1,4 @@
-"""Block-scaled formats: small elements, one scale a block, maybe one more a tensor. Value = element * scale * tensor scale."""
+"""Block-scaled formats: small elements, a scale a block, maybe one a tensor; value = element * scale * tensor scale."""
 
 from __future__ import annotations
 

@@ -105,7 +105,11 @@ ACTIVATION_SUFFIXES = ("input_scale", "input_global_scale")
 
 
 def decode_gpt_oss(blocks: Tensor, scales: Tensor) -> Tensor:
-    """Stacked MXFP4 experts as gpt-oss stores them: `<name>_blocks` [..., rows, groups, 16], `<name>_scales` [..., rows, groups].
+    """Stacked MXFP4 experts as gpt-oss stores them.
+
+    Args:
+        blocks: `<name>_blocks`, uint8 [..., rows, groups, 16], low nibble first.
+        scales: `<name>_scales`, uint8 [..., rows, groups], biased exponents.
 
     Returns:
         float32 [..., rows, 32 groups].

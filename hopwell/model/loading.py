@@ -29,11 +29,11 @@ def load(
     mtp_prefix = f"model.layers.{config.num_hidden_layers}."
     if config.num_nextn_predict_layers and not any(name.startswith(mtp_prefix) for name in checkpoint.tensors):
         config = replace(config, num_nextn_predict_layers=0)  # some conversions drop the MTP layer whole
-    model = _Loader(WeightSource(checkpoint, progress), config, torch.device(device), dtype).transformer()
+    model = Loader(WeightSource(checkpoint, progress), config, torch.device(device), dtype).transformer()
     return model
 
 
-class _Loader:
+class Loader:
     """Takes tensors by name, moves them to the device, fuses what reads the same input."""
 
     def __init__(self, source: WeightSource, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
@@ -80,6 +80,8 @@ class _Loader:
         c = self.config
         heads = c.num_attention_heads
         self.source.skip(prefix + "rotary_emb.inv_freq")  # a buffer that some conversions write; derived from config
+        for scale in ("k_proj.k_scale", "v_proj.v_scale", "k_scale", "v_scale"):
+            self.source.skip(prefix + scale)  # for an FP8 cache; the cache here is bf16
         kv_a = self.stored(prefix + "kv_a_proj_with_mqa", c.latent_dim, c.hidden_size)
         if c.q_lora_rank is None:
             q_a, q_a_norm, q_b = self.stored(prefix + "q_proj", heads * c.qk_head_dim, c.hidden_size), None, None
@@ -155,6 +157,9 @@ class _Loader:
 
 
 def stack(weights: list[Weight]) -> Weight:
-    """One weight [experts, out, in] from a matrix an expert, all of one format."""
+    """One weight [experts, out, in] from a matrix an expert; experts of several formats become plain values."""
+    if len({w.format for w in weights}) > 1:
+        dtype = next(w.data.dtype for w in weights if w.format == "plain")
+        weights = [Weight(w.dequantize(dtype)) for w in weights]
     scales = [w.scale for w in weights if w.scale is not None]
     return Weight(torch.stack([w.data for w in weights]), torch.stack(scales) if scales else None, weights[0].format)

@@ -35,12 +35,18 @@ class MLA:
     def __call__(
         self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
     ) -> Tensor:
-        """Attends and writes the new latents.
+        """Attends and writes the new latents: [tokens, hidden] in and out. Arguments as `attend` has them."""
+        return linear(self.attend(x, rope, latent, plan, absorbed), self.o)
+
+    def attend(
+        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
+    ) -> Tensor:
+        """All heads' outputs, which `o` reads: [tokens, heads * 128].
 
         Args:
             x: normalised hidden states [tokens, hidden].
             rope: cos and sin of the tokens' positions, float32 [tokens, 32, 2].
-            latent: this layer's pages [pages, 64, 576].
+            latent: this layer's pages [pages, 64, 576], to which the tokens' rows are written.
         """
         c = self.config
         q, kv, k_rope = linear(x, self.qkv_a).split(
@@ -54,4 +60,4 @@ class MLA:
         q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
         write_latents(latent, torch.cat((rms_norm(kv, self.kv_a_norm, c.rms_norm_eps), k_rope), dim=-1), plan)
         heads = mla_attention(q_nope, q_rope, latent, self.w_uk, self.w_uv, plan, c.softmax_scale, absorbed)
-        return linear(heads.flatten(1), self.o)
+        return heads.flatten(1)

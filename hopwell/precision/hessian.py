@@ -1,0 +1,80 @@
+"""What calibration keeps of a linear's inputs: their second moments, and rows held out to judge by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.errors import HopwellError
+
+
+class PrecisionError(HopwellError):
+    """A conversion cannot be done as asked; the message says what stands against it."""
+
+
+HELD_OUT_SHARE = 4
+"""One calibration row in so many is held out: it chooses nothing but whether a refinement is kept."""
+
+
+@dataclass(slots=True)
+class Inputs:
+    """A linear's inputs: float32 second moments E[x x^T] [in, in], and held-out rows [n, in]."""
+
+    moments: Tensor
+    held_out: Tensor
+    tokens: int
+    """Rows behind `moments`."""
+
+    @classmethod
+    def of(cls, x: Tensor, name: str = "input", keep: int = 4096) -> Inputs:
+        """Splits rows [n, in] by position: every fourth is held out (`keep` at most).
+
+        Raises:
+            PrecisionError: a row holds NaN or infinity; the message names the linear.
+        """
+        x = x.float()
+        finite = x.isfinite().all(1)
+        if not finite.all():
+            row = int((~finite).nonzero()[0])
+            raise PrecisionError(
+                f"{name}: the activation of calibration row {row} holds NaN or infinity; the model fails"
+            )
+        held = torch.arange(len(x), device=x.device) % HELD_OUT_SHARE == HELD_OUT_SHARE - 1
+        fit = x[~held]
+        return cls(second_moments(fit), x[held][:keep].contiguous(), len(fit))
+
+    def mixed_with(self, layer: Inputs, share: float) -> Inputs:
+        """An expert's own statistics with `share` of the whole layer's.
+
+        Few tokens make a Hessian that misleads GPTQ; the layer's, though of other tokens, keeps it sane. An expert
+        without held-out rows of its own is judged by the layer's.
+        """
+        moments = layer.moments if not self.tokens else torch.lerp(self.moments, layer.moments, share)
+        return Inputs(moments, self.held_out if len(self.held_out) else layer.held_out, self.tokens)
+
+
+def second_moments(x: Tensor) -> Tensor:
+    """E[x x^T] over rows [n, in]; zeros if there are none."""
+    return x.t() @ x / max(len(x), 1)
+
+
+def output_error(difference: Tensor, held_out: Tensor) -> float:
+    """Mean squared norm of what `difference` [out, in] does to held-out rows [n, in]."""
+    return float((held_out @ difference.t()).square().sum(dtype=torch.float64)) / max(len(held_out), 1)
+
+
+def layer_share(tokens: int, width: int) -> float:
+    """How much of the layer's Hessian an expert's gets: half while its tokens are few, less when they suffice.
+
+    Measured on emulated experts: mixing half beat both the expert's own and the layer's Hessian from 64 to 512 tokens.
+    """
+    if tokens < width / 2:
+        return 0.5
+    return 0.3 if tokens < 4 * width else 0.0
+
+
+def damping(tokens: int, width: int) -> float:
+    """Share of the mean diagonal added to a Hessian before it is inverted: more where tokens are few."""
+    return 0.10 if tokens < 2 * width else 0.01
