@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hopwell.bench.models import bench_config, random_transformer
-from hopwell.bench.timing import capture, graph_seconds
+from hopwell.bench.timing import capture, graph_joules, graph_seconds
 from hopwell.limits.cost import OpCost
 from hopwell.model.config import ModelConfig
 from hopwell.model.decode import Decoder
@@ -32,6 +32,8 @@ class StepRow:
     """The least the step can move."""
     gb_per_s: float
     percent_of_limit: float
+    """The bytes at the measured read bandwidth, beside the time."""
+    millijoules_per_token: float | None
 
 
 def step_cost(config: ModelConfig, batch: int, context: int, distinct: float) -> OpCost:
@@ -68,9 +70,16 @@ def decode_rows(
     contexts: Iterable[int],
     bytes_per_s: float,
     layers: int | None = None,
+    energy: bool = False,
     device: str = "cuda",
 ) -> list[StepRow]:
-    """Times a decode step, greedy sampling included, for every batch and context."""
+    """Times a decode step, greedy sampling included, for every batch and context.
+
+    Args:
+        bytes_per_s: what the device reads at most, as `Ceilings` measured it.
+        layers: cut the model to this depth.
+        energy: read the energy counter over two seconds of steps as well.
+    """
     config = bench_config(name, layers)
     model = random_transformer(config, device)
     decoder = Decoder.of(model)
@@ -90,13 +99,16 @@ def decode_rows(
                 return tokens_triton.argmax(decoder.step(tokens, positions, table, latent))
 
             distinct = _distinct(decoder, tokens, positions, table, latent)
-            seconds = graph_seconds(capture(step))
+            graph = capture(step)
+            seconds = graph_seconds(graph)
+            joules = graph_joules(graph, seconds) if energy else None
             cost = step_cost(config, batch, context, distinct)
             rows.append(StepRow(
                 name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, cost.bytes / 1e9,
                 cost.bytes / seconds / 1e9, 100 * cost.bytes / bytes_per_s / seconds,
+                None if joules is None else 1e3 * joules / batch,
             ))  # fmt: skip
-            del latent
+            del latent, graph, step
     return rows
 
 

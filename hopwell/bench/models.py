@@ -15,6 +15,7 @@ from hopwell.model.transformer import Dense, Layer, MoE, Transformer
 from hopwell.ops.linear import Weight
 from hopwell.ops.moe import Experts
 
+
 def bench_config(name: str, layers: int | None = None) -> ModelConfig:
     """A shipped config without its MTP layer; `layers` cuts its depth, to one dense layer and the rest MoE.
 

@@ -43,19 +43,8 @@ class Ceilings:
         """
         if not torch.cuda.is_available():
             raise RuntimeError("ceilings are measured on a GPU: this machine has none")
-        source = torch.empty(int(gigabytes * 2**30) // 4, device="cuda").normal_()
-        target = torch.empty_like(source)
-        out = torch.empty(source.numel() // 2**16, device="cuda")
-        rows = source[: out.numel() * 2**16].view(-1, 2**16)
-        read = rows.numel() * 4 / _seconds(lambda: torch.sum(rows, dim=1, out=out))
-        copy = 2 * source.numel() * 4 / _seconds(lambda: target.copy_(source))
-        del source, target, rows
-        a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-        bf16 = 2 * size**3 / _seconds(lambda: torch.mm(a, b))
-        a8, b8, one = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t(), torch.ones((), device="cuda")
-        fp8 = 2 * size**3 / _seconds(
-            lambda: torch._scaled_mm(a8, b8, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
-        )  # fmt: skip
+        read, copy = _memory_rates(int(gigabytes * 2**30))
+        bf16, fp8 = _matrix_rates(size)
         return cls(torch.cuda.get_device_name(), read, copy, bf16, fp8)
 
     @classmethod
@@ -68,6 +57,23 @@ class Ceilings:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
         return found
+
+
+def _memory_rates(size: int) -> tuple[float, float]:
+    """Bytes per second of a sum over `size` bytes and of a copy of them."""
+    source = torch.empty(size // 2**18, 2**16, device="cuda").normal_()
+    target, sums = torch.empty_like(source), torch.empty(len(source), device="cuda")
+    read = source.nbytes / _seconds(lambda: torch.sum(source, dim=1, out=sums))
+    return read, 2 * source.nbytes / _seconds(lambda: target.copy_(source))
+
+
+def _matrix_rates(size: int) -> tuple[float, float]:
+    """FLOP/s of square products in bf16 and in e4m3."""
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    bf16 = _seconds(lambda: torch.mm(a, b))
+    a8, b8, one = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t(), torch.ones((), device="cuda")
+    fp8 = _seconds(lambda: torch._scaled_mm(a8, b8, scale_a=one, scale_b=one, out_dtype=torch.bfloat16))
+    return 2 * size**3 / bf16, 2 * size**3 / fp8
 
 
 def _seconds(run: Callable[[], object], repeats: int = 10, rounds: int = 5) -> float:

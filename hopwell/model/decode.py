@@ -180,7 +180,7 @@ def _join_rows(gate: Weight, up: Weight) -> Weight:
 def _stack(first: Weight, second: Weight) -> Weight:
     """Two stacks of matrices as one."""
     if first.format != second.format:
-        raise ValueError(f"the routed experts are {first.format} and the shared one {second.format}: convert one of them")
+        raise ValueError(f"routed experts in {first.format}, the shared one in {second.format}: convert one of them")
     scale = None
     if first.scale is not None and second.scale is not None:
         scale = torch.cat((first.scale, second.scale))

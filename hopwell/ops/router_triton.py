@@ -33,8 +33,9 @@ def _select(
     token = tl.program_id(0)
     group = tl.arange(0, GROUPS)
     member = tl.arange(0, GROUP_SIZE)
-    ids = group[:, None] * (EXPERTS // GROUPS) + member[None, :]
     exists = (member < EXPERTS // GROUPS)[None, :] & (group >= 0)[:, None]
+    # hazard: padding must have nobody's number, or it answers for the next group's experts
+    ids = tl.where(exists, group[:, None] * (EXPERTS // GROUPS) + member[None, :], EXPERTS)
     if BIAS:
         offset = tl.load(bias + ids, mask=exists, other=0.0)
     else:

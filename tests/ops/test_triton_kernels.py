@@ -252,9 +252,12 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
     table = torch.randperm(tokens * pages, generator=gen(26)).view(tokens, pages).int().to(DEVICE)
     latent = randn(tokens * pages, 64, rank + 64, seed=27).bfloat16()
     for row, length in enumerate(lengths):  # what a sequence does not own must not reach it
-        latent[table[row].long()] = latent[table[row].long()].flatten(0, 1).index_fill_(
-            0, torch.arange(length, pages * 64, device=DEVICE), float("nan")
-        ).view(pages, 64, -1)
+        latent[table[row].long()] = (
+            latent[table[row].long()]
+            .flatten(0, 1)
+            .index_fill_(0, torch.arange(length, pages * 64, device=DEVICE), float("nan"))
+            .view(pages, 64, -1)
+        )
     w_uv = (randn(heads, rank, 128, seed=28) * 0.1).bfloat16()
     positions = torch.tensor(lengths, device=DEVICE) - 1
     cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits)
