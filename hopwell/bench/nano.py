@@ -87,7 +87,7 @@ def measure(llm: LLM, problems: int, seed: int, tasks: Sequence[str] = tuple(TAS
         wrong=wrong,
         mtp_acceptance=accepted,
         tokens=tokens,
-        imbalance=[float(load.max() / load.mean()) for load in loads],
+        imbalance=[float(load.max() * len(load) / load.sum()) for load in loads],
     )
 
 

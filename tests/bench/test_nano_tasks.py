@@ -14,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from hopwell.bench.nano_tasks import TASKS, TRAINING_MIX, held_out_problems, training_problem
+from hopwell.bench.nano_tasks.columns import divide_columns
 from hopwell.bench.nano_tasks.countdown import accepts, search
 from hopwell.bench.nano_tasks.dates import MONTHS
 from hopwell.bench.nano_tasks.problem import Problem, is_held_out
@@ -62,6 +63,25 @@ def test_arithmetic_answers(task: str) -> None:
             assert int(quotient) * b + int(rest) == a and 0 < int(rest) < b
         else:
             assert value == int(quotient)
+
+
+def test_decimal_and_percentage_answers() -> None:
+    for problem in problems("decimal"):
+        assert Fraction(problem.answer) == evaluate(problem.key)
+    for problem in problems("percentage"):
+        assert Fraction(problem.answer) == evaluate(problem.key.replace("%", "*")) / 100
+
+
+def test_division_tries_no_multiple_that_is_two_off() -> None:
+    for a in range(0, 9999, 7):
+        for b in (1, 2, 9, 11, 48, 101, 206, 999, 1234):
+            for line in divide_columns(a, b).split("\n")[1:-1]:
+                times = int(line.partition("*")[0].split()[-1])
+                guess = re.search(r"try (\d).* (fits|too big)", line)
+                if guess:
+                    assert int(guess[1]) - times == (guess[2] == "too big")
+                else:
+                    assert times == 0
 
 
 def test_ordering_answers() -> None:

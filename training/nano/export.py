@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from network import Parameters
+from network import Parameters, initial
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hopwell.formats.fp8 import quantize_fp8_block
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
 from hopwell.model.config import ModelConfig
 
 PART_BYTES = 15 << 20
@@ -19,6 +20,12 @@ PART_BYTES = 15 << 20
 
 def tensors(p: Parameters, bias: Tensor, c: ModelConfig) -> dict[str, Tensor]:
     """Every tensor of the checkpoint in bf16, under R1's names (the router's bias in float32)."""
+    views = _views(p, bias, c).items()
+    return {n: t.detach().to(torch.float32 if n.endswith("_bias") else torch.bfloat16) for n, t in views}
+
+
+def _views(p: Parameters, bias: Tensor, c: ModelConfig) -> dict[str, Tensor]:
+    """R1's names for parts of the stacked parameters."""
     out = {"model.embed_tokens.weight": p["embed"], "lm_head.weight": p["head"], "model.norm.weight": p["final_norm"]}
     for i in range(c.num_hidden_layers + 1):
         layer = f"model.layers.{i}."
@@ -48,7 +55,7 @@ def tensors(p: Parameters, bias: Tensor, c: ModelConfig) -> dict[str, Tensor]:
         ("embedding_norm", "enorm"), ("hidden_norm", "hnorm"), ("eh_proj", "eh_proj"),
     ):  # fmt: skip
         out[f"{mtp}{theirs}.weight"] = p[ours]
-    return {n: t.detach().to(torch.float32 if n.endswith("_bias") else torch.bfloat16) for n, t in out.items()}
+    return out
 
 
 def is_fp8(name: str) -> bool:
@@ -86,6 +93,20 @@ def save_parts(folder: Path, p: Parameters, bias: Tensor) -> None:
         parts[-1][name] = kept
     for index, part in enumerate(parts):
         save_file(part, folder / f"weights-{index}.safetensors")
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> tuple[Parameters, Tensor]:
+    """The inverse of `write`: float32 masters and bias of a checkpoint, such as the shipped one."""
+    checkpoint = Checkpoint.open(folder)
+    c = ModelConfig.from_dict(checkpoint.config)
+    p = initial(c, 0, torch.device("cpu"))
+    bias = torch.zeros(p["router"].shape[:2])
+    for name, view in _views(p, bias, c).items():
+        value = checkpoint.read(name)
+        if value.dtype == torch.float8_e4m3fn:
+            value = dequantize_fp8_block(value, checkpoint.read(name.replace(".weight", ".weight_scale_inv")))
+        view.copy_(value)
+    return {name: tensor.to(device) for name, tensor in p.items()}, bias.to(device)
 
 
 def load_parts(folder: Path, device: torch.device) -> tuple[Parameters, Tensor]:

@@ -19,15 +19,19 @@ NANO = HERE.parents[1] / "hopwell" / "model" / "nano"
 COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 
 
-def plot(log: dict, path: Path) -> None:
-    """Loss of the next token and of the MTP layer's draft over tokens seen."""
+def plot(runs: list[dict], path: Path) -> None:
+    """Loss of the next token and of the MTP layer's draft over tokens seen, one run after another."""
     from matplotlib import pyplot as plt
 
-    tokens_a_step = log["tokens"] / log["steps"] / 1e6
-    curve = log["curve"][1:]
+    seen: list[float] = []
+    rows: list[dict] = []
+    for run in runs:
+        before = sum(earlier["tokens"] for earlier in runs[: runs.index(run)])
+        rows += run["curve"]
+        seen += [(before + row["step"] * run["tokens"] / run["steps"]) / 1e6 for row in run["curve"]]
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for key, label in (("loss", "next token"), ("mtp_loss", "token after next (MTP)")):
-        axes.semilogy([row["step"] * tokens_a_step for row in curve], [row[key] for row in curve], label=label)
+        axes.semilogy(seen, [row[key] for row in rows], label=label)
     axes.set(xlabel="million tokens, padding included", ylabel="cross entropy of the completion, nats a token")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -37,6 +41,7 @@ def plot(log: dict, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trained", type=Path, help="the --out folder of train.py")
+    parser.add_argument("--after", type=Path, nargs="*", default=[], help="the folders of the runs it resumed from")
     parser.add_argument("--bf16", type=Path, help="write a bf16 checkpoint here instead")
     args = parser.parse_args()
     parameters, bias = load_parts(args.trained, torch.device("cpu"))
@@ -48,9 +53,9 @@ def main() -> None:
         print(f"{args.bf16 / 'model.safetensors'}: {size:,} bytes")
         return
     size = write(NANO, parameters, bias, config, fp8=True)
-    log = json.loads((args.trained / "log.json").read_text(encoding="utf-8"))
-    shutil.copy(args.trained / "log.json", HERE / "log.json")
-    plot(log, HERE / "loss.png")
+    runs = [json.loads((f / "log.json").read_text(encoding="utf-8")) for f in (*args.after, args.trained)]
+    (HERE / "log.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    plot(runs, HERE / "loss.png")
     print(f"{NANO / 'model.safetensors'}: {size:,} bytes")
 
 

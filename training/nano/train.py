@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from data import BLOCK_TOKENS, Loader, TokenBlock
 from decode import accuracy
-from export import load_parts, save_parts
+from export import load_checkpoint, load_parts, save_parts
 from network import FP8, Block, Network, balance_loss, initial, loads, parameter_count, rope_table
 from optimizer import Optimizer, Rounded, fp8_round
 
@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=12)
-    parser.add_argument("--resume", type=Path, help="a folder with weights-*.safetensors")
+    parser.add_argument("--resume", type=Path, help="a folder with weights-*.safetensors, or a checkpoint")
     parser.add_argument("--problems", type=int, default=200, help="held-out problems a task at the end")
     parser.add_argument("--config", type=Path, default=NANO / "config.json")
     parser.add_argument("--block-tokens", type=int, default=BLOCK_TOKENS, help=argparse.SUPPRESS)
@@ -96,7 +96,8 @@ class Trainer:
         self.net = Network(self.config, compiled=gpu)
         c = self.config
         if args.resume:
-            self.masters, self.bias = load_parts(args.resume, self.device)
+            load = load_parts if any(args.resume.glob("weights-*")) else load_checkpoint
+            self.masters, self.bias = load(args.resume, self.device)
         else:
             self.masters = initial(c, args.seed, self.device)
             moe_layers = c.num_hidden_layers + 1 - c.first_k_dense_replace

@@ -11,6 +11,7 @@ from dataclasses import replace
 from hopwell.bench.nano_tasks.arithmetic import addition, division, multiplication, subtraction
 from hopwell.bench.nano_tasks.countdown import countdown
 from hopwell.bench.nano_tasks.dates import date_arithmetic
+from hopwell.bench.nano_tasks.decimals import decimal_sum, percentage
 from hopwell.bench.nano_tasks.equations import equation
 from hopwell.bench.nano_tasks.expressions import expression
 from hopwell.bench.nano_tasks.followups import Generator, follow_up, later_turn, tool_turn
@@ -29,6 +30,8 @@ SINGLE: dict[str, Generator] = {
     "multiplication": multiplication,
     "division": division,
     "expression": expression,
+    "decimal": decimal_sum,
+    "percentage": percentage,
     "story": story,
     "comparison": comparison,
     "sorting": sorting,
@@ -55,18 +58,20 @@ TASKS: dict[str, Generator] = {**SINGLE, "tool_call": tool_call, "follow_up": _f
 """What `hopwell bench nano` measures."""
 
 TRAINING_MIX: dict[str, tuple[Generator, float]] = {
-    "addition": (addition, 7),
-    "subtraction": (subtraction, 8),
+    "addition": (addition, 6),
+    "subtraction": (subtraction, 10),
     "multiplication": (multiplication, 14),
-    "division": (division, 16),
+    "division": (division, 20),
     "expression": (expression, 11),
+    "decimal": (decimal_sum, 7),
+    "percentage": (percentage, 5),
     "story": (story, 11),
     "comparison": (comparison, 6),
     "sorting": (sorting, 10),
     "equation": (equation, 11),
     "countdown": (countdown, 12),
     "date": (date_arithmetic, 11),
-    "unit": (unit_conversion, 8),
+    "unit": (unit_conversion, 9),
     "tool_call": (tool_call, 6),
     "follow_up": (_follow_up, 5),
     "later_turn": (_later_turn, 5),

@@ -22,7 +22,7 @@ DIVIDE = (
 )  # fmt: skip
 
 
-def phrase(rng: random.Random, wordings: tuple[tuple[str, int], ...], a: int, b: int) -> str:
+def phrase(rng: random.Random, wordings: tuple[tuple[str, int], ...], a: object, b: object) -> str:
     """An expression in one of its wordings, the common ones more often, inside a question."""
     words = rng.choices([w for w, _ in wordings], [n for _, n in wordings])[0].format(a=a, b=b)
     question = rng.choice(ASKS).format(words)

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 
+def compare_digits(a: str, b: str) -> str:
+    """Two numbers of equally many digits, digit by digit until one differs: `4=4 8>2`."""
+    steps = []
+    for x, y in zip(a, b, strict=True):
+        steps.append(f"{x}{'<' if x < y else '>' if x > y else '='}{y}")
+        if x != y:
+            break
+    return " ".join(steps)
+
+
 def add_columns(a: int, b: int) -> str:
     """The columns of a + b, from the right, each as `digit+digit+carry=sum`, then the sum."""
     width = max(len(str(a)), len(str(b)))
@@ -20,11 +30,12 @@ def subtract_columns(a: int, b: int) -> str:
     width = max(len(str(a)), len(str(b)))
     top, bottom = f"{a:0{width}}", f"{b:0{width}}"
     lines = [f"{top}-{bottom}"]
+    compared = compare_digits(top, bottom)
     if a < b:
         top, bottom = bottom, top
-        lines.append(f"The first is smaller, so the result is negative. Swap: {top}-{bottom}")
+        lines.append(f"{compared}, the first is smaller, so the result is negative. Swap: {top}-{bottom}")
     else:
-        lines.append("The first is not smaller.")
+        lines.append(f"{compared}, the first is not smaller.")
     borrow = 0
     for x, y in zip(reversed(top), reversed(bottom), strict=True):
         digit = int(x) - int(y) - borrow
@@ -67,12 +78,26 @@ def multiply_row(a: int, digit: int) -> str:
 
 
 def divide_columns(a: int, b: int) -> str:
-    """Long division: the divisor's multiples, then one line for each digit of the dividend."""
+    """Long division: the divisor's multiples, then one line for each digit of the dividend.
+
+    A line tries the multiple that the first two digits suggest, and compares digit by digit whether it fits.
+    """
     lines = [f"Multiples of {b}: {' '.join(str(b * i) for i in range(1, 10))}"]
     quotient, rest = "", 0
     for digit in str(a):
         current = rest * 10 + int(digit)
         times, rest = divmod(current, b)
         quotient += str(times)
-        lines.append(f"{current}: {times}*{b}={times * b}, {current}-{times * b}={rest}")
+        lines.append(f"{current}: {_trial(current, b)}{times}*{b}={times * b}, {current}-{times * b}={rest}")
     return "\n".join([*lines, f"Quotient {quotient}, that is {a // b}, remainder {a % b}"])
+
+
+def _trial(current: int, b: int) -> str:
+    """The multiple suggested by the first two digits, if any, and how it compares with what is to be divided."""
+    coarse = 10 ** max(0, len(str(current)) - 2)
+    guess = max(i for i in range(10) if b * i // coarse <= current // coarse)
+    if guess == 0:
+        return ""
+    width = len(str(current))
+    verdict = "fits" if guess * b <= current else "too big"
+    return f"try {guess}, {compare_digits(str(current), f'{guess * b:0{width}}')} {verdict}, "

@@ -43,10 +43,14 @@ def written(day: date) -> str:
 
 def _typed(rng: random.Random, day: date) -> str:
     roll = rng.random()
-    if roll < 0.65:
+    if roll < 0.6:
         return written(day)
-    if roll < 0.8:
+    if roll < 0.75:
         return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+    if roll < 0.9:
+        month = MONTHS[day.month - 1]
+        month = month[:3] if rng.random() < 0.6 else month
+        return rng.choice(("{m} {d} {y}", "{m} {d}, {y}", "{d} {m} {y}")).format(m=month, d=day.day, y=day.year)
     return day.isoformat()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from fractions import Fraction
 
+from hopwell.bench.nano_tasks.columns import compare_digits
 from hopwell.bench.nano_tasks.problem import Problem, ask, boxed, sized
 
 LARGER = ("Which is larger, {a} or {b}?", "Which number is bigger: {a} or {b}?", "What is greater, {a} or {b}?",
@@ -71,12 +72,8 @@ def _compare(a: str, b: str, sign: str) -> str:
     for n in (a, b):
         left, _, right = n.partition(".")
         padded.append(f"{left:0>{whole}}" + (f".{right:0<{places}}" if places else ""))
-    steps = []
-    for x, y in zip(*(p.replace(".", "") for p in padded), strict=True):
-        steps.append(f"{x}{'<' if x < y else '>' if x > y else '='}{y}")
-        if x != y:
-            break
-    return f"Line up the digits: {padded[0]} and {padded[1]}\n{' '.join(steps)}\nSo {a} {sign} {b}."
+    steps = compare_digits(*(p.replace(".", "") for p in padded))
+    return f"Line up the digits: {padded[0]} and {padded[1]}\n{steps}\nSo {a} {sign} {b}."
 
 
 def sorting(rng: random.Random) -> Problem:

@@ -1,4 +1,4 @@
-"""Word problems of two to four steps."""
+"""Word problems of one to four steps."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def _problem(key: str, rng: random.Random, text: str, steps: list[str], answer: 
 
 
 def _events(rng: random.Random) -> Problem:
-    """Two to four things that happen to a heap."""
+    """One to four things that happen to a heap."""
     person, thing, box = rng.choice(NAMES), rng.choice(THINGS), rng.choice(BOXES)
     have = rng.randrange(2, 100)
     text, steps = [f"{person} has {have} {thing}."], [f"Start: {have}"]
-    for _ in range(rng.choice((2, 2, 3, 3, 4))):
+    for _ in range(rng.choice((1, 2, 2, 3, 3, 4))):
         kind = rng.random()
         if kind < 0.35:
             n = rng.randrange(2, 100)

@@ -6,6 +6,7 @@ import random
 from fractions import Fraction
 
 from hopwell.bench.nano_tasks.columns import divide_columns, multiply_columns
+from hopwell.bench.nano_tasks.decimals import decimal
 from hopwell.bench.nano_tasks.problem import Problem, ask, boxed
 
 TENS = (
@@ -36,11 +37,6 @@ def _unit_problem(
 ) -> Problem:
     question = rng.choice(wordings).format(n=n, a=a, b=b)
     return Problem("unit", f"{n} {a}>{b}", ask(rng, question), steps, f"{boxed(answer)} {unit}".strip(), answer)
-
-
-def decimal(value: Fraction) -> str:
-    """A decimal without trailing zeros."""
-    return f"{float(value):.6f}".rstrip("0").rstrip(".")
 
 
 def _tens(rng: random.Random) -> Problem:
