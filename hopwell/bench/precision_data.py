@@ -122,3 +122,33 @@ def _inputs(model: torch.nn.Module, ids: Tensor) -> dict[str, Tensor]:
     for hook in hooks:
         hook.remove()
     return {name: torch.cat(parts) for name, parts in kept.items()}
+
+
+def nano_sequences(folder: Path, tokens: int, held_out: bool = False, seed: int = 0) -> list[list[int]]:
+    """Worked problems in nano's own format, at least `tokens` tokens of them.
+
+    Args:
+        folder: of the checkpoint, for its tokenizer.
+        held_out: problems that nano's training never saw, every task alike; else its training mix.
+    """
+    import random
+
+    from tokenizers import Tokenizer
+
+    from hopwell.bench.nano_tasks import TASKS, held_out_problems, training_problem
+    from hopwell.bench.nano_tasks.render import examples
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rng = random.Random(seed)
+    found: list[list[int]] = []
+    size = rounds = 0
+    while size < tokens:
+        if held_out:
+            problems = [held_out_problems(task, 1, seed + 7919 * rounds)[0] for task in TASKS]
+        else:
+            problems = [training_problem(rng) for _ in TASKS]
+        rounds += 1
+        for prompt, completion in (pair for problem in problems for pair in examples(problem)):
+            found.append(tokenizer.encode(prompt + completion, add_special_tokens=False).ids)
+            size += len(found[-1])
+    return found

@@ -110,7 +110,7 @@ def round_scales(fmt: BlockFormat, scale: Tensor) -> Tensor:
     if fmt.scales == "e4m3":
         return scale.clamp(E4M3_SMALLEST, NVFP4_SCALE_PEAK).to(torch.float8_e4m3fn).float()
     if fmt.scales == "e8m0":
-        return torch.exp2(torch.log2(scale.clamp_min(2.0**-126)).round().clamp_(-126, 127))
+        return torch.exp2(torch.log2(scale.clamp_min(2.0**-126)).round().clamp(-126, 127))
     if fmt.scales == "bf16":
         scale = scale.to(torch.bfloat16).float()
     return torch.where(scale > 0, scale, 1.0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
-from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.fp8 import BLOCK
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
@@ -19,7 +19,7 @@ from hopwell.ops.moe import Experts
 
 
 def load(
-    checkpoint: Checkpoint,
+    checkpoint: WeightReader,
     device: torch.device | str,
     dtype: torch.dtype,
     progress: Callable[[int, int, str], None] | None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.reader import WeightReader
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
@@ -97,7 +97,7 @@ class Transformer:
 
     @staticmethod
     def load(
-        checkpoint: Checkpoint,
+        checkpoint: WeightReader,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.bfloat16,
         progress: Callable[[int, int, str], None] | None = None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hopwell.precision.hessian import PrecisionError
 
@@ -124,7 +125,7 @@ def _start(items: Mapping[str, Sequence[Choice]]) -> tuple[dict[str, Choice], li
 
 
 def _steps(item: str, line: Sequence[Choice]) -> Iterator[_Step]:
-    for a, b in zip(line, line[1:], strict=False):
+    for a, b in pairwise(line):
         yield _Step(item, b, b.nbytes - a.nbytes, a.loss - b.loss)
 
 

@@ -40,6 +40,12 @@ class Compensated:
     rung: str = "rtn"
     """The refinement that was kept."""
 
+    @classmethod
+    def plain(cls, q: Quantized, w: Tensor, inputs: Inputs) -> Compensated:
+        """Plain rounding alone, with its error."""
+        signal = output_error(w, inputs.held_out) or 1.0
+        return cls(q, {"rtn": output_error(q.dequantize() - w, inputs.held_out) / signal})
+
     @property
     def before(self) -> float:
         """Relative squared error of plain rounding."""

@@ -16,6 +16,8 @@ class PrecisionError(HopwellError):
 
 HELD_OUT_SHARE = 4
 """One calibration row in so many is held out: it chooses nothing but whether a refinement is kept."""
+ENOUGH_TO_JUDGE = 64
+"""Held-out rows below which an expert borrows the layer's."""
 
 
 @dataclass(slots=True)
@@ -49,10 +51,13 @@ class Inputs:
         """An expert's own statistics with `share` of the whole layer's.
 
         Few tokens make a Hessian that misleads GPTQ; the layer's, though of other tokens, keeps it sane. An expert
-        without held-out rows of its own is judged by the layer's.
+        with few held-out rows of its own is judged by the layer's as well.
         """
         moments = layer.moments if not self.tokens else torch.lerp(self.moments, layer.moments, share)
-        return Inputs(moments, self.held_out if len(self.held_out) else layer.held_out, self.tokens)
+        held_out = self.held_out
+        if len(held_out) < ENOUGH_TO_JUDGE:
+            held_out = torch.cat((held_out, layer.held_out[: 2 * ENOUGH_TO_JUDGE]))
+        return Inputs(moments, held_out, self.tokens)
 
 
 def second_moments(x: Tensor) -> Tensor:

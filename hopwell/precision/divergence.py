@@ -1,0 +1,106 @@
+"""How far a model's predictions are from its reference's, on the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.transformer import Layer, Transformer
+from hopwell.ops.attention import PAGE, AttentionPlan
+from hopwell.ops.norm import rms_norm
+
+TOKENS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """KL(reference || model) over every position, in nats, and how often both would say the same token."""
+
+    tokens: int
+    mean: float
+    p99: float
+    worst: float
+    top1: float
+
+    @classmethod
+    def of(cls, kl: Tensor, same: Tensor) -> Divergence:
+        """From KL and agreement at each position [tokens]."""
+        return cls(
+            len(kl), float(kl.mean()), float(kl.quantile(0.99)), float(kl.max()), float(same.double().mean())
+        )  # fmt: skip
+
+
+def batches(sequences: Sequence[Sequence[int]]) -> Iterator[ForwardBatch]:
+    """Whole sequences, at most `TOKENS_AT_ONCE` tokens together unless one alone is longer."""
+    waiting: list[Sequence[int]] = []
+    for sequence in [*sequences, None]:
+        if waiting and (sequence is None or sum(map(len, waiting)) + len(sequence) > TOKENS_AT_ONCE):
+            lengths = [len(s) for s in waiting]
+            pages = -(-max(lengths) // PAGE)
+            yield ForwardBatch(
+                tokens=torch.tensor([t for s in waiting for t in s]),
+                positions=torch.cat([torch.arange(n) for n in lengths]),
+                query_lens=lengths,
+                seq_lens=lengths,
+                page_table=torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages),
+            )
+            waiting = []
+        if sequence is not None:
+            waiting.append(sequence)
+
+
+def compare(reference: Transformer, model: Transformer, sequences: Sequence[Sequence[int]]) -> Divergence:
+    """Runs both over `sequences`.
+
+    Returns:
+        Their divergence over all positions.
+    """
+    kls, sames = [], []
+    for batch in batches(sequences):
+        pages = batch.page_table.numel()
+        logits = [m.logits(m.forward(batch, m.new_latent(pages))) for m in (reference, model)]
+        kl, same = kl_rows(logits[0].log_softmax(-1), logits[1])
+        kls.append(kl)
+        sames.append(same)
+    return Divergence.of(torch.cat(kls), torch.cat(sames))
+
+
+def kl_rows(reference: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """KL of each row, and whether both peaks agree: log-probabilities and logits [tokens, vocabulary] -> [tokens]."""
+    other = logits.log_softmax(-1)
+    kl = (reference.exp() * (reference - other)).sum(-1).clamp_min_(0.0)
+    return kl, reference.argmax(-1) == other.argmax(-1)
+
+
+class Sensitivity:
+    """A reference model with its hidden states before every layer, to try other layers in its place."""
+
+    @torch.inference_mode()
+    def __init__(self, model: Transformer, sequences: Sequence[Sequence[int]]) -> None:
+        self.model = model
+        self.runs: list[tuple[Tensor, AttentionPlan, int, list[Tensor], Tensor]] = []
+        for batch in batches(sequences):
+            plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
+            rope, pages = model.rope_table[batch.positions], batch.page_table.numel()
+            hidden = [model.embedding[batch.tokens]]
+            for layer in model.layers:
+                hidden.append(layer(hidden[-1], rope, model.new_latent(pages)[0], plan))
+            self.runs.append((rope, plan, pages, hidden, self._logits(hidden[-1]).log_softmax(-1)))
+
+    @torch.inference_mode()
+    def with_layer(self, index: int, layer: Layer) -> float:
+        """Mean KL with layer `index` replaced by `layer`."""
+        kls = []
+        for rope, plan, pages, hidden, reference in self.runs:
+            x = hidden[index]
+            for each in (layer, *self.model.layers[index + 1 :]):
+                x = each(x, rope, self.model.new_latent(pages)[0], plan)
+            kls.append(kl_rows(reference, self._logits(x))[0])
+        return float(torch.cat(kls).mean(dtype=torch.float64))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self.model.logits(rms_norm(x, self.model.final_norm, self.model.config.rms_norm_eps))

@@ -1,0 +1,106 @@
+"""Files of a conversion: written whole or not at all, fingerprinted, and overlaid on the source's."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hopwell.checkpoint.header import TensorInfo
+from hopwell.checkpoint.reader import WeightReader
+from hopwell.precision.hessian import PrecisionError
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    with _replacing(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text, whole or not at all."""
+    with _replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file, whole or not at all; the same tensors make the same bytes."""
+    with _replacing(path) as partial:
+        save_file({k: tensors[k].contiguous() for k in sorted(tensors)}, partial, metadata={"format": "pt"})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
+    return load_file(path)
+
+
+def fingerprint(tensor: Tensor) -> str:
+    """SHA-256 of a tensor's bytes."""
+    import torch
+
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        remedy = "the disk is full; make room and run again, finished layers are kept" if full else str(error)
+        raise PrecisionError(f"{path}: cannot write: {remedy}") from None
+
+
+class Overlay:
+    """A checkpoint of which some linears are replaced by other values: what a conversion would load as."""
+
+    def __init__(self, base: WeightReader, matrices: Mapping[str, Callable[[], Tensor]]) -> None:
+        self.base, self.matrices = base, matrices
+        self.path, self.config = base.path, base.config
+        replaced = {f"{name}.weight" for name in matrices}
+        hidden = {f"{name}.weight_scale_inv" for name in matrices}
+        self.tensors: dict[str, TensorInfo] = {}
+        for name, info in base.tensors.items():
+            if name in replaced:
+                self.tensors[name] = _as_float(info)
+            elif name not in hidden:
+                self.tensors[name] = info
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, replaced or not."""
+        make = self.matrices.get(name.removesuffix(".weight"))
+        return self.base.read(name) if make is None else make().float()
+
+    def hint(self, name: str) -> str:
+        """As the base's."""
+        return self.base.hint(name)
+
+
+def _as_float(info: TensorInfo) -> TensorInfo:
+    from dataclasses import replace
+
+    import torch
+
+    size = 4
+    for length in info.shape:
+        size *= length
+    return replace(info, dtype=torch.float32, start=0, end=size)

@@ -1,0 +1,178 @@
+"""What a conversion is asked for, and the checks that come before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.formats.blocks import FORMATS
+from hopwell.model.config import ModelConfig
+from hopwell.precision.hessian import PrecisionError
+
+REPORT = "hopwell_precision.json"
+"""Report and fingerprints inside a converted checkpoint."""
+FEWEST_TOKENS = 2048
+SEQUENCE = 512
+JUDGED_SHARE = 4
+"""One calibration sequence in so many is kept to measure KL on, and fits nothing."""
+WRITERS = ("modelopt", "compressed-tensors")
+GPUS = {"H100": 80, "H200": 141, "B200": 180, "A100": 80}
+"""GB of memory."""
+LEFT_FOR_CACHE = 60
+RESERVE = 0.06
+"""Of each GPU's memory: activations, graphs, the runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the allocation is to reach; exactly one is set."""
+
+    kl: float | None = None
+    """Mean KL to the source, nats a token."""
+    nbytes: int | None = None
+    """All tensors of the written checkpoint."""
+    bits: float | None = None
+    """Mean bits of a weight of the decoder layers' linears."""
+    format: str | None = None
+    """One format for all linears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides the result, besides source and calibration."""
+
+    goal: Goal
+    writer: str = "modelopt"
+    formats: tuple[str, ...] = ("nvfp4",)
+    """Formats offered beside the source's own."""
+    uniform_experts: bool = False
+    compensate: bool = True
+    """False rounds plainly: the yardstick."""
+
+    def check(self) -> None:
+        """
+        Raises:
+            PrecisionError: a format or writer is unknown, or they do not go together.
+        """
+        if self.writer not in WRITERS:
+            raise PrecisionError(f"layout {self.writer!r} is unknown; known: {', '.join(WRITERS)}")
+        for name in self.formats:
+            if name not in FORMATS:
+                raise PrecisionError(f"format {name!r} is unknown; known: {', '.join(FORMATS)}")
+            if self.writer == "modelopt" and name.startswith("int4"):
+                raise PrecisionError(f"ModelOpt has no layout for {name}; use --layout compressed-tensors")
+
+
+def parse_budget(text: str) -> Goal:
+    """`kl=0.01`.
+
+    Raises:
+        PrecisionError: it is something else.
+    """
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if name != "kl" or not 0 < number < 10:
+        raise PrecisionError(f"--budget is {text!r}; give the mean KL in nats a token, as kl=0.01")
+    return Goal(kl=number)
+
+
+def parse_bytes(text: str) -> Goal:
+    """`4.5bpw`, or bytes with a unit: `380GB`.
+
+    Raises:
+        PrecisionError: it is something else.
+    """
+    for suffix, factor in (("bpw", 0.0), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)):
+        if text.endswith(suffix):
+            try:
+                number = float(text.removesuffix(suffix))
+            except ValueError:
+                break
+            if number > 0:
+                return Goal(nbytes=int(number * factor)) if factor else Goal(bits=number)
+    raise PrecisionError(f"--bytes is {text!r}; give bits a weight, as 4.5bpw, or a size, as 380GB")
+
+
+def parse_fit(text: str) -> Goal:
+    """`8xH100`: the GPUs' memory, less a reserve and 60 GB of latent cache.
+
+    Raises:
+        PrecisionError: the GPU is unknown, or nothing is left for weights.
+    """
+    count, _, name = text.partition("x")
+    if not count.isdigit() or name not in GPUS:
+        raise PrecisionError(f"--fit is {text!r}; give a count and one of {', '.join(GPUS)}, as 8xH100")
+    room = int(count) * GPUS[name] * (1 - RESERVE) - LEFT_FOR_CACHE
+    if room <= 0:
+        raise PrecisionError(f"--fit {text}: {LEFT_FOR_CACHE} GB of cache leave no room for weights; take more GPUs")
+    return Goal(nbytes=int(room * 1e9))
+
+
+def check_source(checkpoint: Checkpoint, config: ModelConfig) -> None:
+    """Refuses a source whose own error would hide in the result.
+
+    Raises:
+        PrecisionError: it is quantised to something other than the released FP8, or was converted before.
+    """
+    if (checkpoint.path / REPORT).exists():
+        raise PrecisionError(f"{checkpoint.path}: was converted by Hopwell already; convert the original instead")
+    found = checkpoint.config.get("quantization_config")
+    if found and config.weight_block_size is None:
+        method = found.get("quant_method")
+        raise PrecisionError(f"{checkpoint.path}: is quantised already ({method}); convert the FP8 or bf16 original")
+
+
+def check_room(checkpoint: Checkpoint, out: Path) -> None:
+    """
+    Raises:
+        PrecisionError: `out`'s disk cannot hold candidates, hidden states and the result.
+    """
+    need = int(1.6 * checkpoint.total_bytes)
+    place = next(p for p in (out, *out.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise PrecisionError(f"{out}: needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
+
+
+def cut_sequences(tokens: Sequence[int]) -> list[list[int]]:
+    """A text's tokens in stretches of 512.
+
+    Raises:
+        PrecisionError: there are fewer than 2048.
+    """
+    check_tokens(len(tokens))
+    pieces = [list(tokens[i : i + SEQUENCE]) for i in range(0, len(tokens), SEQUENCE)]
+    return [piece for piece in pieces if len(piece) >= 64]
+
+
+def check_tokens(count: int) -> None:
+    """
+    Raises:
+        PrecisionError: calibration text is too short.
+    """
+    if count < FEWEST_TOKENS:
+        raise PrecisionError(f"calibration text has {count} tokens; give {FEWEST_TOKENS} or more")
+
+
+def identity(checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """What two runs must share for one to go on where the other stopped."""
+    layout = sorted((t.name, list(t.shape), str(t.dtype)) for t in checkpoint.tensors.values())
+    return {
+        "source": str(checkpoint.path.resolve()),
+        "tensors": hashlib.sha256(json.dumps(layout).encode()).hexdigest(),
+        "settings": json.loads(json.dumps(settings, default=_plain)),
+        "calibration": hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return {name: getattr(value, name) for name in value.__slots__}

@@ -1,0 +1,226 @@
+"""The converted checkpoint: shards, the configuration that engines read, the report with each tensor's fingerprint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+import hopwell
+from hopwell.checkpoint.reader import INDEX, Checkpoint
+from hopwell.formats.blocks import FORMATS, Quantized
+from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
+from hopwell.precision.files import fingerprint, write_json, write_tensors, write_text
+from hopwell.precision.plan import REPORT
+from hopwell.precision.report import as_html, as_markdown
+
+if TYPE_CHECKING:
+    from hopwell.precision.convert import GroupRow
+
+SOURCE = "source"
+"""The choice to keep a group as the source has it."""
+ALGORITHMS = {"nvfp4": "NVFP4", "mxfp4": "MXFP4", "fp8_block": "FP8_PB_WO", "fp8_channel": "FP8_PER_CHANNEL_PER_TOKEN"}
+"""ModelOpt's names for formats."""
+PACKED_NAMES = {
+    "nvfp4": "nvfp4-pack-quantized",
+    "mxfp4": "mxfp4-pack-quantized",
+    "int4_g32": "pack-quantized",
+    "int4_g128": "pack-quantized",
+    "fp8_block": "float-quantized",
+    "fp8_channel": "float-quantized",
+}
+"""compressed-tensors' names for formats."""
+Make = Callable[["GroupRow", str], Iterator[tuple[str, Quantized]]]
+
+
+def write_checkpoint(
+    source: Checkpoint,
+    out: Path,
+    writer: str,
+    chosen: Mapping[str, str],
+    rows: Sequence[GroupRow],
+    quantized: Make,
+    report: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """Writes everything; a shard that a former run finished is written again only if it is not whole.
+
+    Args:
+        chosen: format of each group, or "source".
+        quantized: makes a group's matrices in a format.
+    """
+    formats = {m: chosen[row.name] for row in rows for m in row.modules}
+    replaced = {m for m, label in formats.items() if label != SOURCE}
+    layers = sorted({row.layer for row in rows})
+    shards: dict[str, dict[str, str]] = {}
+    for index in [*layers, None]:
+        label = "rest" if index is None else f"layer-{index:03}"
+        tensors = dict(_copied(source, index, layers, replaced, formats, writer))
+        for row in rows:
+            if row.layer == index and chosen[row.name] != SOURCE:
+                for module, q in quantized(row, chosen[row.name]):
+                    tensors |= {f"{module}.{s}": t for s, t in _stored(q, row, writer).items()}
+        name = f"model-{label}.safetensors"
+        write_tensors(out / name, tensors)
+        shards[name] = {tensor: fingerprint(t) for tensor, t in tensors.items()}
+        say(f"wrote {name}: {sum(t.nbytes for t in tensors.values()):,} bytes")
+    for path in sorted(source.path.iterdir()):
+        if path.is_file() and path.suffix in (".json", ".jinja", ".model", ".txt", ".py") and path.name != INDEX:
+            shutil.copyfile(path, out / path.name)
+    total = sum((out / name).stat().st_size for name in shards)
+    places = {tensor: shard for shard, prints in shards.items() for tensor in prints}
+    write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))})
+    _write_config(source, out, writer, formats)
+    report = {
+        "hopwell": hopwell.__version__,
+        **report,
+        "source_bytes": source.total_bytes,
+        "file_bytes": total,
+        "sha256": {tensor: prints[tensor] for prints in shards.values() for tensor in sorted(prints)},
+    }
+    write_text(out / "PRECISION.md", as_markdown(report))
+    write_text(out / "precision.html", as_html(report))
+    write_json(out / REPORT, report)
+
+
+def _copied(
+    source: Checkpoint,
+    index: int | None,
+    layers: Sequence[int],
+    replaced: set[str],
+    formats: Mapping[str, str],
+    writer: str,
+) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of layer `index` that stay as they are; with None, those of no converted layer."""
+    prefixes = tuple(f"model.layers.{i}." for i in layers)
+    for name in sorted(source.tensors):
+        inside = name.startswith(prefixes) if index is None else name.startswith(f"model.layers.{index}.")
+        if inside == (index is None):
+            continue
+        module, _, suffix = name.rpartition(".")
+        if module in replaced:
+            continue
+        if suffix == "weight_scale_inv":
+            # FP8 blocks, in the name and shape of the layout written
+            scale = source.read(name)
+            if writer == "modelopt":
+                yield f"{module}.weight_scale", scale[:, None, :, None]
+            else:
+                yield f"{module}.weight_scale", scale
+        else:
+            yield name, source.read(name)
+
+
+def _stored(q: Quantized, row: GroupRow, writer: str) -> dict[str, Tensor]:
+    """A module's tensors; NVFP4 with the scale of what it reads, always finite and above zero."""
+    nvfp4 = q.format.name == "nvfp4"
+    input_scale = torch.tensor(max(row.input_peak, 1e-6) / (6 * 448))
+    if writer == "modelopt":
+        tensors = to_modelopt(q)
+        if q.format.name == "fp8_block":
+            tensors = {"weight": tensors["weight"], "weight_scale": q.scale[:, None, :, None]}
+        return tensors | ({"input_scale": input_scale} if nvfp4 else {})
+    return to_compressed_tensors(q) | ({"input_global_scale": (1 / input_scale).reshape(1)} if nvfp4 else {})
+
+
+def _write_config(source: Checkpoint, out: Path, writer: str, formats: Mapping[str, str]) -> None:
+    """config.json with a description of the formats, and ModelOpt's own file."""
+    config = {k: v for k, v in source.config.items() if k != "quantization_config"}
+    blocks = any(name.endswith("weight_scale_inv") for name in source.tensors)
+    native = {n.removesuffix(".weight_scale_inv") for n in source.tensors if n.endswith(".weight_scale_inv")}
+    layered = {m: label for m, label in formats.items() if label != SOURCE}
+    if blocks:
+        layered |= {m: "fp8_block" for m in native if m not in layered}
+    plain = {
+        n.removesuffix(".weight") for n, t in source.tensors.items() if n.endswith(".weight") and len(t.shape) == 2
+    }
+    ignore = sorted(plain - set(layered))
+    if writer == "modelopt":
+        quantized = {m: _modelopt_layer(label) for m, label in sorted(layered.items())}
+        body = {
+            "quant_algo": "MIXED_PRECISION",
+            "kv_cache_quant_algo": None,
+            "exclude_modules": ignore,
+            "quantized_layers": quantized,
+        }
+        producer = {"name": "modelopt", "version": "0.47.0", "written_by": f"hopwell {hopwell.__version__}"}
+        write_json(out / "hf_quant_config.json", {"producer": producer, "quantization": body})
+        config["quantization_config"] = {
+            "quant_method": "modelopt",
+            "quant_algo": "MIXED_PRECISION",
+            "ignore": ignore,
+            "quantized_layers": quantized,
+        }
+    else:
+        config["quantization_config"] = _compressed_config(layered, ignore)
+    (out / "config.json").unlink(missing_ok=True)
+    write_json(out / "config.json", config)
+
+
+def _modelopt_layer(label: str) -> dict[str, Any]:
+    columns = FORMATS[label].columns
+    return {"quant_algo": ALGORITHMS[label]} | ({"group_size": columns} if FORMATS[label].bits == 4 else {})
+
+
+def _compressed_config(layered: Mapping[str, str], ignore: Sequence[str]) -> dict[str, Any]:
+    labels = sorted(set(layered.values()))
+    names = {PACKED_NAMES[label] for label in labels}
+    groups = {
+        f"group_{i}": {
+            "targets": sorted(m for m, found in layered.items() if found == label),
+            "weights": _weights(label),
+            "input_activations": None,
+            "format": PACKED_NAMES[label],
+        }
+        for i, label in enumerate(labels)
+    }
+    return {
+        "quant_method": "compressed-tensors",
+        "format": names.pop() if len(names) == 1 else "mixed-precision",
+        "quantization_status": "compressed",
+        "config_groups": groups,
+        "ignore": list(ignore),
+    }
+
+
+def _weights(label: str) -> dict[str, Any]:
+    fmt = FORMATS[label]
+    strategy = {"nvfp4": "tensor_group", "fp8_block": "block", "fp8_channel": "channel"}.get(label, "group")
+    return {
+        "num_bits": fmt.bits,
+        "type": "int" if fmt.elements == "int4" else "float",
+        "strategy": strategy,
+        "symmetric": True,
+        "dynamic": False,
+        "group_size": fmt.columns if fmt.bits == 4 else None,
+        "block_structure": [128, 128] if strategy == "block" else None,
+    }
+
+
+def verify_fingerprints(checkpoint: Checkpoint) -> int:
+    """Compares every tensor with the report's fingerprint.
+
+    Returns:
+        How many were compared; 0 if the checkpoint carries no report.
+
+    Raises:
+        PrecisionError: a tensor is not the one that was written, or is missing or surplus; the message names it.
+    """
+    from hopwell.precision.hessian import PrecisionError
+
+    path = checkpoint.path / REPORT
+    if not path.exists():
+        return 0
+    expected: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+    for name in sorted(set(expected) ^ set(checkpoint.tensors)):
+        fault = "is missing" if name in expected else "is not in the report"
+        raise PrecisionError(f"{checkpoint.path}: tensor {name} {fault}; convert again")
+    for name, digest in expected.items():
+        if fingerprint(checkpoint.read(name)) != digest:
+            raise PrecisionError(f"{checkpoint.path}: tensor {name} is not what was converted; fetch it again")
+    return len(expected)
