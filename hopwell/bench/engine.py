@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def decode_rows(
     layers: int | None = None,
     energy: bool = False,
     device: str = "cuda",
-) -> list[StepRow]:
+) -> Iterator[StepRow]:
     """Times a decode step, greedy sampling included, for every batch and context.
 
     Args:
@@ -81,48 +82,56 @@ def decode_rows(
         energy: read the energy counter over two seconds of steps as well.
     """
     config = bench_config(name, layers)
-    model = random_transformer(config, device)
-    decoder = Decoder.of(model)
-    rows = []
+    decoder = Decoder.of(random_transformer(config, device))
     for context in contexts:
         for batch in batches:
-            pages = -(-context // PAGE)
-            latent = torch.randn(config.num_hidden_layers, batch * pages, PAGE, config.latent_dim, device=device,
-                                 dtype=torch.bfloat16)  # fmt: skip
-            table = torch.randperm(batch * pages, device=device).int().view(batch, pages)
-            tokens = torch.randint(config.vocab_size, (batch,), device=device)
-            positions = torch.full((batch,), context - 1, device=device)
-
-            def step(
-                tokens: Tensor = tokens, positions: Tensor = positions, table: Tensor = table, latent: Tensor = latent
-            ) -> Tensor:
-                return tokens_triton.argmax(decoder.step(tokens, positions, table, latent))
-
-            distinct = _distinct(decoder, tokens, positions, table, latent)
-            graph = capture(step)
+            inputs = random_inputs(config, batch, context, device)
+            distinct = _distinct(decoder, inputs)
+            graph = capture(partial(_greedy_step, decoder, inputs))
             seconds = graph_seconds(graph)
             joules = graph_joules(graph, seconds) if energy else None
             cost = step_cost(config, batch, context, distinct)
-            rows.append(StepRow(
+            yield StepRow(
                 name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, cost.bytes / 1e9,
                 cost.bytes / seconds / 1e9, 100 * cost.bytes / bytes_per_s / seconds,
                 None if joules is None else 1e3 * joules / batch,
-            ))  # fmt: skip
-            del latent, graph, step
-    return rows
+            )  # fmt: skip
+            del inputs, graph  # the next cache may need their memory
 
 
-def _distinct(decoder: Decoder, tokens: Tensor, positions: Tensor, table: Tensor, latent: Tensor) -> float:
+@dataclass(frozen=True)
+class StepInputs:
+    """A decode step's inputs: `batch` sequences of `context` tokens, the last one new, on pages in random order."""
+
+    tokens: Tensor
+    positions: Tensor
+    page_table: Tensor
+    latent: Tensor
+
+
+def random_inputs(config: ModelConfig, batch: int, context: int, device: str) -> StepInputs:
+    """Random tokens and a cache full of random latents."""
+    pages = -(-context // PAGE)
+    shape = (config.num_hidden_layers, batch * pages, PAGE, config.latent_dim)
+    return StepInputs(
+        torch.randint(config.vocab_size, (batch,), device=device),
+        torch.full((batch,), context - 1, device=device),
+        torch.randperm(batch * pages, device=device).int().view(batch, pages),
+        torch.randn(shape, device=device, dtype=torch.bfloat16),
+    )
+
+
+def _greedy_step(decoder: Decoder, inputs: StepInputs) -> Tensor:
+    return tokens_triton.argmax(decoder.step(inputs.tokens, inputs.positions, inputs.page_table, inputs.latent))
+
+
+def _distinct(decoder: Decoder, inputs: StepInputs) -> float:
     """Experts that a step touches, the mean over MoE layers."""
     chosen: list[int] = []
-    decoder.step(tokens, positions, table, latent, on_route=lambda ids: chosen.append(_routed(decoder, ids)))
+    top_k = decoder.model.config.router.top_k
+
+    def count(expert_ids: Tensor) -> None:
+        chosen.append(expert_ids[:, :top_k].unique().numel())
+
+    decoder.step(inputs.tokens, inputs.positions, inputs.page_table, inputs.latent, on_route=count)
     return sum(chosen) / max(len(chosen), 1)
-
-
-def _routed(decoder: Decoder, expert_ids: Tensor) -> int:
-    return int(expert_ids[:, : decoder.model.config.router.top_k].unique().numel())
-
-
-def as_dicts(rows: Iterable[StepRow]) -> list[dict[str, object]]:
-    """Rows for a result file."""
-    return [asdict(row) for row in rows]

@@ -126,7 +126,7 @@ class Decoder:
             on_route(ids)
         gate_up, down = experts.experts.gate_up, experts.experts.down
         count = experts.experts.count
-        groups = experts_triton.group_by_expert(ids, count, experts_triton.tile_rows(*ids.shape, count))
+        groups = experts_triton.group_by_expert(ids, count, experts_triton.tile_rows(ids.numel(), count))
         inner = norm_triton.silu_mul(experts_triton.experts_up(normed, gate_up, groups, eps), fp8)
         return residual, experts_triton.experts_down(inner, down, groups), shares
 

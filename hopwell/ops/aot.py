@@ -78,11 +78,11 @@ def _specialise(kernel: Any, args: tuple[Any, ...], constants: dict[str, Any], o
     aligned = []
     general = {kernel.arg_names[i] if isinstance(i, int) else i for i in kernel.do_not_specialize}
     for index, (name, value) in enumerate(zip(kernel.arg_names, args, strict=False)):
-        if value is None or (isinstance(value, int) and value == 1 and name not in general):
-            fixed[name] = value
-        elif isinstance(value, Tensor):
+        if isinstance(value, Tensor):
             types[name] = canonicalize_ptr_dtype(value.dtype, False)
             aligned.append(index)
+        elif value is None or (value == 1 and name not in general):
+            fixed[name] = value
         elif isinstance(value, int):
             types[name] = "i32"
             if value % 16 == 0 and name not in general:
@@ -109,7 +109,7 @@ def compile_launch(launch: Launch, arch: int) -> Compiled:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(built.asm["cubin"])
         file.flush()
-        tool = Path(triton.__file__).parent / CUOBJDUMP
+        tool = Path(str(triton.__file__)).parent / CUOBJDUMP
         usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
     registers, stack = (int(re.search(rf"{key}:(\d+)", usage)[1]) for key in ("REG", "STACK"))  # type: ignore[index]
     matrix = len(re.findall(r"wgmma\.mma_async|tcgen05\.mma|mma\.sync", built.asm["ptx"]))

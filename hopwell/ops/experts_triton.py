@@ -255,9 +255,9 @@ def _down(
                 acc = tl.zeros((BN, BT), tl.float32)
 
 
-def tile_rows(tokens: int, slots: int, experts: int) -> int:
-    """Rows of a tile: about what an expert gets."""
-    a_expert = triton.cdiv(tokens * slots, experts)
+def tile_rows(pairs: int, experts: int) -> int:
+    """Rows of a tile: about what an expert gets of `pairs` (token, slot) pairs."""
+    a_expert = triton.cdiv(pairs, experts)
     return 16 if a_expert <= 8 else min(128, triton.next_power_of_2(a_expert))
 
 
@@ -373,7 +373,7 @@ def experts_down(
 
 def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
     """`moe.moe` for FP8 experts: rows are rounded to e4m3 before each product, and sums are in float32."""
-    groups = group_by_expert(expert_ids.int(), experts.count, tile_rows(*expert_ids.shape, experts.count))
+    groups = group_by_expert(expert_ids.int(), experts.count, tile_rows(expert_ids.numel(), experts.count))
     inner = silu_mul(experts_up(quantize(x), experts.gate_up, groups))
     out = experts_down(inner, experts.down, groups)
     return torch.einsum("tsh,ts->th", out.float(), expert_weights).to(x.dtype)

@@ -265,8 +265,10 @@ def _decode(
     acc = tl.zeros((RANK, BH), tl.float32)
     for index in range(begin, end):
         page = tl.load(page_table + token * table_width + index).to(tl.int64)
-        # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place
-        rows = latent + (page * PAGE + tl.minimum(j, length - 1 - index * PAGE))[:, None] * WIDTH
+        # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place.
+        # Loads run ahead of the loop: past the last page the row must not fall before the cache, even if unread
+        inside = tl.maximum(tl.minimum(j, length - 1 - index * PAGE), 0)
+        rows = latent + (page * PAGE + inside)[:, None] * WIDTH
         kv = tl.load(rows + c[None, :])
         k_rope = tl.load(rows + RANK + r[None, :])
         scores = matmul(kv, tl.trans(q), None)

@@ -26,7 +26,7 @@ def report(model: str, *batches: int) -> list[dict]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("model", "batches"), [("r1-tp8", (1, 8, 32, 128)), ("v2-lite", (1, 32))])
+@pytest.mark.parametrize(("model", "batches"), [("r1-tp8", (1, 128)), ("v2-lite", (32,))])
 def test_decode_kernels_compile_within_bounds(model: str, batches: tuple[int, ...]) -> None:
     rows = report(model, *batches)
     assert {row["kernel"] for row in rows} >= {"_add_norm", "_product", "_decode", "_select", "_up", "_down"}
