@@ -1,4 +1,4 @@
-"""Compiles a model's decode step for Hopper and Blackwell without a GPU: `python -m hopwell.bench.compile r1-tp8`.
+"""Compiles a model's kernels for Hopper and Blackwell without a GPU: `python -m hopwell.bench.compile r1-tp8`.
 
 Prints a JSON list, one entry a kernel and architecture: registers, local memory, shared memory, matrix instructions.
 """
@@ -13,12 +13,13 @@ import torch
 
 from hopwell.bench.models import bench_config, random_transformer
 from hopwell.model.decode import Decoder
-from hopwell.ops import tokens_triton
-from hopwell.ops.aot import Compiled, Launch, compile_all, record
+from hopwell.ops import attention_triton, tokens_triton
+from hopwell.ops.aot import Launch, compile_all, record
 
 
-def decode_launches(model: str, batches: list[int]) -> list[Launch]:
-    """The distinct kernels of decode steps at these batches: one dense layer, one MoE layer, the head, the choice."""
+def model_launches(model: str, batches: list[int]) -> list[Launch]:
+    """The distinct kernels of decode steps at these batches (a dense layer, an MoE layer, the head, the choice), and
+    the attention of a prompt."""
     config = bench_config(model, layers=2)
     decoder = Decoder.of(random_transformer(config, "meta"))
     latent = torch.empty(2, 64, 64, config.latent_dim, dtype=torch.bfloat16, device="meta")
@@ -28,13 +29,17 @@ def decode_launches(model: str, batches: list[int]) -> list[Launch]:
         table = torch.empty(batch, 32, dtype=torch.int32, device="meta")
         tokens_triton.argmax(decoder.step(ids, ids, table, latent))
 
+    def prompt(tokens: int, length: int) -> None:
+        heads, nope, rope = config.num_attention_heads, config.qk_nope_head_dim, config.qk_rope_head_dim
+        shapes = ((tokens, heads, nope), (tokens, heads, rope), (heads, length, nope), (length, rope))
+        q_nope, q_rope, keys, k_rope, values = (
+            torch.empty(shape, dtype=torch.bfloat16, device="meta")
+            for shape in (*shapes, (heads, length, config.v_head_dim))
+        )
+        attention_triton.prefill(q_nope, q_rope, keys, k_rope, values, config.softmax_scale)
+
     launches = {launch: None for batch in batches for launch in record(lambda b=batch: step(b))}
-    return list(launches)
-
-
-def compile_decode(model: str, batches: list[int], archs: list[int]) -> list[Compiled]:
-    """See `decode_launches`, compiled."""
-    return compile_all(decode_launches(model, batches), archs)
+    return [*launches, *record(lambda: prompt(2048, 4096))]
 
 
 if __name__ == "__main__":
@@ -43,4 +48,8 @@ if __name__ == "__main__":
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--archs", type=int, nargs="+", default=[90, 100])
     options = parser.parse_args()
-    print(json.dumps([asdict(c) for c in compile_decode(options.model, options.batches, options.archs)], indent=1))
+    print(
+        json.dumps(
+            [asdict(c) for c in compile_all(model_launches(options.model, options.batches), options.archs)], indent=1
+        )
+    )

@@ -31,6 +31,10 @@ class Group:
     rows: slice
     """Their tokens in the batch."""
     new_tokens: int
+    lengths: list[int]
+    """Tokens of each sequence in the cache, the new ones included."""
+    positions: Tensor
+    """int64 [sequences * new_tokens]: each new token's position."""
     pages: Tensor
     """int64 [sequences, pages]."""
     mask: Tensor
@@ -78,7 +82,7 @@ class AttentionPlan:
             seen_up_to = positions[tokens].view(last - first, new, 1)
             mask = torch.zeros(last - first, new, columns.numel(), device=device)
             mask.masked_fill_(columns > seen_up_to, float("-inf"))
-            groups.append(Group(tokens, new, pages, mask))
+            groups.append(Group(tokens, new, lengths, positions[tokens], pages, mask))
             first, row = last, tokens.stop
         return cls(slots, groups)
 
@@ -109,18 +113,34 @@ def mla_attention(
     Returns:
         [tokens, heads, 128].
     """
+    by_rows, by_heads = _absorbed, _unabsorbed
+    if on_matrix_unit(q_nope, latent, w_uk, w_uv):
+        from hopwell.ops import attention_triton  # Triton is a GPU's dependency
+
+        by_rows, by_heads = attention_triton.absorbed, attention_triton.unabsorbed
     parts = []
     for group in plan.groups:
-        rows = latent.index_select(0, group.pages.flatten()).view(len(group.pages), -1, latent.shape[-1])
-        rows = rows.to(q_nope.dtype)  # [sequences, columns, 576]
-        attend = _absorbed if absorbed or (absorbed is None and group.new_tokens < UNABSORBED_FROM) else _unabsorbed
-        parts.append(attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale))
+        attend = by_rows if absorbed or (absorbed is None and group.new_tokens < UNABSORBED_FROM) else by_heads
+        parts.append(attend(q_nope[group.rows], q_rope[group.rows], latent, w_uk, w_uv, group, softmax_scale))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
+def on_matrix_unit(q_nope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor) -> bool:
+    """Whether the GPU's kernels serve: bf16 throughout, and the head shape that the whole family has."""
+    shape = (*w_uk.shape[1:], w_uv.shape[2], latent.shape[-1])
+    return q_nope.is_cuda and q_nope.dtype == latent.dtype == torch.bfloat16 and shape == (128, 512, 128, 576)
+
+
+def _rows(latent: Tensor, group: Group, dtype: torch.dtype) -> Tensor:
+    """The cache rows of a group's pages: [sequences, pages * 64, 576]."""
+    rows = latent.index_select(0, group.pages.flatten()).view(len(group.pages), -1, latent.shape[-1])
+    return rows.to(dtype)
+
+
 def _absorbed(
-    q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
 ) -> Tensor:
+    rows = _rows(latent, group, q_nope.dtype)
     sequences, heads = rows.shape[0], q_nope.shape[1]
     rank = w_uk.shape[-1]
     q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
@@ -134,8 +154,9 @@ def _absorbed(
 
 
 def _unabsorbed(
-    q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
 ) -> Tensor:
+    rows = _rows(latent, group, q_nope.dtype)
     sequences, heads = rows.shape[0], q_nope.shape[1]
     rank = w_uk.shape[-1]
     latents = rows[..., :rank].unsqueeze(1)  # [sequences, 1, columns, 512]

@@ -1,4 +1,4 @@
-"""The compile gate: every kernel of a decode step, at R1's real sizes, becomes machine code within bounds.
+"""The compile gate: every kernel of a decode step and of a prompt becomes machine code within bounds, at real sizes.
 
 It runs in a process of its own, since this one may have Triton's interpreter on.
 """
@@ -27,12 +27,20 @@ def report(model: str, *batches: int) -> list[dict]:
 
 
 @pytest.mark.parametrize(("model", "batches"), [("r1-tp8", (1, 128)), ("v2-lite", (32,))])
-def test_decode_kernels_compile_within_bounds(model: str, batches: tuple[int, ...]) -> None:
+def test_kernels_compile_within_bounds(model: str, batches: tuple[int, ...]) -> None:
     rows = report(model, *batches)
-    assert {row["kernel"] for row in rows} >= {"_add_norm", "_product", "_decode", "_select", "_up", "_down"}
+    assert {row["kernel"] for row in rows} >= {
+        "_add_norm",
+        "_product",
+        "_decode",
+        "_select",
+        "_up",
+        "_down",
+        "_prefill",
+    }
     assert {row["arch"] for row in rows} == {90, 100}
     for row in rows:
-        if row["kernel"] in ("_product", "_up", "_down", "_decode", "_absorb_query", "_combine_heads"):
+        if row["kernel"] in ("_product", "_up", "_down", "_decode", "_absorb_query", "_combine_heads", "_prefill"):
             assert row["matrix_instructions"] > 0, row  # on the matrix unit
         if row["arch"] == 90:
             assert row["stack_bytes"] == 0, row  # nothing spilled

@@ -15,7 +15,8 @@ from torch import Tensor
 pytest.importorskip("triton")
 
 from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
-from hopwell.ops import experts_triton, linear_triton, mla_triton, norm_triton, router_triton
+from hopwell.ops import attention_triton, experts_triton, linear_triton, mla_triton, norm_triton, router_triton
+from hopwell.ops.attention import AttentionPlan, mla_attention
 from hopwell.ops.linear import Weight
 from hopwell.ops.moe import Experts
 from hopwell.ops.moe import reference as reference_moe
@@ -271,3 +272,25 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
     # bf16 attention weights and bf16 means before the last product: two roundings, averaged over many terms
     assert error(values_of(out) if codes else out.values, ref) <= (2.0**-4 if codes else BF16_STEP)
     assert math.isfinite(lse.max().item())
+
+
+@pytest.mark.parametrize(("query_lens", "seq_lens"), [([1, 1], [1, 70]), ([3], [66]), ([130], [135]), ([64], [64])])
+@pytest.mark.parametrize("absorbed", [True, False])
+def test_attention_is_the_reference_either_way(query_lens: list[int], seq_lens: list[int], absorbed: bool) -> None:
+    heads, rank, tokens, scale = 2, 128, sum(query_lens), 0.1
+    pages = [-(-n // 64) for n in seq_lens]
+    table = torch.arange(len(pages) * max(pages), dtype=torch.int32, device=DEVICE).view(len(pages), -1).flip(0)
+    positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)]).to(DEVICE)
+    plan = AttentionPlan.build(query_lens, seq_lens, positions, table)
+    latent = randn(table.numel(), 64, rank + 64, seed=50).bfloat16()
+    q_nope, q_rope = randn(tokens, heads, 128, seed=51).bfloat16(), randn(tokens, heads, 64, seed=52).bfloat16()
+    w_uk = (randn(heads, 128, rank, seed=53) * 0.1).bfloat16()
+    w_uv = (randn(heads, rank, 128, seed=54) * 0.1).bfloat16()
+    attend = attention_triton.absorbed if absorbed else attention_triton.unabsorbed
+    (group,) = plan.groups
+    out = attend(q_nope, q_rope, latent, w_uk, w_uv, group, scale)
+    exact = [t.double().cpu() for t in (q_nope, q_rope, latent, w_uk, w_uv)]
+    plan = AttentionPlan.build(query_lens, seq_lens, positions.cpu(), table.cpu())
+    ref = mla_attention(*exact, plan, scale, absorbed=True)
+    # queries or keys, attention weights and results are rounded to bf16: a chain of three
+    assert error(out.cpu(), ref) <= 2 * BF16_STEP

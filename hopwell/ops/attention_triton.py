@@ -1,0 +1,141 @@
+"""`attention.mla_attention` on a GPU, one group of sequences at a time, either way.
+
+The absorbed way reuses the decode kernels, a program a token. The un-absorbed way rebuilds keys and values with two
+matrix products and attends with online softmax (Milakov and Gimelshein, 2018; FlashAttention, Dao et al., 2022): no
+score leaves its multiprocessor, so a prompt's memory grows with its length and not with its square.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hopwell.ops.attention import Group
+from hopwell.ops.mla_triton import combine_heads, decode
+from hopwell.ops.triton_common import launch, let_next_start, matmul, to_bf16, wait_for_inputs
+
+
+def absorbed(
+    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+) -> Tensor:
+    """Queries attend to cache rows: shapes as in `attention.mla_attention`, for one group's tokens."""
+    tokens, heads = q_nope.shape[:2]
+    q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)
+    pages = group.pages.int().repeat_interleave(group.new_tokens, dim=0)
+    cuts, lse = decode(torch.cat((q_latent, q_rope), dim=-1), latent, pages, group.positions, scale)
+    out = combine_heads(cuts, lse, w_uv, codes=False).values
+    assert out is not None
+    return out.view(tokens, heads, -1)
+
+
+def unabsorbed(
+    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+) -> Tensor:
+    """Queries attend to rebuilt keys and values: shapes as in `attention.mla_attention`, for one group's tokens."""
+    new, rank = group.new_tokens, w_uk.shape[-1]
+    outs = []
+    for index, pages in enumerate(group.pages):
+        tokens = slice(index * new, (index + 1) * new)
+        length = group.lengths[index]
+        rows = latent.index_select(0, pages).flatten(0, 1)[:length]
+        latents = rows[:, :rank]
+        keys, values = latents @ w_uk.transpose(1, 2), latents @ w_uv  # [heads, length, 128]
+        outs.append(prefill(q_nope[tokens], q_rope[tokens], keys, rows[:, rank:].contiguous(), values, scale))
+    return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+@triton.jit(do_not_specialize=["tokens", "length"])
+def _prefill(
+    q_nope,
+    q_rope,
+    keys,
+    k_rope,
+    values,
+    out,
+    tokens,
+    length,
+    scale_log2,
+    HEADS: tl.constexpr,
+    NOPE: tl.constexpr,
+    ROPE: tl.constexpr,
+    V: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+):
+    # the last queries see the most keys: they start first, and the short ones fill in behind them
+    m0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BM
+    head = tl.program_id(1)
+    m = m0 + tl.arange(0, BM)
+    c, r, v = tl.arange(0, NOPE), tl.arange(0, ROPE), tl.arange(0, V)
+    valid = m < tokens
+    wait_for_inputs()
+    let_next_start()
+    row = m.to(tl.int64) * HEADS + head
+    q = tl.load(q_nope + row[:, None] * NOPE + c[None, :], mask=valid[:, None], other=0.0)
+    qr = tl.load(q_rope + row[:, None] * ROPE + r[None, :], mask=valid[:, None], other=0.0)
+    keys += head.to(tl.int64) * length * NOPE
+    values += head.to(tl.int64) * length * V
+    first = length - tokens  # the first query's position
+    seen_by_all = (first + m0 + 1) // BN * BN
+    end = tl.minimum(first + m0 + BM, length)
+
+    peak = tl.full((BM,), float("-inf"), tl.float32)
+    total = tl.zeros((BM,), tl.float32)
+    acc = tl.zeros((BM, V), tl.float32)
+    for edge in tl.static_range(2):  # blocks that every query sees; then those along the diagonal
+        for n0 in range(seen_by_all if edge else 0, end if edge else seen_by_all, BN):
+            n = n0 + tl.arange(0, BN)
+            there = (n < length)[:, None]
+            k = tl.load(keys + n[:, None] * NOPE + c[None, :], mask=there, other=0.0)
+            kr = tl.load(k_rope + n[:, None] * ROPE + r[None, :], mask=there, other=0.0)
+            value = tl.load(values + n[:, None] * V + v[None, :], mask=there, other=0.0)
+            scores = matmul(qr, tl.trans(kr), matmul(q, tl.trans(k), None)) * scale_log2
+            if edge:
+                scores = tl.where(n[None, :] <= (first + m)[:, None], scores, float("-inf"))
+            new_peak = tl.maximum(peak, tl.max(scores, axis=1))
+            weights = tl.exp2(scores - new_peak[:, None])
+            shrink = tl.exp2(peak - new_peak)
+            total = total * shrink + tl.sum(weights, axis=1)
+            acc = matmul(to_bf16(weights), value, acc * shrink[:, None])
+            peak = new_peak
+    tl.store(out + row[:, None] * V + v[None, :], to_bf16(acc / total[:, None]), mask=valid[:, None])
+
+
+def prefill(q_nope: Tensor, q_rope: Tensor, keys: Tensor, k_rope: Tensor, values: Tensor, scale: float) -> Tensor:
+    """Causal attention of a sequence's last tokens to all of it.
+
+    Args:
+        q_nope: bf16 [tokens, heads, 128]; q_rope: bf16 [tokens, heads, 64].
+        keys: bf16 [heads, length, 128]; k_rope: bf16 [length, 64], shared by the heads.
+        values: bf16 [heads, length, 128].
+
+    Returns:
+        bf16 [tokens, heads, 128].
+    """
+    tokens, heads, nope = q_nope.shape
+    length, v = keys.shape[1], values.shape[-1]
+    out = torch.empty(tokens, heads, v, dtype=torch.bfloat16, device=q_nope.device)
+    launch(
+        _prefill,
+        (triton.cdiv(tokens, 128), heads),
+        q_nope.contiguous(),
+        q_rope.contiguous(),
+        keys,
+        k_rope,
+        values,
+        out,
+        tokens,
+        length,
+        scale * 1.4426950408889634,
+        HEADS=heads,
+        NOPE=nope,
+        ROPE=q_rope.shape[-1],
+        V=v,
+        BM=128,
+        BN=64,
+        warps=8,
+        stages=3,
+    )
+    return out
