@@ -1,4 +1,4 @@
-"""The forward pass for one new token a sequence, as a chain of fused kernels that a CUDA graph can hold.
+"""The forward pass for a few new tokens, as a chain of fused kernels that a CUDA graph can hold.
 
 It computes what `Transformer.forward` does, with the roundings of R1's own inference code: rows that enter an FP8
 product are rounded to e4m3 under a scale for each 128 values. Between kernels travel parts of sums, which the next
@@ -20,6 +20,7 @@ from hopwell.ops import experts_triton, mla_triton, norm_triton, router_triton, 
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling, product, token_tile
 from hopwell.ops.moe import Experts
+from hopwell.ops.norm_triton import Normed
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Decoder:
         """Logits of the next tokens; the new tokens' latents are written.
 
         Args:
-            tokens, positions: int64 [tokens], one a sequence.
+            tokens, positions: int64 [tokens]: one a sequence, or several with a row of the page table each.
             page_table: int32 [tokens, pages].
             latent: bf16 [layers, pages, 64, 576].
             on_route: shown each MoE layer's expert_ids, int32 [tokens, top_k + shared]; not for captured graphs.
@@ -66,7 +67,27 @@ class Decoder:
         Returns:
             float32 [tokens, vocabulary].
         """
-        model, config = self.model, self.model.config
+        normed = self._hidden(tokens, positions, page_table, latent, on_route)
+        cut = Tiling(64, token_tile(tokens.shape[0]), 1, 4, 4)  # one split: the logits are complete
+        return product(normed, self.model.head, self.model.config.rms_norm_eps, cut=cut)[0]
+
+    def forward(self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
+        """Hidden states after the final norm, bf16 [tokens, hidden]: arguments as for `step`."""
+        normed = self._hidden(tokens, positions, page_table, latent, None)
+        assert normed.values is not None and normed.sumsq is not None
+        mean = normed.sumsq.sum(-1, keepdim=True) / normed.values.shape[-1]
+        return (normed.values * torch.rsqrt(mean + self.model.config.rms_norm_eps)).bfloat16()
+
+    def _hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        page_table: Tensor,
+        latent: Tensor,
+        on_route: Callable[[Tensor], object] | None,
+    ) -> Normed:
+        """The final norm's output, its rms outstanding."""
+        model = self.model
         residual = tokens_triton.embed(tokens, model.embedding)
         parts: Tensor | None = None
         shares: Tensor | None = None
@@ -74,8 +95,7 @@ class Decoder:
             residual, parts = self._attend(layer, residual, parts, shares, positions, page_table, pages)
             residual, parts, shares = self._feed_forward(layer, experts, residual, parts, on_route)
         _, normed = norm_triton.add_norm(residual, model.final_norm, parts, shares, codes=False, values=True)
-        cut = Tiling(64, token_tile(tokens.shape[0]), 1, 4, 4)  # one split: the logits are complete
-        return product(normed, model.head, config.rms_norm_eps, cut=cut)[0]
+        return normed
 
     def _attend(
         self,

@@ -1,0 +1,63 @@
+"""Replayed steps against the model they stand for: padding, several tokens of a sequence, and what is not replayed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from hopwell.bench.models import bench_config, random_transformer
+from hopwell.engine.graphs import GraphedModel
+from hopwell.model.batch import ForwardBatch
+from hopwell.ops.router import RouterConfig
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TOLERANCE = 20**0.5 * 2.0**-8
+"""Both sides round every intermediate to bf16, at other places; two layers hold about 20 such roundings."""
+
+
+@pytest.fixture(scope="module")
+def model() -> GraphedModel:
+    config = replace(
+        bench_config("r1-tp8", layers=2), vocab_size=160, hidden_size=256, intermediate_size=128,
+        moe_intermediate_size=128, n_routed_experts=8, num_attention_heads=2, q_lora_rank=128, kv_lora_rank=128,
+        max_position_embeddings=256, weight_block_size=None, router=RouterConfig(2, 4, 2, "sigmoid", True, 2.5),
+    )  # fmt: skip
+    transformer = random_transformer(config, DEVICE, seed=5)
+    transformer.absorbed = True
+    return GraphedModel(transformer, sizes=(4,))
+
+
+def batch(query_lens: list[int], seq_lens: list[int]) -> ForwardBatch:
+    positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)])
+    table = torch.tensor([[3, 1], [2, 4]], dtype=torch.int32)[: len(query_lens)]
+    tokens = torch.arange(len(positions)) * 7 % 160
+    return ForwardBatch(tokens.to(DEVICE), positions.to(DEVICE), query_lens, seq_lens, table.to(DEVICE))
+
+
+@pytest.mark.parametrize(
+    ("query_lens", "seq_lens"), [([1, 1], [70, 3]), ([3], [66]), ([1, 3], [1, 5])], ids=["padded", "chunk", "mixed"]
+)
+def test_a_replayed_step_is_the_forward_pass(model: GraphedModel, query_lens: list[int], seq_lens: list[int]) -> None:
+    latent = model.new_latent(6)
+    assert latent.count_nonzero() == 0
+    latent.normal_(generator=torch.Generator(DEVICE).manual_seed(6))
+    expected_latent = latent.clone()
+    step = batch(query_lens, seq_lens)
+    want = model.model.forward(step, expected_latent)
+    got = model.forward(step, latent)
+    assert ((got.float() - want.float()).norm() / want.float().norm()).item() <= TOLERANCE
+    assert ((latent.float() - expected_latent.float()).norm() / expected_latent.float().norm()).item() <= TOLERANCE
+    for page in (0, 5):  # nobody's
+        assert torch.equal(latent[:, page], expected_latent[:, page])
+
+
+def test_a_long_batch_and_a_strange_cache_run_as_ever(model: GraphedModel) -> None:
+    latent = model.new_latent(6)
+    long = batch([5], [5])
+    assert torch.equal(model.forward(long, latent.clone()), model.model.forward(long, latent.clone()))
+    short, other = batch([1], [2]), model.model.new_latent(6)
+    assert torch.equal(model.forward(short, other), model.model.forward(short, other.zero_()))
