@@ -65,9 +65,8 @@ class Measured:
 
 def measure(case: LinearCase, fmt: BlockFormat, name: str, extra_bytes: bool = True) -> Measured:
     """Compensates one linear in one format, and with `extra_bytes` in every way that takes more."""
-    inputs = Inputs.of(case.calibration, case.name)
     started = time.perf_counter()
-    best = compensate(case.weight, inputs, fmt)
+    best = compensate(case.weight, case.inputs, fmt)
     seconds = time.perf_counter() - started
     signal = output_error(case.weight, case.held_out)
     plain = quantize(case.weight, fmt)
@@ -92,21 +91,21 @@ def measure(case: LinearCase, fmt: BlockFormat, name: str, extra_bytes: bool = T
     )
     alternatives = [("base", size, best.after, after)]
     if extra_bytes:
-        alternatives += _alternatives(case, inputs, best, unseen)
+        alternatives += _alternatives(case, best, unseen)
     return Measured(row, alternatives, rtn)
 
 
 def _alternatives(
-    case: LinearCase, inputs: Inputs, best: Compensated, unseen: Callable[[Tensor], float]
+    case: LinearCase, best: Compensated, unseen: Callable[[Tensor], float]
 ) -> list[tuple[str, int, float, float]]:
     found = []
     for share in SHARES:
-        two = high_low(case.weight, inputs, best, int(share * case.weight.shape[1]))
+        two = high_low(case.weight, case.inputs, best, int(share * case.weight.shape[1]))
         tensors = to_compressed_tensors(two.high)
         tensors |= {"residual." + k: v for k, v in to_compressed_tensors(two.low).items()} | {"columns": two.columns}
         found.append((f"channels_{share:g}", file_bytes(tensors), two.error, unseen(two.dequantize())))
     if best.quantized.format.bits == 4:
-        fp8 = compensate(case.weight, inputs, FP8_BLOCK)
+        fp8 = compensate(case.weight, case.inputs, FP8_BLOCK)
         size = file_bytes(to_compressed_tensors(fp8.quantized))
         found.append(("fp8", size, fp8.after, unseen(fp8.quantized.dequantize())))
     return found
@@ -138,6 +137,7 @@ def summarise(measured: Sequence[Measured]) -> dict[str, Any]:
         "worst": min(r.squared_reduction for r in rows),
         "seconds": sum(r.seconds for r in rows),
     }
+    result |= {f"{kind}_at_{extra:.0%}": None for extra in EXTRA for kind in ("norm", "squared")}
     if len(measured[0].alternatives) > 1:
         items = {
             str(i): [Choice(label, size, (seen / m.alternatives[0][2]) ** 0.5 * (1 - m.row.norm_reduction))
@@ -162,7 +162,6 @@ def ablate(cases: Sequence[LinearCase], fmt: BlockFormat, name: str) -> dict[str
 
     totals = dict.fromkeys(ABLATIONS, 0.0)
     for case in cases:
-        inputs = Inputs.of(case.calibration, case.name)
         rtn = output_error(quantize(case.weight, fmt).dequantize() - case.weight, case.held_out)
         for label, methods in ABLATIONS.items():
             if methods is None:
@@ -170,7 +169,7 @@ def ablate(cases: Sequence[LinearCase], fmt: BlockFormat, name: str) -> dict[str
                 scale = search_scales(case.weight, fmt, tensor_scale, None, wide=False)
                 q = quantize(case.weight, fmt, scale, tensor_scale)
             else:
-                q = compensate(case.weight, inputs, fmt, methods).quantized
+                q = compensate(case.weight, case.inputs, fmt, methods).quantized
             totals[label] += 1 - output_error(q.dequantize() - case.weight, case.held_out) / rtn
     return {"set": name, "format": fmt.name} | {k: v / len(cases) for k, v in totals.items()}
 
@@ -194,7 +193,7 @@ def synthetic_expert(rows: int = 2048, columns: int = 7168, tokens: int = 16_384
     def inputs(count: int) -> Tensor:
         return (normal(count, rank) @ mixing + 0.3 * normal(count, columns)) * gain
 
-    return LinearCase("expert gate_proj", weight, inputs(tokens), inputs(2048))
+    return LinearCase("expert gate_proj", weight, Inputs.of(inputs(tokens)), inputs(2048))
 
 
 def run(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hopwell.errors import HopwellError
+from hopwell.precision.hessian import Inputs
 
 SEQUENCE = 128
 
@@ -26,9 +27,10 @@ class LinearCase:
 
     name: str
     weight: Tensor
-    calibration: Tensor
-    """float32 [tokens, in]."""
+    inputs: Inputs
+    """Of calibration."""
     held_out: Tensor
+    """float32 [tokens, in]."""
 
 
 def documents() -> Iterator[tuple[str, str]]:
@@ -88,7 +90,10 @@ def minilm_cases(calibration: int = 40_960, held_out: int = 8_192) -> list[Linea
     calibrated = _inputs(model, _sequences(tokenizer, fit, calibration))
     judged = _inputs(model, _sequences(tokenizer, judge, held_out))
     linears = dict(model.named_modules())
-    return [LinearCase(n, linears[n].weight.detach(), calibrated[n], judged[n]) for n in calibrated]  # type: ignore[arg-type]
+    return [
+        LinearCase(name, linears[name].get_parameter("weight").detach(), Inputs.of(x, name), judged[name])
+        for name, x in calibrated.items()
+    ]
 
 
 def _sequences(tokenizer, texts: list[str], tokens: int) -> Tensor:
@@ -122,33 +127,3 @@ def _inputs(model: torch.nn.Module, ids: Tensor) -> dict[str, Tensor]:
     for hook in hooks:
         hook.remove()
     return {name: torch.cat(parts) for name, parts in kept.items()}
-
-
-def nano_sequences(folder: Path, tokens: int, held_out: bool = False, seed: int = 0) -> list[list[int]]:
-    """Worked problems in nano's own format, at least `tokens` tokens of them.
-
-    Args:
-        folder: of the checkpoint, for its tokenizer.
-        held_out: problems that nano's training never saw, every task alike; else its training mix.
-    """
-    import random
-
-    from tokenizers import Tokenizer
-
-    from hopwell.bench.nano_tasks import TASKS, held_out_problems, training_problem
-    from hopwell.bench.nano_tasks.render import examples
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    rng = random.Random(seed)
-    found: list[list[int]] = []
-    size = rounds = 0
-    while size < tokens:
-        if held_out:
-            problems = [held_out_problems(task, 1, seed + 7919 * rounds)[0] for task in TASKS]
-        else:
-            problems = [training_problem(rng) for _ in TASKS]
-        rounds += 1
-        for prompt, completion in (pair for problem in problems for pair in examples(problem)):
-            found.append(tokenizer.encode(prompt + completion, add_special_tokens=False).ids)
-            size += len(found[-1])
-    return found

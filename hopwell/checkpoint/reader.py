@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.fingerprint import fingerprint, read_fingerprints
 from hopwell.checkpoint.header import TensorInfo, read_header
 
 __all__ = ["Checkpoint", "CheckpointError", "TensorInfo", "WeightReader"]
@@ -41,6 +42,7 @@ class Checkpoint:
         path: the folder.
         config: config.json as read.
         tensors: every tensor of every shard, by name.
+        fingerprints: SHA-256 by tensor, if a conversion left them; every read is held to them.
         warnings: one line for each way in which the index disagrees with the shards.
     """
 
@@ -50,6 +52,7 @@ class Checkpoint:
         self.path, self.config, self.tensors = path, config, tensors
         self._index = index
         self._files: dict[Path, int] = {}
+        self.fingerprints = read_fingerprints(path)
         self.warnings = list(_disagreements(path, tensors, index))
 
     @classmethod
@@ -83,7 +86,7 @@ class Checkpoint:
         """One tensor, in memory of its own.
 
         Raises:
-            CheckpointError: there is no such tensor, or its file cannot be read.
+            CheckpointError: there is no such tensor, its file cannot be read, or it is not what was written.
         """
         info = self.tensors.get(name)
         if info is None:
@@ -91,6 +94,9 @@ class Checkpoint:
         data = torch.empty(info.nbytes, dtype=torch.uint8)
         if info.nbytes:
             self._fill(info, memoryview(data.numpy()))
+        if self.fingerprints and fingerprint(data) != self.fingerprints.get(name):
+            fault = "is not what the conversion wrote" if name in self.fingerprints else "is not of the conversion"
+            raise CheckpointError(f"{info.shard}: tensor {name} {fault}; fetch the file again")
         return data.view(info.dtype).view(info.shape)
 
     def hint(self, name: str) -> str:

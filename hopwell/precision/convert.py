@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.blocks import FORMATS, BlockFormat, Quantized, quantize, tensor_scale_for
 from hopwell.formats.layouts import from_module, to_compressed_tensors
@@ -30,7 +31,7 @@ from hopwell.precision.compensate import Compensated, compensate
 from hopwell.precision.divergence import Sensitivity, compare
 from hopwell.precision.files import Overlay, read_tensors, write_json, write_tensors
 from hopwell.precision.hessian import PrecisionError
-from hopwell.precision.plan import JUDGED_SHARE, REPORT, Settings, check_room, check_source, check_tokens, identity
+from hopwell.precision.plan import JUDGED_SHARE, Settings, check_room, check_source, check_tokens, identity
 from hopwell.precision.walk import Group, Walk
 from hopwell.precision.write import SOURCE, write_checkpoint
 

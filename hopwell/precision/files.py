@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -41,13 +40,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file."""
     return load_file(path)
-
-
-def fingerprint(tensor: Tensor) -> str:
-    """SHA-256 of a tensor's bytes."""
-    import torch
-
-    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
 
 
 @contextmanager

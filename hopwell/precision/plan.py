@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.blocks import FORMATS
 from hopwell.model.config import ModelConfig
 from hopwell.precision.hessian import PrecisionError
 
-REPORT = "hopwell_precision.json"
-"""Report and fingerprints inside a converted checkpoint."""
 FEWEST_TOKENS = 2048
 SEQUENCE = 512
 JUDGED_SHARE = 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor
 
 import hopwell
+from hopwell.checkpoint.fingerprint import REPORT, fingerprint
 from hopwell.checkpoint.reader import INDEX, Checkpoint
 from hopwell.formats.blocks import FORMATS, Quantized
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
-from hopwell.precision.files import fingerprint, write_json, write_tensors, write_text
-from hopwell.precision.plan import REPORT
+from hopwell.precision.files import write_json, write_tensors, write_text
 from hopwell.precision.report import as_html, as_markdown
 
 if TYPE_CHECKING:
@@ -200,27 +199,3 @@ def _weights(label: str) -> dict[str, Any]:
         "group_size": fmt.columns if fmt.bits == 4 else None,
         "block_structure": [128, 128] if strategy == "block" else None,
     }
-
-
-def verify_fingerprints(checkpoint: Checkpoint) -> int:
-    """Compares every tensor with the report's fingerprint.
-
-    Returns:
-        How many were compared; 0 if the checkpoint carries no report.
-
-    Raises:
-        PrecisionError: a tensor is not the one that was written, or is missing or surplus; the message names it.
-    """
-    from hopwell.precision.hessian import PrecisionError
-
-    path = checkpoint.path / REPORT
-    if not path.exists():
-        return 0
-    expected: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["sha256"]
-    for name in sorted(set(expected) ^ set(checkpoint.tensors)):
-        fault = "is missing" if name in expected else "is not in the report"
-        raise PrecisionError(f"{checkpoint.path}: tensor {name} {fault}; convert again")
-    for name, digest in expected.items():
-        if fingerprint(checkpoint.read(name)) != digest:
-            raise PrecisionError(f"{checkpoint.path}: tensor {name} is not what was converted; fetch it again")
-    return len(expected)

@@ -1,0 +1,141 @@
+"""Nano for the precision bench: its linears with real inputs, starving experts, and text to calibrate and judge on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hopwell.bench.nano_tasks import TASKS, held_out_problems, training_problem
+from hopwell.bench.nano_tasks.render import examples
+from hopwell.bench.precision_data import LinearCase
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.engine.loading import NANO
+from hopwell.engine.tokenizer import Tokenizer
+from hopwell.formats.blocks import NVFP4, quantize
+from hopwell.model.config import ModelConfig
+from hopwell.precision.compensate import compensate
+from hopwell.precision.hessian import output_error
+from hopwell.precision.walk import Group, Walk
+
+SAMPLE_TOKENS = 512
+
+
+def worked_problems(folder: Path, tokens: int, held_out: bool = False, seed: int = 0) -> list[list[int]]:
+    """Worked problems in nano's own format, at least `tokens` tokens of them.
+
+    Args:
+        folder: of the checkpoint, for its tokenizer.
+        held_out: problems that nano's training never saw, every task alike; else its training mix.
+    """
+    tokenizer, rng = Tokenizer.open(folder), random.Random(seed)
+    found: list[list[int]] = []
+    size = rounds = 0
+    while size < tokens:
+        if held_out:
+            problems = [held_out_problems(task, 1, seed + 7919 * rounds)[0] for task in TASKS]
+        else:
+            problems = [training_problem(rng) for _ in TASKS]
+        rounds += 1
+        for prompt, completion in (pair for problem in problems for pair in examples(problem)):
+            found.append(tokenizer.encode(prompt + completion, special=False))
+            size += len(found[-1])
+    return found
+
+
+def model_text(folder: Path, tokens: int, seed: int, held_out: bool = False) -> list[list[int]]:
+    """Text of a model's own kind: worked problems for nano, else what the model writes unprompted, at temperature 1."""
+    mine = (folder / "tokenizer.json").read_bytes()
+    if mine == (NANO / "tokenizer.json").read_bytes():
+        return worked_problems(folder, tokens, held_out, seed)
+    from hopwell.engine.core import SamplingParams
+    from hopwell.engine.llm import LLM
+
+    llm = LLM(folder)
+    first = llm.loaded.model.config.bos_token_id or 0
+    count = -(-tokens // SAMPLE_TOKENS)
+    params = [
+        SamplingParams(max_tokens=SAMPLE_TOKENS - 1, ignore_eos=True, seed=seed * count + i) for i in range(count)
+    ]
+    done = llm.generate([[first]] * count, params)
+    llm.close()
+    return [[first, *completion.answers[0].tokens] for completion in done]
+
+
+def groups(folder: Path, sequences: Sequence[Sequence[int]]) -> list[Group]:
+    """Every group of linears of a checkpoint's decoder layers with the inputs it gets on `sequences`."""
+    checkpoint = Checkpoint.open(folder)
+    config = ModelConfig.from_dict(checkpoint.config)
+    walk = Walk(checkpoint, config, sequences)
+    hidden = walk.embed()
+    return [group for index in range(config.num_hidden_layers) for group in walk.layer(index, hidden)]
+
+
+@torch.inference_mode()
+def nano_cases(folder: Path, calibration: int = 65_536, held_out: int = 16_384, every: int = 1) -> list[LinearCase]:
+    """Nano's linears, each with inputs from its training mix, to be judged on held-out problems.
+
+    Args:
+        every: takes each `every`-th expert only.
+    """
+    fitted = groups(folder, worked_problems(folder, calibration))
+    judged = groups(folder, worked_problems(folder, held_out, held_out=True, seed=1))
+    cases = []
+    for group, fresh in zip(fitted, judged, strict=True):
+        if group.part == "routed_experts" and int(group.name.split("experts.")[1].split(".")[0]) % every:
+            continue
+        for name, matrix in zip(group.names, group.matrices, strict=True):
+            cases.append(LinearCase(name, matrix, group.inputs, fresh.inputs.held_out))
+    return cases
+
+
+@torch.inference_mode()
+def starving(folder: Path, tokens: int = 65_536 // 16, held_out: int = 16_384) -> dict[str, Any]:
+    """Experts calibrated on few tokens: NVFP4 with the mixed Hessian and the guard, judged on fresh problems.
+
+    Returns:
+        How many expert matrices there are, how many got no token, and the smallest and mean reduction of squared error.
+    """
+    fitted = groups(folder, worked_problems(folder, tokens))
+    judged = groups(folder, worked_problems(folder, held_out, held_out=True, seed=1))
+    reductions, finite, unrouted, fewest = [], True, 0, tokens
+    for group, fresh in zip(fitted, judged, strict=True):
+        if group.part != "routed_experts":
+            continue
+        unrouted += group.tokens == 0
+        fewest = min(fewest, group.tokens)
+        for matrix in group.matrices:
+            done = compensate(matrix, group.inputs, NVFP4).quantized
+            finite &= bool(done.scale.isfinite().all() and (done.scale > 0).all() and done.tensor_scale > 0)
+            rows = fresh.inputs.held_out
+            plain = output_error(quantize(matrix, NVFP4).dequantize() - matrix, rows)
+            reductions.append(1 - output_error(done.dequantize() - matrix, rows) / plain)
+    return {
+        "calibration_tokens": tokens,
+        "expert_matrices": len(reductions),
+        "groups_without_tokens": unrouted,
+        "fewest_tokens": fewest,
+        "worst_reduction": min(reductions),
+        "mean_reduction": sum(reductions) / len(reductions),
+        "all_scales_finite": finite,
+    }
+
+
+def task_rows(reference: Path, model: Path, problems: int, seed: int) -> list[dict[str, Any]]:
+    """Accuracy of both on the same held-out problems, a row a task, and the difference in points."""
+    from hopwell.bench.nano import measure
+    from hopwell.engine.llm import LLM
+
+    reports = []
+    for folder in (reference, model):
+        llm = LLM(folder)
+        reports.append(measure(llm, problems, seed))
+        llm.close()
+    return [
+        {"task": a.task, "problems": problems, "reference": a.accuracy, "model": b.accuracy,
+         "points": round(100 * (b.accuracy - a.accuracy), 2)}
+        for a, b in zip(reports[0].rows, reports[1].rows, strict=True)
+    ]  # fmt: skip

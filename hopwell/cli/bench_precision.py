@@ -1,0 +1,50 @@
+"""`hopwell bench precision`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def precision(
+    only: Annotated[list[str] | None, typer.Option(help="minilm, expert, nano or starving; may be repeated.")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="Only this format; may be repeated.")] = None,
+    ablation: Annotated[bool, typer.Option(help="Each method alone as well.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Of nano's experts, every so manieth.")] = 4,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Squared output error against plain rounding in the same format, on rows that nothing was fitted to."""
+    import torch
+
+    from hopwell.bench.precision import run, synthetic_expert
+    from hopwell.bench.precision_data import minilm_cases
+    from hopwell.bench.precision_nano import nano_cases, starving
+    from hopwell.bench.result import write_result
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import NANO
+    from hopwell.errors import HopwellError
+
+    torch.set_num_threads(threads)
+    makers = {
+        "minilm": minilm_cases,
+        "expert": lambda: [synthetic_expert()],
+        "nano": lambda: nano_cases(NANO, every=every),
+    }
+    wanted = only or [*makers, "starving"]
+    if unknown := set(wanted) - {*makers, "starving"}:
+        raise HopwellError(f"--only {min(unknown)} is unknown; known: {', '.join(makers)}, starving")
+    formats = format or ["nvfp4", "mxfp4", "int4_g128", "fp8_block"]
+    summaries, ablations, rows = run({n: makers[n]() for n in wanted if n in makers}, formats, ablation, typer.echo)
+    starved = [starving(NANO)] if "starving" in wanted else []
+    for table in (summaries, ablations, starved):
+        if table:
+            print_rows([{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in table])
+    if out is not None:
+        write_result(out, "precision", rows, summary=summaries, ablation=ablations, starving=starved)
+    worst = min([row["worst"] for row in summaries] + [row["worst_reduction"] for row in starved])
+    if worst < 0:
+        typer.echo(f"a tensor ended {-worst:.2%} worse than plain rounding", err=True)
+        raise typer.Exit(1)
