@@ -18,7 +18,19 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
 from hopwell.model.decode import AllExperts, Decoder
 from hopwell.model.transformer import Layer
-from hopwell.ops import attention, experts_triton, linear, mla_triton, moe, norm, norm_triton, router, router_triton
+from hopwell.ops import (
+    attention,
+    experts_triton,
+    grouping_triton,
+    linear,
+    mla_triton,
+    moe,
+    norm,
+    norm_triton,
+    query_triton,
+    router,
+    router_triton,
+)
 from hopwell.ops.linear_triton import product
 
 
@@ -61,18 +73,18 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
     residual = torch.randn(batch, hidden, device=model.device).bfloat16()
     _, normed = norm_triton.add_norm(residual, layer.input_norm, codes=fp8, values=True)
     down = product(normed, a.qkv_a, eps)
-    query = mla_triton.latent_and_query(
+    query = query_triton.latent_and_query(
         down, a.q_a_norm, a.kv_a_norm, rope, positions, table, latent[0], eps, codes=fp8
     )
     q = down if query is None or a.q_b is None else product(query, a.q_b)
-    queries = mla_triton.absorb_query(q, a.w_uk, rope, positions)
+    queries = query_triton.absorb_query(q, a.w_uk, rope, positions)
     cuts, lse = mla_triton.decode(queries, latent[0], table, positions, c.softmax_scale)
     merged = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=fp8)
     attended = product(merged, a.o)
     logits = product(normed, experts.gate, eps)
     ids, shares = router_triton.select_experts(logits, None, c.router, experts.shared)
     count, width = experts.experts.count, c.moe_intermediate_size
-    groups = experts_triton.group_by_expert(ids, count, experts_triton.tile_rows(ids.numel(), count))
+    groups = grouping_triton.group_by_expert(ids, count, grouping_triton.tile_rows(ids.numel(), count))
     gated = experts_triton.experts_up(normed, experts.experts.gate_up, groups, eps)
     inner = norm_triton.silu_mul(gated, fp8)
     out = experts_triton.experts_down(inner, experts.experts.down, groups)
@@ -88,10 +100,10 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
         Case("norm after experts", lambda i: norm_triton.add_norm(residual, at(i)[0].input_norm, out, shares),
              norm.cost(batch, hidden, residual=True)),
         Case("qkv_a", lambda i: product(normed, at(i)[0].attention.qkv_a, eps), matrix(hidden, a.qkv_a.shape[0])),
-        Case("latent and query", lambda i: mla_triton.latent_and_query(
+        Case("latent and query", lambda i: query_triton.latent_and_query(
             down, a.q_a_norm, a.kv_a_norm, rope, positions, table, latent[i % len(latent)], eps, codes=fp8),
             norm.cost(batch, a.qkv_a.shape[0])),
-        Case("absorb query", lambda i: mla_triton.absorb_query(q, at(i)[0].attention.w_uk, rope, positions),
+        Case("absorb query", lambda i: query_triton.absorb_query(q, at(i)[0].attention.w_uk, rope, positions),
              matrix(heads * c.qk_nope_head_dim, c.kv_lora_rank, "plain")),
         Case("attention", lambda i: mla_triton.decode(
             queries, latent[i % len(latent)], table, positions, c.softmax_scale),

@@ -16,7 +16,15 @@ from torch import Tensor
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
-from hopwell.ops import experts_triton, mla_triton, norm_triton, router_triton, tokens_triton
+from hopwell.ops import (
+    experts_triton,
+    grouping_triton,
+    mla_triton,
+    norm_triton,
+    query_triton,
+    router_triton,
+    tokens_triton,
+)
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling, product, token_tile
 from hopwell.ops.moe import Experts
@@ -113,11 +121,11 @@ class Decoder:
         residual, normed = norm_triton.add_norm(residual, layer.input_norm, parts, shares, codes=fp8, values=not fp8)
         down = product(normed, a.qkv_a, eps)
         q_fp8 = a.q_b is not None and a.q_b.format == "fp8_block"
-        query = mla_triton.latent_and_query(
+        query = query_triton.latent_and_query(
             down, a.q_a_norm, a.kv_a_norm, rope, positions, page_table, pages, eps, codes=q_fp8
         )
         q = down if query is None or a.q_b is None else product(query, a.q_b)
-        queries = mla_triton.absorb_query(q, a.w_uk, rope, positions)
+        queries = query_triton.absorb_query(q, a.w_uk, rope, positions)
         cuts, lse = mla_triton.decode(queries, pages, page_table, positions, self.model.config.softmax_scale)
         heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.format == "fp8_block")
         return residual, product(heads, a.o)
@@ -146,7 +154,7 @@ class Decoder:
             on_route(ids)
         gate_up, down = experts.experts.gate_up, experts.experts.down
         count = experts.experts.count
-        groups = experts_triton.group_by_expert(ids, count, experts_triton.tile_rows(ids.numel(), count))
+        groups = grouping_triton.group_by_expert(ids, count, grouping_triton.tile_rows(ids.numel(), count))
         inner = norm_triton.silu_mul(experts_triton.experts_up(normed, gate_up, groups, eps), fp8)
         return residual, experts_triton.experts_down(inner, down, groups), shares
 

@@ -1,122 +1,18 @@
-"""The routed experts' two products, grouped by expert, and the sorting that they need.
-
-A tile is up to BT rows of one expert. For up to 16 tokens every (token, slot) pair is a tile's candidate and each
-program finds its own rows among the pairs: the first pair that names an expert leads it, the others have nothing to do.
-For more tokens one kernel sorts the pairs by expert first.
-"""
+"""The routed experts' two products, grouped by expert: the tiles of `grouping_triton` choose their rows."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile, tile_rows
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling
 from hopwell.ops.moe import Experts
 from hopwell.ops.norm_triton import Normed, quantize, silu_mul
 from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
-
-LEADERS_UP_TO = 16
-"""Tokens up to which programs find their rows themselves; also the rows of a tile then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Which rows each expert multiplies."""
-
-    expert_ids: Tensor
-    """int32 [tokens, slots]."""
-    experts: int
-    tile: int
-    """Rows of a tile at most."""
-    pairs: Tensor | None
-    """int32 [pairs]: pairs (token * slots + slot) sorted by expert; None: programs find their own."""
-    tiles: Tensor | None
-    """int32 [tiles, 3]: expert, first place in `pairs`, rows (0: nothing to do)."""
-
-    @property
-    def lead(self) -> int:
-        """Pairs that a program looks through for its own, as a power of two; 0 when they are sorted."""
-        return triton.next_power_of_2(self.expert_ids.numel()) if self.tiles is None else 0
-
-    @property
-    def tile_count(self) -> int:
-        return self.expert_ids.numel() if self.tiles is None else self.tiles.shape[0]
-
-
-@triton.jit(do_not_specialize=["pairs"])
-def _sort(expert_ids, sorted_pairs, tiles, pairs, EXPERTS: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):
-    expert = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    below = tl.zeros((BLOCK,), tl.int32)
-    equal = tl.zeros((BLOCK,), tl.int32)
-    wait_for_inputs()
-    let_next_start()
-    for start in range(0, pairs, BLOCK):
-        ids = tl.load(expert_ids + start + lane, mask=start + lane < pairs, other=EXPERTS)
-        below += (ids < expert).to(tl.int32)
-        equal += (ids == expert).to(tl.int32)
-    first, count = tl.sum(below), tl.sum(equal)
-
-    place = first
-    for start in range(0, pairs, BLOCK):
-        ids = tl.load(expert_ids + start + lane, mask=start + lane < pairs, other=EXPERTS)
-        mine = (ids == expert).to(tl.int32)
-        tl.store(sorted_pairs + place + tl.cumsum(mine) - 1, start + lane, mask=mine > 0)
-        place += tl.sum(mine)
-
-    # an expert's first tile has a fixed place; its further ones lie where the pairs before it end, in units of tiles,
-    # which no two experts share: floor(a) + ceil(b) - 1 <= floor(a + b)
-    tl.store(tiles + expert * 3, expert)
-    tl.store(tiles + expert * 3 + 1, first)
-    tl.store(tiles + expert * 3 + 2, tl.minimum(count, TILE))
-    for index in range(first // TILE, (first + count) // TILE):
-        done = (index - first // TILE + 1) * TILE
-        at = tiles + (EXPERTS + index) * 3
-        tl.store(at, expert)
-        tl.store(at + 1, first + done)
-        tl.store(at + 2, tl.minimum(tl.maximum(count - done, 0), TILE))
-
-
-def group_by_expert(expert_ids: Tensor, experts: int, tile: int) -> Groups:
-    """Prepares the pairs of int32 expert_ids [tokens, slots], all below `experts`, for the products below."""
-    tokens, slots = expert_ids.shape
-    if tokens <= LEADERS_UP_TO:
-        return Groups(expert_ids, experts, LEADERS_UP_TO, None, None)
-    pairs, device = tokens * slots, expert_ids.device
-    sorted_pairs = torch.empty(pairs, dtype=torch.int32, device=device)
-    tiles = torch.empty(experts + pairs // tile, 3, dtype=torch.int32, device=device)
-    launch(_sort, (experts,), expert_ids, sorted_pairs, tiles, pairs, EXPERTS=experts, TILE=tile, BLOCK=1024)
-    return Groups(expert_ids, experts, tile, sorted_pairs, tiles)
-
-
-@triton.jit
-def _rows_of_tile(expert_ids, pairs, tiles, tile, tokens, SLOTS: tl.constexpr, LEAD: tl.constexpr, BT: tl.constexpr):
-    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT].
-
-    LEAD is a power of two that no batch's pairs exceed, or 0 when the pairs are sorted.
-    """
-    row = tl.arange(0, BT)
-    if LEAD > 0:
-        pair = tl.arange(0, LEAD)
-        ids = tl.load(expert_ids + pair, mask=pair < tokens * SLOTS, other=-1)
-        expert = tl.load(expert_ids + tile)
-        mine = ids == expert
-        rank = tl.cumsum(mine.to(tl.int32)) - 1
-        leads = tl.min(tl.where(mine, pair, LEAD)) == tile
-        count = tl.where(leads, tl.sum(mine.to(tl.int32)), 0)
-        hit = mine[:, None] & (rank[:, None] == row[None, :])
-        mine_pairs = tl.sum(tl.where(hit, pair[:, None], 0), axis=0)
-        return expert, count, mine_pairs, mine_pairs
-    else:
-        expert = tl.load(tiles + tile * 3)
-        first = tl.load(tiles + tile * 3 + 1)
-        count = tl.load(tiles + tile * 3 + 2)
-        return expert, count, tl.load(pairs + first + row, mask=row < count, other=0), first + row
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -150,7 +46,7 @@ def _up(
     rn = n0 + tl.arange(0, BN)
     rk = tl.arange(0, BK)
     wait_for_inputs()
-    expert, count, pair, place = _rows_of_tile(expert_ids, pairs, tiles, tl.program_id(2), tokens, SLOTS, LEAD, BT)
+    expert, count, pair, place = rows_of_tile(expert_ids, pairs, tiles, tl.program_id(2), tokens, SLOTS, LEAD, BT)
     if count == 0:
         return
     let_next_start()
@@ -215,7 +111,7 @@ def _down(
     rn = tl.arange(0, BN)
     rk = tl.arange(0, BK)
     wait_for_inputs()
-    expert, count, pair, place = _rows_of_tile(expert_ids, pairs, tiles, tl.program_id(1), tokens, SLOTS, LEAD, BT)
+    expert, count, pair, place = rows_of_tile(expert_ids, pairs, tiles, tl.program_id(1), tokens, SLOTS, LEAD, BT)
     if count == 0:
         return
     let_next_start()
@@ -253,12 +149,6 @@ def _down(
                 keep = (n + rn < N)[:, None] & valid[None, :]
                 tl.store(out_at + (n + rn)[:, None], to_bf16(acc), mask=keep)
                 acc = tl.zeros((BN, BT), tl.float32)
-
-
-def tile_rows(pairs: int, experts: int) -> int:
-    """Rows of a tile: about what an expert gets of `pairs` (token, slot) pairs."""
-    a_expert = triton.cdiv(pairs, experts)
-    return 16 if a_expert <= 8 else min(128, triton.next_power_of_2(a_expert))
 
 
 def up_tiling(tokens: int, groups: Groups, weight: Weight, sms: int = 132) -> Tiling:

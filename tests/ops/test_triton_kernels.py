@@ -15,7 +15,16 @@ from torch import Tensor
 pytest.importorskip("triton")
 
 from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
-from hopwell.ops import attention_triton, experts_triton, linear_triton, mla_triton, norm_triton, router_triton
+from hopwell.ops import (
+    attention_triton,
+    experts_triton,
+    grouping_triton,
+    linear_triton,
+    mla_triton,
+    norm_triton,
+    query_triton,
+    router_triton,
+)
 from hopwell.ops.attention import AttentionPlan, mla_attention
 from hopwell.ops.linear import Weight
 from hopwell.ops.moe import Experts
@@ -172,7 +181,7 @@ def test_grouped_products_compute_the_experts(routing: str) -> None:
     if routing == "one expert takes all":
         ids[:, 0], ids[:, 1:] = 4, torch.tensor([1, 5])  # experts 0, 2 and 3 get nothing
     ids = ids.int().to(DEVICE)
-    groups = experts_triton.group_by_expert(ids, experts, 16)
+    groups = grouping_triton.group_by_expert(ids, experts, 16)
     flat = ids.flatten().long()
     order = torch.arange(flat.numel(), device=DEVICE) if groups.pairs is None else flat.argsort(stable=True)
     assert groups.pairs is None or torch.equal(groups.pairs.long(), order)
@@ -219,7 +228,7 @@ def test_latent_and_query(q_rank: int) -> None:
     positions = torch.tensor([0, 63, 130], device=DEVICE)
     table = torch.tensor([[5, 0, 0], [1, 0, 0], [2, 3, 4]], dtype=torch.int32, device=DEVICE)
     latent = torch.zeros(6, 64, rank + 64, dtype=torch.bfloat16, device=DEVICE)
-    out = mla_triton.latent_and_query(parts, q_norm, kv_norm, ROPE, positions, table, latent, 1e-6)
+    out = query_triton.latent_and_query(parts, q_norm, kv_norm, ROPE, positions, table, latent, 1e-6)
     total = parts.double().sum(0)
     kv = torch.nn.functional.rms_norm(total[:, columns : columns + rank], (rank,), kv_norm.double(), 1e-6)
     rotated = apply_rope(total[:, columns + rank :].float().unsqueeze(1), ROPE[positions])[:, 0]
@@ -237,7 +246,7 @@ def test_absorb_query() -> None:
     parts = randn(2, tokens, heads * 192 + 7, seed=23)
     w_uk = (randn(heads, 128, rank, seed=24) * 0.1).bfloat16()
     positions = torch.arange(tokens, device=DEVICE) * 37
-    queries = mla_triton.absorb_query(parts, w_uk, ROPE, positions)
+    queries = query_triton.absorb_query(parts, w_uk, ROPE, positions)
     q = parts.sum(0)[:, : heads * 192].view(tokens, heads, 192)
     carried = torch.einsum("thk,hkr->thr", q[..., :128].bfloat16().double(), w_uk.double())
     rotated = apply_rope(q[..., 128:], ROPE[positions]).double()

@@ -1,0 +1,220 @@
+"""Before attention: from the down-projection to cache rows, and from queries to the latent space, with RoPE.
+
+`latent_and_query` turns the down-projection's parts into the cache row and the query's input; `absorb_query` carries
+the queries of the up-projection into the latent space (DeepSeek-V2 report, section 2.1.2: W_UK is absorbed into W_UQ).
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hopwell.ops.norm_triton import Normed, empty_rows
+from hopwell.ops.triton_common import launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
+
+PAGE = tl.constexpr(64)
+
+
+@triton.jit
+def _rotate(x, rope, positions, ROWS: tl.constexpr, DIM: tl.constexpr):
+    """RoPE on interleaved pairs: x float32 [ROWS, DIM], rope [positions, DIM / 2, 2], positions [ROWS]."""
+    angle = rope + positions[:, None] * DIM + tl.arange(0, DIM)[None, :]
+    cos, sin = tl.split(tl.reshape(tl.load(angle), (ROWS, DIM // 2, 2)))
+    even, odd = tl.split(tl.reshape(x, (ROWS, DIM // 2, 2)))
+    return tl.reshape(tl.join(even * cos - odd * sin, even * sin + odd * cos), (ROWS, DIM))
+
+
+@triton.jit(do_not_specialize=["tokens", "table_width"])
+def _latent_and_query(
+    parts,
+    q_norm,
+    kv_norm,
+    rope,
+    positions,
+    page_table,
+    latent,
+    codes,
+    scales,
+    values,
+    tokens,
+    table_width,
+    eps,
+    PARTS: tl.constexpr,
+    Q_RANK: tl.constexpr,  # 0: no query compression
+    Q_WIDTH: tl.constexpr,  # columns before the latent
+    RANK: tl.constexpr,
+    ROPE: tl.constexpr,
+    GROUPS: tl.constexpr,
+    CODES: tl.constexpr,
+):
+    token = tl.program_id(0)
+    ROW: tl.constexpr = Q_WIDTH + RANK + ROPE
+    row = parts + token.to(tl.int64) * ROW
+    stride = tokens.to(tl.int64) * ROW
+    wait_for_inputs()
+    if tl.program_id(1) == 0:  # the cache row
+        c = tl.arange(0, RANK)
+        r = tl.arange(0, ROPE)
+        one = tl.arange(0, 1)
+        kv = tl.zeros((RANK,), tl.float32)
+        k_rope = tl.zeros((1, ROPE), tl.float32)
+        for part in tl.static_range(PARTS):
+            kv += tl.load(row + part * stride + Q_WIDTH + c)
+            k_rope += tl.load(row + part * stride + Q_WIDTH + RANK + r)[None, :]
+        position = tl.load(positions + token)
+        page = tl.load(page_table + token * table_width + position // PAGE)
+        let_next_start()
+        slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
+        kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
+        tl.store(slot + c, to_bf16(kv))
+        rotated = _rotate(k_rope, rope, position + one, 1, ROPE)
+        tl.store(slot + RANK + one[:, None] + r[None, :], to_bf16(rotated))
+    elif Q_RANK > 0:
+        col = tl.arange(0, GROUPS)[:, None] * 128 + tl.arange(0, 128)[None, :]
+        inside = col < Q_RANK
+        q = tl.zeros((GROUPS, 128), tl.float32)
+        for part in tl.static_range(PARTS):
+            q += tl.load(row + part * stride + col, mask=inside, other=0.0)
+        let_next_start()
+        q = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * tl.load(q_norm + col, mask=inside, other=0.0)
+        if CODES:
+            code, scale = quantize_groups(q)
+            tl.store(codes + token.to(tl.int64) * Q_RANK + col, code, mask=inside)
+            group = tl.arange(0, GROUPS)
+            tl.store(scales + token * (Q_RANK // 128) + group, scale, mask=group < Q_RANK // 128)
+        else:
+            tl.store(values + token.to(tl.int64) * Q_RANK + col, to_bf16(q), mask=inside)
+
+
+def latent_and_query(
+    parts: Tensor,
+    q_norm: Tensor | None,
+    kv_norm: Tensor,
+    rope: Tensor,
+    positions: Tensor,
+    page_table: Tensor,
+    latent: Tensor,
+    eps: float,
+    codes: bool = True,
+) -> Normed | None:
+    """Writes new cache rows and makes the query's compressed input.
+
+    Args:
+        parts: float32 [parts, tokens, query columns + 576]: the down-projection's.
+        q_norm: float32 [q_lora_rank], or None when the query is not compressed.
+        kv_norm: float32 [kv_lora_rank].
+        rope: float32 [positions, 32, 2], cos and sin.
+        positions: int64 [tokens]; page_table: int32 [tokens, pages], each token's sequence's pages.
+        latent: bf16 [pages, 64, 576], written at each token's position.
+
+    Returns:
+        The normalised query input, in FP8 or (without `codes`) in bf16; None without q_norm.
+    """
+    count, tokens, width = parts.shape
+    rank, rope_dim = kv_norm.shape[0], rope.shape[1] * 2
+    q_rank = 0 if q_norm is None else q_norm.shape[0]
+    out = None if q_norm is None else empty_rows(tokens, q_rank, codes, parts.device)
+    launch(
+        _latent_and_query,
+        (tokens, 2 if q_rank else 1),
+        parts,
+        q_norm,
+        kv_norm,
+        rope,
+        positions,
+        page_table,
+        latent,
+        None if out is None else out.codes,
+        None if out is None else out.scales,
+        None if out is None else out.values,
+        tokens,
+        page_table.shape[1],
+        eps,
+        PARTS=count,
+        Q_RANK=q_rank,
+        Q_WIDTH=width - rank - rope_dim,
+        RANK=rank,
+        ROPE=rope_dim,
+        GROUPS=triton.next_power_of_2(triton.cdiv(max(q_rank, 128), 128)),
+        CODES=codes,
+        warps=8,
+    )
+    return out
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _absorb_query(
+    parts,
+    w_uk,
+    rope,
+    positions,
+    queries,
+    tokens,
+    row_stride,
+    PARTS: tl.constexpr,
+    HEADS: tl.constexpr,
+    NOPE: tl.constexpr,
+    ROPE: tl.constexpr,
+    RANK: tl.constexpr,
+    BT: tl.constexpr,
+    BN: tl.constexpr,
+):
+    head, chunk = tl.program_id(0), tl.program_id(1)
+    t = tl.program_id(2) * BT + tl.arange(0, BT)
+    valid = t < tokens
+    rows = parts + t.to(tl.int64)[:, None] * row_stride + head * (NOPE + ROPE)
+    stride = tokens.to(tl.int64) * row_stride
+    out = queries + (t.to(tl.int64) * HEADS + head)[:, None] * (RANK + ROPE)
+    if chunk == RANK // BN:  # one program more, for the rotary part
+        r = tl.arange(0, ROPE)
+        wait_for_inputs()
+        q_rope = tl.zeros((BT, ROPE), tl.float32)
+        for part in tl.static_range(PARTS):
+            q_rope += tl.load(rows + part * stride + NOPE + r[None, :], mask=valid[:, None], other=0.0)
+        let_next_start()
+        rotated = _rotate(q_rope, rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)
+        tl.store(out + RANK + r[None, :], to_bf16(rotated), mask=valid[:, None])
+        return
+    k = tl.arange(0, NOPE)
+    n = chunk * BN + tl.arange(0, BN)
+    w = tl.load(w_uk + (head * NOPE + k)[:, None] * RANK + n[None, :])
+    wait_for_inputs()
+    q = tl.zeros((BT, NOPE), tl.float32)
+    for part in tl.static_range(PARTS):
+        q += tl.load(rows + part * stride + k[None, :], mask=valid[:, None], other=0.0)
+    let_next_start()
+    carried = tl.trans(matmul(tl.trans(w), tl.trans(to_bf16(q)), None))  # [BT, BN]
+    tl.store(out + n[None, :], to_bf16(carried), mask=valid[:, None])
+
+
+def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -> Tensor:
+    """Queries in the latent space: parts float32 [parts, tokens, columns], whose first heads * 192 columns are the
+    heads' queries -> bf16 [tokens, heads, 576], the rotary part rotated. w_uk is bf16 [heads, 128, 512]."""
+    count, tokens, columns = parts.shape
+    heads, nope, rank = w_uk.shape
+    rope_dim = rope.shape[1] * 2
+    queries = torch.empty(tokens, heads, rank + rope_dim, dtype=torch.bfloat16, device=parts.device)
+    tile = 16 if tokens <= 16 else 32
+    rows = 64 if heads * (rank // 128) * triton.cdiv(tokens, tile) < 132 else 128
+    launch(
+        _absorb_query,
+        (heads, rank // rows + 1, triton.cdiv(tokens, tile)),
+        parts,
+        w_uk,
+        rope,
+        positions,
+        queries,
+        tokens,
+        columns,
+        PARTS=count,
+        HEADS=heads,
+        NOPE=nope,
+        ROPE=rope_dim,
+        RANK=rank,
+        BT=tile,
+        BN=rows,
+        warps=4 if tile == 16 else 8,
+    )
+    return queries
