@@ -21,7 +21,7 @@ from hopwell.precision.channels import high_low
 from hopwell.precision.compensate import Compensated, Methods, compensate
 from hopwell.precision.hessian import Inputs, output_error
 
-SHARES = (0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)
+SHARES = (0.04, 0.1, 0.2, 0.4)
 """Channels that may get a residual column."""
 EXTRA = (0.05, 0.10, 0.18, 0.25)
 """Bytes beyond the base format's for which the best allocation is reported."""
@@ -199,10 +199,11 @@ def synthetic_expert(rows: int = 2048, columns: int = 7168, tokens: int = 16_384
 def run(
     sets: dict[str, Sequence[LinearCase]],
     formats: Sequence[str],
+    extra_bytes: bool,
     ablation: bool,
     say: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Measures every set in every format.
+    """Measures every set in every format; with `extra_bytes`, also what more bytes would buy.
 
     Returns:
         Summaries, ablations, and one row a linear and format.
@@ -212,10 +213,10 @@ def run(
         for label in formats:
             fmt = FORMATS[label]
             fits = [c for c in cases if fmt.bits == 8 or c.weight.shape[1] % fmt.columns == 0]
-            measured = [measure(case, fmt, name, extra_bytes=len(cases) > 1) for case in fits]
+            measured = [measure(case, fmt, name, extra_bytes) for case in fits]
             summaries.append(summarise(measured))
             rows += [asdict(replace(m.row)) for m in measured]
-            if ablation and len(cases) > 1:
+            if ablation:
                 ablations.append(ablate(fits, fmt, name))
             say(f"{name} {label}: squared error {summaries[-1]['squared_reduction']:.1%} lower at no extra bytes")
     return summaries, ablations, rows

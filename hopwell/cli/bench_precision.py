@@ -11,6 +11,7 @@ import typer
 def precision(
     only: Annotated[list[str] | None, typer.Option(help="minilm, expert, nano or starving; may be repeated.")] = None,
     format: Annotated[list[str] | None, typer.Option(help="Only this format; may be repeated.")] = None,
+    extra_bytes: Annotated[bool, typer.Option(help="Also what 5 to 25 % more bytes would buy.")] = False,
     ablation: Annotated[bool, typer.Option(help="Each method alone as well.")] = False,
     every: Annotated[int, typer.Option(min=1, help="Of nano's experts, every so manieth.")] = 4,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
@@ -37,7 +38,9 @@ def precision(
     if unknown := set(wanted) - {*makers, "starving"}:
         raise HopwellError(f"--only {min(unknown)} is unknown; known: {', '.join(makers)}, starving")
     formats = format or ["nvfp4", "mxfp4", "int4_g128", "fp8_block"]
-    summaries, ablations, rows = run({n: makers[n]() for n in wanted if n in makers}, formats, ablation, typer.echo)
+    summaries, ablations, rows = run(
+        {n: makers[n]() for n in wanted if n in makers}, formats, extra_bytes, ablation, typer.echo
+    )
     starved = [starving(NANO)] if "starving" in wanted else []
     for table in (summaries, ablations, starved):
         if table:

@@ -157,6 +157,6 @@ def quantize(w: Tensor, fmt: BlockFormat, scale: Tensor | None = None, tensor_sc
         raise ValueError("cannot quantise a matrix that holds NaN or infinity")
     if tensor_scale is None:
         tensor_scale = tensor_scale_for(fmt, w.abs().amax())
-    scale = plain_scales(fmt, w, tensor_scale) if scale is None else scale
-    elements = round_elements(fmt.elements, w / over_elements(fmt, scale * tensor_scale, w.shape))
-    return Quantized(fmt, elements, scale, tensor_scale)
+    scales: Tensor = plain_scales(fmt, w, tensor_scale) if scale is None else scale
+    elements = round_elements(fmt.elements, w / over_elements(fmt, scales * tensor_scale, w.shape))
+    return Quantized(fmt, elements, scales, tensor_scale)

@@ -61,12 +61,12 @@ def high_low(w: Tensor, inputs: Inputs, start: Compensated, channels: int, sweep
     unit = over_elements(fmt, base.scale * base.tensor_scale, w.shape)
     low_scale = _low_scales(fmt, unit[:, columns], base.tensor_scale)
     rounder = _TwoLevels(fmt, unit, over_elements(fmt, low_scale * base.tensor_scale, (len(w), channels)), columns)
-    chosen = torch.zeros(width, dtype=torch.bool)
+    chosen = torch.zeros(width, dtype=torch.bool, device=w.device)
     chosen[columns] = True
     order = torch.argsort(diagonal - chosen * (diagonal.max() + 1) * 2, descending=True, stable=True)
     q = gptq(w, inputs.moments, order, rounder, damping(inputs.tokens, width))
     ridge = diagonal.mean() * damping(inputs.tokens, width) / 10
-    q = coordinate_descent(w, q, inputs.moments + ridge * torch.eye(width), rounder, sweeps)
+    q = coordinate_descent(w, q, inputs.moments + ridge * torch.eye(width, device=w.device), rounder, sweeps)
     high = rounder.quantized(q, base.scale, base.tensor_scale)
     low = quantize((q - high.dequantize())[:, columns], fmt, low_scale, base.tensor_scale)
     result = HighLow(high, low, columns.to(torch.int32), 0.0)
@@ -92,4 +92,4 @@ class _TwoLevels(Rounder):
         low_scale = self.low.get(int(columns[0]))
         if low_scale is None:
             return high
-        return high + Rounder(self.fmt, low_scale)(values - high, torch.zeros(1, dtype=torch.long))
+        return high + Rounder(self.fmt, low_scale)(values - high, torch.zeros(1, dtype=torch.long, device=values.device))

@@ -98,7 +98,7 @@ def compensate(
         offer("gptq", rounder.quantized(q, scale, tensor_scale))
     if methods.sweeps:
         ridge = diagonal.mean() * damping(inputs.tokens, w.shape[1]) / 10
-        damped = inputs.moments + ridge * torch.eye(w.shape[1])
+        damped = inputs.moments + ridge * torch.eye(w.shape[1], device=w.device)
         q = coordinate_descent(w, q, damped, rounder, methods.sweeps)
         offer("descent", rounder.quantized(q, scale, tensor_scale))
         if methods.joint and fmt.rows == 1 and fmt.columns:

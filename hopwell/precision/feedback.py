@@ -110,7 +110,7 @@ def joint_descent(
     Returns:
         New values and scales; the objective never rises.
     """
-    q, scale, rows = q.clone(), scale.clone(), torch.arange(len(q))
+    q, scale, rows = q.clone(), scale.clone(), torch.arange(len(q), device=q.device)
     gradient = (q - w) @ moments
     for block in range(scale.shape[1]):
         span = slice(block * fmt.columns, (block + 1) * fmt.columns)
