@@ -92,4 +92,6 @@ class _TwoLevels(Rounder):
         low_scale = self.low.get(int(columns[0]))
         if low_scale is None:
             return high
-        return high + Rounder(self.fmt, low_scale)(values - high, torch.zeros(1, dtype=torch.long, device=values.device))
+        return high + Rounder(self.fmt, low_scale)(
+            values - high, torch.zeros(1, dtype=torch.long, device=values.device)
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ RESIDENT_BYTES = 8 << 30
 """Checkpoints up to this size are loaded whole to measure KL; of larger ones the output error is the measure."""
 MARGIN = 0.8
 """Of a KL budget that calibration may use up: fresh text differs."""
-KL_TOKENS = 4096
+KL_TOKENS = 2048
 
 
 @dataclass(slots=True)
@@ -130,7 +131,8 @@ class Conversion:
         }
         write_checkpoint(self.source, self.out, self.settings.writer, chosen, rows, self._quantized, report, self.say)
         shutil.rmtree(self.work)
-        self.say(f"done in {time.perf_counter() - started:.0f} s: {self.out}")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.say(f"done in {time.perf_counter() - started:.0f} s, at most {peak / 1e9:.1f} GB of memory: {self.out}")
         return json.loads((self.out / REPORT).read_text(encoding="utf-8"))
 
     # Candidates

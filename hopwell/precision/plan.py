@@ -61,7 +61,7 @@ class Settings:
         """
         if self.writer not in WRITERS:
             raise PrecisionError(f"layout {self.writer!r} is unknown; known: {', '.join(WRITERS)}")
-        for name in self.formats:
+        for name in (*self.formats, *([self.goal.format] if self.goal.format else [])):
             if name not in FORMATS:
                 raise PrecisionError(f"format {name!r} is unknown; known: {', '.join(FORMATS)}")
             if self.writer == "modelopt" and name.startswith("int4"):
