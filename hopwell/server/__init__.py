@@ -1,1 +1,1 @@
-"""Floor 7. The OpenAI-compatible HTTP API. Never touches tensors."""
+"""Floor 7. The HTTP API: OpenAI's and Anthropic's surfaces, metrics and the chat page. Never touches tensors."""

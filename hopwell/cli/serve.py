@@ -1,0 +1,63 @@
+"""`hopwell serve`: the HTTP API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint's folder or hub name; default: nano.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    name: Annotated[str | None, typer.Option(help="The model's name in the API.")] = None,
+    api_keys: Annotated[Path | None, typer.Option(help="TOML file of tenants and keys.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
+    max_seqs: Annotated[int | None, typer.Option(min=1, help="Sequences that run at once.")] = None,
+    max_batch_tokens: Annotated[int | None, typer.Option(min=1, help="Rows of one step.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer together.")] = None,
+    max_waiting: Annotated[int | None, typer.Option(min=1, help="More than these are refused.")] = None,
+    cache_tokens: Annotated[int | None, typer.Option(min=64, help="Size of the latent cache.")] = None,
+    drafts: Annotated[int | None, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")] = None,
+    prefix_cache: Annotated[bool, typer.Option(help="Reuse the latents of known prefixes.")] = True,
+    overlap: Annotated[bool | None, typer.Option(help="Schedule a step while the device runs another.")] = None,
+    deterministic: Annotated[bool | None, typer.Option(help="Tokens do not depend on the batch.")] = None,
+    forced_acceptance: Annotated[float | None, typer.Option(help="Benches only: tokens a step.")] = None,
+    max_body_mib: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = 32,
+    write_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a client may not read.")] = 60.0,
+    drain_timeout: Annotated[float, typer.Option(min=0.0, help="Seconds to finish after SIGTERM.")] = 60.0,
+    stream_interval: Annotated[int, typer.Option(min=1, help="Tokens a chunk of a stream.")] = 1,
+) -> None:
+    """Serve a model: OpenAI's and Anthropic's APIs, and a chat page at /."""
+    from hopwell.server.run import serve as run
+    from hopwell.server.settings import ServerSettings, read_keys
+
+    settings = ServerSettings(
+        max_body_bytes=max_body_mib << 20,
+        write_timeout=write_timeout,
+        drain_timeout=drain_timeout,
+        stream_interval=stream_interval,
+    )
+    run(
+        model,
+        host=host,
+        port=port,
+        name=name,
+        device=device,
+        dtype=dtype,
+        settings=settings,
+        tenants=read_keys(api_keys) if api_keys is not None else (),
+        max_seqs=max_seqs,
+        max_batch_tokens=max_batch_tokens,
+        max_model_len=max_model_len,
+        max_waiting=max_waiting,
+        cache_tokens=cache_tokens,
+        drafts=drafts,
+        prefix_cache=prefix_cache,
+        overlap=overlap,
+        deterministic=deterministic,
+        forced_acceptance=forced_acceptance,
+    )

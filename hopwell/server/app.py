@@ -1,0 +1,79 @@
+"""The application: routes, error shapes, the gate, the page; and the engine's life around them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+
+import hopwell
+from hopwell.server import chat_routes, completions_routes, info_routes, messages_routes, responses_routes
+from hopwell.server.errors import ApiError, invalid
+from hopwell.server.gate import Gate
+from hopwell.server.metrics import registry
+from hopwell.server.service import Service
+from hopwell.server.settings import Tenant
+
+PAGE = Path(__file__).parent / "page"
+CONTENT_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def create_app(service: Service, tenants: Sequence[Tenant] = ()) -> FastAPI:
+    """The application of a service. Its engine starts and ends with it.
+
+    Args:
+        tenants: who may call; with none, everybody.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.engine.start()
+        yield
+        service.draining = True
+        await service.engine.stop(drain=True, timeout=service.settings.drain_timeout)
+
+    app = FastAPI(title="Hopwell", version=hopwell.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service, app.state.registry = service, registry(service)
+    for module in (chat_routes, completions_routes, responses_routes, messages_routes, info_routes):
+        app.include_router(module.router)
+    app.add_middleware(Gate, settings=service.settings, tenants=tenants)
+    _errors(app)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html", headers={"content-security-policy": CONTENT_POLICY})
+
+    @app.get("/page.{kind}", include_in_schema=False)
+    async def page_part(kind: str) -> FileResponse:
+        if kind not in ("js", "css"):
+            raise ApiError(404, "there is no such page")
+        return FileResponse(PAGE / f"page.{kind}")
+
+    return app
+
+
+def _errors(app: FastAPI) -> None:
+    """Every error in the shape of the API it belongs to."""
+
+    @app.exception_handler(ApiError)
+    async def api_error(http: HttpRequest, error: ApiError) -> Response:
+        return error.response(http.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(http: HttpRequest, error: RequestValidationError) -> Response:
+        return invalid(list(error.errors())).response(http.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(http: HttpRequest, error: HTTPException) -> Response:
+        said = f"{http.method} {http.url.path}: {error.detail}"
+        return ApiError(error.status_code, said, headers=dict(error.headers or {})).response(http.url.path)
+
+    @app.exception_handler(Exception)
+    async def fault(http: HttpRequest, error: Exception) -> Response:
+        return ApiError(500, "an error of the server itself; see its log").response(http.url.path)

@@ -1,0 +1,72 @@
+"""An answer as a list of blocks that open, grow and close: the form of responses and messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from hopwell.server.chat import Chat, Part
+
+Kind = Literal["reasoning", "content", "call"]
+
+
+@dataclass(slots=True)
+class Block:
+    """One block."""
+
+    kind: Kind
+    index: int
+    text: str = ""
+    """Thinking, text, or a call's arguments."""
+    name: str = ""
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A block has opened, gained `text`, or closed."""
+
+    what: Literal["open", "text", "close"]
+    block: Block
+    text: str = ""
+
+
+class Blocks:
+    """Reads one chat; `blocks` holds what came so far, `end` the last part."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+        self.blocks: list[Block] = []
+        self.end: Part | None = None
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """Changes as they come; blocks never overlap.
+
+        Raises:
+            ApiError: as `Chat.parts` does.
+        """
+        block: Block | None = None
+        async with aclosing(self.chat.parts()) as parts:  # pyright: ignore[reportArgumentType]
+            async for part in parts:
+                for event in part.events:
+                    kind: Kind = "call" if event.kind in ("call", "arguments") else event.kind
+                    if block is None or event.kind == "call" or block.kind != kind:
+                        if block is not None:
+                            yield Change("close", block)
+                        block = Block(kind, len(self.blocks), "", event.name, event.call_id)
+                        self.blocks.append(block)
+                        yield Change("open", block)
+                    if event.text:
+                        block.text += event.text
+                        yield Change("text", block, event.text)
+                if part.finish_reason is not None:
+                    self.end = part
+        if block is not None:
+            yield Change("close", block)
+
+    async def finish(self) -> None:
+        """Reads to the end."""
+        async for _ in self.changes():
+            pass

@@ -1,0 +1,163 @@
+"""/v1/chat/completions: whole, or as chunks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi import Request as HttpRequest
+
+from hopwell.codec.reply import Event
+from hopwell.engine.core import TokenLogprobs
+from hopwell.server.chat import Chat, Part
+from hopwell.server.protocol.chat import (
+    CalledFunction,
+    CalledTool,
+    ChatChunk,
+    ChatReply,
+    ChatRequest,
+    Choice,
+    ChunkChoice,
+    Delta,
+    Logprobs,
+    TokenLogprob,
+    TopLogprob,
+)
+from hopwell.server.routing import ERRORS, service_of
+from hopwell.server.service import Service, unless_gone
+from hopwell.server.sse import EventStream, event, primed
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions", responses={200: {"model": ChatReply}, **ERRORS})
+async def chat_completions(http: HttpRequest, body: ChatRequest) -> Response:
+    """OpenAI's chat completions."""
+    service = service_of(http)
+    chat = await Chat.prepare(service, http, body)
+    ident = {"id": f"chatcmpl-{http.state.request_id}", "created": int(time.time()), "model": service.name}
+    if body.stream:
+        return EventStream(await primed(_chunks(chat, body, ident)), service.settings.write_timeout)
+    reply = await unless_gone(http, _whole(chat, body, ident))
+    return Response(reply.json_text(), media_type="application/json")
+
+
+async def _whole(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> ChatReply:
+    ends: dict[int, Part] = {}
+    events: dict[int, list[Event]] = {i: [] for i in range(chat.request.params.n)}
+    logprobs: dict[int, list[TokenLogprobs]] = {i: [] for i in events}
+    async with aclosing(chat.parts()) as parts:  # pyright: ignore[reportArgumentType]
+        async for part in parts:
+            events[part.index] += part.events
+            logprobs[part.index] += part.logprobs
+            if part.finish_reason is not None:
+                ends[part.index] = part
+    choices = [
+        Choice(
+            index=i,
+            message=message(events[i]),
+            logprobs=token_logprobs(chat.service, logprobs[i]) if body.logprobs else None,
+            finish_reason=ends[i].finish_reason,  # pyright: ignore[reportArgumentType]
+            stop_reason=ends[i].stop_reason,
+        )
+        for i in sorted(ends)
+    ]
+    return ChatReply(object="chat.completion", choices=choices, usage=chat.count.usage(), **ident)
+
+
+async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> AsyncIterator[str]:
+    options = body.stream_options
+    each = bool(options and options.continuous_usage_stats)
+    begun: set[int] = set()
+
+    def chunk(choices: list[ChunkChoice], usage: bool) -> str:
+        extra: dict[str, Any] = {"usage": chat.count.usage()} if usage else {}
+        return event(ChatChunk(object="chat.completion.chunk", choices=choices, **extra, **ident).json_text())
+
+    async with aclosing(chat.parts()) as parts:  # pyright: ignore[reportArgumentType]
+        async for part in parts:
+            more: dict[str, Any] = {}
+            if part.index not in begun:  # never alone: benches time the first chunk as a token
+                begun.add(part.index)
+                more["role"] = "assistant"
+            if part.finish_reason is not None:
+                more_choice: dict[str, Any] = {"stop_reason": part.stop_reason}
+            else:
+                more_choice = {}
+            logprobs = token_logprobs(chat.service, part.logprobs) if body.logprobs else None
+            choice = ChunkChoice(
+                index=part.index,
+                delta=delta(part.events, more),
+                logprobs=logprobs,
+                finish_reason=part.finish_reason,  # pyright: ignore[reportArgumentType]
+                **more_choice,
+            )
+            yield chunk([choice], each)
+    if options and options.include_usage:
+        yield chunk([], True)
+
+
+def text_of_kind(events: list[Event], kind: str) -> str:
+    """All text of one kind."""
+    return "".join(e.text for e in events if e.kind == kind)
+
+
+def message(events: list[Event]) -> Delta:
+    """A whole message; content is null where there is none beside tool calls."""
+    thought, text = text_of_kind(events, "reasoning"), text_of_kind(events, "content")
+    calls = [
+        CalledTool(
+            id=e.call_id,
+            type="function",
+            function=CalledFunction(name=e.name, arguments=arguments_of(events, e.index)),
+        )
+        for e in events
+        if e.kind == "call"
+    ]
+    fields: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+    if thought:
+        fields |= {"reasoning_content": thought, "reasoning": thought}
+    if calls:
+        fields["tool_calls"] = calls
+    return Delta(**fields)
+
+
+def arguments_of(events: list[Event], index: int) -> str:
+    """The JSON of one call."""
+    return "".join(e.text for e in events if e.kind == "arguments" and e.index == index)
+
+
+def delta(events: list[Event], fields: dict[str, Any]) -> Delta:
+    """A part of a message."""
+    thought, text = text_of_kind(events, "reasoning"), text_of_kind(events, "content")
+    if thought:
+        fields |= {"reasoning_content": thought, "reasoning": thought}
+    if text:
+        fields["content"] = text
+    calls: list[CalledTool] = []
+    for e in events:
+        if e.kind == "call":
+            function = CalledFunction(name=e.name, arguments="")
+            calls.append(CalledTool(index=e.index, id=e.call_id, type="function", function=function))
+        elif e.kind == "arguments":
+            calls.append(CalledTool(index=e.index, function=CalledFunction(arguments=e.text)))
+    if calls:
+        fields["tool_calls"] = calls
+    return Delta(**fields)
+
+
+def token_logprobs(service: Service, entries: list[TokenLogprobs]) -> Logprobs:
+    """OpenAI's form of log-probabilities."""
+
+    def top(token: int, logprob: float) -> dict[str, Any]:
+        text = service.token_text(token)
+        return {"token": text, "logprob": logprob, "bytes": list(service.token_bytes(token))}
+
+    content = [
+        TokenLogprob(**top(e.token, e.logprob), top_logprobs=[TopLogprob(**top(t, p)) for t, p in e.top])
+        for e in entries
+    ]
+    return Logprobs(content=content, refusal=None)

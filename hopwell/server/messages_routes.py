@@ -1,0 +1,211 @@
+"""/v1/messages: Anthropic's API over the same chat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi import Request as HttpRequest
+
+from hopwell.server.blocks import Block, Blocks
+from hopwell.server.chat import Chat, render
+from hopwell.server.errors import ApiError
+from hopwell.server.protocol.chat import ChatRequest
+from hopwell.server.protocol.messages import (
+    AssistantTurn,
+    CountReply,
+    CountRequest,
+    MessagesReply,
+    MessagesRequest,
+    MessagesUsage,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    UserTurn,
+)
+from hopwell.server.routing import MESSAGE_ERRORS, service_of
+from hopwell.server.service import Service, unless_gone
+from hopwell.server.sse import EventStream, event, primed
+
+router = APIRouter()
+STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+
+
+@router.post("/v1/messages", responses={200: {"model": MessagesReply}, **MESSAGE_ERRORS})
+async def messages(http: HttpRequest, body: MessagesRequest) -> Response:
+    """Anthropic's messages."""
+    service = service_of(http)
+    reader = Blocks(await Chat.prepare(service, http, _chat_request(body)))
+    ident = {"id": f"msg_{http.state.request_id}", "type": "message", "role": "assistant", "model": service.name}
+    if body.stream:
+        return EventStream(await primed(_events(reader, ident)), service.settings.write_timeout, done=False)
+    await unless_gone(http, reader.finish())
+    reply = MessagesReply(
+        **ident,  # pyright: ignore[reportArgumentType]
+        content=[_block(block) for block in reader.blocks],
+        **_stop(reader),
+        usage=_usage(reader),
+    )
+    return Response(reply.json_text(), media_type="application/json")
+
+
+@router.post("/v1/messages/count_tokens", responses=MESSAGE_ERRORS)
+async def count_tokens(http: HttpRequest, body: CountRequest) -> CountReply:
+    """Tokens that a request's prompt would have."""
+    service: Service = service_of(http)
+    service.check_model(body.model)
+    whole = MessagesRequest.model_construct(
+        max_tokens=1, messages=body.messages, system=body.system, tools=body.tools, model=body.model
+    )
+    return CountReply(input_tokens=len(await render(service, _chat_request(whole))))
+
+
+def _chat_request(body: MessagesRequest) -> ChatRequest:
+    """The same request as chat completions have it.
+
+    Raises:
+        ApiError: 400, tool_choice is incomplete.
+    """
+    turns: list[dict[str, Any]] = []
+    if body.system:
+        turns.append({"role": "system", "content": _text(body.system)})
+    for turn in body.messages:
+        turns += _user(turn) if isinstance(turn, UserTurn) else [_assistant(turn)]
+    fields: dict[str, Any] = {
+        "model": body.model,
+        "messages": turns,
+        "max_tokens": body.max_tokens,
+        "stop": body.stop_sequences or None,
+        "stream": body.stream,
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": body.top_k,
+    }
+    if body.tools:
+        fields["tools"] = [
+            {
+                "type": "function",
+                "function": {"name": t.name, "description": t.description, "parameters": t.input_schema},
+            }
+            for t in body.tools
+        ]
+    choice = body.tool_choice
+    if choice is not None:
+        if (choice.type == "tool") != (choice.name is not None):
+            raise ApiError(400, "tool_choice.name goes with type 'tool', and only with it", "tool_choice.name")
+        named = {"type": "function", "function": {"name": choice.name}}
+        fields["tool_choice"] = {"any": "required", "tool": named}.get(choice.type, choice.type)
+        if choice.disable_parallel_tool_use:
+            fields["parallel_tool_calls"] = False
+    return ChatRequest.model_validate(fields)
+
+
+def _text(content: str | Sequence[TextBlock] | None) -> str:
+    return content if isinstance(content, str) else "".join(block.text for block in content or ())
+
+
+def _user(turn: UserTurn) -> list[dict[str, Any]]:
+    """A user's turn: results of tools become messages of their own, before the text."""
+    if isinstance(turn.content, str):
+        return [{"role": "user", "content": turn.content}]
+    results = [
+        {"role": "tool", "tool_call_id": block.tool_use_id, "content": _text(block.content)}
+        for block in turn.content
+        if isinstance(block, ToolResultBlock)
+    ]
+    texts = [block for block in turn.content if isinstance(block, TextBlock)]
+    return results + ([{"role": "user", "content": _text(texts)}] if texts or not results else [])
+
+
+def _assistant(turn: AssistantTurn) -> dict[str, Any]:
+    if isinstance(turn.content, str):
+        return {"role": "assistant", "content": turn.content}
+    result: dict[str, Any] = {"role": "assistant"}
+    calls = []
+    text = ""
+    for block in turn.content:
+        if isinstance(block, TextBlock):
+            text += block.text
+        elif isinstance(block, ThinkingBlock):
+            result["reasoning_content"] = result.get("reasoning_content", "") + block.thinking
+        else:
+            function = {"name": block.name, "arguments": json.dumps(block.input, ensure_ascii=False)}
+            calls.append({"id": block.id, "type": "function", "function": function})
+    return result | {"content": text} | ({"tool_calls": calls} if calls else {})
+
+
+def _block(block: Block) -> dict[str, Any]:
+    """A whole block."""
+    match block.kind:
+        case "reasoning":
+            return {"type": "thinking", "thinking": block.text, "signature": ""}
+        case "content":
+            return {"type": "text", "text": block.text}
+        case "call":
+            return {"type": "tool_use", "id": block.call_id, "name": block.name, "input": _arguments(block.text)}
+
+
+def _arguments(text: str) -> Any:
+    """A call's input; one that was cut short is given as its text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"_unparsed": text}
+
+
+def _usage(reader: Blocks) -> MessagesUsage:
+    count = reader.chat.count
+    return MessagesUsage(
+        input_tokens=count.prompt - count.cached,
+        cache_read_input_tokens=count.cached,
+        cache_creation_input_tokens=0,
+        output_tokens=count.completion,
+    )
+
+
+def _stop(reader: Blocks) -> dict[str, Any]:
+    assert reader.end is not None and reader.end.finish_reason is not None
+    stop = reader.end.stop_reason
+    if isinstance(stop, str) and reader.end.finish_reason == "stop":
+        return {"stop_reason": "stop_sequence", "stop_sequence": stop}
+    return {"stop_reason": STOPS[reader.end.finish_reason], "stop_sequence": None}
+
+
+def _named(kind: str, **fields: Any) -> str:
+    return event(json.dumps({"type": kind, **fields}, ensure_ascii=False), kind)
+
+
+async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncIterator[str]:
+    begun = False
+    empty = {
+        "reasoning": {"type": "thinking", "thinking": "", "signature": ""},
+        "content": {"type": "text", "text": ""},
+    }
+    fields = {"reasoning": ("thinking_delta", "thinking"), "content": ("text_delta", "text")}
+    async with aclosing(reader.changes()) as changes:  # pyright: ignore[reportArgumentType]
+        async for change in changes:
+            if not begun:
+                begun = True
+                yield _start(reader, ident)
+            block = change.block
+            if change.what == "open":
+                call = {"type": "tool_use", "id": block.call_id, "name": block.name, "input": {}}
+                yield _named("content_block_start", index=block.index, content_block=empty.get(block.kind, call))
+            elif change.what == "text":
+                kind, field = fields.get(block.kind, ("input_json_delta", "partial_json"))
+                yield _named("content_block_delta", index=block.index, delta={"type": kind, field: change.text})
+            else:
+                yield _named("content_block_stop", index=block.index)
+    if not begun:
+        yield _start(reader, ident)
+    yield _named("message_delta", delta=_stop(reader), usage=_usage(reader).model_dump())
+    yield _named("message_stop")
+
+
+def _start(reader: Blocks, ident: dict[str, Any]) -> str:
+    start = {**ident, "content": [], "stop_reason": None, "stop_sequence": None, "usage": _usage(reader).model_dump()}
+    return _named("message_start", message=start)

@@ -1,0 +1,130 @@
+"""The engine's counts as Prometheus metrics: `hopwell_*`, and the names of vLLM's that benches and dashboards read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from hopwell.engine.core import FinishReason
+from hopwell.engine.metrics import Histogram
+from hopwell.server.service import Service
+
+COUNTERS = {
+    "steps": ("Steps of the engine.", None),
+    "prompt_tokens": ("Prompt tokens of admitted requests.", "vllm:prompt_tokens"),
+    "generated_tokens": ("Tokens generated.", "vllm:generation_tokens"),
+    "computed_tokens": ("Rows computed, recomputation and rejected drafts included.", None),
+    "preemptions": ("Sequences whose pages were taken to let others run.", "vllm:num_preemptions"),
+    "cache_lookup_tokens": ("Prompt tokens looked up in the prefix cache.", "vllm:prefix_cache_queries"),
+    "cache_hit_tokens": ("Prompt tokens found there.", "vllm:prefix_cache_hits"),
+    "cache_evicted_pages": ("Pages given up.", None),
+    "cache_recomputed_tokens": ("Prompt tokens computed again after their page was given up.", None),
+    "draft_steps": ("Steps of a sequence that verified drafts.", "vllm:spec_decode_num_drafts"),
+    "drafted_tokens": ("Tokens proposed.", "vllm:spec_decode_num_draft_tokens"),
+    "accepted_tokens": ("Proposed tokens accepted.", "vllm:spec_decode_num_accepted_tokens"),
+}
+GAUGES = {
+    "running": ("Sequences in the batch.", "vllm:num_requests_running"),
+    "waiting": ("Sequences that wait.", "vllm:num_requests_waiting"),
+    "pages_total": ("Pages of the latent cache.", None),
+    "pages_free": ("Pages neither used nor kept for reuse.", None),
+    "pages_cached": ("Pages kept for reuse.", None),
+}
+HISTOGRAMS = {
+    "ttft": ("Seconds to the first token.", "ttft_seconds", "vllm:time_to_first_token_seconds"),
+    "tpot": ("Seconds a token after the first.", "tpot_seconds", "vllm:request_time_per_output_token_seconds"),
+    "queue_time": ("Seconds until a request first ran.", "queue_seconds", "vllm:request_queue_time_seconds"),
+    "e2e": ("Seconds of whole requests.", "e2e_seconds", "vllm:e2e_request_latency_seconds"),
+    "step_time": ("Seconds a step.", "step_seconds", None),
+    "prompt_length": ("Tokens of prompts.", "request_prompt_tokens", "vllm:request_prompt_tokens"),
+    "answer_length": ("Tokens of answers.", "request_generated_tokens", "vllm:request_generation_tokens"),
+    "eviction_age": ("Seconds since a page's last use when it was given up.", "cache_eviction_age_seconds", None),
+}
+STOPPED = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.ABORT: "abort"}
+
+
+class EngineCollector(Collector):
+    """Reads the engine's plain numbers when a scraper asks; the engine itself knows no format."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        metrics, model = self.service.engine.metrics, [self.service.name]
+        for attribute, (text, alias) in COUNTERS.items():
+            for name in _names(attribute, alias):
+                family = CounterMetricFamily(name, text, labels=["model_name"])
+                family.add_metric(model, getattr(metrics, attribute))
+                yield family
+        for attribute, (text, alias) in GAUGES.items():
+            for name in _names(attribute, alias):
+                yield _gauge(name, text, model, getattr(metrics, attribute))
+        for attribute, (text, own, alias) in HISTOGRAMS.items():
+            for name in _names(own, alias):
+                yield _histogram(name, text, model, getattr(metrics, attribute))
+        used = metrics.pages_total - metrics.pages_free - metrics.pages_cached
+        share = used / metrics.pages_total if metrics.pages_total else 0.0
+        yield _gauge("vllm:kv_cache_usage_perc", "Share of the cache in use, 0 to 1.", model, share)
+        yield _gauge("hopwell_acceptance_length", "Mean tokens of a verifying step.", model, metrics.acceptance_length)
+        for name in _names("accepted_tokens_per_pos", "vllm:spec_decode_num_accepted_tokens_per_pos"):
+            family = CounterMetricFamily(name, "Drafts accepted at each position.", labels=["model_name", "position"])
+            for position, count in enumerate(metrics.accepted_at):
+                family.add_metric([*model, str(position)], count)
+            yield family
+        success = CounterMetricFamily(
+            "vllm:request_success", "Ended answers.", labels=["model_name", "finished_reason"]
+        )
+        finished = CounterMetricFamily("hopwell_finished", "Ended answers.", labels=["model_name", "reason"])
+        for reason, count in list(metrics.finished.items()):
+            finished.add_metric([*model, str(reason)], count)
+            if reason in STOPPED:
+                success.add_metric([*model, STOPPED[FinishReason(reason)]], count)
+        yield from (success, finished)
+        faults = CounterMetricFamily("hopwell_faults", "Answers ended by a fault.", labels=["model_name", "kind"])
+        for kind, count in list(metrics.faults.items()):
+            faults.add_metric([*model, kind], count)
+        yield faults
+        classes = CounterMetricFamily("hopwell_requests", "Ended requests.", labels=["model_name", "latency_class"])
+        for name, count in list(metrics.classes.items()):
+            classes.add_metric([*model, name], count)
+        yield classes
+        labels = ["model_name", "latency_class", "limit"]
+        missed = CounterMetricFamily("hopwell_latency_missed", "Promises not kept.", labels=labels)
+        for (name, limit), count in list(metrics.missed.items()):
+            missed.add_metric([*model, name, limit], count)
+        yield missed
+
+
+def registry(service: Service) -> CollectorRegistry:
+    """A registry of this server's own."""
+    result = CollectorRegistry()
+    result.register(EngineCollector(service))
+    return result
+
+
+def _names(own: str, alias: str | None) -> list[str]:
+    return [f"hopwell_{own}"] if alias is None else [f"hopwell_{own}", alias]
+
+
+def _gauge(name: str, text: str, model: list[str], value: float) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=["model_name"])
+    family.add_metric(model, value)
+    return family
+
+
+def _histogram(name: str, text: str, model: list[str], values: Histogram) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=["model_name"])
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    counts = list(values.counts)
+    for bound, count in zip([*map(float, values.bounds), float("inf")], counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(bound), total))
+    family.add_metric(model, buckets, values.total)
+    return family

@@ -1,0 +1,218 @@
+"""/v1/chat/completions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hopwell.server.protocol.common import (
+    LOGPROBS,
+    Body,
+    NoEffect,
+    Reply,
+    Sampling,
+    StreamOptions,
+    Structured,
+    Text,
+    Usage,
+)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: Text
+
+
+Content = Text | list[TextPart]
+
+
+class FunctionCall(Body):
+    name: Name
+    arguments: Text
+
+
+class ToolCall(Body):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+    index: int | None = None
+    """As streamed; the order of the list is what counts."""
+
+
+class SystemMessage(Body):
+    role: Literal["system", "developer"]
+    content: Content
+
+
+class UserMessage(Body):
+    role: Literal["user"]
+    content: Content
+
+
+class AssistantMessage(Body):
+    """An earlier answer, as this server gave it. Reasoning is accepted back; the model's template decides its use."""
+
+    role: Literal["assistant"]
+    content: Content | None = None
+    reasoning_content: Text | None = None
+    reasoning: Text | None = None
+    tool_calls: list[ToolCall] | None = None
+    refusal: None = None
+    audio: None = None
+    function_call: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class ToolMessage(Body):
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: str
+    name: str | None = None
+    """The call says which function it was."""
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class Function(Body):
+    name: Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    """Arguments follow the schema wherever a call is required; with tool_choice "auto", true is refused."""
+
+
+class Tool(Body):
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Body):
+    name: Name
+
+
+class NamedTool(Body):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class TextFormat(Body):
+    type: Literal["text"]
+
+
+class JsonFormat(Body):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Body):
+    name: str
+    schema_: dict[str, Any] = Field(alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+    """The answer follows the schema either way."""
+
+
+class SchemaFormat(Body):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonFormat | SchemaFormat, Field(discriminator="type")]
+
+
+class ChatRequest(NoEffect, Sampling):
+    model: str | None = None
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: LOGPROBS | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: Structured | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class TopLogprob(Reply):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(Reply):
+    content: list[TokenLogprob]
+    refusal: None
+
+
+class CalledFunction(Reply):
+    name: str | None = None
+    arguments: str
+
+
+class CalledTool(Reply):
+    index: int | None = None
+    """In streams."""
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledFunction
+
+
+class Delta(Reply):
+    """Part of a message, or a whole one."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    """DeepSeek's name for the thinking."""
+    reasoning: str | None = None
+    """The same, by its newer name."""
+    tool_calls: list[CalledTool] | None = None
+
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
+class Choice(Reply):
+    index: int
+    message: Delta
+    logprobs: Logprobs | None
+    finish_reason: FinishReason
+    stop_reason: str | int | None
+    """The stop string or token that ended the answer; None at the end of sequence."""
+
+
+class ChunkChoice(Reply):
+    index: int
+    delta: Delta
+    logprobs: Logprobs | None
+    finish_reason: FinishReason | None
+    stop_reason: str | int | None = None
+
+
+class ChatReply(Reply):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+
+
+class ChatChunk(Reply):
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None

@@ -1,0 +1,125 @@
+"""/v1/completions, /tokenize, /detokenize and /v1/models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hopwell.server.protocol.chat import ChatRequest, FinishReason, Message, Tool
+from hopwell.server.protocol.common import (
+    LOGPROBS,
+    Body,
+    NoEffect,
+    Reply,
+    Sampling,
+    StreamOptions,
+    Structured,
+    Text,
+    Token,
+    Usage,
+)
+
+Prompt = (
+    Text
+    | Annotated[list[Text], Field(min_length=1, max_length=2048)]
+    | Annotated[list[Token], Field(min_length=1)]
+    | Annotated[list[Annotated[list[Token], Field(min_length=1)]], Field(min_length=1, max_length=2048)]
+)
+
+
+class CompletionRequest(NoEffect, Sampling):
+    model: str | None = None
+    prompt: Prompt
+    max_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    """None: 16, as in OpenAI's API."""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: LOGPROBS | None = None
+    echo: bool | None = None
+    """The prompt before the answer, with its log-probabilities if `logprobs` is set."""
+    best_of: Literal[1] | None = None
+    """Answers are not ranked; `n` gives several."""
+    suffix: Literal[""] | None = None
+    """The model cannot fill in the middle."""
+    structured_outputs: Structured | None = None
+
+
+class CompletionLogprobs(Reply):
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None] | None
+    text_offset: list[int]
+
+
+class CompletionChoice(Reply):
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason | None
+    stop_reason: str | int | None
+
+
+class CompletionReply(Reply):
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None
+
+
+class TokenizeRequest(Body):
+    """Text, or a conversation as it would be rendered."""
+
+    model: str | None = None
+    prompt: Text | None = None
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    tools: list[Tool] | None = None
+    add_special_tokens: bool | None = None
+    """Begin with the beginning-of-sequence token, if the tokenizer wants one; default true."""
+    return_token_strs: bool | None = None
+
+    def as_chat(self) -> ChatRequest:
+        assert self.messages is not None
+        return ChatRequest(messages=self.messages, tools=self.tools)
+
+
+class TokenizeReply(Reply):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class DetokenizeRequest(Body):
+    model: str | None = None
+    tokens: list[Token]
+
+
+class DetokenizeReply(Reply):
+    prompt: str
+
+
+class ModelCard(Reply):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    root: str
+    parent: None
+    max_model_len: int
+
+
+class ModelList(Reply):
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class ServerInfo(Reply):
+    """What sglang's bench reads, and the settings in force."""
+
+    version: str
+    model: str
+    settings: dict[str, Any]
+    internal_states: list[dict[str, float]]

@@ -1,0 +1,87 @@
+"""How a server is set up."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from hopwell.engine.core import LATENCY_CLASSES
+from hopwell.errors import HopwellError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Limits of one server."""
+
+    max_body_bytes: int = 32 << 20
+    """A larger body is refused with 413, before it is read."""
+    body_timeout: float = 30.0
+    """Seconds a client has to send its body."""
+    write_timeout: float = 60.0
+    """Seconds that a client may take nothing of its stream before its request is cancelled."""
+    drain_timeout: float = 60.0
+    """Seconds that running requests have to end after SIGTERM."""
+    stream_interval: int = 1
+    """Tokens gathered into one chunk of a stream; the first token is sent at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A caller, by its key."""
+
+    name: str = ""
+    key: str = ""
+    requests_per_minute: int | None = None
+    max_concurrent: int | None = None
+    priority: int = 0
+    """Of its requests; a request may ask for a later turn, not for an earlier one."""
+    latency_class: str = "server"
+
+
+ANONYMOUS = Tenant()
+"""Everybody, on a server without keys."""
+
+
+class KeysError(HopwellError):
+    """The file of API keys cannot be used; the message names the entry."""
+
+
+def read_keys(path: Path) -> list[Tenant]:
+    """Reads tenants from TOML: one table a tenant, with its `key` and, if wanted, its limits.
+
+        [alice]
+        key = "sk-..."
+        requests_per_minute = 600
+
+    Raises:
+        KeysError: the file is missing or malformed, a key is short or used twice.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise KeysError(f"{path}: {error}") from None
+    known = {field.name for field in fields(Tenant)} - {"name"}
+    tenants: list[Tenant] = []
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise KeysError(f"{path}: {name} is not a table; write [tenant] and below it key = ...")
+        if unknown := table.keys() - known:
+            raise KeysError(f"{path}: {name}.{min(unknown)} is unknown; known: {', '.join(sorted(known))}")
+        key = table.get("key")
+        if not isinstance(key, str) or not re.fullmatch(r"[\x21-\x7e]{8,}", key):
+            raise KeysError(f"{path}: {name}.key needs 8 or more printable ASCII characters without spaces")
+        if any(key == tenant.key for tenant in tenants):
+            raise KeysError(f"{path}: {name}.key is another tenant's too; give each its own")
+        if table.get("latency_class", "server") not in LATENCY_CLASSES:
+            raise KeysError(f"{path}: {name}.latency_class is none of {', '.join(LATENCY_CLASSES)}")
+        for limit in ("requests_per_minute", "max_concurrent", "priority"):
+            low = None if limit == "priority" else 1
+            value = table.get(limit, 1)
+            if type(value) is not int or (low is not None and value < low):
+                raise KeysError(f"{path}: {name}.{limit} is {value!r}; give a whole number{' above 0' if low else ''}")
+        tenants.append(Tenant(name=name, **table))
+    if not tenants:
+        raise KeysError(f"{path}: there is no tenant; write [tenant] and below it key = ...")
+    return tenants
