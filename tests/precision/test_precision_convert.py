@@ -83,8 +83,11 @@ def test_both_layouts_hold_the_same_values(source: Path, nvfp4: Path, tmp_path: 
         if name.endswith(".weight") and tensor.dtype == torch.uint8:
             assert torch.equal(packed[name + "_packed"], tensor)
     base = pytest.importorskip("compressed_tensors.compressors.nvfp4.base")
+    from compressed_tensors.quantization import QuantizationConfig
     from compressed_tensors.quantization.quant_scheme import NVFP4A16, QuantizationScheme
 
+    described = json.loads((tmp_path / "ct/config.json").read_text())["quantization_config"]
+    assert QuantizationConfig.model_validate(described).config_groups["group_0"].weights.group_size == 16
     scheme = QuantizationScheme(targets=["Linear"], **NVFP4A16)
     module = "model.layers.0.self_attn.o_proj"
     state = {k.rpartition(".")[2]: v for k, v in packed.items() if k.startswith(module)}
