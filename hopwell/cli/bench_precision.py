@@ -42,9 +42,10 @@ def precision(
         {n: makers[n]() for n in wanted if n in makers}, formats, extra_bytes, ablation, typer.echo
     )
     starved = [starving(NANO)] if "starving" in wanted else []
-    for table in (summaries, ablations, starved):
+    shown = ("set", "format", "rtn_norm", "squared_reduction", "norm_reduction", "worst", "norm_at_10%", "norm_at_18%")
+    for table in ([{k: row[k] for k in shown} for row in summaries], ablations, starved):
         if table:
-            print_rows([{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in table])
+            print_rows([{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in table])
     if out is not None:
         write_result(out, "precision", rows, summary=summaries, ablation=ablations, starving=starved)
     worst = min([row["worst"] for row in summaries] + [row["worst_reduction"] for row in starved])
