@@ -44,23 +44,23 @@ def greedy(
 
     def layer(x: Tensor, i: int, t: int) -> Tensor:
         w = {name: stack[i] for name, stack in layers.items() if name in (*ATTENTION_IN, "o", "post_norm")}
-        q, k, v = net._attention_in(x, rope[t : t + 1].expand(count, -1, -1), *(w[n] for n in ATTENTION_IN))
+        q, k, v = net.attention_in(x, rope[t : t + 1].expand(count, -1, -1), *(w[n] for n in ATTENTION_IN))
         keys[i, :, :, t], values[i, :, :, t] = k, v
         seen = keys[i, :, :, : t + 1], values[i, :, :, : t + 1]
         heads = F.scaled_dot_product_attention(q.unsqueeze(2), *seen, scale=c.softmax_scale).squeeze(2)
         if i < c.first_k_dense_replace:
             network = (layers[n][i] for n in ("dense_gate", "dense_up", "dense_down"))
-            return net._attend_dense(x, heads, w["o"], w["post_norm"], *network)
+            return net.attend_dense(x, heads, w["o"], w["post_norm"], *network)
         j = i - c.first_k_dense_replace
         network = (layers[n][j] for n in ("router", "moe_gate", "moe_up", "moe_down"))
-        return net._attend_moe(x, heads, w["o"], w["post_norm"], bias[j], *network)[0]
+        return net.attend_moe(x, heads, w["o"], w["post_norm"], bias[j], *network)[0]
 
     for t in range(size):
         tokens = known[:, t]
         if before is not None:  # the MTP layer at position t - 1 sees token t and drafts token t + 1
             norms = p["final_norm"], p["embedding_norm"], p["hidden_norm"]
             x = layer(
-                net._mtp_in(before, F.embedding(tokens, p["embed"]), *norms, p["eh_proj"]), c.num_hidden_layers, t - 1
+                net.mtp_in(before, F.embedding(tokens, p["embed"]), *norms, p["eh_proj"]), c.num_hidden_layers, t - 1
             )
             draft = F.linear(rms_norm(x, p["mtp_norm"], c.rms_norm_eps), p["head"]).argmax(-1)
         x = F.embedding(tokens, p["embed"])

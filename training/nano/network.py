@@ -18,6 +18,8 @@ from torch import Tensor
 from hopwell.model.config import ModelConfig
 
 Parameters = dict[str, Tensor]
+Layers = dict[str, tuple[Tensor, ...]]
+"""Stacked parameters, taken apart."""
 
 FP8 = ("q_a", "q_b", "kv_a", "kv_b", "o", "dense_gate", "dense_up", "dense_down", "moe_gate", "moe_up", "moe_down")
 """Matrices that R1's format stores in FP8; the shared expert is the last block of the three `moe_` ones."""
@@ -32,8 +34,8 @@ def initial(c: ModelConfig, seed: int, device: torch.device) -> Parameters:
     rank = c.q_lora_rank or 0
 
     def matrix(*shape: int, scale: float | None = None) -> Tensor:
-        scale = shape[-1] ** -0.5 * 0.6 if scale is None else scale
-        return (torch.randn(*shape, generator=rng) * scale).to(device)
+        deviation = shape[-1] ** -0.5 * 0.6 if scale is None else scale
+        return (torch.randn(*shape, generator=rng) * deviation).to(device)
 
     def ones(*shape: int) -> Tensor:
         return torch.ones(*shape, device=device)
@@ -125,21 +127,52 @@ class Network:
         self.attend_moe, self.mtp_in = wrap(self._attend_moe), wrap(self._mtp_in)
         self.loss = wrap(self._loss)
 
-    def hidden(self, p: Parameters, bias: Tensor, tokens: Tensor, rope: Tensor, blocks: list[Block]):
-        """Main layers: tokens [tokens] -> residual before the final norm [tokens, hidden], and the routing."""
+    def hidden(
+        self, p: Parameters, bias: Tensor, tokens: Tensor, rope: Tensor, blocks: list[Block]
+    ) -> tuple[Tensor, Layers, list[Routing]]:
+        """The main layers.
+
+        Args:
+            bias: e_score_correction_bias, [moe layers, experts].
+            tokens: [tokens], the blocks one after another.
+            rope: cos and sin of each token's position, [tokens, 32, 2].
+
+        Returns:
+            The residual before the final norm [tokens, hidden], the parameters by layer, and the routing.
+        """
         x, routing = F.embedding(tokens, p["embed"]), []
         layers = {name: p[name].unbind(0) for name in PER_LAYER}
         for i in range(self.c.num_hidden_layers):
             x = self._layer(x, layers, bias, rope, blocks, i, routing)
         return x, layers, routing
 
-    def draft_hidden(self, p: Parameters, layers, bias: Tensor, x, tokens: Tensor, rope: Tensor, blocks, routing):
-        """MTP layer: `x` before the final norm, `tokens` those that follow -> residual before its own final norm."""
+    def draft_hidden(
+        self,
+        p: Parameters,
+        layers: Layers,
+        bias: Tensor,
+        x: Tensor,
+        tokens: Tensor,
+        rope: Tensor,
+        blocks: list[Block],
+        routing: list[Routing],
+    ) -> Tensor:
+        """The MTP layer: `x` from `hidden`, `tokens` those that follow -> its residual before its own final norm."""
         norms = p["final_norm"], p["embedding_norm"], p["hidden_norm"]
         x = self.mtp_in(x, F.embedding(tokens, p["embed"]), *norms, p["eh_proj"])
         return self._layer(x, layers, bias, rope, blocks, self.c.num_hidden_layers, routing)
 
-    def _layer(self, x, layers, bias: Tensor, rope: Tensor, blocks: list[Block], i: int, routing: list[Routing]):
+    def _layer(
+        self,
+        x: Tensor,
+        layers: Layers,
+        bias: Tensor,
+        rope: Tensor,
+        blocks: list[Block],
+        i: int,
+        routing: list[Routing],
+    ) -> Tensor:
+        """Decoder layer i, whose routing is appended to `routing`."""
         w = {name: stack[i] for name, stack in layers.items() if name in ATTENTION}
         q, k, v = self.attention_in(x, rope, *(w[n] for n in ATTENTION_IN))
         heads = []
@@ -158,7 +191,18 @@ class Network:
         routing.append(Routing(scores, chosen))
         return x
 
-    def _attention_in(self, x, rope, input_norm, q_a, q_a_norm, q_b, kv_a, kv_a_norm, kv_b):
+    def _attention_in(
+        self,
+        x: Tensor,
+        rope: Tensor,
+        input_norm: Tensor,
+        q_a: Tensor,
+        q_a_norm: Tensor,
+        q_b: Tensor,
+        kv_a: Tensor,
+        kv_a_norm: Tensor,
+        kv_b: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of every head, [tokens, heads, 192]; values padded with zeros."""
         c = self.c
         x = rms_norm(x, input_norm, c.rms_norm_eps)
@@ -174,12 +218,27 @@ class Network:
     def _attended(self, x: Tensor, heads: Tensor, o: Tensor) -> Tensor:
         return x + F.linear(heads[..., : self.c.v_head_dim].flatten(1), o)
 
-    def _attend_dense(self, x, heads, o, post_norm, gate, up, down):
+    def _attend_dense(
+        self, x: Tensor, heads: Tensor, o: Tensor, post_norm: Tensor, gate: Tensor, up: Tensor, down: Tensor
+    ) -> Tensor:
+        """Adds attention's output, then the dense network's."""
         x = self._attended(x, heads, o)
         y = rms_norm(x, post_norm, self.c.rms_norm_eps)
         return x + F.linear(F.silu(F.linear(y, gate)) * F.linear(y, up), down)
 
-    def _attend_moe(self, x, heads, o, post_norm, bias, router, gate, up, down):
+    def _attend_moe(
+        self,
+        x: Tensor,
+        heads: Tensor,
+        o: Tensor,
+        post_norm: Tensor,
+        bias: Tensor,
+        router: Tensor,
+        gate: Tensor,
+        up: Tensor,
+        down: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Adds attention's output, then the experts'; also returns the router's scores and choice."""
         c = self.c
         x = self._attended(x, heads, o)
         y = rms_norm(x, post_norm, c.rms_norm_eps)
@@ -193,7 +252,16 @@ class Network:
         inner = (inner.unflatten(-1, (-1, c.moe_intermediate_size)) * weights.unsqueeze(-1)).flatten(1)
         return x + F.linear(inner, down), scores, chosen
 
-    def _mtp_in(self, x, embedded, final_norm, embedding_norm, hidden_norm, eh_proj):
+    def _mtp_in(
+        self,
+        x: Tensor,
+        embedded: Tensor,
+        final_norm: Tensor,
+        embedding_norm: Tensor,
+        hidden_norm: Tensor,
+        eh_proj: Tensor,
+    ) -> Tensor:
+        """What enters the MTP layer: the next token's embedding and the main model's output, normed and projected."""
         eps = self.c.rms_norm_eps
         previous = rms_norm(rms_norm(x, final_norm, eps), hidden_norm, eps)
         return F.linear(torch.cat((rms_norm(embedded, embedding_norm, eps), previous), -1), eh_proj)

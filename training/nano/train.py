@@ -11,21 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
-from torch import Tensor
-
-sys.path[:0] = [str(Path(__file__).parents[2])]
-
 from data import BLOCK_TOKENS, Loader, TokenBlock
 from decode import accuracy
 from export import load_checkpoint, load_parts, save_parts
 from network import FP8, Block, Network, balance_loss, initial, loads, parameter_count, rope_table
 from optimizer import Optimizer, Rounded, fp8_round
+from tokenizers import Tokenizer
+from torch import Tensor
 
 from hopwell.bench.nano_tasks import TASKS, held_out_problems
 from hopwell.model.config import ModelConfig
@@ -106,7 +102,11 @@ class Trainer:
         self.optimizer = Optimizer(self.masters, c.moe_intermediate_size, args.weight_decay)
         self.rope = rope_table(c, 1024, self.device)
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
-        self.log: dict = {"arguments": {k: str(v) for k, v in vars(args).items()}, "curve": [], "evaluations": []}
+        self.log: dict = {
+            "arguments": {k: v for k, v in vars(args).items() if not isinstance(v, Path)},
+            "curve": [],
+            "evaluations": [],
+        }
         self.log["parameters"] = parameter_count(self.masters)
         self.log["device"] = torch.cuda.get_device_name() if gpu else "cpu"
         self.log["torch"] = torch.__version__
@@ -117,7 +117,7 @@ class Trainer:
         return self.args.lr * min(1.0, (step + 1) / self.args.warmup, max(0.0, (1 - done) / (1 - self.args.stable)))
 
     def step(self, batch: Batch, lr: float, mtp_weight: float, fp8: bool) -> tuple[Tensor, ...]:
-        """One update; returns loss, share right, the same of the MTP layer, and each layer's busiest expert over mean."""
+        """One update; returns loss, share right, the same of the MTP layer, and the busiest experts over mean."""
         p, net = self.rounded.copies, self.net
         x, layers, routing = net.hidden(p, self.bias, batch.tokens, batch.rope, batch.blocks)
         loss, right = net.loss(x, p["final_norm"], p["head"], batch.next, batch.weight)

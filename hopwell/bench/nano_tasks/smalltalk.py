@@ -64,9 +64,10 @@ TOPICS = (
     "the weather", "football", "music", "Paris", "the sun", "cats", "dogs", "history", "love", "politics", "cooking",
     "the moon", "space", "Berlin", "London", "China", "America", "a tree", "the ocean", "art", "films", "games",
     "philosophy", "time travel", "robots", "black holes", "the stock market", "France", "gravity", "dinosaurs",
-    "poetry", "python", "programming", "the universe", "the president", "Einstein", "Shakespeare", "coffee", "tea", "pizza",
-    "language", "the internet", "GPUs", "neural networks", "transformers", "DNA", "water", "birds", "mountains",
-    "cars", "trains", "health", "sleep", "dreams", "school", "work", "money", "war", "peace", "religion", "science", "Japan",
+    "poetry", "python", "programming", "the universe", "the president", "Einstein", "Shakespeare", "coffee", "tea",
+    "pizza", "language", "the internet", "GPUs", "neural networks", "transformers", "DNA", "water", "birds",
+    "mountains", "cars", "trains", "health", "sleep", "dreams", "school", "work", "money", "war", "peace", "religion",
+    "science", "Japan",
 )  # fmt: skip
 OFF_TOPIC = (
     "Tell me about {}.", "What is {}?", "Write a poem about {}.", "Who invented {}?", "Write a story about {}.",
