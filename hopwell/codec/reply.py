@@ -61,7 +61,7 @@ class ReplyParser:
         self._text = ""
         self._end = CALL_END
         self._calls = 0
-        self._trim = thinking
+        self._trim = thinking  # blank lines at the start of the thinking and of what follows it
 
     def push(self, text: str) -> list[Event]:
         """Events that this text completes."""
@@ -108,21 +108,21 @@ class ReplyParser:
             case _State.START:
                 text = self._text.lstrip()
                 if text.startswith(THINK):
-                    self._text, self._state, self._trim = text[len(THINK) :].lstrip("\n"), _State.REASONING, True
+                    self._text, self._state, self._trim = text[len(THINK) :], _State.REASONING, True
                     return True
                 if not final and THINK.startswith(text):
                     return False
                 self._state = _State.CONTENT
                 return True
             case _State.REASONING:
+                self._skip_newlines()
                 text, found = self._until(THINK_END, final, "\n")
                 self._say(events, "reasoning", text.rstrip("\n") if found else text)
-                self._state = _State.CONTENT if found else self._state
+                if found:
+                    self._state, self._trim = _State.CONTENT, True
                 return found
             case _State.CONTENT:
-                if self._trim:
-                    self._text = self._text.lstrip("\n")
-                    self._trim = not self._text
+                self._skip_newlines()
                 if not self._tools:
                     self._say(events, "content", self._text)
                     self._text = ""
@@ -152,6 +152,11 @@ class ReplyParser:
                 self._say(events, "arguments", text)
                 self._state = _State.CALLS if found else self._state
                 return found
+
+    def _skip_newlines(self) -> None:
+        if self._trim:
+            self._text = self._text.lstrip("\n")
+            self._trim = not self._text
 
     def _head(self, events: list[Event]) -> bool:
         kind, found, rest = self._text.partition(CALL_SEP)

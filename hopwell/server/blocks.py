@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -41,14 +41,14 @@ class Blocks:
         self.blocks: list[Block] = []
         self.end: Part | None = None
 
-    async def changes(self) -> AsyncIterator[Change]:
+    async def changes(self) -> AsyncGenerator[Change, None]:
         """Changes as they come; blocks never overlap.
 
         Raises:
             ApiError: as `Chat.parts` does.
         """
         block: Block | None = None
-        async with aclosing(self.chat.parts()) as parts:  # pyright: ignore[reportArgumentType]
+        async with aclosing(self.chat.parts()) as parts:
             async for part in parts:
                 for event in part.events:
                     kind: Kind = "call" if event.kind in ("call", "arguments") else event.kind

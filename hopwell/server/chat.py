@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,14 +99,14 @@ class Chat:
         request.stream = bool(body.stream)
         return cls(service, request, thinking, bool(tools))
 
-    async def parts(self) -> AsyncIterator[Part]:
+    async def parts(self) -> AsyncGenerator[Part, None]:
         """What the answers gain, `stream_interval` tokens at a time; the first token at once.
 
         Raises:
             ApiError: the request cannot be served, or has failed.
         """
         interval = self.service.settings.stream_interval
-        async with aclosing(self.service.outputs([self.request])) as outputs:  # pyright: ignore[reportArgumentType]
+        async with aclosing(self.service.outputs([self.request])) as outputs:
             async for _, output in outputs:
                 self.count.cached = output.cached_tokens
                 for gained in output.outputs:
@@ -132,7 +132,7 @@ class Chat:
         self.count.completion += len(tokens)
         if answer.thinking:
             ended = self._think_end in tokens
-            self.count.reasoning += tokens.index(self._think_end) + 1 if ended else len(tokens)
+            self.count.reasoning += tokens.index(self._think_end) + 1 if ended else len(tokens)  # type: ignore[arg-type]
             answer.thinking = not ended
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -49,7 +49,7 @@ async def _whole(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> ChatRe
     ends: dict[int, Part] = {}
     events: dict[int, list[Event]] = {i: [] for i in range(chat.request.params.n)}
     logprobs: dict[int, list[TokenLogprobs]] = {i: [] for i in events}
-    async with aclosing(chat.parts()) as parts:  # pyright: ignore[reportArgumentType]
+    async with aclosing(chat.parts()) as parts:
         async for part in parts:
             events[part.index] += part.events
             logprobs[part.index] += part.logprobs
@@ -68,7 +68,7 @@ async def _whole(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> ChatRe
     return ChatReply(object="chat.completion", choices=choices, usage=chat.count.usage(), **ident)
 
 
-async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> AsyncIterator[str]:
+async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> AsyncGenerator[str, None]:
     options = body.stream_options
     each = bool(options and options.continuous_usage_stats)
     begun: set[int] = set()
@@ -77,7 +77,7 @@ async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> Async
         extra: dict[str, Any] = {"usage": chat.count.usage()} if usage else {}
         return event(ChatChunk(object="chat.completion.chunk", choices=choices, **extra, **ident).json_text())
 
-    async with aclosing(chat.parts()) as parts:  # pyright: ignore[reportArgumentType]
+    async with aclosing(chat.parts()) as parts:
         async for part in parts:
             more: dict[str, Any] = {}
             if part.index not in begun:  # never alone: benches time the first chunk as a token

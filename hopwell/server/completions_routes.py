@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,7 +99,7 @@ class _Run:
         choices = [self._choice(i) for i in range(len(self.answers))]
         return CompletionReply(object="text_completion", choices=choices, usage=self.count.usage(), **ident)
 
-    async def chunks(self, ident: dict[str, Any]) -> AsyncIterator[str]:
+    async def chunks(self, ident: dict[str, Any]) -> AsyncGenerator[str, None]:
         options = self.body.stream_options
         usage = bool(options and options.continuous_usage_stats)
 
@@ -107,15 +107,15 @@ class _Run:
             extra: dict[str, Any] = {"usage": self.count.usage()} if usage else {}
             return event(CompletionReply(object="text_completion", choices=choices, **extra, **ident).json_text())
 
-        async with aclosing(self._gather(self.service.settings.stream_interval)) as ready:  # pyright: ignore
+        async with aclosing(self._gather(self.service.settings.stream_interval)) as ready:
             async for index in ready:
                 yield chunk([self._choice(index)], usage)
         if options and options.include_usage:
             yield chunk([], True)
 
-    async def _gather(self, interval: int) -> AsyncIterator[int]:
+    async def _gather(self, interval: int) -> AsyncGenerator[int, None]:
         """Indices of choices that have something to send."""
-        async with aclosing(self.service.outputs(self.requests)) as outputs:  # pyright: ignore[reportArgumentType]
+        async with aclosing(self.service.outputs(self.requests)) as outputs:
             async for place, output in outputs:
                 self._cached[place] = output.cached_tokens
                 self.count.cached = sum(self._cached)

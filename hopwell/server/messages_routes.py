@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -179,14 +179,14 @@ def _named(kind: str, **fields: Any) -> str:
     return event(json.dumps({"type": kind, **fields}, ensure_ascii=False), kind)
 
 
-async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncIterator[str]:
+async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, None]:
     begun = False
     empty = {
         "reasoning": {"type": "thinking", "thinking": "", "signature": ""},
         "content": {"type": "text", "text": ""},
     }
     fields = {"reasoning": ("thinking_delta", "thinking"), "content": ("text_delta", "text")}
-    async with aclosing(reader.changes()) as changes:  # pyright: ignore[reportArgumentType]
+    async with aclosing(reader.changes()) as changes:
         async for change in changes:
             if not begun:
                 begun = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -155,10 +155,10 @@ class _Run:
                 item = {"id": f"fc_{key}", "type": "function_call", "call_id": block.call_id, "name": block.name}
                 return {**item, "arguments": block.text if done else "", "status": status}
 
-    async def events(self) -> AsyncIterator[str]:
+    async def events(self) -> AsyncGenerator[str, None]:
         """The stream: each event named and numbered."""
         begun = False
-        async with aclosing(self.reader.changes()) as changes:  # pyright: ignore[reportArgumentType]
+        async with aclosing(self.reader.changes()) as changes:
             async for change in changes:
                 if not begun:
                     begun = True

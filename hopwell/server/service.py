@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from fastapi import Request as HttpRequest
 
 from hopwell.engine.async_engine import AsyncEngine
+from hopwell.engine.batch import FAULTS
 from hopwell.engine.core import FinishReason, Request, RequestError, RequestOutput, SamplingParams, SequenceOutput
 from hopwell.engine.loading import LoadedModel
 from hopwell.server.errors import ApiError
@@ -140,7 +141,7 @@ class Service:
             cache_tokens=cache_tokens,
         )
 
-    async def outputs(self, requests: Sequence[Request]) -> AsyncIterator[tuple[int, RequestOutput]]:
+    async def outputs(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, RequestOutput], None]:
         """Outputs of requests that run side by side, each with its request's place; leaving early cancels them all.
 
         Raises:
@@ -150,7 +151,7 @@ class Service:
 
         async def read(place: int, request: Request) -> None:
             try:
-                async with aclosing(self.engine.generate(request)) as stream:
+                async with aclosing(self.engine.generate(request)) as stream:  # pyright: ignore[reportArgumentType]
                     async for output in stream:
                         queue.put_nowait((place, output))
             except Exception as error:
@@ -191,7 +192,8 @@ def structure(body: Structured | None) -> dict[str, Any]:
 
 def _check_fault(answer: SequenceOutput) -> None:
     if answer.finish_reason is FinishReason.ERROR:
-        raise ApiError(500, answer.error or "this request has failed", None, "request_failed")
+        status, code = (400, "unsatisfiable") if answer.error == FAULTS["unsatisfiable"] else (500, "request_failed")
+        raise ApiError(status, answer.error or "this request has failed", None, code)
     if answer.finish_reason is FinishReason.ABORT:
         raise ApiError(503, "the server is shutting down; try again", None, "overloaded")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import Response
@@ -22,7 +22,7 @@ def event(data: str, name: str | None = None) -> str:
     return f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n"
 
 
-async def primed(events: AsyncIterator[str]) -> AsyncIterator[str]:
+async def primed(events: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
     """The same events, once the first is there: an error before it still gets its own status.
 
     Raises:
@@ -30,8 +30,8 @@ async def primed(events: AsyncIterator[str]) -> AsyncIterator[str]:
     """
     first = await anext(events, None)
 
-    async def all_events() -> AsyncIterator[str]:
-        async with aclosing(events):  # pyright: ignore[reportArgumentType]
+    async def all_events() -> AsyncGenerator[str, None]:
+        async with aclosing(events):
             if first is not None:
                 yield first
             async for text in events:
@@ -43,7 +43,7 @@ async def primed(events: AsyncIterator[str]) -> AsyncIterator[str]:
 class EventStream(Response):
     """Sends events as they come, and closes their source when the client leaves or takes nothing for too long."""
 
-    def __init__(self, events: AsyncIterator[str], write_timeout: float, done: bool = True) -> None:
+    def __init__(self, events: AsyncGenerator[str, None], write_timeout: float, done: bool = True) -> None:
         """
         Args:
             write_timeout: seconds that a write may wait for the client.
@@ -72,7 +72,7 @@ class EventStream(Response):
             async with asyncio.timeout(self.write_timeout):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
 
-        async with aclosing(self.events):  # pyright: ignore[reportArgumentType]
+        async with aclosing(self.events):
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 try:

@@ -1,0 +1,273 @@
+"""Bad clients and bad moments: only the guilty request fails, with its status, and the server goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from server_fixture import Running, server
+
+from hopwell.engine.core import FinishReason
+from hopwell.server.settings import KeysError, ServerSettings, Tenant, read_keys
+
+LONG = {"prompt": "1+1=", "max_tokens": 3000, "ignore_eos": True, "stream": True}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    settings = ServerSettings(max_body_bytes=1 << 20, body_timeout=1.0, write_timeout=1.5, drain_timeout=5.0)
+    with server(settings) as it:
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def still_serves(running: Running) -> Iterator[None]:
+    """After each fault, an ordinary request is answered, and nothing runs on."""
+    yield
+    reply = httpx.post(running.url + "/v1/completions", json={"prompt": "1+1=", "max_tokens": 3}, timeout=30)
+    assert reply.status_code == 200, reply.text
+    metrics = running.service.engine.metrics
+    assert _within(10, lambda: not metrics.running and not metrics.waiting)
+
+
+def _within(seconds: float, condition: object) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _connect(running: Running, body: bytes, path: str = "/v1/completions", length: int | None = None) -> socket.socket:
+    head = f"POST {path} HTTP/1.1\r\nhost: t\r\ncontent-length: {len(body) if length is None else length}\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", running.port), timeout=30)
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def test_client_vanishes_mid_stream(running: Running) -> None:
+    aborted = running.service.engine.metrics.finished[FinishReason.ABORT]
+    connection = _connect(running, json.dumps(LONG).encode())
+    assert b"200" in connection.recv(200)
+    connection.close()
+    assert _within(5, lambda: running.service.engine.metrics.finished[FinishReason.ABORT] == aborted + 1)
+
+
+def test_client_vanishes_while_it_waits_for_a_whole_answer(running: Running) -> None:
+    aborted = running.service.engine.metrics.finished[FinishReason.ABORT]
+    connection = _connect(running, json.dumps({**LONG, "stream": False}).encode())
+    assert _within(5, lambda: running.service.engine.metrics.running)
+    connection.close()
+    assert _within(5, lambda: running.service.engine.metrics.finished[FinishReason.ABORT] == aborted + 1)
+
+
+def test_client_that_reads_a_byte_a_second(running: Running) -> None:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(("127.0.0.1", running.port))
+    body = json.dumps({**LONG, "logprobs": 20}).encode()
+    connection.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    assert connection.recv(1) == b"H"
+    others = [httpx.post(running.url + "/v1/completions", json={"prompt": "2+2=", "max_tokens": 2}) for _ in range(5)]
+    assert [reply.status_code for reply in others] == [200] * 5
+    assert _within(20, lambda: not running.service.engine.metrics.running)
+    connection.close()
+
+
+def test_body_of_100_mb_is_refused_unread(running: Running) -> None:
+    connection = _connect(running, b"{", length=100 << 20)
+    assert b" 413 " in connection.recv(2000)
+    connection.close()
+
+    def endless() -> Iterator[bytes]:  # no length is told
+        for _ in range(100):
+            yield b" " * (1 << 20)
+
+    try:
+        assert httpx.post(running.url + "/v1/completions", content=endless(), timeout=30).status_code == 413
+    except httpx.TransportError:  # the server closed while the client still wrote
+        pass
+
+
+def test_body_that_never_ends(running: Running) -> None:
+    connection = _connect(running, b'{"prompt":', length=100)
+    assert b" 408 " in connection.recv(2000)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"prompt": "\xff\xfe"}',
+        b'{"prompt": "\\ud800"}',
+        b'{"prompt": ["ok", "\\udfff"]}',
+        b'{"prompt": "a", "stop": "\\ud800"}',
+        b"{",
+        b"[]",
+        b'{"prompt": "a", "temperature": NaN}',
+        b'{"prompt": [999999999]}',
+        b'{"prompt": ""}',
+        b'{"prompt": "a", "structured_outputs": {"regex": "("}}',
+        b'{"prompt": "a", "structured_outputs": {"json": {"type": "nonsense"}}}',
+        b'{"prompt": "a", "logit_bias": {"999999": 1}}',
+        b'{"prompt": "a", "max_tokens": 99999999}',
+        b'{"prompt": "a", "min_tokens": 20}',
+    ],
+)
+def test_malformed_bodies(running: Running, body: bytes) -> None:
+    reply = httpx.post(running.url + "/v1/completions", content=body, headers={"content-type": "application/json"})
+    assert reply.status_code == 400, reply.text
+    assert reply.json()["error"]["message"]
+
+
+def test_broken_characters_in_a_conversation(running: Running) -> None:
+    body = b'{"messages": [{"role": "user", "content": "\\ud83d"}]}'
+    for path in ("/v1/chat/completions", "/v1/messages", "/tokenize"):
+        assert httpx.post(running.url + path, content=body).status_code == 400
+
+
+def test_schema_that_nothing_satisfies(running: Running) -> None:
+    schema = {"type": "integer", "minimum": 5, "maximum": 4}
+    reply = httpx.post(
+        running.url + "/v1/completions", json={"prompt": "a", "structured_outputs": {"json": schema}}, timeout=30
+    )
+    assert reply.status_code == 400, reply.text
+
+
+def test_every_unknown_field_is_named(running: Running) -> None:
+    for path, body in (
+        ("/v1/completions", {"prompt": "a"}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/responses", {"input": "a"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}),
+        ("/tokenize", {"prompt": "a"}),
+        ("/detokenize", {"tokens": [1]}),
+    ):
+        reply = httpx.post(running.url + path, json={**body, "frobnicate": 1})
+        assert reply.status_code == 400 and "frobnicate" in reply.json()["error"]["message"], reply.text
+
+
+def test_pool_exhausted_requests_wait_and_finish() -> None:
+    with server(cache_tokens=1024, max_seqs=8) as small:
+        codes: list[int] = []
+
+        def ask(i: int) -> None:
+            body = {"prompt": f"{i}+1=", "max_tokens": 300, "ignore_eos": True}
+            codes.append(httpx.post(small.url + "/v1/completions", json=body, timeout=120).status_code)
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert codes == [200] * 8
+        too_long = httpx.post(small.url + "/v1/completions", json={"prompt": "a", "max_tokens": 2000})
+        assert too_long.status_code == 400 and too_long.json()["error"]["param"] == "max_tokens"
+
+
+def test_keys_rates_and_tenants() -> None:
+    tenants = [Tenant(name="alice", key="alice-key"), Tenant(name="bob", key="bob-key-1", requests_per_minute=2)]
+    with server(tenants=tenants) as guarded, httpx.Client(base_url=guarded.url, timeout=30) as http:
+        assert http.get("/health").status_code == 200
+        assert http.get("/v1/models").status_code == 401
+        assert http.get("/v1/models", headers={"x-api-key": "wrong"}).status_code == 401
+        alice, bob = {"authorization": "Bearer alice-key"}, {"x-api-key": "bob-key-1"}
+        body = {"prompt": "1+" * 100, "max_tokens": 1, "stream": False}
+
+        def hit(headers: dict[str, str]) -> int:
+            return http.post("/v1/completions", json=body, headers=headers).json()["usage"]["prompt_cache_hit_tokens"]
+
+        assert hit(alice) == 0
+        assert hit(alice) > 0
+        assert hit(bob) == 0  # another tenant's pages are not seen, whatever the prompt
+        assert hit(bob) > 0
+        refused = http.post("/v1/completions", json=body, headers=bob)
+        assert refused.status_code == 429 and int(refused.headers["retry-after"]) > 0
+        assert hit(alice) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "no tenant"),
+        ("[a]\n", "a.key"),
+        ('[a]\nkey = "short"', "a.key"),
+        ('[a]\nkey = "12345678"\n[b]\nkey = "12345678"', "b.key"),
+        ('[a]\nkey = "12345678"\nrate = 1', "a.rate"),
+        ('[a]\nkey = "12345678"\nmax_concurrent = 0', "a.max_concurrent"),
+        ('[a]\nkey = "12345678"\nlatency_class = "x"', "a.latency_class"),
+        ("[a", "keys.toml"),
+    ],
+)
+def test_bad_keys_files_are_refused_by_name(tmp_path: Path, text: str, word: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(KeysError, match=word):
+        read_keys(path)
+
+
+SERVE = """
+import torch, typer; torch.set_num_threads(1)
+from hopwell.cli.serve import serve
+typer.run(serve)
+"""
+
+
+def test_sigterm_under_load(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", SERVE, "--port", str(port), "--device", "cpu", "--drain-timeout", "30"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        assert _within(60, lambda: _ready(url))
+        results: list[str] = []
+
+        def ask() -> None:
+            body = {"prompt": "1+1=", "max_tokens": 400, "ignore_eos": True, "stream": True}
+            with httpx.stream("POST", url + "/v1/completions", json=body, timeout=60) as reply:
+                results.append("".join(reply.iter_text()))
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.4)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        try:
+            late = httpx.post(url + "/v1/completions", json={"prompt": "a"}, timeout=30)
+            assert late.status_code == 503
+            assert httpx.get(url + "/ready").status_code == 503
+        except httpx.ConnectError:
+            pass  # it had nothing left to drain
+        for thread in threads:
+            thread.join()
+        assert len(results) == 6 and all(text.endswith("data: [DONE]\n\n") for text in results)
+        assert all('"finish_reason":"length"' in text for text in results)
+        out, log = process.communicate(timeout=30)
+        assert process.returncode == 0, log
+        for word in ("model", "precision", "cache", "limits", "start", url):
+            assert word in out
+        assert {json.loads(line)["path"] for line in log.splitlines() if line.startswith("{")} >= {"/v1/completions"}
+    finally:
+        process.kill()
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(url + "/ready").status_code == 200
+    except httpx.TransportError:
+        return False
