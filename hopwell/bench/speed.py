@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -15,17 +16,18 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.engine.core import SamplingParams
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import load_model
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
 from hopwell.formats.fp8 import dequantize_fp8_block
 
-PROMPT = 64
-"""Tokens of a prompt."""
+QUESTION = "<｜begin▁of▁sentence｜><｜User｜>Compute {} * {}.<｜Assistant｜><think>\n"
+"""In R1's own format: on random tokens the MTP layer would have nothing to go by."""
 
 
 def bench_speed(
     model: str | Path | None, batches: list[int], tokens: int, drafts: list[int], peer: bool, repeats: int = 3
 ) -> list[dict[str, Any]]:
-    """Greedy decoding of random prompts, the best of several runs each.
+    """Greedy decoding, the best of several runs each.
 
     Args:
         batches: prompts answered at once.
@@ -38,13 +40,12 @@ def bench_speed(
     """
     rows: list[dict[str, Any]] = []
     loaded = load_model(model)
-    vocab = loaded.model.config.vocab_size
     params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
     for count in drafts:
         config = loaded.config(max_seqs=max(batches), drafts=count, prefix_cache=False)
         llm = LLM(loaded, config=config)
         for batch in batches:
-            prompts = random_prompts(batch, vocab)
+            prompts = questions(batch, loaded.tokenizer)
             seconds = best_of(repeats, partial(llm.generate, prompts, params))
             row = {"system": "hopwell", "drafts": count, "batch": batch}
             rows.append(row | {"tokens_per_s": round(batch * tokens / seconds, 1)})
@@ -53,17 +54,24 @@ def bench_speed(
     if peer:
         generate = transformers_generate(loaded.path, loaded.model.dtype)
         for batch in batches:
-            prompts = torch.tensor(random_prompts(batch, vocab))
+            prompts = torch.tensor(questions(batch, loaded.tokenizer))
             seconds = best_of(repeats, partial(generate, prompts, tokens))
             row = {"system": "transformers", "drafts": 0, "batch": batch}
             rows.append(row | {"tokens_per_s": round(batch * tokens / seconds, 1)})
     return [{**row, "acceptance_length": row.get("acceptance_length")} for row in rows]
 
 
-def random_prompts(count: int, vocab: int) -> list[list[int]]:
-    """Prompts of `PROMPT` tokens, the same ones each time."""
-    generator = torch.Generator().manual_seed(count)
-    return torch.randint(3, vocab, (count, PROMPT), generator=generator).tolist()
+def questions(count: int, tokenizer: Tokenizer) -> list[list[int]]:
+    """Tokens of `count` multiplications, the same ones each time and all of one length, for peers that cannot pad."""
+    random = Random(count)
+    found: list[list[int]] = []
+    while len(found) < count:
+        prompt = tokenizer.encode(
+            QUESTION.format(random.randrange(100, 1000), random.randrange(10, 100)), special=False
+        )
+        if not found or len(prompt) == len(found[0]):
+            found.append(prompt)
+    return found
 
 
 def best_of(repeats: int, run: Callable[[], object]) -> float:

@@ -31,7 +31,7 @@ SCHEMAS: list[dict[str, Any]] = [
         }
     },
 ]
-MODES = [(drafts, cache, overlap) for drafts in (0, 1, 3) for cache in (False, True) for overlap in (False, True)]
+MODES = [(drafts, cache, overlap) for drafts in (0, 2) for cache in (False, True) for overlap in (False, True)]
 """(drafts, prefix cache, overlap)."""
 
 
@@ -203,6 +203,9 @@ def bench_stress(loaded: LoadedModel, requests: int, seed: int, say: Callable[[s
 
 
 def resident_mb() -> float:
-    """Resident memory of this process, in MB."""
-    fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    """Resident memory of this process, in MB; NaN where the system does not tell as Linux does."""
+    try:
+        fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return float("nan")
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -21,6 +20,7 @@ from hopwell.engine.loop import Engine
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
 from hopwell.model.transformer import Transformer
+from hopwell.ops.linear import cpu_multiplies_bf16
 
 if TYPE_CHECKING:
     from hopwell.codec.template import ChatTemplate
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NANO = Path(__file__).parents[1] / "model" / "nano"
 """The embedded model."""
 CPU_CACHE_BYTES = 1 << 30
+"""Taken from the system only as pages are first used."""
 CPU_BATCH_TOKENS = 512
 GPU_CACHE_SHARE = 0.9
 """Of the memory that the weights leave free."""
@@ -96,8 +97,7 @@ class LoadedModel:
     def deterministic(self) -> bool:
         """Whether a token's bits do not depend on its batch: on CPUs that multiply in bfloat16. Elsewhere rounding may
         differ between batch sizes, and with it, rarely, a token."""
-        bf16 = self.model.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return self.model.device.type == "cpu" and bf16
+        return self.model.device.type == "cpu" and self.model.dtype == torch.bfloat16 and cpu_multiplies_bf16()
 
     def _pages(self, config: EngineConfig) -> int:
         """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
@@ -110,7 +110,7 @@ class LoadedModel:
         if self.model.device.type == "cuda":
             room = int(torch.cuda.mem_get_info(self.model.device)[0] * GPU_CACHE_SHARE)
         else:
-            room = min(CPU_CACHE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2)
+            room = CPU_CACHE_BYTES
         length = config.max_model_len or c.max_position_embeddings
         pages = min(room // page_bytes, config.max_seqs * -(-length // PAGE))
         if not pages:
@@ -194,8 +194,7 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
         ModelError: the name is unknown.
     """
     if dtype == "auto":
-        slow = device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.float32 if slow else torch.bfloat16
+        return torch.float32 if device.type == "cpu" and not cpu_multiplies_bf16() else torch.bfloat16
     if dtype not in ("bfloat16", "float32"):
         raise ModelError(f"dtype {dtype!r} is unknown; known: auto, bfloat16, float32")
     return getattr(torch, dtype)

@@ -162,7 +162,7 @@ class Engine:
         return self.pool.free - before
 
     def close(self) -> None:
-        """Waits for the step in flight and ends the runner's thread."""
+        """Waits for the step in flight, ends the runner's thread and frees the latent cache. Nothing runs after it."""
         self.runner.close()
 
     # -- parts

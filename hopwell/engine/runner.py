@@ -77,9 +77,10 @@ class Runner:
         return Flight(batch, result)
 
     def close(self) -> None:
-        """Waits for what was launched and ends the runner's thread."""
+        """Waits for what was launched, ends the runner's thread and gives the latent cache's memory back."""
         if self._thread is not None:
             self._thread.shutdown()
+        self.latent = torch.empty(0)
 
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:

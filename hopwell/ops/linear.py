@@ -15,6 +15,12 @@ SUMMED_AT_ONCE = 1024
 BYTES_PER_WEIGHT = {"plain": 2.0, "fp8_block": 1.0 + 4 / 128**2}
 
 
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU has a bf16 matrix unit that PyTorch uses."""
+    # hazard: internal ops of PyTorch, here and wherever `mkldnn` is named
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @dataclass(slots=True)
 class Weight:
     """One matrix [out, in], or one a expert [experts, out, in], in a storage format.
@@ -48,8 +54,7 @@ class Weight:
     def prepare(self) -> Weight:
         """Packs a bf16 matrix for the CPU's matrix unit, once, where the CPU has one; returns itself."""
         matrix = self.data.dtype == torch.bfloat16 and self.data.device.type == "cpu" and self.data.dim() == 2
-        # hazard: internal ops of PyTorch; without a bf16 matrix unit the plain product serves
-        if matrix and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if matrix and cpu_multiplies_bf16():  # without, the plain product serves
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.data, 1)
         return self
 

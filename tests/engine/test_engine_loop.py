@@ -24,7 +24,7 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
     return model, cases, answers
 
 
-@pytest.mark.parametrize(("drafts", "cache", "overlap"), MODES)
+@pytest.mark.parametrize(("drafts", "cache", "overlap"), [*MODES, (1, True, True), (3, True, False)])
 def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool) -> None:
     """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
     model, cases, answers = burst

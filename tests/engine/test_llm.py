@@ -17,8 +17,10 @@ from hopwell.engine.core import FinishReason, RequestError
 from hopwell.engine.loading import LoadedModel, ModelError, load_model
 from hopwell.errors import HopwellError
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops.linear import cpu_multiplies_bf16
 
 VOCAB = 264
+BF16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="no bf16 matrix unit on this CPU")
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +38,12 @@ def loaded(folder: Path) -> LoadedModel:
     return load_model(folder, device="cpu", dtype="bfloat16")
 
 
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 matrix unit on this CPU")
+@BF16
 @pytest.mark.parametrize(
     ("drafts", "cache", "overlap"), [(0, False, False), (0, True, True), (1, True, False), (3, True, True)]
 )
 def test_random_bursts_with_schemas(loaded: LoadedModel, drafts: int, cache: bool, overlap: bool) -> None:
-    cases = make_cases(60, range(10, VOCAB), seed=drafts)
+    cases = make_cases(40, range(10, VOCAB), seed=drafts)
     expected = references(loaded, cases)
     config = EngineConfig(
         max_seqs=12, max_batch_tokens=200, cache_tokens=1600, drafts=drafts, prefix_cache=cache, overlap=overlap
@@ -51,10 +53,10 @@ def test_random_bursts_with_schemas(loaded: LoadedModel, drafts: int, cache: boo
     engine.close()
     assert not result.wrong
     assert sum(case.params.constrained for case in cases) > 3
-    assert result.finished > 30
+    assert result.finished > 20
 
 
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 matrix unit on this CPU")
+@BF16
 def test_a_token_does_not_depend_on_its_batch(loaded: LoadedModel) -> None:
     """Deterministic mode rests on this: the same bits in a long prefill, in a short one, and in a decode step."""
     model, random = loaded.model, torch.Generator().manual_seed(0)
@@ -134,3 +136,19 @@ def test_the_cache_is_sized_by_what_slots_can_fill(loaded: LoadedModel) -> None:
     assert engine.pool.num_pages == 3 * 512 // 64
     assert engine.model_len == 512
     assert loaded.engine(EngineConfig(cache_tokens=128)).model_len == 128, "a context that the cache cannot hold"
+
+
+@pytest.mark.parametrize("drafts", [0, 1])
+def test_nano_thinks_and_is_right(drafts: int) -> None:
+    """The embedded model, prompted in its own format."""
+    llm = LLM(device="cpu", max_seqs=4, drafts=drafts)
+    prompt = "<｜begin▁of▁sentence｜><｜User｜>What is {} + {}?<｜Assistant｜><think>\n"
+    sums = [(12, 30), (407, 589), (3, 8)]
+    params = SamplingParams(temperature=0.0, max_tokens=200)
+    for (a, b), completion in zip(sums, llm.generate([prompt.format(*s) for s in sums], params), strict=True):
+        thought, _, answer = completion.text.partition("</think>")
+        assert thought and f"boxed{{{a + b}}}" in answer
+        assert completion.answers[0].finish_reason is FinishReason.STOP
+    if drafts:
+        assert llm.engine.metrics.acceptance_length > 1.7
+    llm.close()
