@@ -1,1 +1,52 @@
-"""Floor 8. The `hopwell` command: parse, call, print."""
+"""Floor 8. The `hopwell` command: parse, call, print.
+
+One file a command. Each imports what it needs inside its function, so that `hopwell --help` stays instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import hopwell
+from hopwell.cli.doctor import doctor
+from hopwell.cli.inspect import inspect
+from hopwell.cli.quantize import quantize, verify
+from hopwell.cli.synth import synth
+from hopwell.errors import HopwellError
+
+app = typer.Typer(
+    name="hopwell",
+    help="Runs the DeepSeek-R1 family, and says how close to the hardware's limit it is.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (inspect, synth, doctor, quantize, verify):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130."""
+    try:
+        app()
+    except HopwellError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(hopwell.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version)] = False,
+) -> None:
+    """Options that stand before any command."""

@@ -64,3 +64,22 @@ def stress(
         write_result(out, "stress", rows, seed=seed)
     if any(row["wrong"] for row in rows):
         raise typer.Exit(1)
+
+
+def speed(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint; default: nano.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Prompts answered at once; may be repeated.")] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Of each answer.")] = 128,
+    drafts: Annotated[list[int] | None, typer.Option(help="Of the MTP layer; may be repeated.")] = None,
+    peer: Annotated[bool, typer.Option("--peer", help="Also run transformers' generate on the same weights.")] = False,
+    out: Out = None,
+) -> None:
+    """Tokens per second of greedy decoding, at several batch sizes."""
+    from hopwell.bench.result import write_result
+    from hopwell.bench.speed import bench_speed
+    from hopwell.cli.tables import print_rows
+
+    rows = bench_speed(model, batch or [1, 8, 16], tokens, drafts or [0, 1], peer)
+    print_rows(rows)
+    if out is not None:
+        write_result(out, "speed", rows, tokens=tokens)

@@ -1,0 +1,34 @@
+"""`hopwell bench`: measurements, each beside what it is held to. Results go to a JSON file with `--out`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hopwell.cli.bench_engine import cache, scheduler, speed, stress
+from hopwell.cli.bench_gpu import ceilings, engine, ops
+from hopwell.cli.bench_precision import precision
+
+bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
+for command in (cache, scheduler, speed, stress, ceilings, ops, engine, precision):
+    bench.command()(command)
+
+
+@bench.command()
+def nano(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint with nano's tokenizer; default: nano.")] = None,
+    problems: Annotated[int, typer.Option(min=1, help="Held-out problems a task.")] = 200,
+    seed: Annotated[int | None, typer.Option(help="Of the problems; default: a fresh one.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
+    against: Annotated[Path | None, typer.Option(help="A second checkpoint, given the same problems.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    show_wrong: Annotated[int, typer.Option(min=0, help="Print this many problems that were not solved.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Accuracy of nano on problems it has not seen, draft acceptance and expert balance."""
+    from hopwell.bench.nano_report import run
+
+    if not run(model, problems, seed, task, against, device, show_wrong, out):
+        raise typer.Exit(1)

@@ -1,0 +1,72 @@
+"""The family's configs that ship with the package, and the synthetic models derived from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hopwell.model.config import ConfigError
+
+CONFIGS = Path(__file__).with_name("configs")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A shipped config, cut to a size that one GPU holds."""
+
+    config: str
+    layers: int | None = None
+    dense: int | None = None
+    tensor_parallel: int = 1
+
+
+PRESETS = {
+    "r1-tp8": Preset("deepseek-r1", tensor_parallel=8),
+    "r1-slice": Preset("deepseek-r1", layers=4, dense=1),
+    "v2-lite": Preset("deepseek-v2-lite"),
+}
+"""`r1-tp8`: what one of eight tensor-parallel GPUs holds of R1. `r1-slice`: R1 at full width, 1 dense layer and 3 MoE."""
+
+
+def shipped_names() -> list[str]:
+    """Names that `shipped_config` knows."""
+    return [*sorted(path.stem for path in CONFIGS.glob("*.json")), *PRESETS]
+
+
+def shipped_config(name: str) -> dict[str, Any] | None:
+    """The config.json of a shipped config or preset, or None if there is none of that name."""
+    if name in PRESETS:
+        preset = PRESETS[name]
+        config = json.loads((CONFIGS / f"{preset.config}.json").read_text(encoding="utf-8"))
+        return cut(tensor_parallel_share(config, preset.tensor_parallel), preset.layers, preset.dense)
+    path = CONFIGS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.parent == CONFIGS and path.exists() else None
+
+
+def cut(config: Mapping[str, Any], layers: int | None = None, dense: int | None = None) -> dict[str, Any]:
+    """A config with fewer decoder layers, the first `dense` of them without experts.
+
+    Raises:
+        ConfigError: more dense layers are asked for than there are layers.
+    """
+    layers = config["num_hidden_layers"] if layers is None else layers
+    dense = min(config.get("first_k_dense_replace", 0), layers) if dense is None else dense
+    if not 0 <= dense <= layers or not layers:
+        raise ConfigError(f"{dense} dense layers of {layers} layers cannot be; give --dense at most --layers")
+    return {**config, "num_hidden_layers": layers, "first_k_dense_replace": dense}
+
+
+def tensor_parallel_share(config: Mapping[str, Any], gpus: int) -> dict[str, Any]:
+    """The config of what one GPU computes when `gpus` share every layer: heads, widths and vocabulary divided.
+
+    Raises:
+        ConfigError: a field does not divide.
+    """
+    fields = ("num_attention_heads", "num_key_value_heads", "intermediate_size", "moe_intermediate_size", "vocab_size")
+    for field in fields:
+        if field in config and config[field] % gpus:
+            raise ConfigError(f"config.json: {field} is {config[field]}, which {gpus} GPUs cannot share evenly")
+    return {**config, **{field: config[field] // gpus for field in fields if field in config}}
