@@ -77,16 +77,7 @@ class ModelConfig:
             ConfigError: the file is missing, is not JSON, or holds a field this engine cannot honour.
         """
         path = Path(path)
-        path = path / "config.json" if path.is_dir() else path
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot read the model config: {error.strerror}") from error
-        except ValueError as error:
-            raise ConfigError(f"{path}: not valid JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: expected a JSON object, found {type(values).__name__}")
-        return cls.from_dict(values)
+        return cls.from_dict(read_config(path / "config.json" if path.is_dir() else path))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -156,6 +147,23 @@ class ModelConfig:
             weight_block_size=_block_size(values),
             raw=values,
         )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the model config: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
 
 
 class _Reader:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hopwell.model.config import ConfigError
+from hopwell.model.config import ConfigError, read_config
 
 CONFIGS = Path(__file__).with_name("configs")
+NANO = Path(__file__).with_name("nano")
+"""The embedded model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ PRESETS = {
     "r1-slice": Preset("deepseek-r1", layers=4, dense=1),
     "v2-lite": Preset("deepseek-v2-lite"),
 }
-"""`r1-tp8`: what one of eight tensor-parallel GPUs holds of R1. `r1-slice`: R1 at full width, 1 dense layer and 3 MoE."""
+"""`r1-tp8`: what one of eight tensor-parallel GPUs holds of R1. `r1-slice`: R1 at full width, 1 dense and 3 MoE layers."""
 
 
 def shipped_names() -> list[str]:
@@ -46,8 +48,25 @@ def shipped_config(name: str) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.parent == CONFIGS and path.exists() else None
 
 
-def cut(config: Mapping[str, Any], layers: int | None = None, dense: int | None = None) -> dict[str, Any]:
-    """A config with fewer decoder layers, the first `dense` of them without experts.
+def find_config(model: str | None) -> dict[str, Any]:
+    """The config.json of what a user names: a folder, a file, a shipped config or preset, or with None nano.
+
+    Raises:
+        ConfigError: there is none, or it is not a JSON object.
+    """
+    path = NANO if model is None or model == "nano" else Path(model)
+    if not path.exists():
+        shipped = shipped_config(str(model))
+        if shipped is None:
+            raise ConfigError(f"{model}: no such folder or file, and no shipped config: {', '.join(shipped_names())}")
+        return shipped
+    return read_config(path / "config.json" if path.is_dir() else path)
+
+
+def cut(
+    config: Mapping[str, Any], layers: int | None = None, dense: int | None = None, mtp: bool | None = None
+) -> dict[str, Any]:
+    """A config with another depth: `layers` decoder layers, the first `dense` of them without experts, MTP or not.
 
     Raises:
         ConfigError: more dense layers are asked for than there are layers.
@@ -56,7 +75,8 @@ def cut(config: Mapping[str, Any], layers: int | None = None, dense: int | None 
     dense = min(config.get("first_k_dense_replace", 0), layers) if dense is None else dense
     if not 0 <= dense <= layers or not layers:
         raise ConfigError(f"{dense} dense layers of {layers} layers cannot be; give --dense at most --layers")
-    return {**config, "num_hidden_layers": layers, "first_k_dense_replace": dense}
+    depth = {"num_hidden_layers": layers, "first_k_dense_replace": dense}
+    return {**config, **depth, **({} if mtp is None else {"num_nextn_predict_layers": int(mtp)})}
 
 
 def tensor_parallel_share(config: Mapping[str, Any], gpus: int) -> dict[str, Any]:

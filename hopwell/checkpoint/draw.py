@@ -1,0 +1,84 @@
+"""Random weights of unit gain, drawn from tables of a normal distribution's quantiles.
+
+A random index into a table is ten times quicker than a normal variate and its quantisation, and gives the same bytes on
+every CPU: numpy promises the bits of its generators, and a lookup does not round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hopwell.formats.fp8 import E4M3_MAX
+
+ENTRIES = 1 << 16
+"""Of every table: two random bytes choose one."""
+SCALE_SPREAD = 0.25
+"""Block scales vary by so much around their mean: a scale put to the wrong block must show."""
+
+
+def seed_of(*key: int | str) -> int:
+    """63 bits that depend on all of `key`."""
+    digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def draw(table: Tensor, count: int, seed: int) -> Tensor:
+    """`count` entries of a table, each as likely, on the table's device."""
+    if table.device.type == "cpu":
+        words = np.random.PCG64(seed).random_raw(-(-count // 4))
+        index = torch.from_numpy(words.view(np.uint16)[:count].astype(np.int32))
+    else:
+        generator = torch.Generator(table.device).manual_seed(seed)
+        index = torch.randint(ENTRIES, (count,), dtype=torch.int32, device=table.device, generator=generator)
+    return torch.index_select(table, 0, index)
+
+
+@lru_cache
+def normal_table(deviation: float, mean: float, dtype: torch.dtype, device: str) -> Tensor:
+    """Equally likely values of a normal distribution."""
+    return (_quantiles(ENTRIES) * deviation + mean).to(dtype).to(device)
+
+
+@lru_cache
+def code_table(stretch: float, device: str) -> Tensor:
+    """Equally likely pairs of e4m3 codes, int16, as rounding a normal matrix leaves them; the largest is 448 * stretch.
+
+    A lookup yields two codes, so that it is as quick a byte as one of bf16.
+    """
+    codes = _codes(stretch).view(torch.uint8)
+    return torch.stack((codes.repeat(256), codes.repeat_interleave(256)), 1).view(torch.int16).flatten().to(device)
+
+
+@lru_cache
+def scale_table(gain: float, power_of_two: bool, device: str) -> tuple[Tensor, float]:
+    """Block scales of a matrix of e4m3 codes whose values shall have the deviation `gain`.
+
+    Args:
+        power_of_two: as V3.1 has them (`scale_fmt: ue8m0`); then all are equal, and the codes make up the rest.
+
+    Returns:
+        Equally likely float32 scales, and the `stretch` of the codes that go with them.
+    """
+    ideal = gain / _codes(1.0).double().square().mean().sqrt().item()
+    if power_of_two:
+        scale = 2.0 ** math.ceil(math.log2(ideal))
+        return torch.full((ENTRIES,), scale, device=device), ideal / scale
+    spread = 1 + SCALE_SPREAD * torch.linspace(-1, 1, ENTRIES, dtype=torch.float64)
+    return (spread * ideal / spread.square().mean().sqrt()).float().to(device), 1.0
+
+
+def _codes(stretch: float) -> Tensor:
+    quantiles = _quantiles(256)
+    return (quantiles * (E4M3_MAX * stretch / quantiles.max())).to(torch.float8_e4m3fn)
+
+
+def _quantiles(count: int) -> Tensor:
+    """The middles of `count` equal shares of the normal distribution, scaled to deviation 1."""
+    quantiles = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
+    return quantiles / quantiles.square().mean().sqrt()

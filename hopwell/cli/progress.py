@@ -1,0 +1,77 @@
+"""A bar over bytes for whatever reads or writes a big model: on stderr, and only if it takes over a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+SHOW_AFTER = 1.0
+"""Seconds. What is quicker needs no bar."""
+REDRAW = 0.1
+"""Seconds between two looks at the clock's hands; a checkpoint has 100,000 tensors."""
+
+
+@contextmanager
+def byte_progress(doing: str, done: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A callback for `load_model(progress=...)`, `LLM(progress=...)` and `synthesise(progress=...)`.
+
+    A terminal sees a bar with GB, GB/s and the time left; afterwards, and without a terminal, one line says how much
+    and how fast. Nothing is printed for work that took less than `SHOW_AFTER`, nor for work that failed.
+
+    Args:
+        doing, done: the verb before and after, as "Loading" and "Loaded".
+
+    Example:
+        with byte_progress("Loading", "Loaded") as progress:
+            llm = LLM(model, progress=progress)
+    """
+    meter = _Meter(doing)
+    try:
+        yield meter
+    finally:
+        meter.stop()
+    if meter.bytes_done and (seconds := meter.seconds) > SHOW_AFTER:
+        print(f"{done} {meter.bytes_done / 1e9:.2f} GB in {seconds:.1f} s ({meter.rate:.2f} GB/s)", file=sys.stderr)
+
+
+class _Meter:
+    def __init__(self, doing: str) -> None:
+        self.doing, self.bytes_done = doing, 0
+        self._started = self._drawn = time.monotonic()
+        self._bar: Progress | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """GB/s so far."""
+        return self.bytes_done / 1e9 / max(self.seconds, 1e-9)
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        self.bytes_done = done
+        now = time.monotonic()
+        if now - self._drawn < REDRAW and done < total:
+            return
+        self._drawn = now
+        if self._bar is None:
+            if now - self._started < SHOW_AFTER or done >= total or not sys.stderr.isatty():
+                return
+            columns = (
+                TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(), TextColumn("[dim]{task.fields[name]}"),
+            )  # fmt: skip
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task(self.doing, total=total, rate="", name="")
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, rate=f"{self.rate:.2f} GB/s", name=name)
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
