@@ -13,6 +13,7 @@ from typing import Any
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.blocks import FORMATS
+from hopwell.limits.catalogue import CatalogueError, parse_gpus
 from hopwell.model.config import ModelConfig
 from hopwell.precision.hessian import PrecisionError
 
@@ -21,11 +22,8 @@ SEQUENCE = 512
 JUDGED_SHARE = 4
 """One calibration sequence in so many is kept to measure KL on, and fits nothing."""
 WRITERS = ("modelopt", "compressed-tensors")
-GPUS = {"H100": 80, "H200": 141, "B200": 180, "A100": 80}
-"""GB of memory."""
 LEFT_FOR_CACHE = 60
-RESERVE = 0.06
-"""Of each GPU's memory: activations, graphs, the runtime."""
+"""GB, of all GPUs together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +100,19 @@ def parse_bytes(text: str) -> Goal:
 
 
 def parse_fit(text: str) -> Goal:
-    """`8xH100`: the GPUs' memory, less a reserve and 60 GB of latent cache.
+    """`8xH100`: the GPUs' usable memory, less 60 GB of latent cache.
 
     Raises:
-        PrecisionError: the GPU is unknown, or nothing is left for weights.
+        PrecisionError: the GPU is not in the catalogue, or nothing is left for weights.
     """
-    count, _, name = text.partition("x")
-    if not count.isdigit() or name not in GPUS:
-        raise PrecisionError(f"--fit is {text!r}; give a count and one of {', '.join(GPUS)}, as 8xH100")
-    room = int(count) * GPUS[name] * (1 - RESERVE) - LEFT_FOR_CACHE
+    try:
+        count, gpu = parse_gpus(text)
+    except CatalogueError as error:
+        raise PrecisionError(f"--fit: {error}") from None
+    room = count * gpu.usable - LEFT_FOR_CACHE * 10**9
     if room <= 0:
         raise PrecisionError(f"--fit {text}: {LEFT_FOR_CACHE} GB of cache leave no room for weights; take more GPUs")
-    return Goal(nbytes=int(room * 1e9))
+    return Goal(nbytes=room)
 
 
 def check_source(checkpoint: Checkpoint, config: ModelConfig) -> None:
