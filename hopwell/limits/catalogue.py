@@ -71,7 +71,7 @@ def find_gpu(name: str) -> Gpu:
     """
     plain = name.upper().replace(" ", "").replace("-", "")
     if plain not in catalogue():
-        raise CatalogueError(f"GPU {name!r} is not in the catalogue; known: {', '.join(catalogue())}")
+        raise CatalogueError(f"GPU {name!r} is not in the catalogue; give one of {', '.join(catalogue())}")
     return catalogue()[plain]
 
 
@@ -89,9 +89,7 @@ def parse_gpus(text: str) -> tuple[int, Gpu]:
     """
     count, separator, name = text.partition("x")
     if not separator or not count.isdecimal() or int(count) < 1:
-        raise CatalogueError(
-            f"{text!r} is not a count and a GPU; give, for instance, 8xH100 ({', '.join(catalogue())})"
-        )
+        raise CatalogueError(f"{text!r} is not a count and a GPU; give, for instance, 8xH100")
     return int(count), find_gpu(name)
 
 

@@ -17,7 +17,7 @@ def test_every_entry_is_plausible_and_tells_its_source() -> None:
         assert 2e11 < gpu.bandwidth < 1e13
         assert 1e14 < gpu.bf16 < 3e15
         assert gpu.fp8 is None or gpu.bf16 <= gpu.fp8 <= 2.1 * gpu.bf16
-        assert gpu.fp4 is None or gpu.fp8 is not None and 1.9 * gpu.fp8 < gpu.fp4 < 4.1 * gpu.fp8
+        assert gpu.fp4 is None or (gpu.fp8 is not None and 1.9 * gpu.fp8 < gpu.fp4 < 4.1 * gpu.fp8)
         assert (gpu.fp8 is None) == (gpu.sm < 89) and (gpu.fp4 is None) == (gpu.sm < 100)
         assert (gpu.nvlink > 0) == (gpu.domain > 1)
     assert {"H100", "H200", "B200", "B300", "GB200", "GB300"} <= catalogue().keys()
@@ -26,7 +26,7 @@ def test_every_entry_is_plausible_and_tells_its_source() -> None:
 def test_a_gpu_is_found_by_any_spelling() -> None:
     assert find_gpu("h100") is find_gpu("H100") is catalogue()["H100"]
     assert find_gpu("RTX 4090") is find_gpu("rtx-4090") is catalogue()["RTX4090"]
-    with pytest.raises(CatalogueError, match=r"'H101' is not in the catalogue; known: A100, H100"):
+    with pytest.raises(CatalogueError, match=r"'H101' is not in the catalogue; give one of A100, H100"):
         find_gpu("H101")
     assert parse_gpus("16xgb200") == (16, catalogue()["GB200"])
     for text in ("H100", "0xH100", "x", "8xH101", "-1xH100", "8 H100"):
