@@ -21,7 +21,7 @@ from hopwell.precision.channels import high_low
 from hopwell.precision.compensate import Compensated, Methods, compensate
 from hopwell.precision.hessian import Inputs, output_error
 
-SHARES = (0.04, 0.1, 0.2, 0.4)
+SHARES = (0.05, 0.1, 0.17, 0.27, 0.42, 0.65)
 """Channels that may get a residual column."""
 EXTRA = (0.05, 0.10, 0.18, 0.25)
 """Bytes beyond the base format's for which the best allocation is reported."""
