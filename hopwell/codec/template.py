@@ -37,7 +37,7 @@ class ChatTemplate:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as error:
             raise TemplateError(f"chat_template: {error}; fetch the file again") from None
-        self.bos_token, self.eos_token = bos_token, eos_token
+        self.source, self.bos_token, self.eos_token = source, bos_token, eos_token
 
     @classmethod
     def open(cls, folder: Path) -> ChatTemplate:

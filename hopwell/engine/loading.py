@@ -60,6 +60,18 @@ class LoadedModel:
 
         return ChatTemplate.open(self.path)
 
+    @cached_property
+    def reply_format(self) -> str | None:
+        """How this checkpoint writes tool calls (a name of `codec.formats`); None if it calls none."""
+        from hopwell.codec.formats import detect
+        from hopwell.codec.template import TemplateError
+
+        try:
+            source = self.template.source
+        except TemplateError:  # V3.2 comes without one
+            source = ""
+        return detect(source, lambda token: self.tokenizer.inner.token_to_id(token) is not None)
+
     def config(self, **settings: Any) -> EngineConfig:
         """Settings by name; those not given as they suit this model and device.
 

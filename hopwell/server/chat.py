@@ -57,7 +57,8 @@ class Chat:
         self.service, self.request = service, request
         self.count = Count(prompt=len(request.prompt))
         self._think_end = service.loaded.tokenizer.inner.token_to_id(THINK_END)
-        self._answers = [_Answer(ReplyParser(thinking, tools), thinking) for _ in range(request.params.n)]
+        format = service.loaded.reply_format or "deepseek_r1"
+        self._answers = [_Answer(ReplyParser(thinking, tools, format), thinking) for _ in range(request.params.n)]
         for index, answer in enumerate(self._answers):
             answer.waiting.index = index
 
@@ -74,7 +75,7 @@ class Chat:
         tokenizer = service.loaded.tokenizer
         text_end = tokenizer.decode(prompt[-4:]).rstrip()
         thinking = text_end.endswith("<think>")
-        limits = {**constraint(body, tools, tokenizer)}
+        limits = {**constraint(body, tools, tokenizer, service.loaded.reply_format)}
         if body.structured_outputs is not None:
             if limits:
                 message = "structured_outputs excludes response_format and required tools"

@@ -6,15 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from hopwell.codec.calls import DEEPSEEK, KIMI
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest, Function, JsonFormat, NamedTool, SchemaFormat
-
-MARKERS = {
-    name: f"<｜tool▁{text}｜>"
-    for name, text in (("calls", "calls▁begin"), ("end", "calls▁end"), ("call", "call▁begin"), ("sep", "sep"),
-                       ("call_end", "call▁end"))
-}  # fmt: skip
 
 
 def offered(body: ChatRequest) -> list[Function]:
@@ -35,7 +30,9 @@ def offered(body: ChatRequest) -> list[Function]:
     return [] if choice == "none" else tools
 
 
-def constraint(body: ChatRequest, tools: Sequence[Function], tokenizer: Tokenizer) -> dict[str, Any]:
+def constraint(
+    body: ChatRequest, tools: Sequence[Function], tokenizer: Tokenizer, format: str | None
+) -> dict[str, Any]:
     """The engine's constraint (`json_schema` or `grammar`) for the part of an answer after the thinking; empty if the
     model is free.
 
@@ -55,7 +52,7 @@ def constraint(body: ChatRequest, tools: Sequence[Function], tokenizer: Tokenize
     if isinstance(choice, NamedTool):
         tools = [tool for tool in tools if tool.name == choice.function.name]
     single = body.parallel_tool_calls is False or isinstance(choice, NamedTool)
-    return {"grammar": _grammar(tools, tokenizer, must, single, schema)}
+    return {"grammar": _grammar(tools, tokenizer, format, must, single, schema)}
 
 
 def _schema(body: ChatRequest) -> dict[str, Any] | None:
@@ -68,15 +65,23 @@ def _schema(body: ChatRequest) -> dict[str, Any] | None:
 
 
 def _grammar(
-    tools: Sequence[Function], tokenizer: Tokenizer, must: bool, single: bool, schema: dict[str, Any] | None
+    tools: Sequence[Function],
+    tokenizer: Tokenizer,
+    format: str | None,
+    must: bool,
+    single: bool,
+    schema: dict[str, Any] | None,
 ) -> str:
-    """R1's tool calls as Lark, as llguidance reads it: `<[7]>` is token 7, which text cannot spell."""
-    ids = {name: tokenizer.inner.token_to_id(text) for name, text in MARKERS.items()}
-    if None in ids.values():
-        raise ApiError(400, "this model's tokenizer has no tool calls, so none can be required", "tool_choice")
-    mark = {name: f"<[{token}]>" for name, token in ids.items()}
-    more = "" if single else ' ("\\n" call)*'
-    calls = f"calls: {mark['calls']} call{more} {mark['end']}"
+    """The format's tool calls as Lark, as llguidance reads it: `<[7]>` is token 7, which text cannot spell."""
+    marks = KIMI if format == "kimi_k2" else DEEPSEEK
+    names = (marks.section, marks.section_end, marks.call, marks.separator, marks.call_end)
+    ids = [tokenizer.inner.token_to_id(name) for name in names]
+    if format in (None, "deepseek_v32") or None in ids:
+        raise ApiError(400, f"calls of this model (format {format}) cannot be required or strict", "tool_choice")
+    begin, end, call_begin, separator, call_end = (f"<[{token}]>" for token in ids)
+    fenced = format not in ("kimi_k2", "deepseek_v31")
+    more = "" if single else ' ("\\n" call)*' if fenced else " call*"
+    calls = f"calls: {begin} call{more} {end}"
     if must:
         start = 'start: "\\n\\n"? calls'
     elif schema is not None:
@@ -85,8 +90,13 @@ def _grammar(
         start = "start: text calls?\ntext: /(.|\\n)*/"
     lines = [start, calls, "call: " + " | ".join(f"call_{i}" for i in range(len(tools)))]
     for i, tool in enumerate(tools):
-        head = json.dumps(f"{tool.name}\n```json\n")
-        arguments = json.dumps(tool.parameters or {"type": "object"})
-        lines.append(f'call_{i}: {mark["call"]} "function" {mark["sep"]} {head} args_{i} "\\n```" {mark["call_end"]}')
-        lines.append(f"args_{i}: %json {arguments}")
+        if fenced:
+            fence = json.dumps(f"{tool.name}\n```json\n")
+            inner = f'"function" {separator} {fence} args_{i} "\\n```"'
+        elif format == "kimi_k2":
+            inner = f"{json.dumps(f'functions.{tool.name}:')} /[0-9]+/ {separator} args_{i}"
+        else:
+            inner = f"{json.dumps(tool.name)} {separator} args_{i}"
+        lines.append(f"call_{i}: {call_begin} {inner} {call_end}")
+        lines.append(f"args_{i}: %json {json.dumps(tool.parameters or {'type': 'object'})}")
     return "\n".join(lines)

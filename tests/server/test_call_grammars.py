@@ -1,0 +1,55 @@
+"""What a client requires can be written in each format, and is read back as it was meant."""
+
+from __future__ import annotations
+
+import pytest
+from reply_streams import FORMATS, MARKS, Reply, meaning, parse, written
+from tiny_tokenizer import EOS, byte_tokenizer
+from tokenizers import AddedToken
+
+from hopwell.engine.core import SamplingParams
+from hopwell.engine.grammar import GrammarCompiler
+from hopwell.engine.tokenizer import Tokenizer
+from hopwell.server.errors import ApiError
+from hopwell.server.protocol.chat import ChatRequest
+from hopwell.server.tools import constraint, offered
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+BODY = ChatRequest.model_validate(
+    {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"type": "function", "function": {"name": "get-weather", "parameters": SCHEMA}}],
+        "tool_choice": "required",
+    }
+)
+
+
+def tokenizer(format: str) -> Tokenizer:
+    inner = byte_tokenizer()
+    inner.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in MARKS[format]])
+    return Tokenizer(inner, {})
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "deepseek_v32"])
+def test_grammar_takes_the_calls_of_its_format(format: str) -> None:
+    tokens = tokenizer(format)
+    compiler = GrammarCompiler(tokens.inner.to_str(), tokens.inner.get_vocab_size(), EOS)
+    grammar = constraint(BODY, offered(BODY), tokens, format)["grammar"]
+
+    def taken(reply: Reply) -> bool:
+        ids = tokens.encode(written(reply, format), special=False)
+        return compiler.compile(SamplingParams(grammar=grammar)).try_consume_tokens(ids) == len(ids)
+
+    call = ("get-weather", {"city": "Köln"})
+    for reply in (Reply(None, "", [call]), Reply(None, "", [call, call])):
+        assert taken(reply)
+        assert meaning(parse([written(reply, format)], False, format=format)) == reply
+    assert not taken(Reply(None, "", [("get-wether", {"city": "Köln"})]))
+    assert not taken(Reply(None, "", [("get-weather", {"city": 7})]))
+    assert not taken(Reply(None, "It rains.", []))
+
+
+def test_tags_cannot_be_required() -> None:
+    with pytest.raises(ApiError, match="deepseek_v32"):
+        constraint(BODY, offered(BODY), tokenizer("deepseek_v32"), "deepseek_v32")
