@@ -29,6 +29,8 @@ class EngineConfig:
     """Prompt and answer together; None: the model's context."""
     cache_tokens: int | None = None
     """Size of the latent cache, in tokens; None: by the memory at hand."""
+    cache_dtype: str = "auto"
+    """Format of the latent cache: "auto" (the model's own dtype), "bfloat16" or "fp8"."""
     max_waiting: int = 16384
     """Requests beyond this are refused as overloaded."""
     drafts: int = 0

@@ -19,6 +19,7 @@ from hopwell.engine.core import SamplingParams
 from hopwell.engine.loop import Engine
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
+from hopwell.model.latent_cache import page_bytes, use_cache
 from hopwell.model.transformer import Transformer
 from hopwell.ops.linear import cpu_multiplies_bf16
 
@@ -91,6 +92,7 @@ class LoadedModel:
         """An engine for this model; its latent cache is allocated here."""
         started = time.perf_counter()
         c = self.model.config
+        use_cache(self.model, config.cache_dtype)
         # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
         self.model.absorbed = True if config.deterministic and self.deterministic else None
         engine = Engine(
@@ -118,13 +120,13 @@ class LoadedModel:
             if config.cache_tokens < PAGE:
                 raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE} or more")
             return config.cache_tokens // PAGE
-        page_bytes = (len(self.model.layers) + self.model.has_mtp) * PAGE * c.latent_dim * self.model.dtype.itemsize
+        a_page = page_bytes(self.model, PAGE)
         if self.model.device.type == "cuda":
             room = int(torch.cuda.mem_get_info(self.model.device)[0] * GPU_CACHE_SHARE)
         else:
             room = CPU_CACHE_BYTES
         length = config.max_model_len or c.max_position_embeddings
-        pages = min(room // page_bytes, config.max_seqs * -(-length // PAGE))
+        pages = min(room // a_page, config.max_seqs * -(-length // PAGE))
         if not pages:
             raise EngineConfigError(f"memory for the cache is {room:,} bytes, less than one page; free some")
         return pages

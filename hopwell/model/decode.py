@@ -122,11 +122,12 @@ class Decoder:
         down = product(normed, a.qkv_a, eps)
         q_fp8 = a.q_b is not None and a.q_b.format == "fp8_block"
         query = query_triton.latent_and_query(
-            down, a.q_a_norm, a.kv_a_norm, rope, positions, page_table, pages, eps, codes=q_fp8
+            down, a.q_a_norm, a.kv_a_norm, rope, positions, page_table, pages, eps, q_fp8, a.cache_scales
         )
         q = down if query is None or a.q_b is None else product(query, a.q_b)
         queries = query_triton.absorb_query(q, a.w_uk, rope, positions)
-        cuts, lse = mla_triton.decode(queries, pages, page_table, positions, self.model.config.softmax_scale)
+        scale = self.model.config.softmax_scale
+        cuts, lse = mla_triton.decode(queries, pages, page_table, positions, scale, a.cache_scales)
         heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.format == "fp8_block")
         return residual, product(heads, a.o)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.model.config import ModelConfig
-from hopwell.ops.attention import AttentionPlan, mla_attention, write_latents
+from hopwell.ops.attention import AttentionPlan, CacheScales, mla_attention, write_latents
 from hopwell.ops.linear import Weight, linear
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.rope import apply_rope
@@ -31,6 +31,8 @@ class MLA:
     """[heads, 512, 128]."""
     o: Weight
     """[hidden, heads * 128]."""
+    cache_scales: CacheScales | None = None
+    """Of this layer's e4m3 cache rows; None: the cache holds values (`latent_cache.use_cache` sets it)."""
 
     def __call__(
         self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
@@ -58,6 +60,9 @@ class MLA:
         q_nope, q_rope = q.split((c.qk_nope_head_dim, c.qk_rope_head_dim), dim=-1)
         rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), rope)
         q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
-        write_latents(latent, torch.cat((rms_norm(kv, self.kv_a_norm, c.rms_norm_eps), k_rope), dim=-1), plan)
-        heads = mla_attention(q_nope, q_rope, latent, self.w_uk, self.w_uv, plan, c.softmax_scale, absorbed)
+        rows = torch.cat((rms_norm(kv, self.kv_a_norm, c.rms_norm_eps), k_rope), dim=-1)
+        write_latents(latent, rows, plan, self.cache_scales)
+        heads = mla_attention(
+            q_nope, q_rope, latent, self.w_uk, self.w_uv, plan, c.softmax_scale, absorbed, self.cache_scales
+        )
         return heads.flatten(1)

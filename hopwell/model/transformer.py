@@ -90,6 +90,8 @@ class Transformer:
     absorbed: bool | None = None
     """Which way attention is computed; None lets each query's length decide. Fixed to True, a token's result does
     not depend on how its prompt was cut into chunks."""
+    cache_dtype: torch.dtype | None = None
+    """Of the latent cache; None: the model's own. `latent_cache.use_cache` sets it, with the layers' scales."""
     rope_table: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,8 +131,13 @@ class Transformer:
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]."""
-        layers = len(self.layers) + self.has_mtp
-        return torch.zeros(layers, num_pages, PAGE, self.config.latent_dim, dtype=self.dtype, device=self.device)
+        shape = (len(self.attentions), num_pages, PAGE, self.config.latent_dim)
+        return torch.zeros(shape, dtype=self.cache_dtype or self.dtype, device=self.device)
+
+    @property
+    def attentions(self) -> list[MLA]:
+        """Every layer's attention, the MTP layer's last: one for each layer of the latent cache."""
+        return [layer.attention for layer in (*self.layers, *([self.mtp.layer] if self.mtp else []))]
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:

@@ -11,17 +11,46 @@ A token's cache row is `[latent (512) | rotary key (64)]`, shared by all heads. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from hopwell.formats.fp8 import E4M3_MAX
 from hopwell.limits.cost import OpCost
+from hopwell.ops.linear import on_gpu
 
 PAGE = 64
 """Tokens in a page of the latent cache."""
 
 UNABSORBED_FROM = 128
 """Queries of one sequence from which rebuilding keys and values is cheaper than attending in latent space."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheScales:
+    """What a code of an FP8 latent cache stands for in one layer: value = code * scale.
+
+    The latent comes out of a norm and the rotary key does not: each has a scale of its own.
+    """
+
+    latent: float
+    rope: float
+    rank: int = 512
+    """Values of a row under `latent`; the rest are the rotary key's."""
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Cache rows [..., 576] as e4m3 codes, saturating at 448."""
+        return (rows.float() / self._row(rows)).clamp_(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn)
+
+    def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        """The rows that e4m3 codes [..., 576] stand for."""
+        return codes.float().mul_(self._row(codes)).to(dtype)
+
+    def _row(self, like: Tensor) -> Tensor:
+        scales = torch.full((like.shape[-1],), self.latent, device=like.device)
+        scales[self.rank :] = self.rope
+        return scales
 
 
 @dataclass(frozen=True)
@@ -37,8 +66,17 @@ class Group:
     """int64 [sequences * new_tokens]: each new token's position."""
     pages: Tensor
     """int64 [sequences, pages]."""
-    mask: Tensor
-    """Added to the scores, float32 [sequences, new_tokens, pages * 64]: 0, or -inf where a query must not look."""
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """Added to the scores, float32 [sequences, new_tokens, pages * 64]: 0, or -inf where a query must not look.
+
+        Made on first use: the GPU's kernels have no need of it, and for a long prompt it is large.
+        """
+        sequences, pages = self.pages.shape
+        columns = torch.arange(pages * PAGE, device=self.pages.device)
+        mask = torch.zeros(sequences, self.new_tokens, len(columns), device=columns.device)
+        return mask.masked_fill_(columns > self.positions.view(sequences, -1, 1), float("-inf"))
 
 
 @dataclass(frozen=True)
@@ -75,21 +113,22 @@ class AttentionPlan:
                 last += 1
             lengths = seq_lens[first:last]
             tokens = slice(row, row + new * (last - first))
-            columns = torch.arange(-(-max(lengths) // PAGE) * PAGE, device=device)
+            starts = torch.arange(0, max(lengths), PAGE, device=device)
             # hazard: a shorter sequence's padding must read its own pages, or another's NaN would reach it (0 * NaN)
-            owned = columns[::PAGE] < torch.tensor(lengths, device=device).unsqueeze(1)
+            owned = starts < torch.tensor(lengths, device=device).unsqueeze(1)
             pages = torch.where(owned, table[first:last, : owned.shape[1]], table[first:last, :1])
-            seen_up_to = positions[tokens].view(last - first, new, 1)
-            mask = torch.zeros(last - first, new, columns.numel(), device=device)
-            mask.masked_fill_(columns > seen_up_to, float("-inf"))
-            groups.append(Group(tokens, new, lengths, positions[tokens], pages, mask))
+            groups.append(Group(tokens, new, lengths, positions[tokens], pages))
             first, row = last, tokens.stop
         return cls(slots, groups)
 
 
-def write_latents(latent: Tensor, rows: Tensor, plan: AttentionPlan) -> None:
-    """Stores new cache rows: rows [tokens, 576] into latent [pages, 64, 576]."""
-    latent.view(-1, latent.shape[-1]).index_copy_(0, plan.slots, rows.to(latent.dtype))
+def write_latents(latent: Tensor, rows: Tensor, plan: AttentionPlan, scales: CacheScales | None = None) -> None:
+    """Stores new cache rows: rows [tokens, 576] into latent [pages, 64, 576], whose e4m3 codes have `scales`."""
+    target = latent.view(-1, latent.shape[-1])
+    if scales is None:
+        target.index_copy_(0, plan.slots, rows.to(latent.dtype))
+    else:  # as bytes: PyTorch has no index_copy_ of e4m3
+        target.view(torch.uint8).index_copy_(0, plan.slots, scales.encode(rows).view(torch.uint8))
 
 
 def mla_attention(
@@ -101,12 +140,13 @@ def mla_attention(
     plan: AttentionPlan,
     softmax_scale: float,
     absorbed: bool | None = None,
+    scales: CacheScales | None = None,
 ) -> Tensor:
     """Causal attention of new tokens to their sequences' cached rows, which include their own.
 
     Args:
         q_nope: [tokens, heads, 128]; q_rope: [tokens, heads, 64], rotated.
-        latent: [pages, 64, 576], this layer's pages.
+        latent: [pages, 64, 576], this layer's pages: values, or e4m3 codes with `scales`.
         w_uk: [heads, 128, 512], latent to a head's keys; w_uv: [heads, 512, 128], latent to a head's values.
         absorbed: which way to compute; None lets each group's query length decide.
 
@@ -121,26 +161,34 @@ def mla_attention(
     parts = []
     for group in plan.groups:
         attend = by_rows if absorbed or (absorbed is None and group.new_tokens < UNABSORBED_FROM) else by_heads
-        parts.append(attend(q_nope[group.rows], q_rope[group.rows], latent, w_uk, w_uv, group, softmax_scale))
+        parts.append(attend(q_nope[group.rows], q_rope[group.rows], latent, w_uk, w_uv, group, softmax_scale, scales))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def on_matrix_unit(q_nope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor) -> bool:
-    """Whether the GPU's kernels serve: bf16 throughout, and the head shape that the whole family has."""
+    """Whether the GPU's kernels serve: bf16 throughout, but for an FP8 cache, and the family's head shape."""
     shape = (*w_uk.shape[1:], w_uv.shape[2], latent.shape[-1])
-    return q_nope.is_cuda and q_nope.dtype == latent.dtype == torch.bfloat16 and shape == (128, 512, 128, 576)
+    cached = latent.dtype in (torch.bfloat16, torch.float8_e4m3fn)
+    return on_gpu(q_nope) and q_nope.dtype == torch.bfloat16 and cached and shape == (128, 512, 128, 576)
 
 
-def _rows(latent: Tensor, group: Group, dtype: torch.dtype) -> Tensor:
-    """The cache rows of a group's pages: [sequences, pages * 64, 576]."""
-    rows = latent.index_select(0, group.pages.flatten()).view(len(group.pages), -1, latent.shape[-1])
-    return rows.to(dtype)
+def cached_rows(latent: Tensor, pages: Tensor, dtype: torch.dtype, scales: CacheScales | None) -> Tensor:
+    """The cache rows of int64 pages [sequences, pages]: [sequences, pages * 64, 576] of `dtype`."""
+    rows = latent.index_select(0, pages.flatten()).view(len(pages), -1, latent.shape[-1])
+    return rows.to(dtype) if scales is None else scales.decode(rows, dtype)
 
 
 def _absorbed(
-    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+    q_nope: Tensor,
+    q_rope: Tensor,
+    latent: Tensor,
+    w_uk: Tensor,
+    w_uv: Tensor,
+    group: Group,
+    scale: float,
+    scales: CacheScales | None,
 ) -> Tensor:
-    rows = _rows(latent, group, q_nope.dtype)
+    rows = cached_rows(latent, group.pages, q_nope.dtype, scales)
     sequences, heads = rows.shape[0], q_nope.shape[1]
     rank = w_uk.shape[-1]
     q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
@@ -154,9 +202,16 @@ def _absorbed(
 
 
 def _unabsorbed(
-    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+    q_nope: Tensor,
+    q_rope: Tensor,
+    latent: Tensor,
+    w_uk: Tensor,
+    w_uv: Tensor,
+    group: Group,
+    scale: float,
+    scales: CacheScales | None,
 ) -> Tensor:
-    rows = _rows(latent, group, q_nope.dtype)
+    rows = cached_rows(latent, group.pages, q_nope.dtype, scales)
     sequences, heads = rows.shape[0], q_nope.shape[1]
     rank = w_uk.shape[-1]
     latents = rows[..., :rank].unsqueeze(1)  # [sequences, 1, columns, 512]

@@ -12,38 +12,59 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.attention import Group
+from hopwell.ops.attention import CacheScales, Group, cached_rows
 from hopwell.ops.mla_triton import combine_heads, decode
 from hopwell.ops.triton_common import launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
+REBUILT_BYTES = 1 << 30
+"""Keys and values that are in memory at once."""
+
 
 def absorbed(
-    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+    q_nope: Tensor,
+    q_rope: Tensor,
+    latent: Tensor,
+    w_uk: Tensor,
+    w_uv: Tensor,
+    group: Group,
+    scale: float,
+    scales: CacheScales | None = None,
 ) -> Tensor:
     """Queries attend to cache rows: shapes as in `attention.mla_attention`, for one group's tokens."""
     tokens, heads = q_nope.shape[:2]
     q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)
     pages = group.pages.int().repeat_interleave(group.new_tokens, dim=0)
-    cuts, lse = decode(torch.cat((q_latent, q_rope), dim=-1), latent, pages, group.positions, scale)
+    queries = torch.cat((q_latent, q_rope), dim=-1)
+    cuts, lse = decode(queries, latent, pages, group.positions, scale, scales)
     out = combine_heads(cuts, lse, w_uv, codes=False).values
     assert out is not None
     return out.view(tokens, heads, -1)
 
 
 def unabsorbed(
-    q_nope: Tensor, q_rope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor, group: Group, scale: float
+    q_nope: Tensor,
+    q_rope: Tensor,
+    latent: Tensor,
+    w_uk: Tensor,
+    w_uv: Tensor,
+    group: Group,
+    scale: float,
+    scales: CacheScales | None = None,
 ) -> Tensor:
     """Queries attend to rebuilt keys and values: shapes as in `attention.mla_attention`, for one group's tokens."""
-    new, rank = group.new_tokens, w_uk.shape[-1]
-    outs = []
-    for index, pages in enumerate(group.pages):
+    new, (heads, nope, rank) = group.new_tokens, w_uk.shape
+    out = torch.empty(len(q_nope), heads, w_uv.shape[-1], dtype=q_nope.dtype, device=q_nope.device)
+    for index, length in enumerate(group.lengths):
         tokens = slice(index * new, (index + 1) * new)
-        length = group.lengths[index]
-        rows = latent.index_select(0, pages).flatten(0, 1)[:length]
-        latents = rows[:, :rank]
-        keys, values = latents @ w_uk.transpose(1, 2), latents @ w_uv  # [heads, length, 128]
-        outs.append(prefill(q_nope[tokens], q_rope[tokens], keys, rows[:, rank:].contiguous(), values, scale))
-    return outs[0] if len(outs) == 1 else torch.cat(outs)
+        rows = cached_rows(latent, group.pages[index : index + 1], q_nope.dtype, scales)[0, :length]
+        latents, k_rope = rows[:, :rank], rows[:, rank:].contiguous()
+        # keys and values of all heads of a long context would be gigabytes
+        at_once = max(1, REBUILT_BYTES // (length * (nope + w_uv.shape[-1]) * rows.element_size()))
+        for first in range(0, heads, at_once):
+            some = slice(first, first + at_once)
+            keys, values = latents @ w_uk[some].transpose(1, 2), latents @ w_uv[some]  # [heads, length, 128]
+            out[tokens, some] = prefill(q_nope[tokens, some], q_rope[tokens, some], keys, k_rope, values, scale)
+    return out
 
 
 @triton.jit(do_not_specialize=["tokens", "length"])

@@ -73,9 +73,14 @@ def linear(x: Tensor, weight: Weight) -> Tensor:
     return torch.nn.functional.linear(x, weight.dequantize(x.dtype))
 
 
+def on_gpu(x: Tensor) -> bool:
+    """Whether an op may take kernels for x: it is on a GPU, or on the meta device, where launches are recorded."""
+    return x.is_cuda or x.is_meta
+
+
 def on_matrix_unit(x: Tensor, weight: Weight) -> bool:
     """Whether FP8 kernels serve: bf16 rows on a GPU, an FP8 weight, and whole blocks along the reduction."""
-    return x.is_cuda and x.dtype == torch.bfloat16 and weight.format == "fp8_block" and weight.shape[-1] % 128 == 0
+    return on_gpu(x) and x.dtype == torch.bfloat16 and weight.format == "fp8_block" and weight.shape[-1] % 128 == 0
 
 
 def cost(tokens: int, width_in: int, width_out: int, weight_format: str = "fp8_block") -> OpCost:

@@ -11,8 +11,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops.attention import CacheScales
 from hopwell.ops.norm_triton import Normed, empty_rows
-from hopwell.ops.triton_common import launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import (
+    from_e4m3,
+    launch,
+    let_next_start,
+    matmul,
+    quantize_groups,
+    to_bf16,
+    wait_for_inputs,
+)
 
 PAGE = tl.constexpr(64)
 
@@ -26,12 +35,15 @@ def _decode(
     out,
     lse,
     scale_log2,
+    latent_scale,
+    rope_scale,
     table_width,
     HEADS: tl.constexpr,
     RANK: tl.constexpr,
     ROPE: tl.constexpr,
     SPLITS: tl.constexpr,
     BH: tl.constexpr,
+    CODES: tl.constexpr,  # the cache holds e4m3 codes with the two scales
 ):
     token, split = tl.program_id(0), tl.program_id(1)
     head = tl.program_id(2) * BH + tl.arange(0, BH)
@@ -67,8 +79,13 @@ def _decode(
         rows = latent + (page * PAGE + inside)[:, None] * WIDTH
         kv = tl.load(rows + c[None, :])
         k_rope = tl.load(rows + RANK + r[None, :])
-        scores = matmul(kv, tl.trans(q), None)
-        scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
+        if CODES:  # a code is a bf16 value exactly; its scale waits until after the product
+            kv, k_rope = from_e4m3(kv), from_e4m3(k_rope)
+            scores = matmul(kv, tl.trans(q), None) * (latent_scale * scale_log2)
+            scores += matmul(k_rope, tl.trans(q_rope), None) * (rope_scale * scale_log2)
+        else:
+            scores = matmul(kv, tl.trans(q), None)
+            scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
         seen = index * PAGE + j < length
         scores = tl.where(seen[:, None], scores, float("-inf"))
         new_peak = tl.maximum(peak, tl.max(scores, axis=0))
@@ -77,6 +94,8 @@ def _decode(
         total = total * shrink + tl.sum(weights, axis=0)
         acc = matmul(tl.trans(kv), to_bf16(weights), acc * shrink[None, :])
         peak = new_peak
+    if CODES:
+        acc *= latent_scale
     tl.store(lse + at, peak + tl.log2(total), mask=valid)
     tl.store(out + at[None, :] * RANK + c[:, None], acc / total[None, :], mask=valid[None, :])
 
@@ -96,6 +115,7 @@ def decode(
     page_table: Tensor,
     positions: Tensor,
     softmax_scale: float,
+    scales: CacheScales | None = None,
     splits: int | None = None,
     stages: int = 2,
     warps: int | None = None,
@@ -103,7 +123,7 @@ def decode(
     """One query a token over its sequence's cached rows, positions 0 to its own.
 
     Args:
-        queries: bf16 [tokens, heads, 576]; latent: bf16 [pages, 64, 576].
+        queries: bf16 [tokens, heads, 576]; latent: [pages, 64, 576] in bf16, or in e4m3 with `scales`.
         page_table: int32 [tokens, pages]; positions: int64 [tokens].
 
     Returns:
@@ -127,12 +147,15 @@ def decode(
         out,
         lse,
         softmax_scale * 1.4426950408889634,
+        1.0 if scales is None else scales.latent,
+        1.0 if scales is None else scales.rope,
         page_table.shape[1],
         HEADS=heads,
         RANK=rank,
         ROPE=width - rank,
         SPLITS=splits,
         BH=block,
+        CODES=scales is not None,
         warps=warps or (4 if block == 16 else 8),
         stages=stages,
     )

@@ -11,8 +11,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops.attention import CacheScales
 from hopwell.ops.norm_triton import Normed, empty_rows
-from hopwell.ops.triton_common import launch, let_next_start, matmul, quantize_groups, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import (
+    launch,
+    let_next_start,
+    matmul,
+    quantize_groups,
+    to_bf16,
+    to_e4m3,
+    wait_for_inputs,
+)
 
 PAGE = tl.constexpr(64)
 
@@ -41,6 +50,8 @@ def _latent_and_query(
     tokens,
     table_width,
     eps,
+    latent_scale,
+    rope_scale,
     PARTS: tl.constexpr,
     Q_RANK: tl.constexpr,  # 0: no query compression
     Q_WIDTH: tl.constexpr,  # columns before the latent
@@ -68,9 +79,14 @@ def _latent_and_query(
         let_next_start()
         slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
         kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
-        tl.store(slot + c, to_bf16(kv))
         rotated = _rotate(k_rope, rope, position + one, 1, ROPE)
-        tl.store(slot + RANK + one[:, None] + r[None, :], to_bf16(rotated))
+        rotated_at = slot + RANK + one[:, None] + r[None, :]
+        if latent.dtype.element_ty == tl.float8e4nv:
+            tl.store(slot + c, to_e4m3(tl.div_rn(kv, tl.zeros_like(kv) + latent_scale)))
+            tl.store(rotated_at, to_e4m3(tl.div_rn(rotated, tl.zeros_like(rotated) + rope_scale)))
+        else:
+            tl.store(slot + c, to_bf16(kv))
+            tl.store(rotated_at, to_bf16(rotated))
     elif Q_RANK > 0:
         col = tl.arange(0, GROUPS)[:, None] * 128 + tl.arange(0, 128)[None, :]
         inside = col < Q_RANK
@@ -98,6 +114,7 @@ def latent_and_query(
     latent: Tensor,
     eps: float,
     codes: bool = True,
+    cache_scales: CacheScales | None = None,
 ) -> Normed | None:
     """Writes new cache rows and makes the query's compressed input.
 
@@ -107,7 +124,7 @@ def latent_and_query(
         kv_norm: float32 [kv_lora_rank].
         rope: float32 [positions, 32, 2], cos and sin.
         positions: int64 [tokens]; page_table: int32 [tokens, pages], each token's sequence's pages.
-        latent: bf16 [pages, 64, 576], written at each token's position.
+        latent: [pages, 64, 576] in bf16, or in e4m3 with `cache_scales`; written at each token's position.
 
     Returns:
         The normalised query input, in FP8 or (without `codes`) in bf16; None without q_norm.
@@ -132,6 +149,8 @@ def latent_and_query(
         tokens,
         page_table.shape[1],
         eps,
+        1.0 if cache_scales is None else cache_scales.latent,
+        1.0 if cache_scales is None else cache_scales.rope,
         PARTS=count,
         Q_RANK=q_rank,
         Q_WIDTH=width - rank - rope_dim,

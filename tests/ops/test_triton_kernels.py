@@ -25,7 +25,7 @@ from hopwell.ops import (
     query_triton,
     router_triton,
 )
-from hopwell.ops.attention import AttentionPlan, mla_attention
+from hopwell.ops.attention import AttentionPlan, CacheScales, mla_attention
 from hopwell.ops.linear import Weight
 from hopwell.ops.moe import Experts
 from hopwell.ops.moe import reference as reference_moe
@@ -218,8 +218,9 @@ def test_linear_and_moe_stand_in_for_the_references(tokens: int) -> None:
 ROPE = RopeConfig(64, factor=40.0).table(400, DEVICE)
 
 
+@pytest.mark.parametrize("cached", ["bf16", "fp8"])
 @pytest.mark.parametrize("q_rank", [0, 384])
-def test_latent_and_query(q_rank: int) -> None:
+def test_latent_and_query(q_rank: int, cached: str) -> None:
     heads, rank = 2, 128
     columns = q_rank or heads * 192
     parts = randn(2, 3, columns + rank + 64, seed=20)
@@ -228,12 +229,22 @@ def test_latent_and_query(q_rank: int) -> None:
     positions = torch.tensor([0, 63, 130], device=DEVICE)
     table = torch.tensor([[5, 0, 0], [1, 0, 0], [2, 3, 4]], dtype=torch.int32, device=DEVICE)
     latent = torch.zeros(6, 64, rank + 64, dtype=torch.bfloat16, device=DEVICE)
-    out = query_triton.latent_and_query(parts, q_norm, kv_norm, ROPE, positions, table, latent, 1e-6)
+    scales = CacheScales(0.01, 0.02, rank) if cached == "fp8" else None
+    if scales is not None:
+        latent = latent.to(torch.float8_e4m3fn)
+    out = query_triton.latent_and_query(
+        parts, q_norm, kv_norm, ROPE, positions, table, latent, 1e-6, cache_scales=scales
+    )
     total = parts.double().sum(0)
     kv = torch.nn.functional.rms_norm(total[:, columns : columns + rank], (rank,), kv_norm.double(), 1e-6)
     rotated = apply_rope(total[:, columns + rank :].float().unsqueeze(1), ROPE[positions])[:, 0]
+    ref = torch.cat((kv, rotated.double()), -1)
+    if scales is not None:  # the reference's own codes, but where float32 sums fall on the other side of a tie
+        codes = latent.float()[torch.tensor([5, 1, 4]), positions.cpu() % 64]
+        assert (codes != scales.encode(ref).float()).float().mean() < 0.01
+        latent = scales.decode(latent, torch.float32)
     written = latent[torch.tensor([5, 1, 4]), positions.cpu() % 64]
-    assert error(written, torch.cat((kv, rotated.double()), -1)) <= BF16_STEP / 2
+    assert error(written, ref) <= (BF16_STEP / 2 if scales is None else 2.0**-4)
     assert latent.count_nonzero() == written.count_nonzero()  # nothing else was touched
     if q_norm is not None:
         assert out is not None
@@ -254,8 +265,8 @@ def test_absorb_query() -> None:
 
 
 @pytest.mark.parametrize(("heads", "lengths", "splits"), [(16, [1, 64, 65], 2), (5, [200], 4), (80, [130, 7], 1)])
-@pytest.mark.parametrize("codes", [True, False])
-def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: bool) -> None:
+@pytest.mark.parametrize(("codes", "cached"), [(True, "bf16"), (False, "bf16"), (False, "fp8")])
+def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: bool, cached: str) -> None:
     rank, tokens, scale = 128, len(lengths), 0.1
     queries = randn(tokens, heads, rank + 64, seed=25).bfloat16()
     pages = max(-(-n // 64) for n in lengths)
@@ -270,7 +281,14 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
         )
     w_uv = (randn(heads, rank, 128, seed=28) * 0.1).bfloat16()
     positions = torch.tensor(lengths, device=DEVICE) - 1
-    cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits)
+    scales = None
+    if cached == "fp8":
+        scales = CacheScales(0.01, 0.02, rank)
+        codes_of = scales.encode(latent)  # keeps NaN
+        latent = scales.decode(codes_of, torch.float32)
+        cuts, lse = mla_triton.decode(queries, codes_of, table, positions, scale, scales, splits=splits)
+    else:
+        cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits)
     out = mla_triton.combine_heads(cuts, lse, w_uv, codes=codes)
     refs = []
     for row, length in enumerate(lengths):
