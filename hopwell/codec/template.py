@@ -9,16 +9,42 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
+from jinja2 import meta
+from jinja2.exceptions import SecurityError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hopwell.errors import HopwellError
 
 RESERVED = ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token")
+MAX_REPEAT = 1 << 20
+"""Characters or items that a product in a template may have."""
 
 
 class TemplateError(HopwellError):
     """A conversation that the template refuses, or a template that cannot be read."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja without a way out: what is unsafe is an error even where its value would not be used, and no product
+    fills the memory."""
+
+    intercepted_binops = frozenset(("*", "**"))
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> NoReturn:
+        raise SecurityError(f"access to attribute {attribute!r} of {type(obj).__name__!r} object is unsafe")
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**":
+            raise SecurityError("powers are not allowed")
+        for sequence, times in ((left, right), (right, left)):
+            if (
+                isinstance(times, int)
+                and isinstance(sequence, str | list | tuple)
+                and times * len(sequence) > MAX_REPEAT
+            ):
+                raise SecurityError(f"a product of more than {MAX_REPEAT:,} items is not allowed")
+        return super().call_binop(context, operator, left, right)
 
 
 class ChatTemplate:
@@ -29,12 +55,14 @@ class ChatTemplate:
         Raises:
             TemplateError: the template is not Jinja.
         """
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
         try:
             self._template = environment.from_string(source)
+            self.variables = frozenset(meta.find_undeclared_variables(environment.parse(source)))
+            """Names that the template looks up, such as V3.1's `thinking`."""
         except jinja2.TemplateError as error:
             raise TemplateError(f"chat_template: {error}; fetch the file again") from None
         self.source, self.bos_token, self.eos_token = source, bos_token, eos_token
@@ -51,6 +79,8 @@ class ChatTemplate:
             config = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TemplateError(f"{path}: {error}; fetch the file again") from None
+        if not isinstance(config, dict):
+            raise TemplateError(f"{path}: expected a JSON object; fetch the file again")
         jinja = folder / "chat_template.jinja"
         source = jinja.read_text(encoding="utf-8") if jinja.exists() else config.get("chat_template")
         if not isinstance(source, str):
@@ -62,7 +92,7 @@ class ChatTemplate:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
-        **variables: Any,
+        variables: Mapping[str, Any] | None = None,
     ) -> str:
         """The text of a conversation, up to where the assistant begins to speak.
 
@@ -72,6 +102,7 @@ class ChatTemplate:
         Raises:
             TemplateError: the template refuses the conversation; one line with its reason.
         """
+        variables = variables or {}
         if taken := set(variables) & set(RESERVED):
             raise TemplateError(f"chat_template_kwargs must not set {min(taken)}")
         try:
@@ -83,16 +114,24 @@ class ChatTemplate:
                 eos_token=self.eos_token,
                 **variables,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
-            raise TemplateError(f"the chat template refuses this conversation: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # a template is a program that came with the weights: it may raise anything
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise TemplateError(f"the chat template refuses this conversation: {reason}") from None
 
 
 def _token(entry: Any) -> str:
     return (entry.get("content") if isinstance(entry, dict) else entry) or ""
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Unlike Jinja's own, without HTML escapes, which no model was trained on."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise(message: str) -> NoReturn:

@@ -146,7 +146,7 @@ async def render(service: Service, body: ChatRequest) -> list[int]:
     tools = [{"type": "function", "function": tool.model_dump(exclude_none=True)} for tool in offered(body)]
     messages = [_plain(message, i) for i, message in enumerate(body.messages)]
     try:
-        text = service.loaded.template.render(messages, tools=tools or None, **(body.chat_template_kwargs or {}))
+        text = service.loaded.template.render(messages, tools=tools or None, variables=body.chat_template_kwargs)
     except TemplateError as error:
         raise ApiError(400, str(error), "messages", "invalid_value") from None
     return await service.encode(text, special=False)

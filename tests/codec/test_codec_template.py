@@ -1,0 +1,169 @@
+"""Templates: nano's own, those of the family's shape, and programs that try to leave the sandbox."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopwell.bench.nano_tasks import TASKS, held_out_problems
+from hopwell.bench.nano_tasks.render import prompt_text, tool_messages
+from hopwell.codec.template import ChatTemplate, TemplateError
+from hopwell.engine.loading import NANO
+
+QUESTION = [{"role": "user", "content": "hi"}]
+
+R1 = """{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}
+{% set state = namespace(tool=false, system='') %}
+{%- for message in messages if message['role'] == 'system' %}{% set state.system = message['content'] %}{% endfor %}
+{{ bos_token }}{{ state.system }}
+{%- for message in messages %}
+{%- if message['role'] == 'user' %}{{ '<｜User｜>' + message['content'] }}{% endif %}
+{%- if message['role'] == 'assistant' and message['content'] %}
+{%- set content = message['content'] %}
+{%- if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}
+{{- '<｜Assistant｜>' + content + '<｜end▁of▁sentence｜>' }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}"""
+V31 = """{% if not thinking is defined %}{% set thinking = false %}{% endif %}
+{{- bos_token }}
+{%- for message in messages %}
+{%- if message['role'] == 'user' %}{{ '<｜User｜>' + message['content'] }}{% endif %}
+{%- if message['role'] == 'assistant' %}
+{{- '<｜Assistant｜></think>' + message['content'].split('</think>', 1)[-1] + eos_token }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<｜Assistant｜>' + ('<think>' if thinking else '</think>') }}{% endif %}"""
+
+ESCAPES = (
+    "{{ ''.__class__ }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ ''|attr('__class__') }}",
+    "{{ ''['__class__'] }}",
+    "{{ '{0.__class__}'.format(messages) }}",
+    "{{ '%s'.format_map }}{{ '{x.__init__}'.format_map({'x': messages}) }}",
+    "{{ lipsum.__globals__['os'].system('true') }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ raise_exception.__globals__ }}",
+    "{{ strftime_now.__code__ }}",
+    "{{ namespace.__init__ }}",
+    "{{ self._TemplateReference__context }}",
+    "{{ self.__init__ }}",
+    "{{ messages.append(1) }}",
+    "{{ messages[0].update({'role': 'system'}) }}",
+    "{{ messages.clear() }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}",
+    "{% extends '/etc/passwd' %}",
+    "{{ ().__iter__().__next__ }}",
+    "{{ (messages|map(attribute='__class__')|list) }}",
+    "{{ 'a' * 999999999999 }}",
+    "{{ [1] * 999999999999 }}",
+    "{{ 9 ** 999999999 }}",
+    "{% for i in range(999999999) %}{% endfor %}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{{ messages[9].role.x }}",
+)
+
+
+@pytest.mark.parametrize("source", ESCAPES)
+def test_escapes_are_refused_with_one_line(source: str) -> None:
+    messages: list[dict[str, Any]] = [dict(QUESTION[0])]
+    with pytest.raises(TemplateError) as caught:
+        ChatTemplate(source).render(messages)
+    text = str(caught.value)
+    assert "chat template" in text and "\n" not in text and len(text) < 300
+    assert messages == QUESTION
+
+
+@pytest.mark.parametrize("source", ["{% if %}", "{{ unclosed", "{% nonsense %}", "{{ 1|no_such_filter }}"])
+def test_what_is_no_template_is_refused(source: str) -> None:
+    with pytest.raises(TemplateError, match=r"^chat_template: [^\n]+$"):
+        ChatTemplate(source)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "tokenizer_config.json"),
+        ({"tokenizer_config.json": "{"}, "tokenizer_config.json"),
+        ({"tokenizer_config.json": "{}"}, "no chat_template"),
+        ({"tokenizer_config.json": "[]"}, "tokenizer_config.json"),
+    ],
+)
+def test_missing_and_broken_files_are_named(tmp_path: Path, files: dict[str, str], says: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(TemplateError, match=f"^[^\n]*{says}[^\n]*$"):
+        ChatTemplate.open(tmp_path)
+
+
+def test_a_file_of_its_own_goes_before_the_config(tmp_path: Path) -> None:
+    config = {"chat_template": "config", "bos_token": {"content": "<s>"}, "eos_token": None}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert ChatTemplate.open(tmp_path).render(QUESTION) == "config"
+    (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}file{{ eos_token }}", encoding="utf-8")
+    assert ChatTemplate.open(tmp_path).render(QUESTION) == "<s>file"
+
+
+def test_nanos_template_writes_what_nano_was_trained_on() -> None:
+    template = ChatTemplate.open(NANO)
+    for task in TASKS:
+        for problem in held_out_problems(task, 4, seed=3):
+            assert template.render(problem.messages, tools=problem.tools) == prompt_text(
+                problem.messages, problem.tools
+            )
+            if problem.call is not None:
+                after = [*problem.messages, *tool_messages(problem.call, problem.answer)]
+                assert template.render(after, tools=problem.tools) == prompt_text(after, problem.tools)
+
+
+def test_nanos_template_drops_earlier_thinking() -> None:
+    template = ChatTemplate.open(NANO)
+    history = [*QUESTION, {"role": "assistant", "content": "<think>\nhm\n</think>\n\nyes"}, *QUESTION]
+    visible = [*QUESTION, {"role": "assistant", "content": "yes"}, *QUESTION]
+    assert template.render(history) == template.render(visible)
+    assert "hm" not in template.render(history)
+
+
+def test_r1s_shape() -> None:
+    template = ChatTemplate(R1, "<BOS>", "<EOS>")
+    system = {"role": "system", "content": "Be brief."}
+    answer = {"role": "assistant", "content": "thought</think>\n\nyes"}
+    assert template.render([system, *QUESTION]) == "<BOS>Be brief.<｜User｜>hi<｜Assistant｜><think>\n"
+    assert template.render([*QUESTION, answer, *QUESTION], add_generation_prompt=False) == (
+        "<BOS><｜User｜>hi<｜Assistant｜>\n\nyes<｜end▁of▁sentence｜><｜User｜>hi"
+    )
+    assert "thinking" not in template.variables
+
+
+def test_v31s_switch_is_seen_and_used() -> None:
+    template = ChatTemplate(V31, "<BOS>", "<EOS>")
+    assert "thinking" in template.variables
+    assert template.render(QUESTION) == "<BOS><｜User｜>hi<｜Assistant｜></think>"
+    assert template.render(QUESTION, variables={"thinking": True}).endswith("<｜Assistant｜><think>")
+    with pytest.raises(TemplateError, match="must not set messages"):
+        template.render(QUESTION, variables={"messages": []})
+
+
+def test_json_in_templates_is_plain() -> None:
+    value = {"b": "<é&😀>", "a": [1]}
+    source = "{{ messages[0]|tojson }} {{ messages[0]|tojson(sort_keys=true, separators=(',', ':')) }}"
+    assert ChatTemplate(source).render([value]) == '{"b": "<é&😀>", "a": [1]} {"a":[1],"b":"<é&😀>"}'
+    with pytest.raises(TemplateError, match="nonsense"):
+        ChatTemplate("{{ messages|tojson(nonsense=1) }}").render([value])
+
+
+def test_a_template_may_refuse() -> None:
+    source = "{% if messages|length > 1 %}{{ raise_exception('one turn only') }}{% endif %}{{ strftime_now('%Y') }}"
+    assert ChatTemplate(source).render(QUESTION).isdigit()
+    with pytest.raises(TemplateError, match=r"refuses this conversation: one turn only$"):
+        ChatTemplate(source).render([*QUESTION, *QUESTION])
+
+
+def test_contents_are_text_not_templates() -> None:
+    for text in ("{{ ''.__class__ }}", "{% raw %}", "{#", "<b>&amp;</b>", "😀", "\u2028"):
+        assert text in ChatTemplate(R1).render([{"role": "user", "content": text}])
