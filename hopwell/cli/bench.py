@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from hopwell.cli.bench_engine import cache, scheduler, speed, stress
-from hopwell.cli.bench_gpu import ceilings, engine, ops
+from hopwell.cli.bench_gpu import ceilings, engine, latent, ops
 from hopwell.cli.bench_precision import precision
 
 bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
-for command in (cache, scheduler, speed, stress, ceilings, ops, engine, precision):
+for command in (cache, scheduler, speed, stress, ceilings, ops, engine, latent, precision):
     bench.command()(command)
 
 

@@ -69,6 +69,27 @@ def engine(
         write_result(out, "engine", rows, ceilings=asdict(limit))
 
 
+def latent(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint with nano's tokenizer; default: nano.")] = None,
+    problems: Annotated[int, typer.Option(min=1, help="Held-out problems a task.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the problems.")] = 7,
+    cache_dtype: Annotated[list[str] | None, typer.Option(help="Formats; default: bfloat16 and fp8.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Out = None,
+) -> None:
+    """Accuracy of nano's answers from an FP8 latent cache beside the bf16 one, on the same problems."""
+    from hopwell.bench.latent import latent_rows
+    from hopwell.bench.result import write_result
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import load_model
+
+    found = latent_rows(load_model(model, device), problems, seed, cache_dtype or ("bfloat16", "fp8"))
+    rows = [asdict(row) for row in found]
+    print_rows([_rounded({k: v for k, v in row.items() if k != "by_task"}) for row in rows])
+    if out is not None:
+        write_result(out, "latent", rows, model=model or "nano", seed=seed)
+
+
 def _ceilings() -> Ceilings:
     """This GPU's ceilings.
 
