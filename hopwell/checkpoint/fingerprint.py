@@ -17,7 +17,7 @@ REPORT = "hopwell_precision.json"
 
 def fingerprint(tensor: Tensor) -> str:
     """SHA-256 of a tensor's bytes, in hexadecimal."""
-    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
 
 
 def read_fingerprints(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -123,5 +123,5 @@ def _tensor(shard: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
     return TensorInfo(name, DTYPES[kind], tuple(shape), shard, data_start + start, data_start + end)
 
 
-def _whole_numbers(values: Any) -> bool:
+def _whole_numbers(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)

@@ -93,7 +93,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path}: tensor {name} is missing{self.hint(name)}")
         data = torch.empty(info.nbytes, dtype=torch.uint8)
         if info.nbytes:
-            self._fill(info, memoryview(data.numpy()))
+            self._fill(info, data.numpy().data)
         if self.fingerprints and fingerprint(data) != self.fingerprints.get(name):
             fault = "is not what the conversion wrote" if name in self.fingerprints else "is not of the conversion"
             raise CheckpointError(f"{info.shard}: tensor {name} {fault}; fetch the file again")

@@ -25,3 +25,13 @@ class TensorSpec:
     @property
     def nbytes(self) -> int:
         return self.numel * self.dtype.itemsize
+
+    @property
+    def module(self) -> str:
+        """The name without its last component."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether it holds the scales of FP8 blocks."""
+        return self.name.endswith("_scale_inv")

@@ -74,7 +74,7 @@ def write_shards(
             with (folder / name).open("wb") as file:
                 file.write(_header(shard))
                 for piece, data in _in_order(pool, maker, _pieces(shard)):
-                    file.write(memoryview(data.view(torch.uint8).numpy()))
+                    file.write(data.view(torch.uint8).numpy().data)
                     done += data.nbytes
                     if progress is not None:
                         progress(done, total, piece.spec.name)

@@ -1,31 +1,101 @@
-"""`hopwell inspect`: what a model consists of."""
+"""`hopwell inspect`: what a model consists of, and where it fits."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from hopwell.checkpoint.audit import Fault
+    from hopwell.model.footprint import Fit
+    from hopwell.model.report import ModelReport
+
+FAULTS_SHOWN = 20
+FORMAT_WORDS = {"F8_E4M3": "fp8", "BF16": "bf16", "F32": "f32", "U8": "4 bits"}
 
 
 def inspect(
     model: Annotated[
-        str | None, typer.Argument(help="A checkpoint's folder, a config.json or a shipped name; default: nano.")
+        str | None,
+        typer.Argument(help="A checkpoint's folder, a config.json, a shipped name or a hub name; default: nano."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Parameters by part, formats, bytes and latents of a model, from its config.json."""
-    from hopwell.cli.tables import print_rows
-    from hopwell.model.config import ModelConfig
-    from hopwell.model.inventory import PARTS, inventory
-    from hopwell.model.shipped import find_config
+    """Parameters by part, formats, bytes, latents a token and the GPUs that hold a model; config.json is enough.
 
-    config = ModelConfig.from_dict(find_config(model))
-    specs = inventory(config)
+    A folder's shard headers are held to its config: exit code 1 if a tensor is missing, surplus or misshapen.
+    """
+    from hopwell.model.report import inspect_model
+
+    report = inspect_model(model)
+    if as_json:
+        import json
+
+        print(json.dumps(report.as_json(), indent=1))
+    else:
+        _print(report)
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _print(report: ModelReport) -> None:
+    from hopwell.cli.tables import print_rows, short
+
+    def count(parameters: int) -> str:
+        return short(parameters, (" k", " M", " B"), digits=5)
+
+    print(f"{report.name}: {report.architecture}")
+    mtp = f"; MTP layer {count(report.mtp_parameters)} more" if report.mtp_parameters else ""
+    print(f"{count(report.parameters)} parameters, {count(report.active)} active (read for a token){mtp}")
+    print(f"{report.tensors:,} tensors, {report.bytes:,} bytes; loaded on a GPU {report.weights.total:,} bytes")
+    print(f"latents a token: {report.latents['bf16']:,} bytes in bf16, {report.latents['fp8']:,} in FP8")
+    print()
     print_rows([
         {
-            "part": words,
-            "tensors": f"{sum(s.part == part for s in specs):,}",
-            "parameters": f"{sum(s.numel for s in specs if s.part == part and not s.name.endswith('_scale_inv')):,}",
-            "bytes": f"{sum(s.nbytes for s in specs if s.part == part):,}",
+            "part": part.words,
+            "tensors": f"{part.tensors:,}",
+            "parameters": count(part.parameters),
+            "active": count(part.active),
+            "bytes": f"{part.bytes:,}",
+            "formats": "+".join(FORMAT_WORDS.get(name, name) for name in part.formats),
         }
-        for part, words in PARTS.items()
+        for part in report.parts
     ])  # fmt: skip
+    print("Room for tokens of bf16 latents beside the weights, by number of GPUs.")
+    print("First, every matrix cut and a token's latents on every GPU; then, experts shared")
+    print("out, all else on every GPU and a token's latents on one.")
+    print_rows(fit_rows(report.fits))
+    if report.warnings or report.faults is not None:
+        _print_accounting(report.warnings, report.faults or [])
+
+
+def fit_rows(fits: list[Fit]) -> list[dict[str, Any]]:
+    """One row a GPU, one column a number of GPUs."""
+    rows: dict[str, dict[str, Any]] = {}
+    for fit in fits:
+        rows.setdefault(fit.gpu, {"GPU": fit.gpu})[str(fit.count)] = _cell(fit)
+    return list(rows.values())
+
+
+def _cell(fit: Fit) -> str:
+    from hopwell.cli.tables import short
+
+    ways = [fit.tensor_parallel] if fit.count == 1 else [fit.tensor_parallel, fit.data_parallel]
+    if not any(ways):
+        return "-"
+    return " / ".join("-" if tokens is None else short(tokens) for tokens in ways)
+
+
+def _print_accounting(warnings: list[str], faults: list[Fault]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}")
+    if not faults:
+        print("accounting: every tensor of the model is there once, with its shape and format, and nothing else")
+        return
+    for fault in faults[:FAULTS_SHOWN]:
+        print(f"fault: tensor {fault.name} {fault.text}")
+    more = len(faults) - FAULTS_SHOWN
+    print(
+        f"accounting: {len(faults):,} faults" + (f", {more:,} of them not shown (--json has all)" if more > 0 else "")
+    )

@@ -12,17 +12,22 @@ from hopwell.model.config import ModelConfig
 
 PARTS = {
     "embedding": "embedding",
-    "attention": "attention projections",
+    "attention": "attention",
     "dense": "dense networks",
     "shared_experts": "shared experts",
     "routed_experts": "routed experts",
     "router": "routers",
     "norms": "norms",
     "head": "output head",
-    "mtp": "multi-token prediction",
-    "mtp_copies": "MTP's copies of embedding and head",
+    "mtp": "MTP layer",
+    "mtp_copies": "MTP's copies",
 }
-"""Parts of a model, with the words for them."""
+"""Parts of a model, with the words for them. MTP's copies are of the embedding and the head."""
+MTP_PARTS = ("mtp", "mtp_copies")
+"""Parts that the model's main path does not read."""
+IGNORED = ("rotary_emb.inv_freq", "k_proj.k_scale", "v_proj.v_scale", "k_scale", "v_scale")
+"""Tensors of `self_attn` that some conversions write and that are not needed: a buffer that follows from the config,
+and scales for an FP8 cache of keys and values, where this one holds latents."""
 
 
 def inventory(config: ModelConfig) -> list[TensorSpec]:

@@ -12,6 +12,7 @@ from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.fp8 import BLOCK
 from hopwell.model.config import ModelConfig
+from hopwell.model.inventory import IGNORED
 from hopwell.model.mla import MLA
 from hopwell.model.transformer import MTP, Dense, Layer, MoE, Transformer
 from hopwell.ops.linear import Weight
@@ -79,9 +80,8 @@ class Loader:
     def attention(self, prefix: str) -> MLA:
         c = self.config
         heads = c.num_attention_heads
-        self.source.skip(prefix + "rotary_emb.inv_freq")  # a buffer that some conversions write; derived from config
-        for scale in ("k_proj.k_scale", "v_proj.v_scale", "k_scale", "v_scale"):
-            self.source.skip(prefix + scale)  # for an FP8 cache; the cache here is bf16
+        for name in IGNORED:
+            self.source.skip(prefix + name)
         kv_a = self.stored(prefix + "kv_a_proj_with_mqa", c.latent_dim, c.hidden_size)
         if c.q_lora_rank is None:
             q_a, q_a_norm, q_b = self.stored(prefix + "q_proj", heads * c.qk_head_dim, c.hidden_size), None, None

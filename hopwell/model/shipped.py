@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hopwell.model.config import ConfigError, read_config
+from hopwell.model.config import ConfigError, ModelConfig, read_config
 
 CONFIGS = Path(__file__).with_name("configs")
 NANO = Path(__file__).with_name("nano")
@@ -30,7 +30,7 @@ PRESETS = {
     "r1-slice": Preset("deepseek-r1", layers=4, dense=1),
     "v2-lite": Preset("deepseek-v2-lite"),
 }
-"""`r1-tp8`: what one of eight tensor-parallel GPUs holds of R1. `r1-slice`: R1 at full width, 1 dense and 3 MoE layers."""
+"""`r1-tp8`: what one of eight tensor-parallel GPUs holds of R1. `r1-slice`: R1 at full width, 1 dense layer, 3 MoE."""
 
 
 def shipped_names() -> list[str]:
@@ -49,18 +49,34 @@ def shipped_config(name: str) -> dict[str, Any] | None:
 
 
 def find_config(model: str | None) -> dict[str, Any]:
-    """The config.json of what a user names: a folder, a file, a shipped config or preset, or with None nano.
+    """The config.json of what a user names: a folder, a file, a shipped config or preset, a hub name; None is nano.
+
+    Only of a hub name is anything fetched, and then config.json alone.
 
     Raises:
         ConfigError: there is none, or it is not a JSON object.
     """
     path = NANO if model is None or model == "nano" else Path(model)
-    if not path.exists():
-        shipped = shipped_config(str(model))
-        if shipped is None:
-            raise ConfigError(f"{model}: no such folder or file, and no shipped config: {', '.join(shipped_names())}")
-        return shipped
-    return read_config(path / "config.json" if path.is_dir() else path)
+    if path.exists():
+        return read_config(path / "config.json" if path.is_dir() else path)
+    shipped = shipped_config(str(model))
+    return _from_hub(str(model)) if shipped is None else shipped
+
+
+def _from_hub(model: str) -> dict[str, Any]:
+    known = f"shipped configs are {', '.join(shipped_names())}"
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise ConfigError(f"{model}: no such folder or file; {known}")
+    from huggingface_hub import hf_hub_download, logging
+
+    logging.set_verbosity_error()  # one line tells what fails, not one for each attempt
+    try:
+        return read_config(Path(hf_hub_download(model, "config.json")))
+    except ConfigError:
+        raise
+    except Exception as error:  # the hub's errors have no common base
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ConfigError(f"{model}: no such folder or file, and the hub does not give it: {reason}") from None
 
 
 def cut(
@@ -69,10 +85,11 @@ def cut(
     """A config with another depth: `layers` decoder layers, the first `dense` of them without experts, MTP or not.
 
     Raises:
-        ConfigError: more dense layers are asked for than there are layers.
+        ConfigError: the config cannot be honoured, or more dense layers are asked for than there are layers.
     """
-    layers = config["num_hidden_layers"] if layers is None else layers
-    dense = min(config.get("first_k_dense_replace", 0), layers) if dense is None else dense
+    whole = ModelConfig.from_dict(config)
+    layers = whole.num_hidden_layers if layers is None else layers
+    dense = min(whole.first_k_dense_replace, layers) if dense is None else dense
     if not 0 <= dense <= layers or not layers:
         raise ConfigError(f"{dense} dense layers of {layers} layers cannot be; give --dense at most --layers")
     depth = {"num_hidden_layers": layers, "first_k_dense_replace": dense}

@@ -1,0 +1,126 @@
+"""All that a load would find wrong with a checkpoint's shard headers, at once and without reading weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hopwell.checkpoint.accounting import PLAIN
+from hopwell.checkpoint.header import DTYPE_NAMES, TensorInfo
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.spec import TensorSpec
+from hopwell.formats.fp8 import scale_shape
+from hopwell.formats.layouts import ACTIVATION_SUFFIXES, stored_suffixes
+
+KINDS = ("missing", "surplus", "shape", "dtype")
+Module = Mapping[str, TensorInfo]
+"""A module's tensors, by the last component of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One tensor that is not as config.json has it."""
+
+    kind: str
+    """One of `KINDS`."""
+    name: str
+    text: str
+    """What is wrong, as the end of a sentence that begins with the tensor's name."""
+
+
+def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable[str] = ()) -> list[Fault]:
+    """Every fault of a checkpoint, in the order of the model, what is surplus last.
+
+    Matrices may be plain, FP8 blocks or in any other layout of formats/layouts.py; of the latter the codes' shape is
+    checked here and all else when they are loaded.
+
+    Args:
+        specs: what config.json asks for. An MTP layer that is missing whole, and MTP's copies, are no fault.
+        ignored: ends of the names of tensors that are not needed and no fault.
+    """
+    left = dict(checkpoint.tensors)
+    modules = by_module(left.values())
+    mtp = {spec.module for spec in specs if spec.part.startswith("mtp")}
+    without_mtp = not any(module in modules for module in mtp)
+    faults: list[Fault] = []
+    for spec in specs:
+        if spec.is_scale or (without_mtp and spec.module in mtp):
+            continue
+        module = modules.get(spec.module, {})
+        wanted = _wanted(spec, module)
+        for suffix, (shape, dtypes) in wanted.items():
+            name = f"{spec.module}.{suffix}"
+            found = left.pop(name, None)
+            fault = _fault(checkpoint, name, found, shape, dtypes)
+            if fault is not None and not (found is None and spec.part == "mtp_copies"):
+                faults.append(fault)
+        if len(spec.shape) == 2 and layout_of(module) == "other":
+            for suffix in (*stored_suffixes(), *ACTIVATION_SUFFIXES):
+                left.pop(f"{spec.module}.{suffix}", None)
+    endings = tuple(ignored)
+    for name in sorted(left):
+        if not (endings and name.endswith(endings)):
+            faults.append(Fault("surplus", name, f"is not part of the model; it is in {left[name].shard.name}"))
+    return faults
+
+
+def by_module(tensors: Iterable[TensorInfo]) -> dict[str, dict[str, TensorInfo]]:
+    """Tensors by module, then by the last component of their names."""
+    modules: dict[str, dict[str, TensorInfo]] = {}
+    for tensor in tensors:
+        module, _, suffix = tensor.name.rpartition(".")
+        modules.setdefault(module, {})[suffix] = tensor
+    return modules
+
+
+def layout_of(module: Module) -> str:
+    """How a matrix is stored: `plain`, `fp8_block` (kept so when loaded), or `other` (expanded when loaded)."""
+    weight = module.get("weight")
+    if weight is None or weight.dtype == torch.uint8:
+        return "other" if "weight_packed" in module or weight is not None else "plain"
+    if weight.dtype != torch.float8_e4m3fn:
+        return "plain"
+    blocks = scale_shape(weight.shape)
+    scale = module.get("weight_scale")
+    if scale is not None and tuple(n for n in scale.shape if n > 1) == tuple(n for n in blocks if n > 1):
+        return "fp8_block" if len(scale.shape) in (2, 4) else "other"
+    return "other" if scale is not None else "fp8_block"
+
+
+def _wanted(spec: TensorSpec, module: Module) -> dict[str, tuple[tuple[int, ...], Sequence[torch.dtype]]]:
+    """The tensors that hold `spec`, by suffix, with the shapes and dtypes that they may have."""
+    suffix = spec.name.rpartition(".")[2]
+    if len(spec.shape) != 2 or not quantisable(spec):
+        return {suffix: (spec.shape, PLAIN)}
+    rows, columns = spec.shape
+    if layout_of(module) == "plain":
+        return {"weight": (spec.shape, (*PLAIN, torch.float8_e4m3fn))}
+    if "weight_packed" in module:
+        words = module["weight_packed"].dtype == torch.int32
+        return {"weight_packed": ((rows, -(-columns // 8) if words else columns // 2), (torch.int32, torch.uint8))}
+    if module["weight"].dtype == torch.uint8:
+        return {"weight": ((rows, columns // 2), (torch.uint8,))}
+    wanted: dict[str, tuple[tuple[int, ...], Sequence[torch.dtype]]] = {"weight": (spec.shape, (torch.float8_e4m3fn,))}
+    if "weight_scale" not in module:
+        wanted["weight_scale_inv"] = (scale_shape(spec.shape), (torch.float32,))
+    return wanted
+
+
+def quantisable(spec: TensorSpec) -> bool:
+    """Whether a matrix may be stored in a quantised layout: all but embedding and router."""
+    return not spec.name.endswith(("embed_tokens.weight", "mlp.gate.weight"))
+
+
+def _fault(
+    checkpoint: Checkpoint, name: str, found: TensorInfo | None, shape: tuple[int, ...], dtypes: Sequence[torch.dtype]
+) -> Fault | None:
+    if found is None:
+        return Fault("missing", name, f"is missing{checkpoint.hint(name)}")
+    if found.shape != shape:
+        return Fault("shape", name, f"has shape {list(found.shape)}, expected {list(shape)}, in {found.shard.name}")
+    if found.dtype not in dtypes:
+        expected = " or ".join(DTYPE_NAMES[dtype] for dtype in dtypes)
+        return Fault("dtype", name, f"is {DTYPE_NAMES[found.dtype]}, expected {expected}, in {found.shard.name}")
+    return None

@@ -1,0 +1,180 @@
+"""How large a model is: parameters by part, bytes on disk and in memory, latents a token, GPUs that hold it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hopwell.checkpoint.header import DTYPE_NAMES, TensorInfo
+from hopwell.checkpoint.spec import TensorSpec
+from hopwell.formats.fp8 import scale_shape
+from hopwell.limits.catalogue import Gpu
+from hopwell.model.config import ModelConfig
+from hopwell.model.inventory import MTP_PARTS, PARTS
+
+GPU_COUNTS = (1, 2, 4, 8, 16)
+COPIED = ("q_a_proj", "kv_a_proj_with_mqa", "mlp.gate", "eh_proj")
+"""Matrices that tensor parallelism leaves whole on every GPU, as it does norms."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartSize:
+    """One part of a model."""
+
+    part: str
+    words: str
+    tensors: int
+    parameters: int
+    """Scales are not counted."""
+    active: int
+    """Parameters that one token reads; MTP's are not counted."""
+    bytes: int
+    formats: dict[str, int]
+    """Bytes by the format's name in safetensors, the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A model on `count` GPUs of a kind: how many tokens of latent cache there is room for. None: it does not fit."""
+
+    gpu: str
+    count: int
+    tensor_parallel: int | None
+    """Every matrix cut into `count`, each token's latents on every GPU."""
+    data_parallel: int | None
+    """Routed experts shared out, all else and its own tokens' latents on every GPU."""
+
+
+def part_sizes(
+    config: ModelConfig, specs: Sequence[TensorSpec], stored: Iterable[TensorInfo] | None = None
+) -> list[PartSize]:
+    """Every part that the model has, in the order of `PARTS`.
+
+    Args:
+        specs: the model's inventory.
+        stored: tensors of a checkpoint, which then decide about tensors, bytes and formats.
+    """
+    modules = {spec.module: spec.part for spec in specs}
+    tensors: Counter[str] = Counter()
+    formats: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
+    for tensor in specs if stored is None else stored:
+        part = modules.get(tensor.name.rpartition(".")[0])
+        if part is not None:
+            tensors[part] += 1
+            formats[part][DTYPE_NAMES[tensor.dtype]] += tensor.nbytes
+    parameters = Counter[str]()
+    for spec in specs:
+        parameters[spec.part] += 0 if spec.is_scale else spec.numel
+    return [
+        PartSize(
+            part, words, tensors[part], parameters[part], active_parameters(config, part, parameters[part]),
+            formats[part].total(), dict(formats[part].most_common()),
+        )
+        for part, words in PARTS.items()
+        if parameters[part]
+    ]  # fmt: skip
+
+
+def active_parameters(config: ModelConfig, part: str, parameters: int) -> int:
+    """Of a part's parameters, those that one token reads: its row of the embedding, its experts, all of the rest."""
+    if part == "embedding":
+        return config.hidden_size
+    if part == "routed_experts":
+        return parameters // config.n_routed_experts * config.router.top_k
+    return 0 if part in MTP_PARTS else parameters
+
+
+def latent_bytes(config: ModelConfig, itemsize: int = 2) -> int:
+    """Bytes of cache a token, MTP layer included; `itemsize` is 2 for bf16 and 1 for FP8."""
+    return (config.num_hidden_layers + config.num_nextn_predict_layers) * config.latent_dim * itemsize
+
+
+def resident_bytes(spec: TensorSpec, layout: str) -> int:
+    """Bytes that a tensor takes once it is loaded on a GPU (model/loading.py), a matrix with its scales.
+
+    FP8 blocks stay as they are, but those of `kv_b_proj`, which attention absorbs in bf16; other layouts are expanded.
+    Norms, router and bias are float32. MTP's copies are not loaded.
+
+    Args:
+        layout: of a matrix, as `layout_of` tells it.
+    """
+    if spec.part == "mtp_copies" or spec.is_scale:
+        return 0
+    if len(spec.shape) == 1 or spec.module.endswith("mlp.gate"):
+        return 4 * spec.numel
+    if layout == "fp8_block" and not spec.module.endswith("kv_b_proj"):
+        return spec.numel + 4 * math.prod(scale_shape(spec.shape))
+    return 2 * spec.numel
+
+
+def weight_bytes(specs: Iterable[TensorSpec], layouts: Mapping[str, str] | None = None) -> Weights:
+    """What a model's weights take on GPUs.
+
+    Args:
+        layouts: by module, where a checkpoint says otherwise than its config.
+    """
+    cut = copied = routed = 0
+    for spec in specs:
+        layout = "fp8_block" if spec.dtype == torch.float8_e4m3fn else "plain"
+        size = resident_bytes(spec, layout if layouts is None else layouts.get(spec.module, layout))
+        if ".experts." in spec.name:
+            routed += size
+        elif len(spec.shape) == 1 or spec.module.endswith(COPIED):
+            copied += size
+        else:
+            cut += size
+    return Weights(cut, copied, routed)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes of a loaded model, by how they are shared out among GPUs."""
+
+    cut: int
+    """Attention, embedding, head, dense and shared networks: cut by tensor parallelism, else on every GPU."""
+    copied: int
+    """On every GPU in any case."""
+    routed: int
+    """Routed experts: shared out in any case."""
+
+    @property
+    def total(self) -> int:
+        return self.cut + self.copied + self.routed
+
+    def tensor_parallel(self, count: int) -> int:
+        """On each of `count` GPUs."""
+        return self.copied - (-(self.cut + self.routed) // count)
+
+    def data_parallel(self, count: int) -> int:
+        """On each of `count` GPUs."""
+        return self.copied + self.cut - (-self.routed // count)
+
+
+def fits(
+    config: ModelConfig, weights: Weights, gpus: Iterable[Gpu], counts: Sequence[int] = GPU_COUNTS, itemsize: int = 2
+) -> list[Fit]:
+    """Tokens of latent cache beside the weights, for every GPU and count.
+
+    Args:
+        itemsize: bytes of a cached value: 2 for bf16, 1 for FP8.
+    """
+    token = latent_bytes(config, itemsize)
+    found = []
+    for gpu in gpus:
+        for count in counts:
+            cut = copied = None
+            if config.num_attention_heads % count == 0:
+                cut = _tokens(gpu.usable - weights.tensor_parallel(count), token)
+            if config.n_routed_experts % count == 0:
+                copied = _tokens(gpu.usable - weights.data_parallel(count), token)
+            found.append(Fit(gpu.name, count, cut, None if copied is None else copied * count))
+    return found
+
+
+def _tokens(room: int, token: int) -> int | None:
+    """Whole tokens in `room` bytes; None if there is none."""
+    return room // token if room >= token else None

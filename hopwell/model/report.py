@@ -1,0 +1,119 @@
+"""Everything that `hopwell inspect` tells about a model, from its config.json and, where there are any, its shards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hopwell.checkpoint.audit import Fault, audit, by_module, layout_of
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.limits.catalogue import catalogue
+from hopwell.model.config import ModelConfig
+from hopwell.model.footprint import Fit, PartSize, Weights, fits, latent_bytes, part_sizes, weight_bytes
+from hopwell.model.inventory import IGNORED, MTP_PARTS, inventory
+from hopwell.model.shipped import NANO, find_config
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """A model, measured without loading it."""
+
+    name: str
+    architecture: str
+    parts: list[PartSize]
+    weights: Weights
+    latents: dict[str, int]
+    """Bytes a token by the format of the cache, MTP layer included."""
+    fits: list[Fit]
+    warnings: list[str]
+    """How the index disagrees with the shards."""
+    faults: list[Fault] | None
+    """None: there are no shards to be held to the config."""
+
+    @property
+    def tensors(self) -> int:
+        return sum(part.tensors for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def parameters(self) -> int:
+        """Of the main model."""
+        return sum(part.parameters for part in self.parts if part.part not in MTP_PARTS)
+
+    @property
+    def mtp_parameters(self) -> int:
+        """Of the MTP layer, without its copies."""
+        return sum(part.parameters for part in self.parts if part.part == "mtp")
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token reads."""
+        return sum(part.active for part in self.parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        faults = None
+        if self.faults is not None:
+            kinds = Counter(fault.kind for fault in self.faults)
+            faults = {"counts": dict(kinds), "faults": [asdict(fault) for fault in self.faults]}
+        return {
+            "name": self.name,
+            "architecture": self.architecture,
+            "parameters": self.parameters,
+            "active_parameters": self.active,
+            "mtp_parameters": self.mtp_parameters,
+            "tensors": self.tensors,
+            "bytes": self.bytes,
+            "gpu_bytes": self.weights.total,
+            "latent_bytes_per_token": self.latents,
+            "parts": [asdict(part) for part in self.parts],
+            "fits": [asdict(fit) for fit in self.fits],
+            "warnings": self.warnings,
+            "accounting": faults,
+        }
+
+
+def inspect_model(model: str | None) -> ModelReport:
+    """Measures what a user names: a checkpoint's folder, a config.json, a shipped or a hub name; None is nano.
+
+    Raises:
+        ConfigError: there is no config, or it cannot be honoured.
+        CheckpointError: a shard cannot be read.
+    """
+    path = NANO if model is None or model == "nano" else Path(model)
+    config = ModelConfig.from_dict(find_config(model))
+    specs = inventory(config)
+    warnings: list[str] = []
+    stored = faults = layouts = None
+    if path.is_dir() and any(path.glob("*.safetensors")):
+        checkpoint = Checkpoint.open(path)
+        stored = list(checkpoint.tensors.values())
+        warnings = checkpoint.warnings
+        faults = audit(checkpoint, specs, [f"self_attn.{name}" for name in IGNORED])
+        layouts = {name: layout_of(module) for name, module in by_module(stored).items()}
+    weights = weight_bytes(specs, layouts)
+    return ModelReport(
+        name=path.name if path.exists() else str(model),
+        architecture=describe(config),
+        parts=part_sizes(config, specs, stored),
+        weights=weights,
+        latents={"bf16": latent_bytes(config), "fp8": latent_bytes(config, 1)},
+        fits=fits(config, weights, catalogue().values()),
+        warnings=warnings,
+        faults=faults,
+    )
+
+
+def describe(config: ModelConfig) -> str:
+    """One line: type, depth, attention, experts."""
+    c = config
+    moe = c.num_hidden_layers - c.first_k_dense_replace
+    layers = f"{c.num_hidden_layers} layers ({c.first_k_dense_replace} dense, {moe} with experts)"
+    mtp = " and an MTP layer" if c.num_nextn_predict_layers else ""
+    experts = f"{c.router.top_k} of {c.n_routed_experts} experts and {c.n_shared_experts} shared"
+    return f"{c.model_type}, {layers}{mtp}, {c.num_attention_heads} heads, width {c.hidden_size}, {experts}"
