@@ -195,8 +195,9 @@ def bench_stress(loaded: LoadedModel, requests: int, seed: int, say: Callable[[s
         row |= {"preemptions": result.preemptions, "hit_percent": round(100 * result.hit_rate, 1)}
         row |= {"acceptance_length": round(result.acceptance_length, 2)}
         row |= {"rss_mid_mb": round(result.rss_mid_mb, 1), "rss_end_mb": round(result.rss_end_mb, 1)}
+        row |= {"rss_growth_percent": round(100 * (result.rss_end_mb / result.rss_mid_mb - 1), 2)}
         rows.append(row)
-        say(str(row))
+        say(", ".join(f"{name} {value}" for name, value in row.items()))
         for fault in result.wrong[:5]:
             say(f"  {fault}")
     return rows

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+GROWTH_PERCENT = 1.0
+"""Resident memory may grow by this in the last half of a stress run, tens of thousands of tokens."""
 Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")]
 
 
@@ -52,17 +54,19 @@ def stress(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     out: Out = None,
 ) -> None:
-    """Random bursts, a fifth of them cancelled, in every mode; each answer checked against the model alone."""
+    """Random bursts, a fifth of them cancelled, in every mode; each answer checked against the model alone. Exits 1 if
+    one is wrong, or memory grew by over a percent in the last half."""
     from hopwell.bench.result import write_result
     from hopwell.bench.stress import bench_stress
     from hopwell.cli.tables import print_rows
     from hopwell.engine.loading import load_model
 
     rows = bench_stress(load_model(model, device=device), requests, seed, typer.echo)
-    print_rows(rows)
+    shown = ("drafts", "prefix_cache", "overlap", "finished", "aborted", "wrong", "preemptions", "rss_growth_percent")
+    print_rows([{name: row[name] for name in shown} for row in rows])
     if out is not None:
         write_result(out, "stress", rows, seed=seed)
-    if any(row["wrong"] for row in rows):
+    if any(row["wrong"] or row["rss_growth_percent"] > GROWTH_PERCENT for row in rows):
         raise typer.Exit(1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import deque
 from itertools import count
 
 import numpy as np
@@ -161,14 +162,16 @@ class Scheduler:
         return rows - decode_rows
 
     def _prefill(self, budget: int) -> list[Chunk]:
-        """Chunks of admitted sequences, then new admissions, best in order first."""
+        """Chunks of admitted sequences and of new ones, best in order first: a long prompt is set aside for an urgent
+        one."""
         chunks: list[Chunk] = []
-        for seq in self.prefilling:
-            if budget <= 0:
+        begun = deque(sorted(self.prefilling, key=lambda seq: seq.order))
+        while budget > 0:
+            first = self._first_waiting()
+            urgent = first is not None and (not begun or first.order < begun[0].order)
+            seq = (self._admit() if urgent else None) or (begun.popleft() if begun else None)
+            if seq is None:
                 break
-            chunks.append(self._chunk(seq, budget))
-            budget -= len(chunks[-1].tokens)
-        while budget > 0 and (seq := self._admit()) is not None:
             chunks.append(self._chunk(seq, budget))
             budget -= len(chunks[-1].tokens)
         self.prefilling = [seq for seq in self.prefilling if seq.scheduled < len(seq.tokens)]
@@ -184,7 +187,7 @@ class Scheduler:
     def _admit(self) -> Sequence | None:
         """Gives the first in the queue a slot and pages for what it holds already, if they can be had."""
         seq = self._first_waiting()
-        if seq is None or not self._fits(seq):
+        if seq is None or not self._fits(seq) or self._held_back(seq):
             return None
         heapq.heappop(self._waiting)
         keys = self._lookup_keys(seq)
@@ -222,6 +225,19 @@ class Scheduler:
         # some room for those that decode, or they would preempt the newcomer at once
         spare = min(len(self._decode), self.pool.num_pages // 16)
         return self.pool.available >= self._first_pages(seq) - len(known) + idle + spare
+
+    def _held_back(self, seq: Sequence) -> bool:
+        """Whether a sequence that was promised no pace waits, because its rows would break the promise to one that runs
+        and comes no later in priority. A promise that cannot be kept even alone holds nobody back."""
+        if seq.group.latency.tpot is not None:
+            return False
+        promised = [
+            other.group.latency.tpot
+            for other in self.seqs
+            if other is not None and other.group.latency.tpot and other.request.priority <= seq.request.priority
+        ]
+        width = 1 + self.config.drafts
+        return bool(promised) and width <= self.pace.rows_within(min(promised)) < (self.running + 1) * width
 
     def _yield_to_first(self) -> None:
         """Preempts sequences of lower priority than the first in the queue until that one fits."""

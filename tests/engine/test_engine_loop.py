@@ -28,14 +28,14 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
 def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool) -> None:
     """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
     model, cases, answers = burst
-    engine = toy_engine(model, pages=30, drafts=drafts, prefix_cache=cache, overlap=overlap)
+    engine = toy_engine(model, pages=20, drafts=drafts, prefix_cache=cache, overlap=overlap)
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
     assert not result.wrong
     assert result.finished + result.aborted == 300
     assert result.aborted > 10
     assert result.preemptions > 0, "pages were never short: the test does not test"
-    assert (result.hit_rate > 0.2) == cache
+    assert (result.hit_rate > 0.1) == cache
     assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
 
 

@@ -98,6 +98,43 @@ def test_long_prompts_do_not_break_the_promise_to_those_who_decode() -> None:
     assert timings["fast"].tpot < 0.03
 
 
+def test_an_urgent_prompt_does_not_wait_for_a_long_one_to_be_read() -> None:
+    engine = toy_engine(pages=400, model_len=20_000, max_seqs=4, max_batch_tokens=64)
+    long = ask([12] * 4000, "long", max_tokens=2, ignore_eos=True)
+    long.latency_class = "batch"
+    engine.submit(long)
+    engine.step()
+    urgent = ask([11] * 100, "urgent", max_tokens=2, ignore_eos=True)
+    urgent.latency_class = "interactive"
+    engine.submit(urgent)
+    told = [output.request_id for _ in range(4) for output in engine.step()]
+    assert told.count("urgent") == 2, "100 tokens are two steps, and two answers follow"
+    while engine.has_work():
+        told += [output.request_id for output in engine.step()]
+    assert told.count("long") == 2
+
+
+@pytest.mark.parametrize(("priority", "most"), [(0, 13), (-1, 24)])
+def test_work_without_a_promise_is_held_back_for_one_that_has_it(priority: int, most: int) -> None:
+    """Steps of 2 ms and 1 ms a row: beside an interactive answer at 15 ms a token, 13 rows; a higher priority goes
+    first all the same."""
+    model = Recorder(fixed=0.002, per_row=0.001)
+    engine = toy_engine(model, pages=200, max_seqs=24, max_batch_tokens=64)
+    for length in (30, 10, 50, 20):
+        run(engine, [ask([9] * length, f"warm{length}", max_tokens=4, ignore_eos=True)])
+    model.shapes.clear()
+    requests = [ask([11 + i] * 2, str(i), max_tokens=20 if i else 40, ignore_eos=True) for i in range(24)]
+    for request in requests:
+        request.latency_class, request.priority = "batch", priority
+    requests[0].latency_class, requests[0].priority = "interactive", 0
+    for request in requests:
+        engine.submit(request)
+    told = [output.request_id for _ in iter(engine.has_work, False) for output in engine.step()]
+    assert all(told.count(request.request_id) == request.params.max_tokens for request in requests)
+    widest = max(len(shape) for shape in model.shapes)
+    assert widest == 24 if most == 24 else 8 < widest <= most + 2
+
+
 def test_a_promise_that_was_broken_is_reported() -> None:
     engine = toy_engine(Recorder(fixed=0.02))
     slow = ask([9] * 10, "slow", max_tokens=5, ignore_eos=True)
