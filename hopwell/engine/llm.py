@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,7 @@ from hopwell.engine.config import EngineConfig
 from hopwell.engine.core import (
     FinishReason,
     Request,
+    RequestError,
     RequestOutput,
     RequestTiming,
     SamplingParams,
@@ -137,6 +138,36 @@ class LLM:
         """Answers a conversation: messages as OpenAI's API has them, through the model's own template."""
         return self.generate(self.render(messages, tools), params)[0]
 
+    def each(self, prompts: Iterable[Prompt], params: SamplingParams | None = None) -> Iterator[tuple[int, Completion]]:
+        """Answers any number of prompts, a few hundred at once; leaving the loop early cancels the rest.
+
+        Yields:
+            A prompt's place and its completion, in the order in which they end. What cannot be served yields an
+            answer with `FinishReason.ERROR` and hinders no other.
+        """
+        params = params or self.default_params
+        coming, together = enumerate(prompts), 2 * self.engine.config.max_seqs
+        running: dict[str, tuple[int, Completion]] = {}
+        try:
+            while True:
+                while len(running) < together and (item := next(coming, None)) is not None:
+                    place, prompt = item
+                    try:
+                        request = self._request(prompt, params)
+                        self.engine.submit(request)
+                    except RequestError as error:
+                        yield place, Completion(0, 0, [Answer(finish_reason=FinishReason.ERROR, error=str(error))])
+                        continue
+                    running[request.request_id] = place, _completion(request)
+                if not running:
+                    return
+                for output in self.engine.step():
+                    running[output.request_id][1].add(output)
+                    if output.finished:
+                        yield running.pop(output.request_id)
+        finally:
+            self._cancel(running)
+
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[RequestOutput]:
         """Answers one prompt piece by piece; leaving the loop early cancels the rest. For a conversation, give it
         `render(messages)`."""
@@ -144,9 +175,22 @@ class LLM:
         for outputs in self._run([request]):
             yield from outputs
 
-    def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> list[int]:
-        """Tokens of a conversation, up to where the assistant begins to speak."""
-        return self.tokenizer.encode(self.loaded.template.render(messages, tools=tools), special=False)
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Tokens of a conversation, up to where the assistant begins to speak.
+
+        Args:
+            variables: more that the template looks at, such as V3.1's `thinking`.
+
+        Raises:
+            TemplateError: the checkpoint has no chat template, or it refuses the conversation.
+        """
+        text = self.loaded.template.render(messages, tools=tools, variables=variables)
+        return self.tokenizer.encode(text, special=False)
 
     def close(self) -> None:
         """Ends the engine."""
@@ -169,10 +213,13 @@ class LLM:
                 open_ids -= {output.request_id for output in outputs if output.finished}
                 yield outputs
         finally:
-            for request_id in open_ids:
-                self.engine.abort(request_id)
-            while self.engine.has_work():
-                self.engine.step()
+            self._cancel(open_ids)
+
+    def _cancel(self, request_ids: Iterable[str]) -> None:
+        for request_id in request_ids:
+            self.engine.abort(request_id)
+        while self.engine.has_work():
+            self.engine.step()
 
 
 def _completion(request: Request) -> Completion:
