@@ -15,6 +15,7 @@ import hopwell
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
 from hopwell.cli.doctor import doctor
+from hopwell.cli.generate import generate
 from hopwell.cli.inspect import inspect
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, serve, inspect, synth, quantize, verify, doctor):
+for command in (chat, generate, serve, inspect, synth, quantize, verify, doctor):
     app.command()(command)
 app.add_typer(bench)
 

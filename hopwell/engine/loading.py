@@ -156,7 +156,7 @@ def load_model(
     tokenizer = Tokenizer.open(path)
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
-    where = torch.device(pick_device(device))
+    where = pick_device(device)
     weights = Transformer.load(checkpoint, where, pick_dtype(dtype, where), progress)
     phases["weights"] = time.perf_counter() - started
     generation = _read_json(path / "generation_config.json")
@@ -193,12 +193,23 @@ def resolve(model: str | Path | None) -> Path:
         return Path(snapshot_download(str(model), allow_patterns=FILES))
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError(f"{model}: no such folder, and the hub does not give it: {reason}") from error
+        raise ModelError(f"{model}: no such folder here, and the hub did not give it ({reason})") from None
 
 
-def pick_device(device: str) -> str:
-    """ "auto" as a device's name."""
-    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+def pick_device(device: str) -> torch.device:
+    """A device by name; "auto" is a GPU if there is one.
+
+    Raises:
+        ModelError: the name is unknown, or there is no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise ModelError(f"device {device!r} is unknown; known: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ModelError(f"device {device!r} is not here: PyTorch sees {torch.cuda.device_count()} GPUs; give cpu")
+    return torch.device(device)
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:

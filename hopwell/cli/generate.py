@@ -1,0 +1,238 @@
+"""`hopwell generate`: answers to prompts from arguments, a file or a pipe, as text or as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hopwell.cli import sampling as opt
+
+if TYPE_CHECKING:
+    from hopwell.codec.reply import ReplyParser
+    from hopwell.engine.core import SamplingParams
+    from hopwell.engine.llm import LLM, Completion, Prompt
+
+File = Annotated[Path | None, typer.Option(help="Read prompts from here, one a line.", exists=True, dir_okay=False)]
+MAX_SEQS = 256
+
+
+def generate(
+    prompts: Annotated[list[str] | None, typer.Argument(help="Default: --file, or stdin, one a line.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Folder or hub name; default: nano.")] = None,
+    file: File = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option("--chat/--raw", help="Ask through the chat template, or go on from the text itself. Default: "
+                     "--chat where the model has a template."),
+    ] = None,
+    system: opt.System = None,
+    thinking: opt.Thinking = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: text, tokens, timings.")] = False,
+    n: Annotated[int, typer.Option("-n", help="Answers to each prompt.")] = 1,
+    max_tokens: opt.MaxTokens = None,
+    temperature: opt.Temperature = None,
+    top_p: opt.TopP = None,
+    top_k: opt.TopK = None,
+    min_p: opt.MinP = None,
+    seed: opt.Seed = None,
+    stop: opt.Stop = None,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    drafts: opt.Drafts = None,
+) -> None:  # fmt: skip
+    """Answer prompts, many at once, in the order in which they were given.
+
+    Without --json the thinking stands between <think> and </think>. A prompt that cannot be served is told of in its
+    place and hinders no other; the exit code is then 2.
+    """
+    from hopwell.cli.console import note, utf8
+
+    utf8()
+    options = opt.given(
+        n=n, max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed,
+        stop=stop or None,
+    )  # fmt: skip
+    texts = _texts(prompts, file)
+    llm = opt.load(model, device, dtype, drafts, max_seqs=min(MAX_SEQS, len(texts) * n))
+    asked = [_prompt(llm, text, chat, system, thinking) for text in texts]
+    params = opt.params_of(llm, options)
+    started, tokens, failed = time.perf_counter(), 0, 0
+    if len(texts) == n == 1 and not as_json:
+        answers = _streamed(llm, asked[0], params)
+    else:
+        answers = _in_order(llm, asked, params)
+    for place, completion in answers:
+        tokens += sum(len(answer.tokens) for answer in completion.answers)
+        failed += any(answer.error is not None for answer in completion.answers)
+        if as_json:
+            for row in _rows(llm, place, texts[place], asked[place], completion):
+                print(json.dumps(row, ensure_ascii=False), flush=True)
+        elif len(texts) > 1 or n > 1:
+            _show(llm, place, texts[place], asked[place], completion)
+    seconds = time.perf_counter() - started
+    what = f"{len(texts):,} prompts, " if len(texts) > 1 else ""
+    note(f"{what}{tokens:,} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s")
+    if failed:
+        raise typer.Exit(2)
+
+
+def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
+    """The prompts; blank lines of a file or a pipe are none.
+
+    Raises:
+        HopwellError: there are none, or two sources of them.
+    """
+    from hopwell.errors import HopwellError
+
+    if prompts and file is not None:
+        raise HopwellError("prompts were given as arguments and with --file; give one")
+    if prompts:
+        return prompts
+    if file is None and sys.stdin.isatty():
+        raise HopwellError('no prompts; give them as arguments ("What is 37 * 43?"), with --file, or through a pipe')
+    try:
+        content = sys.stdin.read() if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HopwellError(f"{file or 'stdin'}: cannot read: {error}") from None
+    texts = [line for line in content.splitlines() if line.strip()]
+    if not texts:
+        raise HopwellError(f"{file or 'stdin'} holds no prompts; give one a line")
+    return texts
+
+
+def _prompt(llm: LLM, text: str, chat: bool | None, system: str | None, thinking: bool | None) -> Prompt:
+    """What the model reads: the rendered conversation, or the text."""
+    from hopwell.codec.template import TemplateError
+    from hopwell.errors import HopwellError
+
+    try:
+        variables = {} if chat is False else opt.template_variables(llm, thinking)
+        if chat is False:
+            if given := [name for name, value in (("--system", system), ("--thinking", thinking)) if value is not None]:
+                raise HopwellError(f"{given[0]} needs the chat template; leave --raw out")
+            return text
+        before = [{"role": "system", "content": system}] if system else []
+        return llm.render([*before, {"role": "user", "content": text}], variables=variables)
+    except TemplateError:
+        if chat or system or thinking is not None:
+            raise
+        return text
+
+
+def _parser(llm: LLM, prompt: Prompt) -> ReplyParser | None:
+    """What splits the answer into thinking and content; None where the text was to be gone on from."""
+    from hopwell.codec.reply import THINK, ReplyParser
+
+    if isinstance(prompt, str):
+        return None
+    return ReplyParser(llm.tokenizer.decode(prompt[-4:]).rstrip().endswith(THINK), tools=False)
+
+
+def _streamed(llm: LLM, prompt: Prompt, params: SamplingParams) -> Iterator[tuple[int, Completion]]:
+    """The one answer to the one prompt, printed as it comes.
+
+    Raises:
+        RequestError: it cannot be served.
+    """
+    from hopwell.cli.console import AnswerPrinter
+    from hopwell.codec.source import content
+    from hopwell.engine.core import RequestError
+    from hopwell.engine.llm import Answer, Completion
+
+    completion = Completion(0, 0, [Answer()])
+    parser, printer = _parser(llm, prompt), AnswerPrinter()
+    for output in llm.stream(prompt, params):
+        completion.add(output)
+        text = output.outputs[0].text
+        for event in [content(text)] if parser is None else parser.push(text):
+            printer.event(event)
+    for event in () if parser is None else parser.finish():
+        printer.event(event)
+    printer.end()
+    if (error := completion.answers[0].error) is not None:
+        raise RequestError(error)
+    yield 0, completion
+
+
+def _show(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completion) -> None:
+    """Prints a prompt and its answers."""
+    from hopwell.cli.console import AnswerPrinter
+    from hopwell.codec.source import content
+
+    for index, answer in enumerate(completion.answers):
+        which = f".{index + 1}" if len(completion.answers) > 1 else ""
+        print(f"[{place + 1}{which}] {text}")
+        if answer.error is not None:
+            print(f"error: prompt {place + 1}: {answer.error}", file=sys.stderr)
+            continue
+        parser, printer = _parser(llm, prompt), AnswerPrinter()
+        for event in [content(answer.text)] if parser is None else [*parser.push(answer.text), *parser.finish()]:
+            printer.event(event)
+        printer.end()
+        print(flush=True)
+
+
+def _rows(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completion) -> Iterator[dict[str, Any]]:
+    """A prompt's answers as JSON objects."""
+    timing = completion.timing
+    for index, answer in enumerate(completion.answers):
+        row: dict[str, Any] = {"index": place, "answer": index, "prompt": text}
+        if answer.error is not None:
+            yield row | {"error": answer.error}
+            continue
+        row["text"] = answer.text
+        if (parser := _parser(llm, prompt)) is not None:
+            events = [*parser.push(answer.text), *parser.finish()]
+            for kind in ("reasoning", "content"):
+                row[kind] = "".join(event.text for event in events if event.kind == kind)
+        row |= {
+            "finish_reason": answer.finish_reason,
+            "stop_reason": answer.stop_reason,
+            "prompt_tokens": completion.prompt_tokens,
+            "cached_tokens": completion.cached_tokens,
+            "completion_tokens": len(answer.tokens),
+            "token_ids": answer.tokens,
+        }
+        if timing is not None:
+            times = {
+                "queued": timing.queued,
+                "first_token": timing.ttft,
+                "per_token": timing.tpot,
+                "total": timing.total,
+            }
+            row["seconds"] = {name: None if value is None else round(value, 6) for name, value in times.items()}
+        yield row
+
+
+def _in_order(llm: LLM, prompts: list[Prompt], params: SamplingParams) -> Iterator[tuple[int, Completion]]:
+    """Completions in the order of their prompts, with a bar on a terminal."""
+    done: dict[int, Completion] = {}
+    turn = 0
+    with _bar(len(prompts)) as advance:
+        for place, completion in llm.each(prompts, params):
+            done[place] = completion
+            advance()
+            while turn in done:
+                yield turn, done.pop(turn)
+                turn += 1
+
+
+@contextmanager
+def _bar(count: int) -> Iterator[Callable[[], None]]:
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=count)
+        yield lambda: bar.advance(task)
