@@ -1,4 +1,4 @@
-"""Random weights of unit gain, drawn from tables of a normal distribution's quantiles.
+"""Random weights with a wanted deviation, drawn from tables of a normal distribution's quantiles.
 
 A random index into a table is ten times quicker than a normal variate and its quantisation, and gives the same bytes on
 every CPU: numpy promises the bits of its generators, and a lookup does not round.
@@ -28,7 +28,29 @@ def seed_of(*key: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def draw(table: Tensor, count: int, seed: int) -> Tensor:
+def draw_values(
+    count: int, seed: int, deviation: float, mean: float = 0.0, dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
+) -> Tensor:
+    """Normal values: `dtype` [count] on `device`."""
+    return _draw(_normal_table(deviation, mean, dtype, device), count, seed)
+
+
+def draw_codes(count: int, seed: int, gain: float, power_of_two: bool = False, device: str = "cpu") -> Tensor:
+    """The codes of FP8 blocks whose values have the deviation `gain`: e4m3 [count] on `device`.
+
+    Args:
+        power_of_two: the scales are powers of two, as V3.1 has them (`scale_fmt: ue8m0`).
+    """
+    stretch = _scale(gain, power_of_two)[1]
+    return _draw(_code_table(stretch, device), -(-count // 2), seed).view(torch.float8_e4m3fn)[:count]
+
+
+def draw_scales(count: int, seed: int, gain: float, power_of_two: bool = False, device: str = "cpu") -> Tensor:
+    """The scales that go with `draw_codes`: float32 [count] on `device`."""
+    return _draw(_scale_table(gain, power_of_two, device), count, seed)
+
+
+def _draw(table: Tensor, count: int, seed: int) -> Tensor:
     """`count` entries of a table, each as likely, on the table's device."""
     if table.device.type == "cpu":
         words = np.random.PCG64(seed).random_raw(-(-count // 4))
@@ -40,40 +62,36 @@ def draw(table: Tensor, count: int, seed: int) -> Tensor:
 
 
 @lru_cache
-def normal_table(deviation: float, mean: float, dtype: torch.dtype, device: str) -> Tensor:
-    """Equally likely values of a normal distribution."""
+def _normal_table(deviation: float, mean: float, dtype: torch.dtype, device: str) -> Tensor:
     return (_quantiles(ENTRIES) * deviation + mean).to(dtype).to(device)
 
 
 @lru_cache
-def code_table(stretch: float, device: str) -> Tensor:
-    """Equally likely pairs of e4m3 codes, int16, as rounding a normal matrix leaves them; the largest is 448 * stretch.
-
-    A lookup yields two codes, so that it is as quick a byte as one of bf16.
-    """
+def _code_table(stretch: float, device: str) -> Tensor:
+    """All pairs of 256 equally likely codes, as int16: a lookup yields two, and is as quick a byte as one of bf16."""
     codes = _codes(stretch).view(torch.uint8)
     return torch.stack((codes.repeat(256), codes.repeat_interleave(256)), 1).view(torch.int16).flatten().to(device)
 
 
 @lru_cache
-def scale_table(gain: float, power_of_two: bool, device: str) -> tuple[Tensor, float]:
-    """Block scales of a matrix of e4m3 codes whose values shall have the deviation `gain`.
-
-    Args:
-        power_of_two: as V3.1 has them (`scale_fmt: ue8m0`); then all are equal, and the codes make up the rest.
-
-    Returns:
-        Equally likely float32 scales, and the `stretch` of the codes that go with them.
-    """
-    ideal = gain / _codes(1.0).double().square().mean().sqrt().item()
+def _scale_table(gain: float, power_of_two: bool, device: str) -> Tensor:
+    scale = _scale(gain, power_of_two)[0]
     if power_of_two:
-        scale = 2.0 ** math.ceil(math.log2(ideal))
-        return torch.full((ENTRIES,), scale, device=device), ideal / scale
+        return torch.full((ENTRIES,), scale, device=device)
     spread = 1 + SCALE_SPREAD * torch.linspace(-1, 1, ENTRIES, dtype=torch.float64)
-    return (spread * ideal / spread.square().mean().sqrt()).float().to(device), 1.0
+    return (scale * spread / spread.square().mean().sqrt()).float().to(device)
+
+
+@lru_cache
+def _scale(gain: float, power_of_two: bool) -> tuple[float, float]:
+    """The mean scale, and what codes are multiplied by to make up for its rounding."""
+    ideal = gain / _codes(1.0).double().square().mean().sqrt().item()
+    scale = 2.0 ** math.ceil(math.log2(ideal)) if power_of_two else ideal
+    return scale, ideal / scale
 
 
 def _codes(stretch: float) -> Tensor:
+    """256 equally likely e4m3 codes of a normal distribution, the largest 448 * stretch."""
     quantiles = _quantiles(256)
     return (quantiles * (E4M3_MAX * stretch / quantiles.max())).to(torch.float8_e4m3fn)
 

@@ -65,7 +65,11 @@ class Checkpoint:
         path = Path(path)
         if not path.is_dir():
             raise CheckpointError(f"{path}: no such folder; give the folder that holds config.json and the shards")
-        config = read_json(path / "config.json")
+        return cls.of_shards(path, read_json(path / "config.json"))
+
+    @classmethod
+    def of_shards(cls, path: Path, config: dict[str, Any]) -> Checkpoint:
+        """As `open`, with a config that need not be in the folder yet."""
         shards = sorted(path.glob("*.safetensors"))
         if not shards:
             raise CheckpointError(f"{path}: holds no *.safetensors file; fetch the weights into it")

@@ -35,19 +35,21 @@ def byte_progress(doing: str, done: str) -> Iterator[Callable[[int, int, str], N
         yield meter
     finally:
         meter.stop()
-    if meter.bytes_done and (seconds := meter.seconds) > SHOW_AFTER:
-        print(f"{done} {meter.bytes_done / 1e9:.2f} GB in {seconds:.1f} s ({meter.rate:.2f} GB/s)", file=sys.stderr)
+    if meter.bytes_done and meter.seconds > SHOW_AFTER:
+        how = f"{meter.bytes_done / 1e9:.2f} GB in {meter.seconds:.1f} s ({meter.rate:.2f} GB/s)"
+        print(f"{done} {how}", file=sys.stderr)
 
 
 class _Meter:
     def __init__(self, doing: str) -> None:
         self.doing, self.bytes_done = doing, 0
-        self._started = self._drawn = time.monotonic()
+        self._started = self._last = self._drawn = time.monotonic()
         self._bar: Progress | None = None
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._started
+        """From the start to the last bytes."""
+        return self._last - self._started
 
     @property
     def rate(self) -> float:
@@ -55,13 +57,14 @@ class _Meter:
         return self.bytes_done / 1e9 / max(self.seconds, 1e-9)
 
     def __call__(self, done: int, total: int, name: str) -> None:
-        self.bytes_done = done
         now = time.monotonic()
+        if done != self.bytes_done:
+            self.bytes_done, self._last = done, now
         if now - self._drawn < REDRAW and done < total:
             return
         self._drawn = now
         if self._bar is None:
-            if now - self._started < SHOW_AFTER or done >= total or not sys.stderr.isatty():
+            if now - self._started < SHOW_AFTER or not sys.stderr.isatty():
                 return
             columns = (
                 TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,38 @@ def synth(
     mtp: Annotated[bool | None, typer.Option("--mtp/--no-mtp", help="The MTP layer; default: the config's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights; on a CPU the same seed gives the same bytes.")] = 0,
     device: Annotated[str, typer.Option(help="Where weights are drawn: cpu or cuda.")] = "cpu",
+    routers: Annotated[int, typer.Option(min=0, help="Routers to measure with random tokens, from the first on.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk."""
+    """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk.
+
+    The folder appears whole, at the end. No tokenizer is written.
+    """
     from hopwell.cli.progress import byte_progress
+    from hopwell.cli.tables import print_rows
     from hopwell.model.shipped import cut, find_config
     from hopwell.model.synthesis import synthesise
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
     values = cut(find_config(config), layers, dense, mtp)
     with byte_progress("Writing", "Wrote") as progress:
-        report = synthesise(values, out, seed, device, progress)
-    typer.echo(f"{out}: {report['tensors']:,} tensors, {report['bytes']:,} bytes, seed {seed}")
+        report = synthesise(values, out, seed, device, routers, progress)
+    if as_json:
+        import json
+
+        print(json.dumps(report, indent=1))
+        return
+    print(f"{out}: {report['tensors']:,} tensors, {report['bytes']:,} bytes, seed {seed}")
+    if report["routing"]:
+        print("experts that 128 random tokens touch, and the busiest expert's load over the mean, of 1,024:")
+        print_rows([
+            {
+                "layer": row["layer"],
+                "touched": f"{row['distinct']:.1f}",
+                "if even": f"{row['expected_distinct']:.1f}",
+                "busiest": f"{row['max_load']:.2f}",
+                "if even ": f"{row['expected_max_load']:.2f}",
+                "hidden rms": f"{row['rms']:.2f}",
+            }
+            for row in report["routing"]
+        ])  # fmt: skip

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import hopwell
+from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.files import new_folder, write_json
-from hopwell.checkpoint.synthetic import write_shards
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.shards import write_shards
+from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import inventory
+from hopwell.model.probe import probe
 
 SPARE_BYTES = 64 << 20
 """Room for config.json, the index and the report."""
+DEVICES = ("cpu", "cuda")
+PROBED = 2
+"""Routers that are measured unless told otherwise."""
 REPORT = "hopwell_synth.json"
 """Seed and measurements, beside the weights."""
 
@@ -23,24 +33,47 @@ def synthesise(
     out: Path,
     seed: int,
     device: str = "cpu",
+    probed: int = PROBED,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Writes a checkpoint of `values`, a config.json's contents, whole or not at all.
 
+    Args:
+        device: where weights are drawn and routers measured.
+        probed: routers to measure; all but the last of their layers' experts are read once more.
+
     Returns:
-        What is written to `hopwell_synth.json`.
+        What is written to `hopwell_synth.json`: seed, sizes, and under `routing` what each router did.
 
     Raises:
         ConfigError: the config cannot be honoured.
-        CheckpointError: `out` exists, or its disk is too small or fails.
+        CheckpointError: `out` exists, its disk is too small or fails, or there is no such device.
     """
     config = ModelConfig.from_dict(values)
-    specs = inventory(config)
-    total = sum(spec.nbytes for spec in specs)
-    quantization = values.get("quantization_config") or {}
+    _check_device(device)
+    weights = SyntheticWeights(values, inventory(config), seed, device)
+    total = weights.total_bytes
     with new_folder(out, total + SPARE_BYTES) as folder:
-        write_shards(folder, specs, seed, device, quantization.get("scale_fmt") == "ue8m0", progress)
-        report = {"hopwell": hopwell.__version__, "seed": seed, "device": device, "bytes": total, "tensors": len(specs)}
+        write_shards(folder, weights, progress)
+        if progress is not None:
+            progress(total, total, "measuring routers")
+        checkpoint = Checkpoint.of_shards(folder, dict(values))
+        report = {
+            "hopwell": hopwell.__version__,
+            "seed": seed,
+            "device": device,
+            "tensors": len(weights.specs),
+            "bytes": total,
+            "routing": [asdict(row) for row in probe(checkpoint, probed, seed, device)],
+        }
+        checkpoint.close()
         write_json(folder / REPORT, report)
         write_json(folder / "config.json", dict(values))  # last: a folder without it is no checkpoint
     return report
+
+
+def _check_device(device: str) -> None:
+    if device not in DEVICES:
+        raise CheckpointError(f"device {device!r} is unknown; give {' or '.join(DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError("device 'cuda' is not there: PyTorch sees no GPU; give cpu")
