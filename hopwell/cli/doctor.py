@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import platform
+from typing import Annotated
 
 import typer
 
 
-def doctor() -> None:
-    """Say what this machine can run, and why not the rest."""
-    import torch
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Say what this machine can run, why not the rest, and what would help.
 
-    from hopwell.ops.linear import cpu_multiplies_bf16
+    Exit code 1 if even nano, the embedded model, cannot run.
+    """
+    import json
+    from dataclasses import asdict
 
-    typer.echo(f"Python {platform.python_version()}, PyTorch {torch.__version__}")
-    typer.echo(f"CPU multiplies bf16: {cpu_multiplies_bf16()}")
-    typer.echo(f"GPUs: {torch.cuda.device_count()}")
+    from hopwell.engine.machine import examine
+
+    checks = examine()
+    runs = next(check.ok for check in checks if check.name == "nano")
+    if as_json:
+        print(json.dumps({"nano_runs": runs, "checks": [asdict(check) for check in checks]}, indent=1))
+    else:
+        width = max(len(check.name) for check in checks)
+        group = ""
+        for check in checks:
+            if check.group != group:
+                print(("\n" if group else "") + check.group)
+                group = check.group
+            mark = typer.style("ok", fg="green") if check.ok else typer.style("no", fg="yellow")
+            remedy = typer.style(f"; {check.remedy}", dim=True) if check.remedy else ""
+            typer.echo(f"  {mark}  {check.name:<{width}}  {check.found}{remedy}")
+    if not runs:
+        raise typer.Exit(1)

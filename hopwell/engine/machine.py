@@ -1,0 +1,207 @@
+"""What this machine has and can run, one check a line, each that fails with a remedy: what `hopwell doctor` prints."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from hopwell.errors import HopwellError
+from hopwell.limits.catalogue import RESERVE, recognise
+from hopwell.model.config import ModelConfig
+from hopwell.model.footprint import latent_bytes, weight_bytes
+from hopwell.model.inventory import MTP_PARTS, inventory
+from hopwell.model.shipped import NANO, find_config, shipped_names
+from hopwell.ops.linear import cpu_multiplies_bf16
+
+PYTHON, TORCH, TRITON = (3, 11), (2, 11), (3, 6)
+FP8_FROM = (8, 9)
+"""Compute capability from which the matrix units know e4m3."""
+BF16_FROM = (8, 0)
+CONTEXT = 4096
+"""Tokens of latents that must fit beside the weights for a model to count as fitting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    group: str
+    """machine, gpu, kernels or models."""
+    name: str
+    ok: bool
+    found: str
+    remedy: str | None = None
+
+
+def examine() -> list[Check]:
+    """All checks; the one named "nano" says whether anything can run at all."""
+    memory = memory_bytes()
+    return [*_software(), *_hardware(memory), *_gpus(), *_kernels(), _nano(), *_models(memory)]
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or less where a container limits it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdecimal() else total
+
+
+def _software() -> Iterator[Check]:
+    found = sys.version_info[:2]
+    yield Check("machine", "Python", found >= PYTHON, platform.python_version(), _newer("Python", PYTHON, found))
+    numbers = torch.__version__.split("+")[0].split(".")
+    version = (int(numbers[0]), int(numbers[1]))
+    yield Check("machine", "PyTorch", version >= TORCH, torch.__version__, _newer("torch", TORCH, version))
+    for package, use, extra in (
+        ("triton", "GPU kernels", "a CUDA build of PyTorch brings it; else pip install 'hopwell[gpu]'"),
+        ("nvidia-ml-py", "energy readings", "pip install 'hopwell[gpu]'"),
+    ):
+        try:
+            yield Check("machine", package, True, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Check("machine", package, False, f"not installed: no {use}", extra)
+
+
+def _newer(name: str, wanted: tuple[int, int], found: tuple[int, int]) -> str | None:
+    return None if found >= wanted else f"install {name} {wanted[0]}.{wanted[1]} or newer"
+
+
+def _hardware(memory: int) -> Iterator[Check]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    bf16 = cpu_multiplies_bf16()
+    yield Check(
+        "machine", "CPU", bf16, f"{cores} cores, {'bf16 products' if bf16 else 'no bf16 products: float32 is used'}",
+        None if bf16 else "slower, and answers may depend on the batch; CPUs with AVX512-BF16 or AMX have them",
+    )  # fmt: skip
+    yield Check("machine", "memory", True, f"{memory / 1e9:.1f} GB")
+    for name, place in (("disk here", Path.cwd()), ("disk for hub models", _hub_cache())):
+        yield Check("machine", name, True, f"{shutil.disk_usage(place).free / 1e9:.1f} GB free at {place}")
+
+
+def _hub_cache() -> Path:
+    """Where hub models are put, or the nearest folder above that exists."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    path = Path(HF_HUB_CACHE).absolute()
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _gpus() -> Iterator[Check]:
+    if not torch.cuda.is_available():
+        yield Check("gpu", "GPU", False, *_why_no_gpu())
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        known = recognise(properties.name)
+        found = (
+            f"{properties.name}, {properties.total_memory / 1e9:.1f} GB, compute capability "
+            f"{properties.major}.{properties.minor}, driver {_driver()}, CUDA {torch.version.cuda}"
+            + (f", {known.name} in the catalogue" if known else ", not in the catalogue")
+        )
+        new = (properties.major, properties.minor) >= BF16_FROM
+        remedy = None if new else "its matrix units do not know bf16; GPUs from Ampere on do"
+        yield Check("gpu", f"GPU {index}", new, found, remedy)
+
+
+def _why_no_gpu() -> tuple[str, str]:
+    driver = Path("/proc/driver/nvidia/version").exists()
+    if torch.version.cuda is None:
+        found = "there is an NVIDIA driver, but PyTorch is a CPU build" if driver else "none; PyTorch is a CPU build"
+        return found, "on a machine with an NVIDIA GPU install a CUDA build of PyTorch (pytorch.org)"
+    if not driver:
+        return (
+            f"no NVIDIA driver (PyTorch is built for CUDA {torch.version.cuda})",
+            "install the driver, or use the CPU",
+        )
+    return "PyTorch cannot use it", f"update the NVIDIA driver: this PyTorch wants CUDA {torch.version.cuda}"
+
+
+def _driver() -> str:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml.nvmlSystemGetDriverVersion()
+    except Exception:  # no package, no library, or no permission: all the same here
+        return "unknown"
+
+
+def _kernels() -> Iterator[Check]:
+    yield Check("kernels", "CPU, bf16 or float32", True, "all models, prefill and decode")
+    cuda = torch.cuda.is_available()
+    capability = torch.cuda.get_device_capability() if cuda else (0, 0)
+    try:
+        triton = metadata.version("triton")
+    except metadata.PackageNotFoundError:
+        triton = None
+    for name, least, what in (
+        ("GPU, bf16", BF16_FROM, "attention, norms, router, CUDA graphs"),
+        ("GPU, FP8", FP8_FROM, "linears and experts of FP8 checkpoints, FP8 latents"),
+    ):
+        if not cuda:
+            yield Check("kernels", name, False, "no GPU", "see GPU above")
+        elif triton is None or tuple(map(int, triton.split(".")[:2])) < TRITON:
+            yield Check(
+                "kernels", name, False, f"Triton is {triton}", f"install triton {TRITON[0]}.{TRITON[1]} or newer"
+            )
+        elif capability < least:
+            found = f"compute capability {capability[0]}.{capability[1]}"
+            yield Check("kernels", name, False, found, f"needs {least[0]}.{least[1]}; FP8 weights are expanded instead")
+        else:
+            yield Check("kernels", name, True, what)
+
+
+def _nano() -> Check:
+    """Loads the embedded model and lets it say a word."""
+    from hopwell.engine.core import SamplingParams
+    from hopwell.engine.llm import LLM
+
+    started = time.perf_counter()
+    try:
+        llm = LLM(max_seqs=1, cache_tokens=1024)
+        answer = llm.chat([{"role": "user", "content": "1 + 1"}], SamplingParams(temperature=0.0, max_tokens=4))
+        llm.close()
+    except (HopwellError, RuntimeError, OSError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        return Check(
+            "models", "nano", False, f"cannot run: {reason}", "install hopwell again; if that fails, report it"
+        )
+    device, seconds = llm.loaded.model.device, time.perf_counter() - started
+    found = f"runs on {device}: {len(answer.answers[0].tokens)} tokens, {seconds:.1f} s with loading"
+    return Check("models", "nano", True, found)
+
+
+def _models(memory: int) -> Iterator[Check]:
+    """Shipped configs that one GPU, or else the CPU's memory, holds."""
+    gpu = 0
+    if torch.cuda.is_available():
+        gpu = max(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    for name in shipped_names():
+        config = ModelConfig.from_dict(find_config(name))
+        specs = inventory(config)
+        latents = CONTEXT * latent_bytes(config)
+        on_gpu = weight_bytes(specs).total + latents
+        # a CPU computes with plain values
+        itemsize = 2 if cpu_multiplies_bf16() else 4
+        plain = sum(s.numel for s in specs if not s.is_scale and s.part != MTP_PARTS[1])
+        on_cpu = itemsize * plain + latents
+        if on_gpu <= gpu * (1 - RESERVE):
+            yield Check("models", name, True, f"fits on one GPU: {on_gpu / 1e9:.1f} GB")
+        elif on_cpu <= memory * (1 - RESERVE):
+            yield Check("models", name, True, f"fits in the CPU's memory: {on_cpu / 1e9:.1f} GB")
+        else:
+            found = f"needs {on_gpu / 1e9:,.1f} GB on a GPU (the largest here: {gpu / 1e9:.0f} GB)"
+            found += f", {on_cpu / 1e9:,.0f} GB on a CPU"
+            yield Check("models", name, False, found, f"hopwell inspect {name} lists the GPUs that hold it")
