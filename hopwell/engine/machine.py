@@ -19,7 +19,7 @@ from hopwell.limits.catalogue import RESERVE, recognise
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import latent_bytes, weight_bytes
 from hopwell.model.inventory import MTP_PARTS, inventory
-from hopwell.model.shipped import NANO, find_config, shipped_names
+from hopwell.model.shipped import find_config, shipped_names
 from hopwell.ops.linear import cpu_multiplies_bf16
 
 PYTHON, TORCH, TRITON = (3, 11), (2, 11), (3, 6)
@@ -141,7 +141,7 @@ def _driver() -> str:
 def _kernels() -> Iterator[Check]:
     yield Check("kernels", "CPU, bf16 or float32", True, "all models, prefill and decode")
     cuda = torch.cuda.is_available()
-    capability = torch.cuda.get_device_capability() if cuda else (0, 0)
+    capability: tuple[int, int] = torch.cuda.get_device_capability() if cuda else (0, 0)
     try:
         triton = metadata.version("triton")
     except metadata.PackageNotFoundError:
@@ -202,6 +202,5 @@ def _models(memory: int) -> Iterator[Check]:
         elif on_cpu <= memory * (1 - RESERVE):
             yield Check("models", name, True, f"fits in the CPU's memory: {on_cpu / 1e9:.1f} GB")
         else:
-            found = f"needs {on_gpu / 1e9:,.1f} GB on a GPU (the largest here: {gpu / 1e9:.0f} GB)"
-            found += f", {on_cpu / 1e9:,.0f} GB on a CPU"
-            yield Check("models", name, False, found, f"hopwell inspect {name} lists the GPUs that hold it")
+            found = f"needs {on_gpu / 1e9:,.0f} GB on a GPU, {on_cpu / 1e9:,.0f} GB on a CPU"
+            yield Check("models", name, False, found, f"GPUs that hold it: hopwell inspect {name}")
