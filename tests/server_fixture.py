@@ -45,8 +45,9 @@ def server(
     engine = nano().engine(nano().config(**engine_settings))
     service = Service(nano(), AsyncEngine(engine), settings or ServerSettings(drain_timeout=5.0), "nano")
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 10)  # so that a slow reader is felt soon
     port = listener.getsockname()[1]
-    http = uvicorn_server(create_app(service, tenants), "127.0.0.1", port)
+    http = uvicorn_server(create_app(service, tenants))
     thread = threading.Thread(target=lambda: asyncio.run(http.serve(sockets=[listener])))
     thread.start()
     try:

@@ -65,8 +65,7 @@ class AsyncEngine:
             while self._queues and self.healthy and (timeout is None or waited < timeout):
                 await asyncio.sleep(0.01)
                 waited += 0.01
-        for request_id in list(self._queues):
-            self.engine.abort(request_id)
+        self.abort_all()
         while self._queues and self.healthy:
             await asyncio.sleep(0.005)
         self._stopping = True
@@ -116,6 +115,11 @@ class AsyncEngine:
     def abort(self, request_id: str) -> None:
         """Cancels a request, from any thread; its stream ends with `FinishReason.ABORT`. Unknown ids do nothing."""
         self.engine.abort(request_id)
+
+    def abort_all(self) -> None:
+        """Cancels every request."""
+        for request_id in list(self._queues):
+            self.engine.abort(request_id)
 
     async def call(self, function: Callable[[Engine], object]) -> object:
         """Runs `function(engine)` between two steps in the engine's thread, such as `Engine.flush_cache`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -43,6 +44,14 @@ def create_app(service: Service, tenants: Sequence[Tenant] = ()) -> FastAPI:
     for module in (chat_routes, completions_routes, responses_routes, messages_routes, info_routes):
         app.include_router(module.router)
     app.add_middleware(Gate, settings=service.settings, tenants=tenants)
+    if origins := service.settings.cors_origins:  # outermost: a browser's preflight carries no key
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
     _errors(app)
 
     @app.get("/", include_in_schema=False)
@@ -73,7 +82,3 @@ def _errors(app: FastAPI) -> None:
     async def http_error(http: HttpRequest, error: HTTPException) -> Response:
         said = f"{http.method} {http.url.path}: {error.detail}"
         return ApiError(error.status_code, said, headers=dict(error.headers or {})).response(http.url.path)
-
-    @app.exception_handler(Exception)
-    async def fault(http: HttpRequest, error: Exception) -> Response:
-        return ApiError(500, "an error of the server itself; see its log").response(http.url.path)

@@ -68,6 +68,8 @@ def invalid(errors: list[Any]) -> ApiError:
         message = f"{field} is not supported by this server; remove it"
     elif first["type"] == "missing" and field is None:
         message = "the body is empty; send a JSON object"
+    elif first["type"] == "model_attributes_type" and field is None:
+        message = "the body is no JSON object, or its content-type is not application/json"
     elif first["type"] == "json_invalid":
         field, message = None, f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}"
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
 import time
 import uuid
@@ -101,10 +100,18 @@ class Gate:
         except ApiError as error:
             if status == 0:
                 await error.response(scope["path"])(scope, receive, tell)
+        except Exception as error:
+            if status:  # too late for a status: raised again, it closes the connection
+                raise
+            log.exception({"event": "fault", "request_id": request_id, "path": scope["path"], "error": repr(error)})
+            await ApiError(500, "an error of the server itself; see its log").response(scope["path"])(
+                scope, receive, tell
+            )
         finally:
             if entered and account is not None:
                 account.leave()
             record = {
+                "event": "request",
                 "request_id": request_id,
                 "tenant": account.tenant.name if account else None,
                 "method": scope["method"],
@@ -112,9 +119,8 @@ class Gate:
                 "status": status,
                 "bytes": sent,
                 "ms": round((time.perf_counter() - started) * 1e3, 1),
-                **scope.get("state", {}).get("log", {}),
             }
-            log.info(json.dumps(record))
+            log.info(record)
 
     def _account(self, scope: Scope) -> Account:
         if not self.accounts or scope["path"] in OPEN_PATHS:

@@ -118,6 +118,7 @@ async def server_info(http: HttpRequest) -> ServerInfo:
     return ServerInfo(
         version=hopwell.__version__,
         model=service.name,
+        deterministic=service.deterministic,
         settings={**asdict(service.engine.engine.config), **asdict(service.settings)},
         internal_states=[{"avg_spec_accept_length": service.engine.metrics.acceptance_length}],
     )

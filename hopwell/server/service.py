@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
@@ -26,6 +27,7 @@ from hopwell.server.protocol.common import (
 from hopwell.server.settings import ServerSettings, Tenant
 
 T = TypeVar("T")
+log = logging.getLogger("hopwell.server")
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -54,6 +56,11 @@ class Service:
     @property
     def max_model_len(self) -> int:
         return self.engine.engine.model_len
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a request's tokens are the same whatever shares its batch."""
+        return self.engine.engine.config.deterministic and self.loaded.deterministic
 
     def check_model(self, name: str | None) -> None:
         """Refuses another model's name; none means the one that is served.
@@ -158,7 +165,7 @@ class Service:
                 queue.put_nowait((place, error))
 
         tasks = [asyncio.create_task(read(place, request)) for place, request in enumerate(requests)]
-        left = len(tasks)
+        left, answers = len(tasks), [_Done() for _ in tasks]
         try:
             while left:
                 place, output = await queue.get()
@@ -166,9 +173,12 @@ class Service:
                     raise ApiError.of(output)
                 if isinstance(output, BaseException):
                     raise ApiError(500, "the engine has failed; see the server's log", None, "engine") from output
+                answers[place].add(output)
+                if output.finished:
+                    left -= 1
+                    answers[place].log(requests[place], output)
                 for answer in output.outputs:
                     _check_fault(answer)
-                left -= output.finished
                 yield place, output
         finally:
             for task in tasks:
@@ -188,6 +198,39 @@ def structure(body: Structured | None) -> dict[str, Any]:
     if len(given) != 1:
         raise ApiError(400, "structured_outputs needs exactly one of json, regex, grammar", "structured_outputs")
     return given
+
+
+@dataclass(slots=True)
+class _Done:
+    """What a request has come to so far, for its line in the log."""
+
+    tokens: int = 0
+    ends: list[str] = field(default_factory=list)
+
+    def add(self, output: RequestOutput) -> None:
+        for answer in output.outputs:
+            self.tokens += len(answer.tokens)
+            if answer.finish_reason is not None:
+                self.ends.append(answer.finish_reason)
+
+    def log(self, request: Request, last: RequestOutput) -> None:
+        """Says what the engine did, and whether the latency class was honoured."""
+        timing = last.timing
+        assert timing is not None
+        times = {"queued_ms": timing.queued, "ttft_ms": timing.ttft, "tpot_ms": timing.tpot}
+        log.info(
+            {
+                "event": "answer",
+                "request_id": request.request_id,
+                "finish": self.ends,
+                "prompt_tokens": len(request.prompt),
+                "cached_tokens": last.cached_tokens,
+                "tokens": self.tokens,
+                **{name: None if value is None else round(value * 1e3, 1) for name, value in times.items()},
+                "latency_class": request.latency_class,
+                "met": timing.met,
+            }
+        )
 
 
 def _check_fault(answer: SequenceOutput) -> None:

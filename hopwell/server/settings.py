@@ -25,6 +25,8 @@ class ServerSettings:
     """Seconds that running requests have to end after SIGTERM."""
     stream_interval: int = 1
     """Tokens gathered into one chunk of a stream; the first token is sent at once."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call from a browser; `*` is every one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

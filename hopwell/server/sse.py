@@ -83,7 +83,7 @@ class EventStream(Response):
                     await put(event(data, None if self.done else "error"))
                 await put(DONE if self.done else "", more=False)
             except (TimeoutError, OSError) as error:
-                log.info(json.dumps({"event": "stream cut", "path": path, "reason": repr(error)}))
+                log.info({"event": "stream cut", "path": path, "reason": repr(error)})
                 raise ConnectionAbortedError("the client does not read its stream") from None
 
 

@@ -21,6 +21,8 @@ TOOL = {
     "function": {"name": "calculator", "description": "Evaluate an arithmetic expression.", "parameters": CALCULATOR},
 }
 ASK = [{"role": "user", "content": "What is 3+4?"}]
+GREEDY = {"temperature": 0}
+"""Newer versions of Anthropic's client have no such parameter."""
 CALL = [{"role": "user", "content": "What is 123456 * 789?"}]
 
 
@@ -133,7 +135,9 @@ def test_json_schema(client: openai.OpenAI) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "boolean"}}, "required": ["n"]}
     schema["additionalProperties"] = False
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
-    reply = client.chat.completions.create(model="nano", messages=ASK, response_format=form, temperature=0, max_tokens=400)
+    reply = client.chat.completions.create(
+        model="nano", messages=ASK, response_format=form, temperature=0, max_tokens=400
+    )
     assert isinstance(json.loads(reply.choices[0].message.content)["n"], bool)
     assert reply.choices[0].message.reasoning_content  # the schema holds after the thinking
 
@@ -204,7 +208,7 @@ def test_responses_tool_call_and_its_answer(client: openai.OpenAI) -> None:
 
 
 def test_messages(claude: anthropic.Anthropic) -> None:
-    args = {"model": "nano", "max_tokens": 300, "messages": ASK, "temperature": 0}
+    args = {"model": "nano", "max_tokens": 300, "messages": ASK, "extra_body": GREEDY}
     reply = claude.messages.create(**args)
     assert [block.type for block in reply.content] == ["thinking", "text"]
     assert "7" in reply.content[1].text and reply.stop_reason == "end_turn"
@@ -219,7 +223,7 @@ def test_messages(claude: anthropic.Anthropic) -> None:
 
 def test_messages_tool_use(claude: anthropic.Anthropic) -> None:
     tools = [{"name": "calculator", "description": "Evaluate an arithmetic expression.", "input_schema": CALCULATOR}]
-    args = {"model": "nano", "max_tokens": 300, "tools": tools, "temperature": 0}
+    args = {"model": "nano", "max_tokens": 300, "tools": tools, "extra_body": GREEDY}
     with claude.messages.stream(messages=CALL, **args) as stream:
         reply = stream.get_final_message()
     use = next(block for block in reply.content if block.type == "tool_use")

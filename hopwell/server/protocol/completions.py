@@ -121,5 +121,7 @@ class ServerInfo(Reply):
 
     version: str
     model: str
+    deterministic: bool
+    """Whether a request's tokens are the same whatever shares its batch: asked for, and promised by this device."""
     settings: dict[str, Any]
     internal_states: list[dict[str, float]]
