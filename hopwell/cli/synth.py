@@ -17,7 +17,9 @@ def synth(
     mtp: Annotated[bool | None, typer.Option("--mtp/--no-mtp", help="The MTP layer; default: the config's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights; on a CPU the same seed gives the same bytes.")] = 0,
     device: Annotated[str, typer.Option(help="Where weights are drawn: cpu or cuda.")] = "cpu",
-    routers: Annotated[int, typer.Option(min=0, help="Routers to measure with random tokens, from the first on.")] = 2,
+    routers: Annotated[
+        int | None, typer.Option(min=0, help="Routers to measure with random tokens; default: 1, on a GPU 4.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk.

@@ -140,8 +140,7 @@ def _driver() -> str:
 
 def _kernels() -> Iterator[Check]:
     yield Check("kernels", "CPU, bf16 or float32", True, "all models, prefill and decode")
-    cuda = torch.cuda.is_available()
-    capability: tuple[int, int] = torch.cuda.get_device_capability() if cuda else (0, 0)
+    capability = _capability()
     try:
         triton = metadata.version("triton")
     except metadata.PackageNotFoundError:
@@ -150,7 +149,7 @@ def _kernels() -> Iterator[Check]:
         ("GPU, bf16", BF16_FROM, "attention, norms, router, CUDA graphs"),
         ("GPU, FP8", FP8_FROM, "linears and experts of FP8 checkpoints, FP8 latents"),
     ):
-        if not cuda:
+        if capability is None:
             yield Check("kernels", name, False, "no GPU", "see GPU above")
         elif triton is None or tuple(map(int, triton.split(".")[:2])) < TRITON:
             yield Check(
@@ -161,6 +160,10 @@ def _kernels() -> Iterator[Check]:
             yield Check("kernels", name, False, found, f"needs {least[0]}.{least[1]}; FP8 weights are expanded instead")
         else:
             yield Check("kernels", name, True, what)
+
+
+def _capability() -> tuple[int, int] | None:
+    return torch.cuda.get_device_capability() if torch.cuda.is_available() else None
 
 
 def _nano() -> Check:

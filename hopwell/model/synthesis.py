@@ -22,8 +22,8 @@ from hopwell.model.probe import probe
 SPARE_BYTES = 64 << 20
 """Room for config.json, the index and the report."""
 DEVICES = ("cpu", "cuda")
-PROBED = 2
-"""Routers that are measured unless told otherwise."""
+PROBED = {"cpu": 1, "cuda": 4}
+"""Routers that are measured unless told otherwise. The first needs no expert, each further one a layer of them."""
 REPORT = "hopwell_synth.json"
 """Seed and measurements, beside the weights."""
 
@@ -33,14 +33,14 @@ def synthesise(
     out: Path,
     seed: int,
     device: str = "cpu",
-    probed: int = PROBED,
+    probed: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Writes a checkpoint of `values`, a config.json's contents, whole or not at all.
 
     Args:
         device: where weights are drawn and routers measured.
-        probed: routers to measure; all but the last of their layers' experts are read once more.
+        probed: routers to measure; None: as `PROBED` has it.
 
     Returns:
         What is written to `hopwell_synth.json`: seed, sizes, and under `routing` what each router did.
@@ -58,13 +58,14 @@ def synthesise(
         if progress is not None:
             progress(total, total, "measuring routers")
         checkpoint = Checkpoint.of_shards(folder, dict(values))
+        routing = probe(checkpoint, PROBED[device] if probed is None else probed, seed, device)
         report = {
             "hopwell": hopwell.__version__,
             "seed": seed,
             "device": device,
             "tensors": len(weights.specs),
             "bytes": total,
-            "routing": [asdict(row) for row in probe(checkpoint, probed, seed, device)],
+            "routing": [asdict(row) for row in routing],
         }
         checkpoint.close()
         write_json(folder / REPORT, report)

@@ -1,0 +1,41 @@
+"""The `hopwell` command inside a test's own process: exit code, stdout and stderr as a user gets them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from hopwell.cli import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+def hopwell(*args: str | Path) -> Ran:
+    """Runs the command's entry point."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with mock.patch.object(sys, "argv", ["hopwell", *map(str, args)]), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code
+    return Ran(int(str(code or 0)), out.getvalue(), err.getvalue())
+
+
+def refused(*args: str | Path) -> str:
+    """Runs a command that a fault of the user's must end: exit code 2 and one line on stderr, which is returned."""
+    ran = hopwell(*args)
+    assert ran.code == 2, ran
+    assert ran.err.startswith("error: ") and ran.err.count("\n") == 1 and not ran.out, ran
+    return ran.err
