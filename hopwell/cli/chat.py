@@ -74,6 +74,7 @@ def chat(
     for text in _questions(talk):
         try:
             _answer(talk, text)
+            print()
         except HopwellError as error:
             print(f"error: {error}", file=sys.stderr)
             if talk.messages:

@@ -1,0 +1,118 @@
+"""`hopwell chat` as a user meets it: through a pipe, and in a terminal with Ctrl-C and Ctrl-D."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+from terminal import HOPWELL, Terminal
+
+GREEDY = ("--temperature", "0", "--device", "cpu")
+
+
+def piped(text: str | bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
+    data = text if isinstance(text, bytes) else text.encode()
+    return subprocess.run((*HOPWELL, "chat", *options), input=data, capture_output=True, timeout=120)
+
+
+def test_a_pipe_is_one_question() -> None:
+    done = piped("What is 37 * 43?\n", *GREEDY, "--seed", "1")
+    said = done.stdout.decode()
+    assert done.returncode == 0
+    assert said.startswith("<think>\n") and said.count("</think>\n\n") == 1
+    assert said.endswith("\n\n37 * 43 = \\boxed{1591}\n")
+    assert b"\x1b" not in done.stdout + done.stderr
+    (note,) = done.stderr.decode().splitlines()
+    assert "tokens, " in note and "tokens/s, first after" in note
+
+
+def test_the_calculator_is_run() -> None:
+    done = piped("What is 123456 * 789?", *GREEDY, "--tools", "calculator")
+    assert 'calculator {"expression": "123456*789"} -> 97406784\n' in done.stdout.decode()
+    assert done.stdout.decode().endswith("\\boxed{97406784}\n")
+
+
+@pytest.mark.parametrize(
+    ("stdin", "options", "says"),
+    [
+        ("", (), "stdin holds no question"),
+        (b"\xff\xfe", (), "stdin is not UTF-8 at byte 0"),
+        ("1+1", ("--temperature", "-1"), "temperature is -1.0; give 0 to 100"),
+        ("1+1", ("--top-p", "nan"), "top_p is nan"),
+        ("1+1", ("--drafts", "7"), "drafts is 7; give 0 to 3"),
+        ("1+1", ("--device", "abacus"), "device 'abacus' is unknown; known: auto, cpu, cuda"),
+        ("1+1", ("--dtype", "float8"), "dtype 'float8' is unknown; known: auto, bfloat16, float32"),
+        ("1+1", ("--no-thinking",), "--no-thinking: the chat template of nano has no switch"),
+        ("1+1", ("/no/such/folder",), "/no/such/folder: no such folder"),
+        ("1+" * 9000, (), "the prompt has 18,"),
+        ("1+1", ("--max-tokens", "20000"), "max_tokens is 20,000, but the prompt's"),
+    ],
+)
+def test_faults_are_one_line(stdin: str | bytes, options: tuple[str, ...], says: str) -> None:
+    done = piped(stdin, *options)
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 2 and line.startswith("error: ") and says in line
+    assert not done.stdout
+
+
+def test_an_interrupted_pipe_ends_with_130() -> None:
+    command = (*HOPWELL, "chat", *GREEDY)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(b"Compute (9999 * 8888 + 7777) * (6666 + 5555 * 4444)")
+        process.stdin.close()
+        assert process.stdout.read(9) == b"<think>\nO"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert b"stopped" in process.stderr.read() and b"boxed" not in process.stdout.read()
+
+
+def test_a_session_in_a_terminal() -> None:
+    with Terminal(*HOPWELL, "chat", *GREEDY) as terminal:
+        assert "nano on cpu" in terminal.until("> ")
+        terminal.type("What is 37 * 43?\r")
+        said = terminal.until("\\boxed{1591}")
+        assert "\x1b[2mMultiply digit by digit." in said and "\x1b[0m\r\n37 * 43 = " in said and "<think>" not in said
+        terminal.until("first after")
+        terminal.until("> ")
+        terminal.type("Now add 15.\r")
+        assert "The last answer was 1591" in terminal.until("\\boxed{1606}")
+        terminal.until("> ")
+
+        terminal.type("Compute (9999 * 8888 + 7777) * (6666 + 5555 * 4444)\r")
+        terminal.until("One operation at a time")
+        terminal.type("\x03")
+        assert "boxed" not in terminal.until("stopped, no answer, so the question is forgotten")
+        terminal.until("> ")
+        terminal.type("Now add 4.\r")
+        terminal.until("\\boxed{1610}")  # 1606 and 4: what was stopped is not in the history
+        terminal.until("> ")
+
+        terminal.type("half a line\x03")
+        terminal.until("> ")
+        terminal.type("/nonsense\r")
+        terminal.until("error: /nonsense is unknown; known: /reset, /help")
+        terminal.type("/reset\r")
+        terminal.until("a new conversation")
+        terminal.until("> ")
+        terminal.type("/help\r")
+        assert "begin a new conversation" in terminal.until("Ctrl-D leaves.")
+        terminal.until("> ")
+        terminal.type("\x1b[A\x1b[A\x1b[A\x1b[A\r")  # four lines up in the history
+        terminal.until("first after")
+        assert "Now add 4." in terminal.said[terminal.said.rindex("Ctrl-D leaves.") :]
+        terminal.until("> ")
+        terminal.type("\x04")
+        assert terminal.leave() == 0
+
+
+def test_a_terminal_goes_on_after_a_prompt_that_is_too_long() -> None:
+    with Terminal(*HOPWELL, "chat", *GREEDY, "--system", "1+" * 9000) as terminal:
+        for _ in range(2):
+            terminal.until("> ")
+            terminal.type("1+1\r")
+            terminal.until("error: the prompt has 18,0")
+        terminal.until("> ")
+        terminal.type("\x04")
+        assert terminal.leave() == 0

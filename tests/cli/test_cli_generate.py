@@ -1,0 +1,113 @@
+"""`hopwell generate`: where prompts come from, what comes out, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from terminal import HOPWELL, Terminal
+
+GREEDY = ("--temperature", "0", "--device", "cpu")
+
+
+def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = (*HOPWELL, "generate", *arguments)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=120)
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_one_question_is_answered_through_the_template() -> None:
+    done = run("What is 37 * 43?", *GREEDY)
+    assert done.returncode == 0
+    assert done.stdout.startswith("<think>\n") and done.stdout.endswith("</think>\n\n37 * 43 = \\boxed{1591}\n")
+    assert "tokens/s" in done.stderr and "\x1b" not in done.stdout + done.stderr
+
+
+def test_json_lines_in_the_order_of_the_prompts() -> None:
+    sums = [(1000 + 37 * i, i) for i in range(12)]
+    lines = "\n\n".join(f"{a} * {b}" if i % 2 else f"{a} + {b}" for i, (a, b) in enumerate(sums))
+    done = run("--json", *GREEDY, stdin=lines)
+    found = rows(done)
+    assert [row["index"] for row in found] == list(range(12))
+    for (a, b), row in zip(sums, found, strict=True):
+        assert f"\\boxed{{{a * b if row['index'] % 2 else a + b}}}" in row["content"]
+        assert row["text"] == f"{row['reasoning']}\n</think>\n\n{row['content']}"
+        assert row["completion_tokens"] == len(row["token_ids"]) > 10 and row["prompt_tokens"] > 5
+        assert row["finish_reason"] == "stop"
+        times = row["seconds"]
+        assert 0 <= times["queued"] <= times["first_token"] <= times["total"] and times["per_token"] > 0
+
+
+def test_several_answers_and_a_seed(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("hello\nSort 3, 1, 2\n", encoding="utf-8")
+    options = (
+        "--file",
+        str(tmp_path / "prompts.txt"),
+        "--json",
+        "-n",
+        "3",
+        "--temperature",
+        "3",
+        "--top-p",
+        "1",
+        "--seed",
+        "5",
+    )
+    first, again = rows(run(*options, "--max-tokens", "40")), rows(run(*options, "--max-tokens", "40"))
+    assert [(row["index"], row["answer"]) for row in first] == [(i, j) for i in range(2) for j in range(3)]
+    assert [row["token_ids"] for row in first] == [row["token_ids"] for row in again]
+    assert len({tuple(row["token_ids"]) for row in first}) == 6
+
+
+def test_raw_text_goes_on_and_stops(tmp_path: Path) -> None:
+    prompt = "<｜begin▁of▁sentence｜><｜User｜>What is 37 * 43?<｜Assistant｜><think>\n"
+    (row,) = rows(run("--raw", prompt, "--json", *GREEDY, "--stop", "Add the", "--stop", "zzz"))
+    assert row["text"].startswith("Multiply digit by digit.\n") and row["text"].endswith("so 148\n")
+    assert (row["finish_reason"], row["stop_reason"]) == ("stop", "Add the") and "reasoning" not in row
+    (row,) = rows(run("--raw", prompt, "--json", *GREEDY, "--max-tokens", "7"))
+    assert (row["finish_reason"], row["completion_tokens"]) == ("length", 7)
+
+
+def test_a_prompt_that_is_too_long_hinders_no_other() -> None:
+    done = run("--json", *GREEDY, "1+1", "1+" * 9000, "2+2")
+    first, bad, last = rows(done)
+    assert done.returncode == 2
+    assert "\\boxed{2}" in first["content"] and "\\boxed{4}" in last["content"]
+    assert bad["error"].startswith("the prompt has 18,") and "text" not in bad
+    plain = run(*GREEDY, "1+1", "1+" * 9000)
+    assert plain.returncode == 2 and "\\boxed{2}" in plain.stdout
+    assert "error: prompt 2: the prompt has 18," in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "says"),
+    [
+        ((), "", "stdin holds no prompts"),
+        (("x", "--file", __file__), "", "as arguments and with --file"),
+        (("x", "--top-k", "-1"), "", "top_k is -1"),
+        (("x", "-n", "0"), "", "n is 0; give 1 to 128"),
+        (("x", "--raw", "--system", "s"), "", "--system needs the chat template"),
+        (("1+" * 9000,), "", "the prompt has 18,"),
+        (("x", "--model", "/no/such/folder"), "", "/no/such/folder: no such folder"),
+        (("x", "--model", __file__), "", "is a file; give the folder of the checkpoint"),
+    ],
+)
+def test_faults_are_one_line(arguments: tuple[str, ...], stdin: str, says: str) -> None:
+    done = run(*arguments, stdin=stdin)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith("error: ") and says in line
+    assert not done.stdout
+
+
+def test_a_terminal_sees_dim_thinking_and_ctrl_c_ends_with_130() -> None:
+    with Terminal(*HOPWELL, "generate", *GREEDY, "Compute (9999 * 8888 + 7777) * (6666 + 5555 * 4444)") as terminal:
+        assert "\x1b[2mOne operation" in terminal.until("One operation")
+        terminal.type("\x03")
+        assert terminal.leave() == 130
+        assert "Traceback" not in terminal.said and "boxed" not in terminal.said

@@ -1,0 +1,72 @@
+"""A program in a pseudo-terminal: type, wait for what it says, interrupt it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from types import TracebackType
+
+HOPWELL = (sys.executable, "-m", "hopwell")
+
+
+class Terminal:
+    """Runs a command as a user sees it; use as a context manager.
+
+    `said` is everything it wrote, escape codes included.
+    """
+
+    def __init__(self, *command: str) -> None:
+        self.said = ""
+        self._seen = 0
+        self._pid, self._fd = pty.fork()
+        if not self._pid:
+            os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+            os.environ.pop("NO_COLOR", None)
+            os.execv(command[0], command)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        os.close(self._fd)
+
+    def type(self, text: str) -> None:
+        """Presses keys: `\\r` is Enter, `\\x03` Ctrl-C, `\\x04` Ctrl-D."""
+        os.write(self._fd, text.encode())
+
+    def until(self, text: str, seconds: float = 90) -> str:
+        """Waits until it says this; returns what it said since the last wait."""
+        deadline = time.monotonic() + seconds
+        while text not in self.said[self._seen :]:
+            assert time.monotonic() < deadline and self._read(), f"no {text!r} in {self.said[self._seen :]!r}"
+        end = self.said.index(text, self._seen) + len(text)
+        since, self._seen = self.said[self._seen : end], end
+        return since
+
+    def leave(self) -> int:
+        """Waits for the end; returns the exit code."""
+        deadline = time.monotonic() + 90
+        while self._read():
+            assert time.monotonic() < deadline, "it does not end"
+        pid, self._pid = self._pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._fd], [], [], 1.0)
+        if not ready:
+            return True
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # Linux: the other end is closed
+            return False
+        self.said += data.decode(errors="replace")
+        return bool(data)
