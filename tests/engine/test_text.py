@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
+import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_tokenizer import byte_tokenizer
 
+from hopwell.engine.loading import NANO
 from hopwell.engine.text import StopStrings, TextStream
 from hopwell.engine.tokenizer import StreamDecoder
 
@@ -71,3 +75,64 @@ def test_broken_utf8_ends_as_replacement_characters() -> None:
     stream = TextStream(StreamDecoder(tokenizer), [])
     assert stream.push([*tokenizer.encode("a").ids, *half]) == ("a", None)
     assert stream.flush() == ("�", None)
+
+
+TEXTS = (
+    "你好，世界",
+    "日本語",
+    "한국어",
+    "😀👩‍👩‍👧🇩🇪",
+    "e\u0301a\u030a",
+    "עברית",
+    "नमस्ते",
+    "½·²",
+    "\u200b\ufeff",
+    "plain",
+    "\x00\r\n",
+)
+
+
+@pytest.fixture(scope="module", params=["bytes", "nano"])
+def tokenizer(request: pytest.FixtureRequest) -> tokenizers.Tokenizer:
+    path = str(NANO / "tokenizer.json")
+    return byte_tokenizer() if request.param == "bytes" else tokenizers.Tokenizer.from_file(path)
+
+
+def test_no_cut_breaks_a_character(tokenizer: tokenizers.Tokenizer) -> None:
+    """Cut anywhere, what is shown is the start of the whole text, and all of it at the end."""
+    for text in (*TEXTS, "".join(TEXTS)):
+        tokens = tokenizer.encode(text, add_special_tokens=False).ids
+        for at in range(len(tokens) + 1):
+            stream = TextStream(StreamDecoder(tokenizer), [])
+            first, rest = stream.push(tokens[:at])[0], stream.push(tokens[at:])[0]
+            assert text.startswith(first)
+            assert first + rest + stream.flush()[0] == text
+
+
+def test_tokens_that_are_no_text_lose_nothing(tokenizer: tokenizers.Tokenizer) -> None:
+    """Random tokens, and texts with a token missing: the pieces join to what the whole decodes to."""
+    random = Random(5)
+    for _ in range(2000):
+        tokens = tokenizer.encode("".join(random.sample(TEXTS, 3)), add_special_tokens=False).ids
+        if random.random() < 0.5:
+            tokens = [random.randrange(tokenizer.get_vocab_size()) for _ in range(20)]
+        else:
+            del tokens[random.randrange(len(tokens))]
+        stream, shown, left = TextStream(StreamDecoder(tokenizer), []), "", list(tokens)
+        while left:
+            size = random.randrange(1, 4)
+            shown += stream.push(left[:size])[0]
+            del left[:size]
+        assert shown + stream.flush()[0] == tokenizer.decode(tokens, skip_special_tokens=False)
+
+
+@pytest.mark.parametrize("stop", ["世", "👩", "\u0301", "🇩🇪"])
+def test_stop_strings_of_several_bytes(tokenizer: tokenizers.Tokenizer, stop: str) -> None:
+    text = "".join(TEXTS)
+    stream, shown = TextStream(StreamDecoder(tokenizer), [stop]), ""
+    for token in tokenizer.encode(text, add_special_tokens=False).ids:
+        piece, hit = stream.push([token])
+        shown += piece
+        if hit:
+            break
+    assert shown == text[: text.index(stop)]
