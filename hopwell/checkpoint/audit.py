@@ -56,7 +56,7 @@ def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable
             fault = _fault(checkpoint, name, found, shape, dtypes)
             if fault is not None and not (found is None and spec.part == "mtp_copies"):
                 faults.append(fault)
-        if len(spec.shape) == 2 and layout_of(module) == "other":
+        if len(spec.shape) == 2 and (layout_of(module) == "other" or "weight_scale" in module):
             for suffix in (*stored_suffixes(), *ACTIVATION_SUFFIXES):
                 left.pop(f"{spec.module}.{suffix}", None)
     endings = tuple(ignored)
