@@ -1,0 +1,47 @@
+"""The model card says what was measured, and what the files are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from hopwell.bench.nano_tasks import TASKS
+from hopwell.engine.loading import NANO
+
+ROOT = Path(__file__).parents[2]
+CARD = (NANO / "README.md").read_text(encoding="utf-8")
+
+
+def test_card_quotes_its_result() -> None:
+    (name,) = re.findall(r"benchmarks/results/nano-\d+\.json", CARD)
+    result = json.loads((ROOT / name).read_text(encoding="utf-8"))
+    assert f"seed {result['seed']}," in CARD
+    assert [row["task"] for row in result["rows"]] == list(TASKS)
+    for row in result["rows"]:
+        shown = f"| {row['right']} / {row['problems']} | {row['accuracy'] * 100:.1f} % |"
+        assert re.search(rf"^\| {row['task']} \|[^|]+{re.escape(shown)}", CARD, re.MULTILINE), row["task"]
+        assert row["accuracy"] >= row["required"]
+    right, count = (sum(row[key] for row in result["rows"]) for key in ("right", "problems"))
+    assert f"| {right} / {count} | {right / count:.2%}".replace("%", " %") in CARD
+    measured = result["models"]["nano"]
+    assert f"**{measured['mtp_acceptance'] * 100:.2f} %**" in CARD and measured["mtp_acceptance"] >= 0.7
+    assert ", ".join(f"{load:.2f}" for load in measured["imbalance"]) in CARD
+
+
+def test_card_tells_of_the_training() -> None:
+    runs = json.loads((ROOT / "training" / "nano" / "log.json").read_text(encoding="utf-8"))
+    for run in runs:
+        assert f"{run['steps']:,} steps" in CARD or f"{run['steps']} steps" in CARD
+        assert f"({run['train_seconds']:.0f} s, {run['tokens'] / 1e6:.0f} M tokens" in CARD
+    assert f"{sum(run['train_seconds'] for run in runs) / 3600:.2f} GPU-hours" in CARD
+    for evaluation in runs[0]["evaluations"]:
+        shares = evaluation["accuracy"].values()
+        assert f"{sum(shares) / len(shares) * 100:.2f} % in {evaluation['weights'].replace('fp8', 'FP8')}" in CARD
+
+
+def test_card_tells_of_the_files() -> None:
+    size = (NANO / "model.safetensors").stat().st_size
+    assert f"{size:,} bytes" in CARD and size < 32e6
+    config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
+    assert f"{config['max_position_embeddings']:,} tokens" in CARD and f"{config['vocab_size']:,}, byte-level" in CARD
