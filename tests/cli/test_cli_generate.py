@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,12 @@ def test_a_terminal_sees_dim_thinking_and_ctrl_c_ends_with_130() -> None:
         terminal.type("\x03")
         assert terminal.leave() == 130
         assert "Traceback" not in terminal.said and "boxed" not in terminal.said
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(example, {})
+    said = capsys.readouterr().out
+    for answer in ("37 * 43 = \\boxed{1591}", "12 + 30 = \\boxed{42}", "9 * 9 = \\boxed{81}", "x = \\boxed{5}"):
+        assert answer in said
