@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from hopwell.checkpoint.accounting import PLAIN
+from hopwell.checkpoint.accounting import PLAIN, Progress
+from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.header import DTYPE_NAMES, TensorInfo
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.spec import TensorSpec
 from hopwell.formats.fp8 import scale_shape
 from hopwell.formats.layouts import ACTIVATION_SUFFIXES, stored_suffixes
 
-KINDS = ("missing", "surplus", "shape", "dtype")
+KINDS = ("missing", "surplus", "shape", "dtype", "value")
 Module = Mapping[str, TensorInfo]
 """A module's tensors, by the last component of their names."""
 
@@ -64,6 +66,43 @@ def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable
         if not (endings and name.endswith(endings)):
             faults.append(Fault("surplus", name, f"is not part of the model; it is in {left[name].shard.name}"))
     return faults
+
+
+def audit_values(checkpoint: Checkpoint, progress: Progress | None = None) -> list[Fault]:
+    """Reads every tensor: NaN and infinity, scales that are not above zero, bytes that a fingerprint does not know.
+
+    Args:
+        progress: called with bytes read, bytes in all and the tensor's name.
+    """
+    faults, done, total = [], 0, checkpoint.total_bytes
+    for name, info in checkpoint.tensors.items():
+        try:
+            text = bad_value(name, checkpoint.read(name))
+        except CheckpointError as error:
+            text = f"cannot be read: {error}"
+        if text is not None:
+            faults.append(Fault("value", name, f"{text}, in {info.shard.name}"))
+        done += info.nbytes
+        if progress is not None:
+            progress(done, total, name)
+    return faults
+
+
+def bad_value(name: str, tensor: Tensor) -> str | None:
+    """What is wrong with the first value that no weight or scale can have, or None."""
+    scale = "scale" in name.rpartition(".")[2]
+    if tensor.dtype == torch.float8_e4m3fn and not scale:
+        bad = tensor.view(torch.uint8).bitwise_and(0x7F) == 0x7F  # its only NaN, with either sign
+    elif not tensor.dtype.is_floating_point:
+        return None
+    else:
+        values = tensor.float()
+        bad = ~(values.isfinite() & (values > 0)) if scale else ~values.isfinite()
+    if not bad.any():
+        return None
+    place = bad.nonzero()[0].tolist()
+    value = tensor[tuple(place)].float().item()
+    return f"is {value} at {place}, expected finite{' and above 0' if scale else ''}"
 
 
 def by_module(tensors: Iterable[TensorInfo]) -> dict[str, dict[str, TensorInfo]]:

@@ -20,15 +20,18 @@ def inspect(
         str | None,
         typer.Argument(help="A checkpoint's folder, a config.json, a shipped name or a hub name; default: nano."),
     ] = None,
+    read: Annotated[bool, typer.Option("--read", help="Read a folder's tensors too, and check every value.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Parameters by part, formats, bytes, latents a token and the GPUs that hold a model; config.json is enough.
 
     A folder's shard headers are held to its config: exit code 1 if a tensor is missing, surplus or misshapen.
     """
+    from hopwell.cli.progress import byte_progress
     from hopwell.model.report import inspect_model
 
-    report = inspect_model(model)
+    with byte_progress("Reading", "Read") as progress:
+        report = inspect_model(model, read, progress)
     if as_json:
         import json
 
@@ -91,7 +94,7 @@ def _print_accounting(warnings: list[str], faults: list[Fault]) -> None:
     for warning in warnings:
         print(f"warning: {warning}")
     if not faults:
-        print("accounting: every tensor of the model is there once, with its shape and format, and nothing else")
+        print("accounting: every tensor of the model is there once, with its shape and format, and no other")
         return
     for fault in faults[:FAULTS_SHOWN]:
         print(f"fault: tensor {fault.name} {fault.text}")

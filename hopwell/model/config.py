@@ -250,8 +250,10 @@ def _mscale(factor: float, mscale: float) -> float:
 
 
 def _block_size(values: Mapping[str, Any]) -> tuple[int, int] | None:
-    quantization = values.get("quantization_config")
-    if not isinstance(quantization, dict) or quantization.get("quant_method") != "fp8":
+    quantization = values.get("quantization_config") or {}
+    if not isinstance(quantization, dict):
+        raise ConfigError(f"config.json: quantization_config is {quantization!r}, expected an object or null")
+    if quantization.get("quant_method") != "fp8":
         return None
     block = quantization.get("weight_block_size")
     if block != [128, 128]:

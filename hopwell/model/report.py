@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hopwell.checkpoint.audit import Fault, audit, by_module, layout_of
+from hopwell.checkpoint.audit import Fault, audit, audit_values, by_module, layout_of
+from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.limits.catalogue import catalogue
 from hopwell.model.config import ModelConfig
@@ -78,8 +80,14 @@ class ModelReport:
         }
 
 
-def inspect_model(model: str | None) -> ModelReport:
+def inspect_model(
+    model: str | None, read: bool = False, progress: Callable[[int, int, str], None] | None = None
+) -> ModelReport:
     """Measures what a user names: a checkpoint's folder, a config.json, a shipped or a hub name; None is nano.
+
+    Args:
+        read: read every value of a folder's tensors too.
+        progress: called with bytes read, bytes in all and the tensor's name.
 
     Raises:
         ConfigError: there is no config, or it cannot be honoured.
@@ -95,7 +103,11 @@ def inspect_model(model: str | None) -> ModelReport:
         stored = list(checkpoint.tensors.values())
         warnings = checkpoint.warnings
         faults = audit(checkpoint, specs, [f"self_attn.{name}" for name in IGNORED])
+        if read:
+            faults += audit_values(checkpoint, progress)
         layouts = {name: layout_of(module) for name, module in by_module(stored).items()}
+    elif read:
+        raise CheckpointError(f"{model}: holds no *.safetensors file to read; give the folder that does")
     weights = weight_bytes(specs, layouts)
     return ModelReport(
         name=path.name if path.exists() else str(model),

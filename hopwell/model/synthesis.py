@@ -15,7 +15,7 @@ from hopwell.checkpoint.files import new_folder, write_json
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.shards import write_shards
 from hopwell.checkpoint.synthetic import SyntheticWeights
-from hopwell.model.config import ModelConfig
+from hopwell.model.config import ConfigError, ModelConfig
 from hopwell.model.inventory import inventory
 from hopwell.model.probe import probe
 
@@ -50,6 +50,11 @@ def synthesise(
         CheckpointError: `out` exists, its disk is too small or fails, or there is no such device.
     """
     config = ModelConfig.from_dict(values)
+    if values.get("quantization_config") and config.weight_block_size is None:
+        method = values["quantization_config"].get("quant_method")
+        raise ConfigError(
+            f"config.json: quantization_config.quant_method is {method!r}; FP8 blocks ('fp8') and bf16 can be written"
+        )
     _check_device(device)
     weights = SyntheticWeights(values, inventory(config), seed, device)
     total = weights.total_bytes

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny import linear_shapes, random_tensors, tiny_config, write_checkpoint
 from torch import Tensor
 
-from hopwell.checkpoint.audit import audit, by_module, layout_of
+from hopwell.checkpoint.audit import audit, audit_values, by_module, layout_of
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import INDEX, Checkpoint
 from hopwell.formats.blocks import FORMATS, quantize
@@ -143,3 +143,27 @@ def test_where_the_index_has_it_is_told(tensors: dict[str, Tensor], tmp_path: Pa
     (folder / INDEX).write_text(json.dumps({"weight_map": {f"{DOWN}.weight": "gone.safetensors"}}))
     (fault,) = audit(Checkpoint.open(folder), inventory(ModelConfig.from_dict(CONFIG)))
     assert fault.text == "is missing: the index has it in gone.safetensors, which is not here"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 0.0, -1.0])
+def test_every_value_can_be_checked(bad: float, tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    stored = fp8(tensors)
+    folder = write_checkpoint(tmp_path / "whole", CONFIG, stored)
+    steps: list[tuple[int, int, str]] = []
+    assert audit_values(Checkpoint.open(folder), lambda *step: steps.append(step)) == []
+    assert steps[-1][0] == steps[-1][1] == Checkpoint.open(folder).total_bytes
+    scale = stored[f"{DOWN}.weight_scale_inv"].clone()
+    scale[0, 0] = bad
+    embedding = stored["model.embed_tokens.weight"].clone()
+    embedding[3, 5] = bad
+    codes = stored[f"{DOWN}.weight"].clone()
+    codes.view(torch.uint8)[7, 9] = 0xFF
+    broken = stored | {f"{DOWN}.weight_scale_inv": scale, "model.embed_tokens.weight": embedding}
+    faults = audit_values(Checkpoint.open(write_checkpoint(tmp_path / "m", CONFIG, broken | {f"{DOWN}.weight": codes})))
+    texts = {fault.name: fault.text for fault in faults}
+    assert texts.pop(f"{DOWN}.weight_scale_inv").startswith(f"is {bad} at [0, 0], expected finite and above 0")
+    assert texts.pop(f"{DOWN}.weight").startswith("is nan at [7, 9], expected finite, in model.safetensors")
+    if bad in (0.0, -1.0):
+        assert not texts
+    else:
+        assert texts == {"model.embed_tokens.weight": f"is {bad} at [3, 5], expected finite, in model.safetensors"}
