@@ -16,7 +16,8 @@ from hopwell.bench.models import bench_config, random_transformer
 from hopwell.bench.timing import capture, graph_seconds
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
-from hopwell.model.decode import AllExperts, Decoder
+from hopwell.model.decode import Decoder
+from hopwell.model.joined import AllExperts
 from hopwell.model.transformer import Layer
 from hopwell.ops import (
     attention,

@@ -40,9 +40,12 @@ class EngineConfig:
     prefix_cache: bool = True
     overlap: bool = False
     """Schedule the next step while the device runs the last one."""
+    graphs: bool = True
+    """Replay small steps as CUDA graphs, on a GPU."""
     deterministic: bool = True
     """A request's tokens do not depend on what shares its batch, where the device can promise it
-    (`LoadedModel.deterministic`); long prompts take about twice as long on a CPU."""
+    (`LoadedModel.deterministic`); long prompts take about twice as long on a CPU, and all steps on a GPU, where it
+    needs `graphs`."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):

@@ -3,10 +3,14 @@
 A step of up to 128 rows, decode rows, drafts to check and short chunks alike, is padded to the next captured size and
 replayed; a longer one runs kernel by kernel. Padding repeats the last row: it writes what that row writes, where that
 row writes it, and visits the same experts, so it moves no more bytes.
+
+In deterministic mode there is one size, and a longer step is replayed in pieces of it. Every product is then cut the
+same way whatever shares the batch, so a row's bits depend on its own sequence alone.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +20,17 @@ from torch import Tensor
 
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.decode import Decoder
+from hopwell.model.kernel_check import kernel_fault
+from hopwell.model.shape_classes import eager_batches
 from hopwell.model.transformer import Transformer
+from hopwell.ops.linear import plain_ops
+
+log = logging.getLogger(__name__)
 
 SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
 """Rows of a captured step."""
+DETERMINISTIC_SIZE = 64
+"""Rows of every step in deterministic mode."""
 
 
 @dataclass(slots=True)
@@ -29,6 +40,8 @@ class _Step:
     tokens: Tensor
     positions: Tensor
     page_table: Tensor
+    hidden_in: Tensor | None
+    """For a draft: what the model's last layer gave."""
     replay: Callable[[], object]
     hidden: Tensor
 
@@ -37,59 +50,150 @@ class GraphedModel:
     """A `Transformer` for the engine's runner whose small steps are replayed graphs.
 
     The graphs hold the addresses of the latent cache that `new_latent` returned last; on a device without CUDA graphs
-    the same kernels run one by one.
+    the same kernels run one by one. Before the first request the kernels' results are held to plain PyTorch's; should
+    they differ, as on a GPU that the kernels were never run on, the model says so and computes without them.
     """
 
-    def __init__(self, model: Transformer, sizes: tuple[int, ...] = SIZES) -> None:
-        self.model, self.sizes = model, tuple(sorted(sizes))
-        self.decoder = Decoder.of(model)
+    def __init__(
+        self,
+        model: Transformer,
+        decoder: Decoder | None = None,
+        sizes: tuple[int, ...] = SIZES,
+        deterministic: bool = False,
+        max_rows: int = 2048,
+    ) -> None:
+        """
+        Args:
+            decoder: of `model`, if there is one already.
+            deterministic: a row's bits do not depend on its batch; for this one size is used, the smallest of `sizes`.
+            max_rows: rows of the longest step, for which kernels are loaded in advance.
+        """
+        self.model, self.sizes = model, tuple(sorted(sizes))[: 1 if deterministic else None]
+        self.deterministic, self.max_rows = deterministic, max_rows
+        self.decoder = decoder or Decoder.of(model)
         self.device, self.has_mtp, self.config = model.device, model.has_mtp, model.config
-        self.logits, self.draft = model.logits, model.draft
+        self.fault: str | None = None
+        """What was wrong with the kernels' results, if anything was."""
         self._latent: Tensor | None = None
         self._steps: dict[int, _Step] = {}
+        self._drafts: dict[int, _Step] = {}
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
         latent = self.model.new_latent(num_pages)
-        self._latent, self._steps = latent, {}
+        self._latent, self._steps, self._drafts = latent, {}, {}
+        if latent.is_cuda and (fault := kernel_fault(self.decoder)):
+            self.fault = fault
+            log.error("the kernels are not used on this GPU: %s", fault)
+            return latent
         width = min(num_pages, -(-self.model.config.max_position_embeddings // latent.shape[2]))
         pool = torch.cuda.graph_pool_handle() if latent.is_cuda else None
         for size in reversed(self.sizes):  # the largest first: the smaller ones fit in its memory
-            self._steps[size] = self._capture(size, width, latent, pool)
-        latent.zero_()  # warming up wrote to the first page
+            self._steps[size] = self._capture(size, width, latent, pool, draft=False)
+            if self.has_mtp:
+                self._drafts[size] = self._capture(size, width, latent, pool, draft=True)
+        if latent.is_cuda and not self.deterministic:
+            self._load_eager(latent)
+        latent.zero_()  # warming up wrote to it
         return latent
 
     @torch.inference_mode()
-    def _capture(self, size: int, width: int, latent: Tensor, pool: tuple[int, int] | None) -> _Step:
+    def _capture(self, size: int, width: int, latent: Tensor, pool: tuple[int, int] | None, draft: bool) -> _Step:
         tokens, positions = (torch.zeros(size, dtype=torch.int64, device=self.device) for _ in range(2))
         table = torch.zeros(size, width, dtype=torch.int32, device=self.device)
+        given = None
         run = partial(self.decoder.forward, tokens, positions, table, latent)
-        hidden = run()  # compiles the kernels
+        if draft:
+            given = torch.zeros(size, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
+            run = partial(self.decoder.draft, given, tokens, positions, table, latent)
         if pool is None:
-            out = torch.empty_like(hidden)
-            return _Step(tokens, positions, table, lambda: out.copy_(run()), out)
+            out = torch.empty(size, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
+            return _Step(tokens, positions, table, given, lambda: out.copy_(run()), out)
+        run()  # compiles the kernels
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool):
             hidden = run()
-        return _Step(tokens, positions, table, graph.replay, hidden)
+        return _Step(tokens, positions, table, given, graph.replay, hidden)
+
+    def _load_eager(self, latent: Tensor) -> None:
+        """Runs every class of long steps once, so that its kernels are there."""
+        for query_lens, seq_lens in eager_batches(self.config, min(self.max_rows, latent.shape[1] * latent.shape[2])):
+            batch = dummy_batch(query_lens, seq_lens, self.device)
+            hidden = self.model.forward(batch, latent)
+            if self.has_mtp:
+                self.model.draft(hidden, batch, latent)
+            self.logits(hidden[:1])
+        torch.cuda.synchronize()
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         """`Transformer.forward`, replayed where a captured size holds the batch."""
-        rows = len(batch.tokens)
-        size = next((size for size in self.sizes if size >= rows), None)
-        if size is None or latent is not self._latent:
-            return self.model.forward(batch, latent)
-        step = self._steps[size]
+        return self._run(self._steps, None, batch, latent, lambda: self.model.forward(batch, latent))
+
+    @torch.inference_mode()
+    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        """`Transformer.draft`, replayed where a captured size holds the batch."""
+        return self._run(self._drafts, hidden, batch, latent, lambda: self.model.draft(hidden, batch, latent))
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`Transformer.logits`; in deterministic mode in pieces of one size."""
+        if self.fault is not None:
+            with plain_ops():
+                return self.model.logits(hidden)
+        if not self.deterministic:
+            return self.model.logits(hidden)
+        size, parts = self.sizes[0], []
+        for first in range(0, len(hidden), size):
+            piece = hidden[first : first + size]
+            padded = torch.nn.functional.pad(piece, (0, 0, 0, size - len(piece)))
+            parts.append(self.decoder.logits(padded)[: len(piece)])
+        return torch.cat(parts)
+
+    def _run(
+        self,
+        steps: dict[int, _Step],
+        hidden: Tensor | None,
+        batch: ForwardBatch,
+        latent: Tensor,
+        eager: Callable[[], Tensor],
+    ) -> Tensor:
+        if self.fault is not None:
+            with plain_ops():
+                return eager()
+        rows, largest = len(batch.tokens), self.sizes[-1]
+        if latent is not self._latent or (rows > largest and not self.deterministic):
+            return eager()
         sequence = torch.repeat_interleave(
             torch.arange(len(batch.query_lens)), torch.tensor(batch.query_lens), output_size=rows
         ).to(self.device)
-        table = batch.page_table[sequence]
-        for target, source in ((step.tokens, batch.tokens), (step.positions, batch.positions)):
-            target[:rows].copy_(source)
-            target[rows:].copy_(source[-1])
-        step.page_table[:rows, : table.shape[1]].copy_(table)
-        step.page_table[rows:, : table.shape[1]].copy_(table[-1])
-        step.replay()
-        return step.hidden[:rows].clone()  # the next replay writes over it
+        parts = []
+        for first in range(0, rows, largest):  # in order: a piece's rows may attend to those of the one before
+            piece = slice(first, min(first + largest, rows))
+            step = steps[next(size for size in self.sizes if size >= piece.stop - first)]
+            _fill(step.tokens, batch.tokens[piece])
+            _fill(step.positions, batch.positions[piece])
+            _fill(step.page_table, batch.page_table[sequence[piece]])
+            if step.hidden_in is not None and hidden is not None:
+                _fill(step.hidden_in, hidden[piece])
+            step.replay()
+            parts.append(step.hidden[: piece.stop - first].clone())  # the next replay writes over it
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _fill(target: Tensor, source: Tensor) -> None:
+    """Copies rows, and the last one over what is left; columns beyond the source's stay."""
+    if target.dim() > 1:
+        target = target[:, : source.shape[1]]
+    target[: len(source)].copy_(source)
+    target[len(source) :].copy_(source[-1])
+
+
+def dummy_batch(query_lens: list[int], seq_lens: list[int], device: torch.device) -> ForwardBatch:
+    """A batch of these lengths whose sequences all lie on the first pages."""
+    positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)])
+    pages = -(-max(seq_lens) // 64)
+    table = torch.arange(pages, dtype=torch.int32).expand(len(query_lens), -1)
+    tokens = torch.arange(len(positions)) % 2
+    return ForwardBatch(tokens.to(device), positions.to(device), query_lens, seq_lens, table.to(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -21,10 +22,14 @@ from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
 from hopwell.model.latent_cache import page_bytes, use_cache
 from hopwell.model.transformer import Transformer
-from hopwell.ops.linear import cpu_multiplies_bf16
+from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels
 
 if TYPE_CHECKING:
     from hopwell.codec.template import ChatTemplate
+    from hopwell.engine.runner import Model
+    from hopwell.model.decode import Decoder
+
+log = logging.getLogger(__name__)
 
 NANO = Path(__file__).parents[1] / "model" / "nano"
 """The embedded model."""
@@ -83,6 +88,8 @@ class LoadedModel:
         if unknown := settings.keys() - known:
             raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
         settings.setdefault("drafts", int(self.model.has_mtp))
+        if self.model.device.type == "cuda":  # it costs half the speed there: only if asked for
+            settings.setdefault("deterministic", False)
         if self.model.device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
             seqs = settings.get("max_seqs", EngineConfig().max_seqs)
             settings.setdefault("max_batch_tokens", max(CPU_BATCH_TOKENS, seqs * (1 + settings["drafts"])))
@@ -95,8 +102,9 @@ class LoadedModel:
         use_cache(self.model, config.cache_dtype)
         # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
         self.model.absorbed = True if config.deterministic and self.deterministic else None
+        model = self._runnable(config)  # before pages are counted: it may move weights
         engine = Engine(
-            self.model,
+            model,
             config,
             model_len=c.max_position_embeddings,
             num_pages=self._pages(config),
@@ -109,9 +117,42 @@ class LoadedModel:
 
     @property
     def deterministic(self) -> bool:
-        """Whether a token's bits do not depend on its batch: on CPUs that multiply in bfloat16. Elsewhere rounding may
-        differ between batch sizes, and with it, rarely, a token."""
-        return self.model.device.type == "cpu" and self.model.dtype == torch.bfloat16 and cpu_multiplies_bf16()
+        """Whether a token's bits can be kept from depending on its batch: on CPUs that multiply in bfloat16, and on a
+        GPU whose kernels suit the model. Elsewhere rounding may differ between batch sizes, and rarely a token."""
+        if self.model.device.type == "cpu":
+            return self.model.dtype == torch.bfloat16 and cpu_multiplies_bf16()
+        return self.unsuited is None
+
+    @cached_property
+    def unsuited(self) -> str | None:
+        """Why captured kernels cannot run this model here, or None if they can."""
+        if self.model.device.type != "cuda":
+            return "it is not on a GPU"
+        if not has_kernels(self.model.device):
+            return "the kernels are for Hopper and Blackwell GPUs, and need the package triton"
+        from hopwell.model.decode import unsuited  # Triton is a GPU's dependency
+
+        return unsuited(self.model)
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        """The model laid out for the kernels; once, for it moves the experts."""
+        from hopwell.model.decode import Decoder
+
+        return Decoder.of(self.model)
+
+    def _runnable(self, config: EngineConfig) -> Model:
+        """What the runner steps: the model, behind captured graphs where they are wanted and can be had."""
+        if not config.graphs or self.model.device.type != "cuda":
+            return self.model
+        if self.unsuited is not None:
+            log.warning("steps are not captured as CUDA graphs: %s", self.unsuited)
+            return self.model
+        from hopwell.engine import graphs
+
+        deterministic = config.deterministic
+        sizes = (graphs.DETERMINISTIC_SIZE,) if deterministic else graphs.SIZES
+        return graphs.GraphedModel(self.model, self._decoder, sizes, deterministic, config.max_batch_tokens)
 
     def _pages(self, config: EngineConfig) -> int:
         """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
@@ -122,6 +163,7 @@ class LoadedModel:
             return config.cache_tokens // PAGE
         a_page = page_bytes(self.model, PAGE)
         if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
             room = int(torch.cuda.mem_get_info(self.model.device)[0] * GPU_CACHE_SHARE)
         else:
             room = CPU_CACHE_BYTES

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hopwell.model.config import ModelConfig
+from hopwell.model.joined import AllExperts, join_experts
 from hopwell.model.mla import MLA
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
 from hopwell.ops import (
@@ -25,21 +25,10 @@ from hopwell.ops import (
     router_triton,
     tokens_triton,
 )
-from hopwell.ops.linear import Weight
+from hopwell.ops.linear import Weight, linear
 from hopwell.ops.linear_triton import Tiling, product, token_tile
-from hopwell.ops.moe import Experts
+from hopwell.ops.norm import rms_norm
 from hopwell.ops.norm_triton import Normed
-
-
-@dataclass(slots=True)
-class AllExperts:
-    """A layer's routed experts and, after them, its shared ones in slices of the same width."""
-
-    gate: Weight
-    """bf16 [experts, hidden]."""
-    experts: Experts
-    shared: int
-    """How many of `experts` are slices of the shared expert."""
 
 
 @dataclass(slots=True)
@@ -48,12 +37,13 @@ class Decoder:
 
     model: Transformer
     experts: list[AllExperts | None]
-    """One a layer; None where the network is dense."""
+    """One a layer, the MTP layer's last; None where the network is dense."""
 
     @classmethod
     def of(cls, model: Transformer) -> Decoder:
         """Lays the experts out for the kernels. The model goes on working, on the same memory."""
-        networks = [layer.network for layer in model.layers]
+        layers = [*model.layers, *([model.mtp.layer] if model.mtp else [])]
+        networks = [layer.network for layer in layers]
         return cls(model, [join_experts(n, model.config) if isinstance(n, MoE) else None for n in networks])
 
     def step(
@@ -75,13 +65,42 @@ class Decoder:
         Returns:
             float32 [tokens, vocabulary].
         """
-        normed = self._hidden(tokens, positions, page_table, latent, on_route)
-        cut = Tiling(64, token_tile(tokens.shape[0]), 1, 4, 4)  # one split: the logits are complete
+        return self._scores(self._hidden(tokens, positions, page_table, latent, on_route))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`Transformer.logits` by this file's kernels: bf16 [tokens, hidden] -> float32 [tokens, vocabulary]."""
+        if self.model.head.format == "fp8_block":
+            return self._scores(norm_triton.quantize(hidden))
+        return self._scores(Normed(None, None, hidden.contiguous(), None))
+
+    def _scores(self, normed: Normed) -> Tensor:
+        rows = normed.codes if normed.values is None else normed.values
+        assert rows is not None
+        cut = Tiling(64, token_tile(rows.shape[0]), 1, 4, 4)  # one split: the logits are complete
         return product(normed, self.model.head, self.model.config.rms_norm_eps, cut=cut)[0]
 
     def forward(self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
         """Hidden states after the final norm, bf16 [tokens, hidden]: arguments as for `step`."""
-        normed = self._hidden(tokens, positions, page_table, latent, None)
+        return self._divided(self._hidden(tokens, positions, page_table, latent, None))
+
+    def draft(self, hidden: Tensor, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
+        """`Transformer.draft`: bf16 [tokens, hidden] in and out, the other arguments as for `step`.
+
+        Raises:
+            ValueError: the model has no MTP layer.
+        """
+        model, eps, mtp = self.model, self.model.config.rms_norm_eps, self.model.mtp
+        if mtp is None:
+            raise ValueError("this model has no MTP layer")
+        embedded = rms_norm(tokens_triton.embed(tokens, model.embedding), mtp.embedding_norm, eps)
+        x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
+        residual, parts = self._attend(mtp.layer, x, None, None, positions, page_table, latent[-1])
+        residual, parts, shares = self._feed_forward(mtp.layer, self.experts[-1], residual, parts, None)
+        _, normed = norm_triton.add_norm(residual, mtp.final_norm, parts, shares, codes=False, values=True)
+        return self._divided(normed)
+
+    def _divided(self, normed: Normed) -> Tensor:
+        """Rows divided by their outstanding rms, in bf16."""
         assert normed.values is not None and normed.sumsq is not None
         mean = normed.sumsq.sum(-1, keepdim=True) / normed.values.shape[-1]
         return (normed.values * torch.rsqrt(mean + self.model.config.rms_norm_eps)).bfloat16()
@@ -102,7 +121,8 @@ class Decoder:
         for layer, experts, pages in zip(model.layers, self.experts, latent, strict=False):
             residual, parts = self._attend(layer, residual, parts, shares, positions, page_table, pages)
             residual, parts, shares = self._feed_forward(layer, experts, residual, parts, on_route)
-        _, normed = norm_triton.add_norm(residual, model.final_norm, parts, shares, codes=False, values=True)
+        fp8 = model.head.format == "fp8_block"
+        _, normed = norm_triton.add_norm(residual, model.final_norm, parts, shares, codes=fp8, values=True)
         return normed
 
     def _attend(
@@ -156,61 +176,54 @@ class Decoder:
         gate_up, down = experts.experts.gate_up, experts.experts.down
         count = experts.experts.count
         groups = grouping_triton.group_by_expert(ids, count, grouping_triton.tile_rows(ids.numel(), count))
-        inner = norm_triton.silu_mul(experts_triton.experts_up(normed, gate_up, groups, eps), fp8)
+        up = experts_triton.experts_up(normed, gate_up, groups, eps)
+        inner = norm_triton.silu_mul(up, down.format == "fp8_block")
         return residual, experts_triton.experts_down(inner, down, groups), shares
 
 
-def join_experts(network: MoE, config: ModelConfig) -> AllExperts:
-    """Routed and shared experts as one stack: a shared expert of n widths is n experts that every token visits.
-
-    The network's own weights become views of the stack where the layout allows (one shared expert), or stay.
-    """
-    routed, shared, width = network.experts, network.shared, config.moe_intermediate_size
-    gate = Weight(network.gate.bfloat16())
-    if shared is None:
-        return AllExperts(gate, routed, 0)
-    slices = shared.down.shape[1] // width
-    gate_rows, up_rows = _rows(shared.gate_up, 0, slices), _rows(shared.gate_up, slices, slices)
-    gate_up = _stack(routed.gate_up, _join_rows(gate_rows, up_rows))
-    down = _stack(routed.down, _columns(shared.down, slices))
-    stacked = Experts(gate_up, down)
-    network.experts = Experts(_slice(gate_up, slice(0, routed.count)), _slice(down, slice(0, routed.count)))
-    if slices == 1:
-        network.shared = Dense(_slice(gate_up, routed.count), _slice(down, routed.count))
-    return AllExperts(gate, stacked, slices)
-
-
-def _map(weight: Weight, change: Callable[[Tensor], Tensor]) -> Weight:
-    """The same change to a weight's values and its scales."""
-    return Weight(change(weight.data), None if weight.scale is None else change(weight.scale), weight.format)
+def unsuited(model: Transformer) -> str | None:
+    """Why the chain of kernels cannot compute this model, or None if it can. Those it cannot run op by op."""
+    c, problems = model.config, []
+    if model.dtype != torch.bfloat16:
+        problems.append(f"it computes in {str(model.dtype).removeprefix('torch.')}")
+    head = (c.qk_nope_head_dim, c.qk_rope_head_dim, c.v_head_dim)
+    if head != (128, 64, 128) or not _power_of_two(c.kv_lora_rank):
+        problems.append(f"its heads are {'/'.join(map(str, head))} over a latent of {c.kv_lora_rank}")
+    if not _power_of_two(c.router.n_group):
+        problems.append(f"it has {c.router.n_group} groups of experts")
+    for layer in (*model.layers, *([model.mtp.layer] if model.mtp else [])):
+        a, network = layer.attention, layer.network
+        weights = [a.qkv_a, a.o, *([a.q_b] if a.q_b else [])]
+        if isinstance(network, Dense):
+            weights += [network.gate_up, network.down]
+        else:
+            problems += _unsuited_experts(network, c.moe_intermediate_size)
+        problems += [f"a matrix {list(w.shape)} is {fault}" for w in weights if (fault := _fault(w, 1))]
+    if fault := _fault(model.head, 1):
+        problems.append(f"its head is {fault}")
+    return problems[0] if problems else None
 
 
-def _slice(weight: Weight, which: int | slice) -> Weight:
-    return _map(weight, lambda t: t[which])
+def _unsuited_experts(network: MoE, width: int) -> list[str]:
+    experts, shared = network.experts, network.shared
+    problems = [f"experts {list(w.shape)} are {f}" for w in (experts.gate_up, experts.down) if (f := _fault(w, 64))]
+    if shared is not None:
+        pairs = ((experts.gate_up, shared.gate_up), (experts.down, shared.down))
+        if any(routed.format != one.format for routed, one in pairs) or shared.down.shape[1] % width:
+            problems.append("its shared expert has another format or width than its routed ones")
+        elif shared.down.shape[1] // width > 16:
+            problems.append("its shared expert is wider than 16 routed ones")
+    return problems
 
 
-def _rows(weight: Weight, first: int, count: int) -> Weight:
-    """Of [2 count * rows, in], the rows of slices first to first + count - 1, as [count, rows, in]."""
-    return _map(weight, lambda t: t.view(-1, t.shape[0] // (2 * count), t.shape[1])[first : first + count])
+def _fault(weight: Weight, step: int) -> str | None:
+    """What keeps a matrix from the kernels: reductions are in steps of 128 (FP8) or, for experts, 64 (bf16)."""
+    if weight.format == "fp8_block":
+        return None if weight.shape[-1] % 128 == 0 else "in FP8 and no multiple of 128 wide"
+    if weight.data.dtype != torch.bfloat16:
+        return f"in {str(weight.data.dtype).removeprefix('torch.')}"
+    return None if weight.shape[-1] % step == 0 else f"no multiple of {step} wide"
 
 
-def _columns(weight: Weight, count: int) -> Weight:
-    """[out, count * in] -> [count, out, in]."""
-    return _map(weight, lambda t: t.view(t.shape[0], count, -1).transpose(0, 1))
-
-
-def _join_rows(gate: Weight, up: Weight) -> Weight:
-    scale = None
-    if gate.scale is not None and up.scale is not None:
-        scale = torch.cat((gate.scale, up.scale), dim=1)
-    return Weight(torch.cat((gate.data, up.data), dim=1), scale, gate.format)
-
-
-def _stack(first: Weight, second: Weight) -> Weight:
-    """Two stacks of matrices as one."""
-    if first.format != second.format:
-        raise ValueError(f"routed experts in {first.format}, the shared one in {second.format}: convert one of them")
-    scale = None
-    if first.scale is not None and second.scale is not None:
-        scale = torch.cat((first.scale, second.scale))
-    return Weight(torch.cat((first.data, second.data)), scale, first.format)
+def _power_of_two(n: int) -> bool:
+    return n & (n - 1) == 0

@@ -53,8 +53,8 @@ class Compiled:
     """wgmma (Hopper), tcgen05.mma (Blackwell) or mma.sync instructions."""
 
 
-def record(run: Callable[[], object]) -> list[Launch]:
-    """The distinct launches that `run` makes; none is executed."""
+def record(run: Callable[[], object], arch: int = 90) -> list[Launch]:
+    """The distinct launches that `run` would make on a device of compute capability `arch`; none is executed."""
     launches: dict[Launch, None] = {}
 
     def take(
@@ -62,11 +62,12 @@ def record(run: Callable[[], object]) -> list[Launch]:
     ) -> None:
         launches[_specialise(kernel, args, constants, options)] = None
 
-    token = triton_common.launcher.set(take)
+    tokens = triton_common.launcher.set(take), triton_common.target.set(arch)
     try:
         run()
     finally:
-        triton_common.launcher.reset(token)
+        triton_common.launcher.reset(tokens[0])
+        triton_common.target.reset(tokens[1])
     return list(launches)
 
 

@@ -100,7 +100,9 @@ class AttentionPlan:
         device = positions.device
         table = page_table.long()
         sequence_of = torch.repeat_interleave(
-            torch.arange(len(query_lens), device=device), torch.tensor(query_lens, device=device)
+            torch.arange(len(query_lens), device=device),
+            torch.tensor(query_lens, device=device),
+            output_size=sum(query_lens),
         )
         slots = table[sequence_of, positions // PAGE] * PAGE + positions % PAGE
 

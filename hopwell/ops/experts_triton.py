@@ -11,7 +11,7 @@ from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile, t
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling
 from hopwell.ops.moe import Experts
-from hopwell.ops.norm_triton import Normed, quantize, silu_mul
+from hopwell.ops.norm_triton import Normed, add_weighted, quantize, silu_mul
 from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
 
@@ -61,7 +61,8 @@ def _up(
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + token * STEPS + begin
         b_at = w_scales + (expert * ((N + 127) // 128) + n0 // 128) * STEPS + begin
-        a, b = tl.load(a_at, mask=valid, other=0.0), tl.load(b_at)
+        some = begin < end  # the last splits of a reduction that does not divide have nothing to do
+        a, b = tl.load(a_at, mask=valid & some, other=0.0), tl.load(b_at, mask=some, other=0.0)
         for step in range(begin, end):
             more = step + 1 < end
             w_tile = tl.load(w_at)
@@ -82,7 +83,11 @@ def _up(
     if CHUNKS > 0:
         acc *= inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
     out_at = out + (split * tokens * SLOTS + place)[None, :].to(tl.int64) * N + rn[:, None]
-    tl.store(out_at, acc, mask=(rn < N)[:, None] & valid[None, :])
+    keep = (rn < N)[:, None] & valid[None, :]
+    if out.dtype.element_ty == tl.bfloat16:
+        tl.store(out_at, to_bf16(acc), mask=keep)
+    else:
+        tl.store(out_at, acc, mask=keep)
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -164,7 +169,14 @@ def up_tiling(tokens: int, groups: Groups, weight: Weight, sms: int = 132) -> Ti
     return Tiling(64, groups.tile, splits, 4, 5)
 
 
-def experts_up(x: Normed, weight: Weight, groups: Groups, eps: float = 0.0, cut: Tiling | None = None) -> Tensor:
+def experts_up(
+    x: Normed,
+    weight: Weight,
+    groups: Groups,
+    eps: float = 0.0,
+    cut: Tiling | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Every pair's product with its expert's matrix.
 
     Args:
@@ -172,7 +184,7 @@ def experts_up(x: Normed, weight: Weight, groups: Groups, eps: float = 0.0, cut:
         weight: [experts, out, in].
 
     Returns:
-        float32 [splits, pairs, out], parts of a sum; rows in the order that `experts_down` expects.
+        [splits, pairs, out] of `dtype`, parts of a sum; rows in the order that `experts_down` expects.
     """
     fp8 = weight.format == "fp8_block"
     data = x.codes if fp8 else x.values
@@ -180,7 +192,7 @@ def experts_up(x: Normed, weight: Weight, groups: Groups, eps: float = 0.0, cut:
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
     cut = cut or up_tiling(tokens, groups, weight)
-    out = torch.empty(cut.splits, tokens * slots, width_out, device=data.device)
+    out = torch.empty(cut.splits, tokens * slots, width_out, dtype=dtype, device=data.device)
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
         _up,
@@ -262,8 +274,10 @@ def experts_down(
 
 
 def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
-    """`moe.moe` for FP8 experts: rows are rounded to e4m3 before each product, and sums are in float32."""
+    """`moe.moe` for FP8 or bf16 experts: rows that enter an FP8 product are rounded to e4m3, sums are in float32."""
     groups = group_by_expert(expert_ids.int(), experts.count, tile_rows(expert_ids.numel(), experts.count))
-    inner = silu_mul(experts_up(quantize(x), experts.gate_up, groups))
-    out = experts_down(inner, experts.down, groups)
-    return torch.einsum("tsh,ts->th", out.float(), expert_weights).to(x.dtype)
+    rows = quantize(x) if experts.gate_up.format == "fp8_block" else Normed(None, None, x.contiguous(), None)
+    # many rows: the sum is complete and in memory, where bf16 is half the bytes
+    dtype = torch.bfloat16 if groups.tile >= 64 else torch.float32
+    inner = silu_mul(experts_up(rows, experts.gate_up, groups, dtype=dtype), codes=experts.down.format == "fp8_block")
+    return add_weighted(experts_down(inner, experts.down, groups), expert_weights)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -73,9 +78,29 @@ def linear(x: Tensor, weight: Weight) -> Tensor:
     return torch.nn.functional.linear(x, weight.dequantize(x.dtype))
 
 
+_plain_only: ContextVar[bool] = ContextVar("plain_only", default=False)
+
+
+@contextmanager
+def plain_ops() -> Iterator[None]:
+    """Within, every op of this thread computes in plain PyTorch, as on a CPU: what kernels are held to."""
+    token = _plain_only.set(True)
+    try:
+        yield
+    finally:
+        _plain_only.reset(token)
+
+
 def on_gpu(x: Tensor) -> bool:
-    """Whether an op may take kernels for x: it is on a GPU, or on the meta device, where launches are recorded."""
-    return x.is_cuda or x.is_meta
+    """Whether an op may take kernels for x: it is on a GPU that they are for, or on the meta device, where launches
+    are recorded."""
+    return (x.is_meta or (x.is_cuda and has_kernels(x.device))) and not _plain_only.get()
+
+
+@cache
+def has_kernels(device: torch.device) -> bool:
+    """Whether the kernels are for this GPU, a Hopper or a data-centre Blackwell, and Triton is installed."""
+    return torch.cuda.get_device_capability(device)[0] in (9, 10) and importlib.util.find_spec("triton") is not None
 
 
 def on_matrix_unit(x: Tensor, weight: Weight) -> bool:

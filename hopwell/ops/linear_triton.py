@@ -72,7 +72,8 @@ def _product(
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + x_rows * (K // 128) + begin
         b_at = w_scales + (n0 // 128) * (K // 128) + begin
-        a, b = tl.load(a_at, mask=valid, other=0.0), tl.load(b_at)
+        some = begin < end  # the last splits of a reduction that does not divide have nothing to do
+        a, b = tl.load(a_at, mask=valid & some, other=0.0), tl.load(b_at, mask=some, other=0.0)
         for step in range(begin, end):
             more = step + 1 < end
             w_tile = tl.load(w_at)

@@ -6,15 +6,18 @@ out of the latent space, in FP8 for the output projection: a head's 128 values s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.attention import CacheScales
+from hopwell.ops.mla_rows_triton import _decode_rows
 from hopwell.ops.norm_triton import Normed, empty_rows
 from hopwell.ops.triton_common import (
-    from_e4m3,
+    capability,
     launch,
     let_next_start,
     matmul,
@@ -35,15 +38,13 @@ def _decode(
     out,
     lse,
     scale_log2,
-    latent_scale,
-    rope_scale,
     table_width,
     HEADS: tl.constexpr,
     RANK: tl.constexpr,
     ROPE: tl.constexpr,
     SPLITS: tl.constexpr,
     BH: tl.constexpr,
-    CODES: tl.constexpr,  # the cache holds e4m3 codes with the two scales
+    AHEAD: tl.constexpr,  # page numbers are read a page early
 ):
     token, split = tl.program_id(0), tl.program_id(1)
     head = tl.program_id(2) * BH + tl.arange(0, BH)
@@ -71,21 +72,22 @@ def _decode(
     peak = tl.full((BH,), float("-inf"), tl.float32)
     total = tl.zeros((BH,), tl.float32)
     acc = tl.zeros((RANK, BH), tl.float32)
+    numbers = page_table + token * table_width
+    following = tl.load(numbers + begin)
     for index in range(begin, end):
-        page = tl.load(page_table + token * table_width + index).to(tl.int64)
+        if AHEAD:
+            page = following.to(tl.int64)
+            following = tl.load(numbers + tl.minimum(index + 1, end - 1))
+        else:
+            page = tl.load(numbers + index).to(tl.int64)
         # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place.
         # Loads run ahead of the loop: past the last page the row must not fall before the cache, even if unread
         inside = tl.maximum(tl.minimum(j, length - 1 - index * PAGE), 0)
         rows = latent + (page * PAGE + inside)[:, None] * WIDTH
         kv = tl.load(rows + c[None, :])
         k_rope = tl.load(rows + RANK + r[None, :])
-        if CODES:  # a code is a bf16 value exactly; its scale waits until after the product
-            kv, k_rope = from_e4m3(kv), from_e4m3(k_rope)
-            scores = matmul(kv, tl.trans(q), None) * (latent_scale * scale_log2)
-            scores += matmul(k_rope, tl.trans(q_rope), None) * (rope_scale * scale_log2)
-        else:
-            scores = matmul(kv, tl.trans(q), None)
-            scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
+        scores = matmul(kv, tl.trans(q), None)
+        scores = matmul(k_rope, tl.trans(q_rope), scores) * scale_log2
         seen = index * PAGE + j < length
         scores = tl.where(seen[:, None], scores, float("-inf"))
         new_peak = tl.maximum(peak, tl.max(scores, axis=0))
@@ -94,8 +96,6 @@ def _decode(
         total = total * shrink + tl.sum(weights, axis=0)
         acc = matmul(tl.trans(kv), to_bf16(weights), acc * shrink[None, :])
         peak = new_peak
-    if CODES:
-        acc *= latent_scale
     tl.store(lse + at, peak + tl.log2(total), mask=valid)
     tl.store(out + at[None, :] * RANK + c[:, None], acc / total[None, :], mask=valid[None, :])
 
@@ -109,6 +109,27 @@ def split_count(tokens: int, heads: int, sms: int = 132) -> int:
     return splits
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How attention is computed: which side of the product the heads are on, and how far ahead pages are fetched."""
+
+    heads_first: bool
+    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper."""
+    heads: int
+    """Heads of a program."""
+    warps: int
+    stages: int
+    ahead: bool = True
+    """Page numbers are read a page early; always so with `heads_first`."""
+
+
+def form(heads: int, codes: bool, capability: int) -> Form:
+    """The form for a number of heads, a cache of e4m3 codes or of bf16, and a compute capability (90, 100)."""
+    if codes or capability >= 100:
+        return Form(True, 16 if heads <= 16 else 32, 8, 3)
+    return Form(False, 16, 4, 2, False) if heads <= 16 else Form(False, 64, 8, 2, False)
+
+
 def decode(
     queries: Tensor,
     latent: Tensor,
@@ -117,8 +138,7 @@ def decode(
     softmax_scale: float,
     scales: CacheScales | None = None,
     splits: int | None = None,
-    stages: int = 2,
-    warps: int | None = None,
+    how: Form | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One query a token over its sequence's cached rows, positions 0 to its own.
 
@@ -134,31 +154,19 @@ def decode(
     rank = width - 64
     if splits is None:
         splits = split_count(tokens, heads)
-    block = 16 if heads <= 16 else 64
+    how = how or form(heads, scales is not None, capability(queries.device))
     out = torch.empty(tokens, splits, heads, rank, device=queries.device)
     lse = torch.empty(tokens, splits, heads, device=queries.device)
-    launch(
-        _decode,
-        (tokens, splits, triton.cdiv(heads, block)),
-        queries,
-        latent,
-        page_table,
-        positions,
-        out,
-        lse,
-        softmax_scale * 1.4426950408889634,
-        1.0 if scales is None else scales.latent,
-        1.0 if scales is None else scales.rope,
-        page_table.shape[1],
-        HEADS=heads,
-        RANK=rank,
-        ROPE=width - rank,
-        SPLITS=splits,
-        BH=block,
-        CODES=scales is not None,
-        warps=warps or (4 if block == 16 else 8),
-        stages=stages,
-    )
+    tensors = (queries, latent, page_table, positions, out, lse, softmax_scale * 1.4426950408889634)
+    grid = (tokens, splits, triton.cdiv(heads, how.heads))
+    shape = {"HEADS": heads, "RANK": rank, "ROPE": width - rank, "SPLITS": splits, "BH": how.heads}
+    shape |= {"warps": how.warps, "stages": how.stages}
+    if how.heads_first:
+        pair = (1.0, 1.0) if scales is None else (scales.latent, scales.rope)
+        launch(_decode_rows, grid, *tensors, *pair, page_table.shape[1], **shape, CODES=scales is not None)
+    else:
+        assert scales is None
+        launch(_decode, grid, *tensors, page_table.shape[1], **shape, AHEAD=how.ahead)
     return out, lse
 
 

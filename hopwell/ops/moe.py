@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.limits.cost import OpCost
-from hopwell.ops.linear import BYTES_PER_WEIGHT, Weight, linear, on_matrix_unit
+from hopwell.ops.linear import BYTES_PER_WEIGHT, Weight, linear, on_gpu, on_matrix_unit
 
 FUSE_BELOW_BYTES = 16 << 20
 """Experts whose weights together are smaller than this run as one network on a CPU: see `Experts.fuse`."""
@@ -78,11 +78,18 @@ def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts)
         inner = torch.nn.functional.silu(linear(x, gate)).mul_(linear(x, up))
         inner.view(x.shape[0], experts.count, -1).mul_(scale.unsqueeze(-1))
         return linear(inner, down)
-    if on_matrix_unit(x, experts.gate_up) and on_matrix_unit(x, experts.down):
+    if suits_kernels(x, experts.gate_up) and suits_kernels(x, experts.down):
         from hopwell.ops import experts_triton  # Triton is a GPU's dependency
 
         return experts_triton.moe(x, expert_ids, expert_weights, experts)
     return reference(x, expert_ids, expert_weights, experts)
+
+
+def suits_kernels(x: Tensor, weight: Weight) -> bool:
+    """Whether the grouped kernels serve: bf16 rows on a GPU, and experts in FP8 or bf16 in whole steps."""
+    if weight.data.dtype == torch.bfloat16:
+        return on_gpu(x) and x.dtype == torch.bfloat16 and weight.shape[-1] % 64 == 0
+    return on_matrix_unit(x, weight)
 
 
 def reference(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 
@@ -95,6 +96,20 @@ Launcher = Callable[[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any], dict
 
 launcher: ContextVar[Launcher | None] = ContextVar("launcher", default=None)
 """What takes launches in place of the GPU: `ops/aot.py` records them."""
+
+
+target: ContextVar[int | None] = ContextVar("target", default=None)
+"""The compute capability that launches are recorded for, where there is no device: 90 or 100."""
+
+
+def capability(device: torch.device) -> int:
+    """The compute capability that a launch on `device` is for: 90 on Hopper, 100 on Blackwell."""
+    if (given := target.get()) is not None:
+        return given
+    if device.type != "cuda":
+        return 90
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, stages: int = 1, **constants: Any) -> None:

@@ -25,6 +25,7 @@ def model() -> GraphedModel:
         bench_config("r1-tp8", layers=2), vocab_size=160, hidden_size=256, intermediate_size=128,
         moe_intermediate_size=128, n_routed_experts=8, num_attention_heads=2, q_lora_rank=128, kv_lora_rank=128,
         max_position_embeddings=256, weight_block_size=None, router=RouterConfig(2, 4, 2, "sigmoid", True, 2.5),
+        num_nextn_predict_layers=1,
     )  # fmt: skip
     transformer = random_transformer(config, DEVICE, seed=5)
     transformer.absorbed = True
@@ -54,6 +55,11 @@ def test_a_replayed_step_is_the_forward_pass(model: GraphedModel, query_lens: li
     for page in (0, 5):  # nobody's
         assert torch.equal(latent[:, page], expected_latent[:, page])
 
+    following = replace(step, tokens=step.tokens.roll(-1))
+    want, got = (m.draft(want, following, x) for m, x in ((model.model, expected_latent), (model, latent)))
+    assert ((got.float() - want.float()).norm() / want.float().norm()).item() <= TOLERANCE
+    assert ((latent.float() - expected_latent.float()).norm() / expected_latent.float().norm()).item() <= TOLERANCE
+
 
 def test_a_long_batch_and_a_strange_cache_run_as_ever(model: GraphedModel) -> None:
     latent = model.new_latent(6)
@@ -61,3 +67,24 @@ def test_a_long_batch_and_a_strange_cache_run_as_ever(model: GraphedModel) -> No
     assert torch.equal(model.forward(long, latent.clone()), model.model.forward(long, latent.clone()))
     short, other = batch([1], [2]), model.model.new_latent(6)
     assert torch.equal(model.forward(short, other), model.model.forward(short, other.zero_()))
+
+
+def test_in_deterministic_mode_a_row_depends_on_its_own_sequence_alone(model: GraphedModel) -> None:
+    """A prompt of 5 tokens: in one step or in two, alone or beside another, the same bits in cache and logits."""
+    exact = GraphedModel(model.model, model.decoder, sizes=(3, 8), deterministic=True)
+    assert exact.sizes == (3,)
+
+    def prefill(cuts: list[int], beside: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        latent, at, hidden = exact.new_latent(6), 0, []
+        for size in cuts:
+            lens = ([size, 1], [at + size, 1]) if beside else ([size], [at + size])
+            step = batch(*lens)
+            step.tokens[:size] = (torch.arange(at, at + size) * 13 % 160).to(DEVICE)
+            hidden.append(exact.forward(step, latent)[:size])
+            at += size
+        return exact.logits(torch.cat(hidden)), latent[:2, 3, :5]
+
+    logits, rows = prefill([5], beside=False)
+    other_logits, other_rows = prefill([2, 3], beside=True)
+    assert logits.shape == (5, 160) and rows.count_nonzero() > 0
+    assert torch.equal(other_logits, logits) and torch.equal(other_rows, rows)

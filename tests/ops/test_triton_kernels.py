@@ -7,6 +7,7 @@ bf16 rounds to 2^-9 of a value, e4m3 to 2^-4, float32 sums are exact beside eith
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -265,7 +266,7 @@ def test_absorb_query() -> None:
 
 
 @pytest.mark.parametrize(("heads", "lengths", "splits"), [(16, [1, 64, 65], 2), (5, [200], 4), (80, [130, 7], 1)])
-@pytest.mark.parametrize(("codes", "cached"), [(True, "bf16"), (False, "bf16"), (False, "fp8")])
+@pytest.mark.parametrize(("codes", "cached"), [(True, "bf16"), (False, "blackwell"), (False, "fp8"), (False, "ahead")])
 def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: bool, cached: str) -> None:
     rank, tokens, scale = 128, len(lengths), 0.1
     queries = randn(tokens, heads, rank + 64, seed=25).bfloat16()
@@ -288,7 +289,10 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
         latent = scales.decode(codes_of, torch.float32)
         cuts, lse = mla_triton.decode(queries, codes_of, table, positions, scale, scales, splits=splits)
     else:
-        cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits)
+        how = None if cached == "bf16" else mla_triton.form(heads, codes=False, capability=100)
+        if cached == "ahead":
+            how = replace(mla_triton.form(heads, codes=False, capability=90), ahead=True)
+        cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits, how=how)
     out = mla_triton.combine_heads(cuts, lse, w_uv, codes=codes)
     refs = []
     for row, length in enumerate(lengths):

@@ -1,0 +1,107 @@
+"""Before a GPU serves: are its kernels right? One layer of each kind, by kernels and by plain PyTorch, side by side."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.decode import Decoder
+from hopwell.model.shape_classes import LONG
+from hopwell.model.transformer import Transformer
+from hopwell.ops.attention import PAGE, AttentionPlan, cached_rows, mla_attention
+from hopwell.ops.linear import plain_ops
+
+TOLERANCE = 0.3
+"""Of a chain, relative. FP8 products round their inputs to e4m3 and a near tie may send a token to another expert: a
+few percent each. Wrong addresses and lost sums show as errors near 1, or as NaN."""
+ATTENTION_TOLERANCE = 2.0**-5
+"""Of attention alone: a chain of three roundings to bf16, with room for a softmax that picks single rows."""
+SHARPNESS = 8.0
+"""Standard deviation of the scores."""
+CASES: tuple[tuple[list[int], list[int]], ...] = (
+    ([1], [150]),
+    ([1, 1, 1, 1, 1], [1, 64, 65, 128, 300]),
+    ([3, 17], [90, 17]),
+    ([1, 140], [77, 200]),
+)
+"""New tokens and tokens in all of each sequence: decoding, drafts and short chunks, and a step too long for a graph."""
+
+
+def kernel_fault(decoder: Decoder) -> str | None:
+    """What is wrong with the kernels' results on this device, or None.
+
+    The model's first dense and first MoE layer compute small steps over a cache of random rows.
+    """
+    kinds: dict[type, int] = {}
+    for index, layer in enumerate(decoder.model.layers):
+        kinds.setdefault(type(layer.network), index)
+    chosen = sorted(kinds.values())
+    model = copy.copy(decoder.model)
+    model.layers, model.mtp = [decoder.model.layers[i] for i in chosen], None
+    few = Decoder(model, [decoder.experts[i] for i in chosen])
+    for query_lens, seq_lens in CASES:
+        if max(seq_lens) > model.config.max_position_embeddings:
+            continue
+        fault = _attention_fault(model, query_lens, seq_lens) or _chain_fault(model, few, query_lens, seq_lens)
+        if fault:
+            return f"with {query_lens} new tokens over {seq_lens}, {fault}"
+    return None
+
+
+def _batch(model: Transformer, query_lens: list[int], seq_lens: list[int]) -> tuple[ForwardBatch, Tensor]:
+    """Random tokens, and a cache of random rows on pages in random order."""
+    device, generator = model.device, torch.Generator().manual_seed(sum(seq_lens))
+    pages = -(-max(seq_lens) // PAGE)
+    count = pages * len(seq_lens)
+    table = torch.randperm(count, generator=generator).view(len(seq_lens), pages).int().to(device)
+    positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)]).to(device)
+    tokens = torch.randint(model.config.vocab_size, (len(positions),), generator=generator).to(device)
+    latent = model.new_latent(count)
+    latent.copy_(torch.randn(latent.shape, generator=generator).to(latent.dtype))
+    return ForwardBatch(tokens, positions, query_lens, seq_lens, table), latent
+
+
+@torch.inference_mode()
+def _attention_fault(model: Transformer, query_lens: list[int], seq_lens: list[int]) -> str | None:
+    """Attention alone, sharp enough that each query hangs on a few rows: in a whole layer a wrong page would be lost
+    among hundreds that are averaged."""
+    batch, latent = _batch(model, query_lens, seq_lens)
+    a, rows = model.layers[0].attention, latent[0]
+    plan = AttentionPlan.build(query_lens, seq_lens, batch.positions, batch.page_table)
+    generator = torch.Generator().manual_seed(1)
+    heads, nope = a.w_uk.shape[:2]
+    shapes = ((len(batch.tokens), heads, width) for width in (nope, model.config.qk_rope_head_dim))
+    q_nope, q_rope = (torch.randn(shape, generator=generator).to(model.device, model.dtype) for shape in shapes)
+    with plain_ops():
+        some = cached_rows(rows, batch.page_table[:1, :1].long(), torch.float32, a.cache_scales)[0]
+        queries = torch.cat((torch.einsum("thk,hkr->thr", q_nope.float(), a.w_uk.float()), q_rope.float()), dim=-1)
+        scale = SHARPNESS / (queries @ some.T).std().item()
+        want = mla_attention(q_nope, q_rope, rows, a.w_uk, a.w_uv, plan, scale, True, a.cache_scales)
+    got = mla_attention(q_nope, q_rope, rows, a.w_uk, a.w_uv, plan, scale, None, a.cache_scales)
+    return _fault("attention", got, want, ATTENTION_TOLERANCE)
+
+
+@torch.inference_mode()
+def _chain_fault(model: Transformer, decoder: Decoder, query_lens: list[int], seq_lens: list[int]) -> str | None:
+    """Whole layers, as a graph would hold them or op by op."""
+    batch, latent = _batch(model, query_lens, seq_lens)
+    expected = latent.clone()
+    with plain_ops():
+        want = model.forward(batch, expected)
+    if len(batch.tokens) < LONG:
+        sequence = torch.repeat_interleave(torch.arange(len(query_lens)), torch.tensor(query_lens)).to(model.device)
+        got = decoder.forward(batch.tokens, batch.positions, batch.page_table[sequence], latent)
+    else:
+        got = model.forward(batch, latent)
+    return _fault("hidden states", got, want, TOLERANCE) or _fault("the cache", latent, expected, TOLERANCE)
+
+
+def _fault(name: str, got: Tensor, want: Tensor, tolerance: float) -> str | None:
+    error = ((got.float() - want.float()).norm() / want.float().norm()).item()
+    if math.isnan(error):
+        return f"{name} hold NaN"
+    return None if error <= tolerance else f"{name} are {error:.2g} off the reference"

@@ -1,0 +1,35 @@
+"""The steps that between them reach every kernel a model can ever launch.
+
+Kernels are compiled for a shape class, not a shape: the number of tokens enters only through tile sizes and through
+the number of cuts of a reduction or a context. One step for each class is enough to have all of them.
+"""
+
+from __future__ import annotations
+
+from hopwell.model.config import ModelConfig
+from hopwell.ops.grouping_triton import tile_rows
+from hopwell.ops.mla_triton import split_count
+
+Lengths = tuple[list[int], list[int]]
+"""New tokens of each sequence, and tokens of each that the cache holds after the step."""
+
+LONG = 129
+"""Rows from which a step runs kernel by kernel (`engine/graphs.py` captures up to 128)."""
+
+
+def eager_batches(config: ModelConfig, max_rows: int) -> list[Lengths]:
+    """Steps of `LONG` to `max_rows` rows, one for each class of kernels that such steps launch."""
+    if max_rows < LONG:
+        return []
+    prompts: dict[int, int] = {}  # rows by rows of an expert's tile: one prompt each
+    for wanted in (1, 9, 17, 33, 65):
+        rows = -(-wanted * config.n_routed_experts // config.router.top_k)
+        rows = min(max(rows, LONG), max_rows)
+        prompts.setdefault(tile_rows(rows * config.router.top_k, config.n_routed_experts), rows)
+    found: list[Lengths] = [([rows], [rows]) for rows in prompts.values()]
+    # sequences that decode beside a prompt's chunk: their number decides into how many cuts their contexts are split
+    decoding: dict[int, int] = {}
+    for count in range(1, LONG):
+        decoding.setdefault(split_count(count, config.num_attention_heads), count)
+    found += [([1] * count + [LONG], [2] * count + [LONG]) for count in decoding.values() if count + LONG <= max_rows]
+    return [*found, ([1] * LONG, [2] * LONG)]

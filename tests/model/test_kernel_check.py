@@ -1,0 +1,90 @@
+"""What keeps a model from the chain of kernels, and the check of a GPU's kernels before it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from hopwell.bench.models import bench_config, random_transformer
+from hopwell.model import kernel_check
+from hopwell.model.decode import Decoder, unsuited
+from hopwell.model.kernel_check import kernel_fault
+from hopwell.model.latent_cache import use_cache
+from hopwell.model.shape_classes import LONG, eager_batches
+from hopwell.model.transformer import MoE, Transformer
+from hopwell.ops import attention, attention_triton, linear, mla_triton, moe
+from hopwell.ops.linear import Weight
+from hopwell.ops.router import RouterConfig
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def model(name: str = "r1-tp8", **changes: object) -> Transformer:
+    config = bench_config(name, layers=2)
+    small = {
+        "vocab_size": 160, "hidden_size": 256, "intermediate_size": 128, "moe_intermediate_size": 128,
+        "n_routed_experts": 8, "num_attention_heads": 3, "q_lora_rank": 128 if config.q_lora_rank else None,
+        "max_position_embeddings": 512, "router": RouterConfig(2, 4, 2, "sigmoid", True, 2.5), **changes,
+    }  # fmt: skip
+    return random_transformer(replace(config, **small), DEVICE, seed=3)
+
+
+@pytest.fixture
+def kernels_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ops take their kernels as on a GPU, so that the check has something to check in the interpreter too."""
+    for module in (linear, attention, moe):
+        monkeypatch.setattr(module, "on_gpu", lambda x: not linear._plain_only.get())
+    yield
+
+
+@pytest.mark.parametrize(
+    ("name", "cache", "cases"), [("r1-tp8", "auto", (2, 3)), ("v2-lite", "fp8", (1,))], ids=["r1", "v2-lite-fp8-cache"]
+)
+def test_every_op_of_a_forward_pass_by_kernels_and_without(
+    kernels_everywhere: None, monkeypatch: pytest.MonkeyPatch, name: str, cache: str, cases: tuple[int, ...]
+) -> None:
+    """An odd number of heads, a latent of 512, steps for graphs and steps run op by op; then one kernel goes wrong."""
+    small = model(name)
+    use_cache(small, cache)
+    monkeypatch.setattr(kernel_check, "CASES", [kernel_check.CASES[i] for i in cases])
+    decoder = Decoder.of(small)
+    assert kernel_fault(decoder) is None
+
+    monkeypatch.setattr(attention_triton, "decode", stale_pages)
+    assert "attention are" in (kernel_fault(decoder) or "")
+
+
+def stale_pages(queries: torch.Tensor, latent: torch.Tensor, page_table: torch.Tensor, *rest: object) -> object:
+    """What a ring of pages too short for its loads would do: another page in the place of the last."""
+    table = page_table.clone()
+    table[:, -1] = table[:, 0]
+    return mla_triton.decode(queries, latent, table, *rest)  # type: ignore[arg-type]
+
+
+def test_what_the_chain_cannot_compute_is_said() -> None:
+    assert unsuited(model()) is None
+    assert unsuited(model("v2-lite", moe_intermediate_size=192)) is None  # bf16: in steps of 64
+    assert "no multiple of 64 wide" in (unsuited(model("v2-lite", moe_intermediate_size=96)) or "")
+    assert "heads are 96/64/128" in (unsuited(model(qk_nope_head_dim=96)) or "")
+    assert "3 groups" in (unsuited(model(router=RouterConfig(2, 3, 2), n_routed_experts=9)) or "")
+    mixed = model()
+    network = mixed.layers[1].network
+    assert isinstance(network, MoE) and network.shared is not None
+    network.shared.down = Weight(network.shared.down.dequantize(torch.bfloat16))
+    assert "another format" in (unsuited(mixed) or "")
+    wide = model("v2-lite")
+    wide.layers[0].attention.o = Weight(wide.layers[0].attention.o.data.float())
+    assert "in float32" in (unsuited(wide) or "")
+
+
+def test_few_steps_reach_every_class() -> None:
+    config = bench_config("r1-tp8")
+    steps = eager_batches(config, 16384)
+    assert all(sum(new) >= LONG for new, _ in steps) and len(steps) < 20
+    assert max(sum(new) for new, _ in steps) == 65 * 32  # the least rows that fill an expert's widest tile
+    assert eager_batches(config, 100) == []
