@@ -19,9 +19,9 @@ from hopwell.formats.layouts import to_compressed_tensors
 from hopwell.precision.allocate import Choice, allocate_bytes
 from hopwell.precision.channels import high_low
 from hopwell.precision.compensate import Compensated, Methods, compensate
-from hopwell.precision.hessian import Inputs, output_error
+from hopwell.precision.hessian import Inputs
 
-SHARES = (0.05, 0.1, 0.17, 0.27, 0.42, 0.65)
+SHARES = (0.05, 0.11, 0.2, 0.35, 0.6)
 """Channels that may get a residual column."""
 EXTRA = (0.05, 0.10, 0.18, 0.25)
 """Bytes beyond the base format's for which the best allocation is reported."""
@@ -68,12 +68,12 @@ def measure(case: LinearCase, fmt: BlockFormat, name: str, extra_bytes: bool = T
     started = time.perf_counter()
     best = compensate(case.weight, case.inputs, fmt)
     seconds = time.perf_counter() - started
-    signal = output_error(case.weight, case.held_out)
+    signal = case.judge.error(case.weight)
     plain = quantize(case.weight, fmt)
-    rtn = output_error(plain.dequantize() - case.weight, case.held_out)
+    rtn = case.judge.error(plain.dequantize() - case.weight)
 
     def unseen(value: Tensor) -> float:
-        return output_error(value - case.weight, case.held_out)
+        return case.judge.error(value - case.weight)
 
     after, size = unseen(best.quantized.dequantize()), file_bytes(to_compressed_tensors(best.quantized))
     row = Row(
@@ -162,7 +162,7 @@ def ablate(cases: Sequence[LinearCase], fmt: BlockFormat, name: str) -> dict[str
 
     totals = dict.fromkeys(ABLATIONS, 0.0)
     for case in cases:
-        rtn = output_error(quantize(case.weight, fmt).dequantize() - case.weight, case.held_out)
+        rtn = case.judge.error(quantize(case.weight, fmt).dequantize() - case.weight)
         for label, methods in ABLATIONS.items():
             if methods is None:
                 tensor_scale = tensor_scale_for(fmt, case.weight.abs().amax(), room=True)
@@ -170,7 +170,7 @@ def ablate(cases: Sequence[LinearCase], fmt: BlockFormat, name: str) -> dict[str
                 q = quantize(case.weight, fmt, scale, tensor_scale)
             else:
                 q = compensate(case.weight, case.inputs, fmt, methods).quantized
-            totals[label] += 1 - output_error(q.dequantize() - case.weight, case.held_out) / rtn
+            totals[label] += 1 - case.judge.error(q.dequantize() - case.weight) / rtn
     return {"set": name, "format": fmt.name} | {k: v / len(cases) for k, v in totals.items()}
 
 

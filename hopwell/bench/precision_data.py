@@ -9,14 +9,14 @@ import json
 import site
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from hopwell.errors import HopwellError
-from hopwell.precision.hessian import Inputs
+from hopwell.precision.hessian import Inputs, Judge
 
 SEQUENCE = 128
 
@@ -31,6 +31,11 @@ class LinearCase:
     """Of calibration."""
     held_out: Tensor
     """float32 [tokens, in]."""
+    judge: Judge = field(init=False)
+    """Holds `held_out`."""
+
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.held_out)
 
 
 def documents() -> Iterator[tuple[str, str]]:

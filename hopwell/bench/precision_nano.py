@@ -18,7 +18,6 @@ from hopwell.engine.tokenizer import Tokenizer
 from hopwell.formats.blocks import NVFP4, quantize
 from hopwell.model.config import ModelConfig
 from hopwell.precision.compensate import compensate
-from hopwell.precision.hessian import output_error
 from hopwell.precision.walk import Group, Walk
 
 SAMPLE_TOKENS = 512
@@ -110,9 +109,8 @@ def starving(folder: Path, tokens: int = 65_536 // 16, held_out: int = 16_384) -
         for matrix in group.matrices:
             done = compensate(matrix, group.inputs, NVFP4).quantized
             finite &= bool(done.scale.isfinite().all() and (done.scale > 0).all() and done.tensor_scale > 0)
-            rows = fresh.inputs.held_out
-            plain = output_error(quantize(matrix, NVFP4).dequantize() - matrix, rows)
-            reductions.append(1 - output_error(done.dequantize() - matrix, rows) / plain)
+            plain = fresh.inputs.judge.error(quantize(matrix, NVFP4).dequantize() - matrix)
+            reductions.append(1 - fresh.inputs.judge.error(done.dequantize() - matrix) / plain)
     return {
         "calibration_tokens": tokens,
         "expert_matrices": len(reductions),

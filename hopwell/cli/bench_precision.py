@@ -52,3 +52,36 @@ def precision(
     if worst < 0:
         typer.echo(f"a tensor ended {-worst:.2%} worse than plain rounding", err=True)
         raise typer.Exit(1)
+
+
+def peers(
+    python: Annotated[Path, typer.Option(help="Python of an environment with `llmcompressor` and `auto-round`.")],
+    only: Annotated[list[str] | None, typer.Option(help="Only this peer; may be repeated.")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="nvfp4 or int4_g128; may be repeated.")] = None,
+    calibration: Annotated[int, typer.Option(min=2048, help="Tokens to calibrate on.")] = 16_384,
+    held_out: Annotated[int, typer.Option(min=64, help="Tokens to judge on.")] = 16_384,
+    work: Annotated[Path | None, typer.Option(help="Keep conversions here, and use those that are.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Nano converted by other tools at the same bytes: KL to nano, measured as `hopwell verify` does."""
+    import tempfile
+
+    import torch
+
+    from hopwell.bench.precision_peers import FORMATS_OF, PEERS, run
+    from hopwell.bench.result import write_result
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import NANO
+    from hopwell.errors import HopwellError
+
+    torch.set_num_threads(threads)
+    for option, given, known in (("--only", only, PEERS), ("--format", format, FORMATS_OF)):
+        if unknown := set(given or ()) - set(known):
+            raise HopwellError(f"{option} {min(unknown)} is unknown; known: {', '.join(known)}")
+    with tempfile.TemporaryDirectory() as place:
+        rows = run(NANO, python, only or list(PEERS), format or list(FORMATS_OF), calibration, held_out, threads,
+                   (work or Path(place)).absolute(), typer.echo)  # fmt: skip
+    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+    if out is not None:
+        write_result(out, "precision-peers", rows, calibration_tokens=calibration, held_out_tokens=held_out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +21,10 @@ SAMPLED_TOKENS = 32_768
 def quantize(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder, or `nano`.")],
     out: Annotated[Path, typer.Argument(help="A new folder; a conversion that was stopped goes on in its own.")],
-    budget: Annotated[str | None, typer.Option(help="Error allowed, as kl=0.01 (nats a token).")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Error allowed: kl=0.01 (nats a token), error=0.003 (squared, of the linears)."),
+    ] = None,
     size: Annotated[
         str | None, typer.Option("--bytes", help="As 4.5bpw (of the linears) or 380GB (of the files).")
     ] = None,
@@ -30,6 +35,10 @@ def quantize(
     ] = None,
     layout: Annotated[str, typer.Option(help="modelopt or compressed-tensors.")] = "modelopt",
     uniform_experts: Annotated[bool, typer.Option(help="One format for a layer's experts, as vLLM needs.")] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="A part that stays: attention, dense, shared_experts, routed_experts; may be repeated."),
+    ] = None,
     plain: Annotated[bool, typer.Option(help="Round plainly, without compensation.")] = False,
     calibration: Text = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
@@ -42,14 +51,20 @@ def quantize(
 
     torch.set_num_threads(threads)
     source = _folder(model)
-    settings = Settings(_goal(budget, size, fit, format), layout, tuple(offer or ["nvfp4"]), uniform_experts, not plain)
-    Conversion(source, out, settings, _sequences(source, calibration, seed=0, fresh=False), typer.echo).run()
+    settings = Settings(
+        _goal(budget, size, fit, format), layout, tuple(offer or ["nvfp4"]), uniform_experts, not plain,
+        tuple(keep or ()),
+    )  # fmt: skip
+    settings.check()
+    sequences = _sequences(source, calibration, seed=0, fresh=False)
+    with _bar() as (say, progress):
+        Conversion(source, out, settings, sequences, say, progress=progress).run()
 
 
 def verify(
     model: Annotated[Path, typer.Argument(help="The converted checkpoint.")],
     against: Annotated[str, typer.Option(help="The reference: a checkpoint's folder, or `nano`.")],
-    budget: Annotated[float | None, typer.Option(help="Mean KL to keep; default: the conversion's.")] = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Mean KL to keep; default: the conversion's.")] = None,
     data: Text = None,
     tasks: Annotated[int, typer.Option(min=0, help="Problems of each of nano's tasks, for nano alone.")] = 0,
     seed: Annotated[int, typer.Option(help="Of sampled text and problems.")] = 1,
@@ -62,7 +77,7 @@ def verify(
 
     reference = _folder(against)
     verdict = measure(model, reference, _sequences(reference, data, seed, fresh=True), budget)
-    print_rows([verdict.as_row()])
+    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in verdict.as_row().items()}])
     rows = [verdict.as_row()]
     if tasks:
         from hopwell.bench.precision_nano import task_rows
@@ -72,9 +87,41 @@ def verify(
         rows += accuracy
     if out is not None:
         write_result(out, "verify", rows, model=model.name)
-    if not verdict.kept:
-        typer.echo(f"the budget of KL {verdict.budget:g} is not kept: {verdict.divergence.mean:.4g}", err=True)
+    mean, budget = verdict.divergence.mean, verdict.budget
+    told = f"KL {mean:.3g} nats a token over {verdict.divergence.tokens:,} fresh tokens"
+    if budget is None:
+        typer.echo(f"{told}; no KL was promised")
+    elif verdict.kept:
+        typer.echo(f"the budget of KL {budget:g} is kept: {told}")
+    else:
+        typer.echo(f"the budget of KL {budget:g} is not kept: {told}", err=True)
         raise typer.Exit(1)
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, str], None]]]:
+    """Lines on stdout, and on a terminal a bar over the weights with the time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("Compensating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
+        TextColumn("[dim]{task.fields[name]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, name="")
+
+        def progress(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, name=name, visible=done < total)
+
+        yield bar.console.print if console.is_terminal else typer.echo, progress
 
 
 def _goal(budget: str | None, size: str | None, fit: str | None, format: str | None) -> Goal:

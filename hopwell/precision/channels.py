@@ -14,7 +14,7 @@ from torch import Tensor
 from hopwell.formats.blocks import BlockFormat, Quantized, block_peaks, over_elements, quantize, round_scales
 from hopwell.precision.compensate import Compensated, Rounder
 from hopwell.precision.feedback import coordinate_descent, gptq
-from hopwell.precision.hessian import Inputs, damping, output_error
+from hopwell.precision.hessian import Inputs, damping
 
 HALF_GAP = {"e2m1": 1.0, "int4": 0.5, "e4m3": 16.0}
 """The largest rounding error, in elements."""
@@ -70,8 +70,8 @@ def high_low(w: Tensor, inputs: Inputs, start: Compensated, channels: int, sweep
     high = rounder.quantized(q, base.scale, base.tensor_scale)
     low = quantize((q - high.dequantize())[:, columns], fmt, low_scale, base.tensor_scale)
     result = HighLow(high, low, columns.to(torch.int32), 0.0)
-    signal = output_error(w, inputs.held_out) or 1.0
-    result.error = output_error(result.dequantize() - w, inputs.held_out) / signal
+    signal = inputs.judge.error(w) or 1.0
+    result.error = inputs.judge.error(result.dequantize() - w) / signal
     return result
 
 

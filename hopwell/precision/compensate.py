@@ -10,7 +10,7 @@ from torch import Tensor
 from hopwell.formats.blocks import BlockFormat, Quantized, over_elements, quantize, tensor_scale_for
 from hopwell.formats.elements import round_elements
 from hopwell.precision.feedback import coordinate_descent, gptq, joint_descent
-from hopwell.precision.hessian import Inputs, damping, output_error
+from hopwell.precision.hessian import Inputs, damping
 from hopwell.precision.scales import search_scales
 
 
@@ -43,8 +43,8 @@ class Compensated:
     @classmethod
     def plain(cls, q: Quantized, w: Tensor, inputs: Inputs) -> Compensated:
         """Plain rounding alone, with its error."""
-        signal = output_error(w, inputs.held_out) or 1.0
-        return cls(q, {"rtn": output_error(q.dequantize() - w, inputs.held_out) / signal})
+        signal = inputs.judge.error(w) or 1.0
+        return cls(q, {"rtn": inputs.judge.error(q.dequantize() - w) / signal})
 
     @property
     def before(self) -> float:
@@ -74,11 +74,11 @@ def compensate(
     """
     w = w.float()
     peak = w.abs().amax() if peak is None else peak
-    signal = output_error(w, inputs.held_out) or 1.0
+    signal = inputs.judge.error(w) or 1.0
     result = Compensated(quantize(w, fmt, tensor_scale=tensor_scale_for(fmt, peak)))
 
     def offer(rung: str, q: Quantized) -> None:
-        result.errors[rung] = output_error(q.dequantize() - w, inputs.held_out) / signal
+        result.errors[rung] = inputs.judge.error(q.dequantize() - w) / signal
         if rung == "rtn" or result.errors[rung] < result.after:
             result.quantized, result.rung = q, rung
 

@@ -11,8 +11,7 @@ import math
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,36 +26,19 @@ from hopwell.formats.layouts import from_module, to_compressed_tensors
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
 from hopwell.model.transformer import Transformer
-from hopwell.precision.allocate import Allocation, Choice, allocate_bytes, allocate_loss
+from hopwell.precision.choice import SOURCE, Chooser, GroupRow
 from hopwell.precision.compensate import Compensated, compensate
-from hopwell.precision.divergence import Sensitivity, compare
+from hopwell.precision.divergence import Sensitivity, Yardstick
 from hopwell.precision.files import Overlay, read_tensors, write_json, write_tensors
 from hopwell.precision.hessian import PrecisionError
-from hopwell.precision.plan import JUDGED_SHARE, Settings, check_room, check_source, check_tokens, identity
+from hopwell.precision.plan import JUDGED_SHARE, Settings, as_plain, check_room, check_source, check_tokens, identity
 from hopwell.precision.walk import Group, Walk
-from hopwell.precision.write import SOURCE, write_checkpoint
+from hopwell.precision.write import write_checkpoint
 
+Progress = Callable[[int, int, str], None]
 RESIDENT_BYTES = 8 << 30
 """Checkpoints up to this size are loaded whole to measure KL; of larger ones the output error is the measure."""
-MARGIN = 0.8
-"""Of a KL budget that calibration may use up: fresh text differs."""
 KL_TOKENS = 2048
-
-
-@dataclass(slots=True)
-class GroupRow:
-    """One group of linears: what was tried, what it cost."""
-
-    name: str
-    modules: list[str]
-    layer: int
-    part: str
-    tokens: int
-    weights: int
-    source_bytes: int
-    input_peak: float
-    formats: dict[str, dict[str, Any]]
-    """By format: bytes, relative squared output error before and after, kept rungs, KL."""
 
 
 class Conversion:
@@ -66,6 +48,7 @@ class Conversion:
         sequences: calibration tokens; every fourth sequence is kept apart to measure KL on.
         say: told of progress, a line at a time.
         share: overrides how much of an expert's Hessian is the layer's.
+        progress: told weights done, weights in all, and the group just finished.
 
     Raises:
         PrecisionError: source, settings, calibration or disk do not allow it.
@@ -79,6 +62,7 @@ class Conversion:
         sequences: Sequence[Sequence[int]],
         say: Callable[[str], None] = print,
         share: float | None = None,
+        progress: Progress = lambda done, total, name: None,
     ) -> None:
         settings.check()
         self.source, self.settings, self.out, self.say, self.share = Checkpoint.open(source), settings, out, say, share
@@ -88,6 +72,8 @@ class Conversion:
         self.fit = [s for i, s in enumerate(sequences) if i % JUDGED_SHARE]
         self.judge = [s for i, s in enumerate(sequences) if not i % JUDGED_SHARE]
         check_room(self.source, out)
+        self.progress, self._weights_done, self._weights = progress, 0, self._count_weights()
+        self._yardstick: Yardstick | None = None
         self.work = out / ".work"
         self._claim(identity(self.source, settings, sequences))
 
@@ -96,11 +82,24 @@ class Conversion:
         path = self.work / "identity.json"
         if path.exists():
             if json.loads(path.read_text(encoding="utf-8")) != mine:
-                raise PrecisionError(f"{self.out}: holds the beginnings of another conversion; remove it")
+                raise PrecisionError(
+                    f"{self.out}: holds the beginnings of a conversion of another source, calibration or choice of "
+                    "formats; remove it, or give another folder"
+                )
         elif self.out.exists() and any(self.out.iterdir()) and not self._fresh():
             raise PrecisionError(f"{self.out}: is not empty; give a new folder")
         self.work.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)
+
+    def _count_weights(self) -> int:
+        """Weights of the decoder layers' linears."""
+        layers = self.config.num_hidden_layers
+        return sum(
+            math.prod(info.shape)
+            for name, info in self.source.tensors.items()
+            if (len(info.shape) == 2 and name.endswith("_proj.weight")) or name.endswith("_with_mqa.weight")
+            if name.startswith("model.layers.") and int(name.split(".")[2]) < layers
+        )
 
     def _fresh(self) -> bool:
         return [p.name for p in self.out.iterdir()] == [".work"]
@@ -113,42 +112,55 @@ class Conversion:
             PrecisionError: the goal cannot be reached; the message says what can.
         """
         started = time.perf_counter()
-        self._make_candidates()
-        rows = self._rows()
-        if self._measures_kl() and self.settings.goal.format is None:
-            self._measure(rows)
-        allocation, predicted, measured = self._allocate(rows)
-        chosen = {name: choice.label for name, choice in allocation.items()}
+        rows = self.prepare()
+        chooser = Chooser(rows, self.settings.uniform_experts, lambda labels: self._joint_kl(rows, labels), self.say)
+        chosen = chooser.choose(self.settings.goal, self.source.total_bytes)
         report = {
-            "settings": json.loads((self.work / "identity.json").read_text(encoding="utf-8"))["settings"],
+            "settings": as_plain(self.settings),
             "calibration_tokens": sum(map(len, self.fit)),
-            "predicted_loss": predicted.loss,
-            "bound": predicted.bound,
-            "kl_on_calibration": measured,
-            "bits_per_weight": 8 * predicted.nbytes / sum(row.weights for row in rows),
-            "linear_bytes": predicted.nbytes,
-            "groups": [asdict(row) | {"chosen": chosen[row.name]} for row in rows],
+            "predicted_loss": chosen.allocation.loss,
+            "bound": chosen.allocation.bound,
+            "kl_on_calibration": chosen.kl,
+            "kl_of_plain_rounding": self._joint_kl(rows, chosen.labels, plain=True),
+            "bits_per_weight": 8 * chosen.allocation.nbytes / sum(row.weights for row in rows),
+            "linear_bytes": chosen.allocation.nbytes,
+            "groups": [row.as_dict() | {"chosen": chosen.labels[row.name]} for row in rows],
         }
-        write_checkpoint(self.source, self.out, self.settings.writer, chosen, rows, self._quantized, report, self.say)
+        labels = chosen.labels
+        write_checkpoint(self.source, self.out, self.settings.writer, labels, rows, self.quantized, report, self.say)
         shutil.rmtree(self.work)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.say(f"done in {time.perf_counter() - started:.0f} s, at most {peak / 1e9:.1f} GB of memory: {self.out}")
         return json.loads((self.out / REPORT).read_text(encoding="utf-8"))
 
+    @torch.inference_mode()
+    def prepare(self) -> list[GroupRow]:
+        """Makes what is not made yet: every group's candidates, and their KL where it is measured."""
+        self._make_candidates()
+        rows = self._rows()
+        if self._measures_kl() and self.settings.goal.format is None:
+            self._measure(rows)
+        return rows
+
     # Candidates
 
     def _make_candidates(self) -> None:
-        walk = Walk(self.source, self.config, self.fit, self.share)
+        walk = Walk(self.source, self.config, self.fit, self.share, self.settings.keep)
         layers = self.config.num_hidden_layers
         seconds: list[float] = []
         for index in range(layers):
-            if (self.work / f"layer-{index:03}.json").exists():
+            if (done := self.work / f"layer-{index:03}.json").exists():
+                self._weights_done += sum(row["weights"] for row in json.loads(done.read_text(encoding="utf-8")))
                 continue
             started = time.perf_counter()
             before = self.work / f"hidden-{index:03}.safetensors"
             hidden = read_tensors(before)["hidden"] if index else walk.embed()
             tensors: dict[str, Tensor] = {}
-            rows = [asdict(self._candidates(index, group, tensors)) for group in walk.layer(index, hidden)]
+            rows = []
+            for group in walk.layer(index, hidden):
+                rows.append(self._candidates(index, group, tensors).as_dict())
+                self._weights_done += rows[-1]["weights"]
+                self.progress(self._weights_done, self._weights, group.name)
             write_tensors(self.work / f"layer-{index:03}.safetensors", tensors)
             if index + 1 < layers:
                 write_tensors(self.work / f"hidden-{index + 1:03}.safetensors", {"hidden": hidden})
@@ -165,7 +177,7 @@ class Conversion:
             group.input_peak, {},
         )  # fmt: skip
         compensated = self.settings.compensate
-        for label in self._formats():
+        for label in () if group.part in self.settings.keep else self.settings.candidates:
             fmt = FORMATS[label]
             if any(fmt.bits == 4 and w.shape[1] % fmt.columns for w in group.matrices):
                 continue
@@ -182,9 +194,6 @@ class Conversion:
                 "rungs": [r.rung for r in done],
             }
         return row
-
-    def _formats(self) -> tuple[str, ...]:
-        return (self.settings.goal.format,) if self.settings.goal.format else self.settings.formats
 
     def _compensate(self, w: Tensor, group: Group, fmt: BlockFormat, compensated: bool) -> Compensated:
         peak = torch.stack([m.abs().amax() for m in group.matrices]).amax()
@@ -206,7 +215,7 @@ class Conversion:
             found += [GroupRow(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
         return found
 
-    def _quantized(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized]]:
+    def quantized(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized]]:
         """A group's candidate matrices."""
         from safetensors import safe_open
 
@@ -245,7 +254,7 @@ class Conversion:
                         if size < KL_TOKENS:
                             sequences.append(sequence)
                             size += len(sequence)
-                    sensitivity = Sensitivity(self._load({}), sequences)
+                    sensitivity = Sensitivity(self.load({}), sequences)
                 started = time.perf_counter()
                 values = {r.name: {f: self._kl(sensitivity, r, f) for f in r.formats} for r in members}
                 write_json(path, values)
@@ -256,99 +265,34 @@ class Conversion:
                     detail["kl"] = values[row.name][label]
 
     def _kl(self, sensitivity: Sensitivity, row: GroupRow, label: str) -> float:
-        overlay = Overlay(self.source, {n: q.dequantize for n, q in self._quantized(row, label)})
+        overlay = Overlay(self.source, {n: q.dequantize for n, q in self.quantized(row, label)})
         loader = Loader(WeightSource(overlay), self.config, torch.device("cpu"), torch.float32)
         return sensitivity.with_layer(row.layer, loader.layer(row.layer))
 
-    def _load(self, chosen: dict[str, str], rows: Sequence[GroupRow] = ()) -> Transformer:
-        """The model in float32, as the files would load under `chosen`."""
+    def load(self, chosen: Mapping[str, str], rows: Sequence[GroupRow] = (), plain: bool = False) -> Transformer:
+        """The model in float32, as the files would load under `chosen`; `plain` rounds plainly instead."""
         matrices: dict[str, Callable[[], Tensor]] = {}
+        make = self._plain if plain else self.quantized
         for row in rows:
             if chosen[row.name] != SOURCE:
-                matrices |= {n: q.dequantize for n, q in self._quantized(row, chosen[row.name])}
+                matrices |= {n: q.dequantize for n, q in make(row, chosen[row.name])}
         return Transformer.load(Overlay(self.source, matrices), "cpu", torch.float32)
 
-    # Choice
+    def _plain(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized]]:
+        source, fmt = WeightSource(self.source), FORMATS[label]
+        shapes = [self.source.tensors[name + ".weight"].shape for name in row.modules]
+        matrices = [
+            source.take_linear(name, (shape[0], shape[1])).dequantize(torch.float32)
+            for name, shape in zip(row.modules, shapes, strict=True)
+        ]
+        peak = torch.stack([m.abs().amax() for m in matrices]).amax()
+        for name, matrix in zip(row.modules, matrices, strict=True):
+            yield name, quantize(matrix, fmt, tensor_scale=tensor_scale_for(fmt, peak))
 
-    def _items(self, rows: Sequence[GroupRow]) -> dict[str, list[Choice]]:
-        items: dict[str, list[Choice]] = {}
-        for row in rows:
-            key = f"layer {row.layer} experts" if self._joined(row) else row.name
-            options = {SOURCE: (row.source_bytes, 0.0)}
-            for label, detail in row.formats.items():
-                loss = detail.get("kl", sum(detail["after"]) * math.sqrt(row.tokens + 1))
-                options[label] = (detail["bytes"], loss)
-            present = {c.label: c for c in items.get(key, [])}
-            items[key] = [
-                Choice(label, size + (present[label].nbytes if label in present else 0),
-                       loss + (present[label].loss if label in present else 0.0))
-                for label, (size, loss) in options.items()
-            ]  # fmt: skip
-        return items
-
-    def _joined(self, row: GroupRow) -> bool:
-        return self.settings.uniform_experts and row.part == "routed_experts"
-
-    def _allocate(self, rows: Sequence[GroupRow]) -> tuple[dict[str, Choice], Allocation, float | None]:
-        """A choice for every group, the allocation behind it, and the KL measured with it on calibration text."""
-        goal, items = self.settings.goal, self._items(rows)
-        if goal.format is not None:
-            fixed = {k: next((c for c in v if c.label == goal.format), v[0]) for k, v in items.items()}
-            total = sum(c.nbytes for c in fixed.values())
-            allocation = Allocation(fixed, total, sum(c.loss for c in fixed.values()), float(total))
-            return self._spread(rows, allocation), allocation, self._joint_kl(rows, allocation)
-        if goal.kl is None:
-            weights = sum(row.weights for row in rows)
-            rest = self.source.total_bytes - sum(row.source_bytes for row in rows)
-            budget = int(goal.bits * weights / 8) if goal.bits is not None else (goal.nbytes or 0) - rest
-            try:
-                allocation = allocate_bytes(items, budget)
-            except PrecisionError as error:
-                if goal.bits is not None:
-                    least = 8 * sum(min(c.nbytes for c in v) for v in items.values()) / weights
-                    raise PrecisionError(f"{goal.bits:g}bpw cannot be reached; the best is {least:.4f}bpw") from error
-                raise PrecisionError(f"{error}; {rest:,} bytes are other tensors") from error
-            return self._spread(rows, allocation), allocation, self._joint_kl(rows, allocation)
-        return self._within(rows, items, goal.kl * MARGIN)
-
-    def _within(
-        self, rows: Sequence[GroupRow], items: dict[str, list[Choice]], limit: float
-    ) -> tuple[dict[str, Choice], Allocation, float | None]:
-        """Fewest bytes whose *measured* KL is within `limit`.
-
-        Single KLs add up only roughly, so the budget of the sum is adjusted until the whole is just within.
-        """
-        low, high, budget = 0.0, math.inf, limit
-        best: tuple[dict[str, Choice], Allocation, float | None] | None = None
-        for _ in range(7):
-            allocation = allocate_loss(items, budget)
-            kl = self._joint_kl(rows, allocation)
-            assert kl is not None
-            self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, KL {kl:.3g} of {limit:.3g}")
-            if kl <= limit:
-                low = budget
-                if best is None or allocation.nbytes < best[1].nbytes:
-                    best = (self._spread(rows, allocation), allocation, kl)
-                if allocation.nbytes == sum(min(c.nbytes for c in v) for v in items.values()):
-                    break
-            else:
-                high = budget
-            budget = (low + high) / 2 if math.isfinite(high) else budget * min(4.0, limit / max(kl, limit / 4))
-            if not math.isfinite(high) and kl > 0.93 * limit:
-                break
-        if best is None:
-            allocation = allocate_loss(items, 0.0)
-            best = (self._spread(rows, allocation), allocation, self._joint_kl(rows, allocation))
-        return best
-
-    def _spread(self, rows: Sequence[GroupRow], allocation: Allocation) -> dict[str, Choice]:
-        """Each group's choice, also where groups were decided together."""
-        return {
-            row.name: allocation.chosen[f"layer {row.layer} experts" if self._joined(row) else row.name] for row in rows
-        }
-
-    def _joint_kl(self, rows: Sequence[GroupRow], allocation: Allocation) -> float | None:
+    def _joint_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str], plain: bool = False) -> float | None:
+        """KL with all of `labels` at once, on the sequences kept apart; None for models that do not fit in memory."""
         if self.source.total_bytes > RESIDENT_BYTES:
             return None
-        chosen = {name: choice.label for name, choice in self._spread(rows, allocation).items()}
-        return compare(self._load({}), self._load(chosen, rows), self.judge).mean
+        if self._yardstick is None:
+            self._yardstick = Yardstick(self.load({}), self.judge)
+        return self._yardstick.measure(self.load(labels, rows, plain)).mean

@@ -14,6 +14,7 @@ from hopwell.ops.attention import PAGE, AttentionPlan
 from hopwell.ops.norm import rms_norm
 
 TOKENS_AT_ONCE = 2048
+KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,38 @@ def compare(reference: Transformer, model: Transformer, sequences: Sequence[Sequ
     Returns:
         Their divergence over all positions.
     """
-    kls, sames = [], []
-    for batch in batches(sequences):
-        pages = batch.page_table.numel()
-        logits = [m.logits(m.forward(batch, m.new_latent(pages))) for m in (reference, model)]
-        kl, same = kl_rows(logits[0].log_softmax(-1), logits[1])
-        kls.append(kl)
-        sames.append(same)
-    return Divergence.of(torch.cat(kls), torch.cat(sames))
+    return Yardstick(reference, sequences).measure(model)
+
+
+class Yardstick:
+    """A reference's predictions on some text, for one model after another to be held against.
+
+    Predictions are kept while they take at most `KEPT_BYTES`, else made again for every model.
+    """
+
+    def __init__(self, reference: Transformer, sequences: Sequence[Sequence[int]]) -> None:
+        self.reference, self.batches = reference, list(batches(sequences))
+        size = sum(len(b.tokens) for b in self.batches) * reference.config.vocab_size * 4
+        self.kept = [self._predict(b) for b in self.batches] if size <= KEPT_BYTES else None
+
+    @torch.inference_mode()
+    def measure(self, model: Transformer) -> Divergence:
+        """The model's divergence from the reference, over all positions."""
+        kls, sames = [], []
+        for index, batch in enumerate(self.batches):
+            expected = self._predict(batch) if self.kept is None else self.kept[index]
+            kl, same = kl_rows(expected, _logits(model, batch))
+            kls.append(kl)
+            sames.append(same)
+        return Divergence.of(torch.cat(kls), torch.cat(sames))
+
+    @torch.inference_mode()
+    def _predict(self, batch: ForwardBatch) -> Tensor:
+        return _logits(self.reference, batch).log_softmax(-1)
+
+
+def _logits(model: Transformer, batch: ForwardBatch) -> Tensor:
+    return model.logits(model.forward(batch, model.new_latent(batch.page_table.numel())))
 
 
 def kl_rows(reference: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ SEQUENCE = 512
 JUDGED_SHARE = 4
 """One calibration sequence in so many is kept to measure KL on, and fits nothing."""
 WRITERS = ("modelopt", "compressed-tensors")
+PARTS = ("attention", "dense", "shared_experts", "routed_experts")
 LEFT_FOR_CACHE = 60
 """GB, of all GPUs together."""
 
@@ -32,6 +33,8 @@ class Goal:
 
     kl: float | None = None
     """Mean KL to the source, nats a token."""
+    error: float | None = None
+    """Mean squared output error of the linears, relative to the output's square, a weight counting once."""
     nbytes: int | None = None
     """All tensors of the written checkpoint."""
     bits: float | None = None
@@ -51,12 +54,22 @@ class Settings:
     uniform_experts: bool = False
     compensate: bool = True
     """False rounds plainly: the yardstick."""
+    keep: tuple[str, ...] = ()
+    """Parts that stay as the source has them."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Formats to make of every group that is not kept."""
+        return (self.goal.format,) if self.goal.format else self.formats
 
     def check(self) -> None:
         """
         Raises:
-            PrecisionError: a format or writer is unknown, or they do not go together.
+            PrecisionError: a format, writer or part is unknown, or they do not go together.
         """
+        for part in self.keep:
+            if part not in PARTS:
+                raise PrecisionError(f"--keep {part!r} is unknown; known: {', '.join(PARTS)}")
         if self.writer not in WRITERS:
             raise PrecisionError(f"layout {self.writer!r} is unknown; known: {', '.join(WRITERS)}")
         for name in (*self.formats, *([self.goal.format] if self.goal.format else [])):
@@ -67,7 +80,7 @@ class Settings:
 
 
 def parse_budget(text: str) -> Goal:
-    """`kl=0.01`.
+    """`kl=0.01`, or `error=0.003`.
 
     Raises:
         PrecisionError: it is something else.
@@ -77,9 +90,14 @@ def parse_budget(text: str) -> Goal:
         number = float(value)
     except ValueError:
         number = -1.0
-    if name != "kl" or not 0 < number < 10:
-        raise PrecisionError(f"--budget is {text!r}; give the mean KL in nats a token, as kl=0.01")
-    return Goal(kl=number)
+    if name == "kl" and 0 < number < 10:
+        return Goal(kl=number)
+    if name == "error" and 0 < number < 1:
+        return Goal(error=number)
+    raise PrecisionError(
+        f"--budget is {text!r}; give the mean KL in nats a token, as kl=0.01, or the relative squared output error of "
+        "the linears, as error=0.003"
+    )
 
 
 def parse_bytes(text: str) -> Goal:
@@ -162,15 +180,20 @@ def check_tokens(count: int) -> None:
 
 
 def identity(checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """What two runs must share for one to go on where the other stopped."""
+    """What two runs must share for one to go on where the other stopped: whatever decides the candidates.
+
+    The goal is not part of it: what cannot be reached is asked for anew, at a price that can be paid.
+    """
     layout = sorted((t.name, list(t.shape), str(t.dtype)) for t in checkpoint.tensors.values())
+    made = {"formats": settings.candidates, "compensate": settings.compensate, "keep": settings.keep}
     return {
         "source": str(checkpoint.path.resolve()),
         "tensors": hashlib.sha256(json.dumps(layout).encode()).hexdigest(),
-        "settings": json.loads(json.dumps(settings, default=_plain)),
+        "settings": json.loads(json.dumps(made)),
         "calibration": hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest(),
     }
 
 
-def _plain(value: Any) -> Any:
-    return {name: getattr(value, name) for name in value.__slots__}
+def as_plain(settings: Settings) -> dict[str, Any]:
+    """For JSON."""
+    return json.loads(json.dumps(asdict(settings)))

@@ -53,12 +53,18 @@ class Walk:
     Args:
         sequences: tokens of each sequence.
         share: of an expert's Hessian that is the layer's; None decides by the expert's tokens.
+        keep: parts whose groups come without statistics, because nobody will convert them.
     """
 
     def __init__(
-        self, reader: WeightReader, config: ModelConfig, sequences: Sequence[Sequence[int]], share: float | None = None
+        self,
+        reader: WeightReader,
+        config: ModelConfig,
+        sequences: Sequence[Sequence[int]],
+        share: float | None = None,
+        keep: Sequence[str] = (),
     ) -> None:
-        self.reader, self.config, self.share = reader, config, share
+        self.reader, self.config, self.share, self.keep = reader, config, share, keep
         self.lengths = [len(s) for s in sequences]
         self.tokens = torch.tensor([t for s in sequences for t in s])
         self.rope = config.rope.table(max(self.lengths), torch.device("cpu"))
@@ -88,17 +94,17 @@ class Walk:
         rank = mla.qkv_a.shape[0] - c.latent_dim
         stacked = mla.qkv_a.data
         names = [prefix + first, prefix + "kv_a_proj_with_mqa"]
-        yield _group(names, [stacked[:rank], stacked[rank:]], x, "attention")
+        yield self._group(names, [stacked[:rank], stacked[rank:]], x, "attention")
         down = x @ stacked.t()
         query, latent = down[:, :rank], down[:, rank : rank + c.kv_lora_rank]
         if mla.q_b is not None and mla.q_a_norm is not None:
             read = rms_norm(query, mla.q_a_norm, c.rms_norm_eps)
-            yield _group([prefix + "q_b_proj"], [mla.q_b.data], read, "attention")
+            yield self._group([prefix + "q_b_proj"], [mla.q_b.data], read, "attention")
         keys_values = torch.cat((mla.w_uk, mla.w_uv.transpose(1, 2)), dim=1).flatten(0, 1)
         read = rms_norm(latent, mla.kv_a_norm, c.rms_norm_eps)
-        yield _group([prefix + "kv_b_proj"], [keys_values], read, "attention")
+        yield self._group([prefix + "kv_b_proj"], [keys_values], read, "attention")
         heads = torch.cat([mla.attend(*given) for given in self._batches(x)])
-        yield _group([prefix + "o_proj"], [mla.o.data], heads, "attention")
+        yield self._group([prefix + "o_proj"], [mla.o.data], heads, "attention")
         return heads @ mla.o.data.t()
 
     def _batches(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, AttentionPlan]]:
@@ -131,7 +137,8 @@ class Walk:
             bias = source.take(prefix + "gate.e_score_correction_bias", (c.n_routed_experts,)).float()
         expert_ids, weights = route(x, gate, bias, c.router)
         total = torch.zeros_like(x)
-        layer = Inputs.of(x, prefix + "experts")
+        kept = "routed_experts" in self.keep
+        layer = Inputs.nothing(hidden) if kept else Inputs.of(x, prefix + "experts")
         sample = x[:: max(1, len(x) // LAYER_SAMPLE)]
         for expert in range(c.n_routed_experts):
             rows, slots = (expert_ids == expert).nonzero(as_tuple=True)
@@ -142,7 +149,8 @@ class Walk:
             yield self._expert(names, gate_up, x[rows], layer, float(x.abs().max()))
             both = torch.cat(gate_up).t()
             inner, usual = silu_mul(x[rows] @ both), silu_mul(sample @ both)
-            yield self._expert([name + "down_proj"], [down], inner, Inputs.of(usual, name), float(usual.abs().max()))
+            of_all = Inputs.nothing(width) if kept else Inputs.of(usual, name)
+            yield self._expert([name + "down_proj"], [down], inner, of_all, float(usual.abs().max()))
             total.index_add_(0, rows, (inner @ down.t()) * weights[rows, slots].unsqueeze(1))
         if c.n_shared_experts:
             shared = c.n_shared_experts * width
@@ -150,21 +158,23 @@ class Walk:
         return total
 
     def _expert(self, names: list[str], matrices: list[Tensor], x: Tensor, layer: Inputs, usual_peak: float) -> Group:
+        if "routed_experts" in self.keep:
+            return self._group(names, matrices, x, "routed_experts", usual_peak)
         own = Inputs.of(x, names[0])
         share = layer_share(own.tokens, x.shape[1]) if self.share is None else self.share
         peak = float(x.abs().max()) if len(x) else usual_peak
         return Group(names, matrices, own.mixed_with(layer, share), peak, "routed_experts", len(x))
 
+    def _group(self, names: list[str], matrices: list[Tensor], x: Tensor, part: str, usual_peak: float = 0.0) -> Group:
+        inputs = Inputs.nothing(x.shape[1]) if part in self.keep else Inputs.of(x, names[0])
+        return Group(names, matrices, inputs, float(x.abs().max()) if len(x) else usual_peak, part, len(x))
+
     def _network(self, loader: Loader, prefix: str, width: int, x: Tensor, part: str) -> Generator[Group, None, Tensor]:
         hidden = self.config.hidden_size
         names = [prefix + "gate_proj", prefix + "up_proj"]
         gate_up = [loader.stored(name, width, hidden).data for name in names]
-        yield _group(names, gate_up, x, part)
+        yield self._group(names, gate_up, x, part)
         inner = silu_mul(x @ torch.cat(gate_up).t())
         down = loader.stored(prefix + "down_proj", hidden, width).data
-        yield _group([prefix + "down_proj"], [down], inner, part)
+        yield self._group([prefix + "down_proj"], [down], inner, part)
         return inner @ down.t()
-
-
-def _group(names: list[str], matrices: list[Tensor], x: Tensor, part: str) -> Group:
-    return Group(names, matrices, Inputs.of(x, names[0]), float(x.abs().max()), part, len(x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +15,10 @@ from hopwell.checkpoint.fingerprint import REPORT, fingerprint
 from hopwell.checkpoint.reader import INDEX, Checkpoint
 from hopwell.formats.blocks import FORMATS, Quantized
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
+from hopwell.precision.choice import SOURCE, GroupRow
 from hopwell.precision.files import write_json, write_tensors, write_text
 from hopwell.precision.report import as_html, as_markdown
 
-if TYPE_CHECKING:
-    from hopwell.precision.convert import GroupRow
-
-SOURCE = "source"
-"""The choice to keep a group as the source has it."""
 ALGORITHMS = {"nvfp4": "NVFP4", "mxfp4": "MXFP4", "fp8_block": "FP8_PB_WO", "fp8_channel": "FP8_PER_CHANNEL_PER_TOKEN"}
 """ModelOpt's names for formats."""
 PACKED_NAMES = {
@@ -34,7 +30,7 @@ PACKED_NAMES = {
     "fp8_channel": "float-quantized",
 }
 """compressed-tensors' names for formats."""
-Make = Callable[["GroupRow", str], Iterator[tuple[str, Quantized]]]
+Make = Callable[[GroupRow, str], Iterator[tuple[str, Quantized]]]
 
 
 def write_checkpoint(

@@ -1,0 +1,158 @@
+"""Which candidate every group of linears gets, so that the goal is reached as *measured*, not as the sum predicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hopwell.precision.allocate import Allocation, Choice, allocate_bytes, allocate_loss
+from hopwell.precision.hessian import PrecisionError
+from hopwell.precision.plan import Goal
+
+SOURCE = "source"
+"""The choice to keep a group as the source has it."""
+MARGIN = 0.8
+"""Of a KL budget that calibration may use up: fresh text differs."""
+TRIALS = 7
+"""Budgets of the sum that are tried until the measured KL is just within."""
+
+
+@dataclass(slots=True)
+class GroupRow:
+    """One group of linears: what was tried, what it cost."""
+
+    name: str
+    modules: list[str]
+    layer: int
+    part: str
+    tokens: int
+    weights: int
+    source_bytes: int
+    input_peak: float
+    formats: dict[str, dict[str, Any]]
+    """By format: bytes, relative squared output error before and after, kept rungs, KL."""
+
+    def error(self, label: str) -> float:
+        """Mean relative squared output error of the group's matrices in a format; 0 as the source has them."""
+        if label == SOURCE:
+            return 0.0
+        after = self.formats[label]["after"]
+        return sum(after) / len(after)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A format for every group."""
+
+    labels: dict[str, str]
+    allocation: Allocation
+    """Where groups are decided together (a layer's experts), its items are those."""
+    kl: float | None
+    """Measured with all of it together, on calibration text that fitted nothing."""
+
+
+class Chooser:
+    """Solves the allocation over `rows`.
+
+    Args:
+        uniform_experts: a layer's routed experts get one format.
+        joint_kl: KL with the given format for every group, or None where it is not measured.
+        say: told of every trial.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[GroupRow],
+        uniform_experts: bool,
+        joint_kl: Callable[[Mapping[str, str]], float | None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.rows, self.uniform, self.joint_kl, self.say = rows, uniform_experts, joint_kl, say
+
+    def choose(self, goal: Goal, source_bytes: int) -> Chosen:
+        """
+        Args:
+            source_bytes: of all of the source's tensors; those that are no linears stay.
+
+        Raises:
+            PrecisionError: the goal cannot be reached; the message says what can.
+        """
+        if goal.format is not None:
+            items = self._items()
+            fixed = {k: next((c for c in v if c.label == goal.format), v[0]) for k, v in items.items()}
+            total = sum(c.nbytes for c in fixed.values())
+            return self._chosen(Allocation(fixed, total, sum(c.loss for c in fixed.values()), float(total)))
+        if goal.kl is not None:
+            return self._within(self._items(), goal.kl * MARGIN)
+        if goal.error is not None:
+            return self._chosen(allocate_loss(self._items(by_error=True), goal.error))
+        items, weights = self._items(), sum(row.weights for row in self.rows)
+        rest = source_bytes - sum(row.source_bytes for row in self.rows)
+        budget = int(goal.bits * weights / 8) if goal.bits is not None else (goal.nbytes or 0) - rest
+        try:
+            return self._chosen(allocate_bytes(items, budget))
+        except PrecisionError as error:
+            if goal.bits is not None:
+                least = 8 * sum(min(c.nbytes for c in v) for v in items.values()) / weights
+                raise PrecisionError(
+                    f"{goal.bits:g}bpw cannot be reached; the best is {least:.4f}bpw: give that, or --offer a smaller "
+                    "format"
+                ) from error
+            raise PrecisionError(f"{error}; {rest:,} bytes are other tensors") from error
+
+    def _items(self, by_error: bool = False) -> dict[str, list[Choice]]:
+        weights = sum(row.weights for row in self.rows)
+        items: dict[str, list[Choice]] = {}
+        for row in self.rows:
+            options = {SOURCE: (row.source_bytes, 0.0)}
+            for label, detail in row.formats.items():
+                if by_error:
+                    loss = row.error(label) * row.weights / weights
+                else:
+                    loss = detail.get("kl", sum(detail["after"]) * math.sqrt(row.tokens + 1))
+                options[label] = (detail["bytes"], loss)
+            key = self._key(row)
+            present = {c.label: c for c in items.get(key, [])}
+            items[key] = [
+                Choice(label, size + (present[label].nbytes if label in present else 0),
+                       loss + (present[label].loss if label in present else 0.0))
+                for label, (size, loss) in options.items()
+            ]  # fmt: skip
+        return items
+
+    def _key(self, row: GroupRow) -> str:
+        return f"layer {row.layer} experts" if self.uniform and row.part == "routed_experts" else row.name
+
+    def _within(self, items: dict[str, list[Choice]], limit: float) -> Chosen:
+        """Fewest bytes whose *measured* KL is within `limit`.
+
+        Single KLs add up only roughly, so the budget of the sum is adjusted until the whole is just within.
+        """
+        low, high, budget = 0.0, math.inf, limit
+        best: Chosen | None = None
+        for _ in range(TRIALS):
+            found = self._chosen(allocate_loss(items, budget))
+            assert found.kl is not None
+            allocation, kl = found.allocation, found.kl
+            self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, KL {kl:.3g} of {limit:.3g}")
+            if kl <= limit:
+                low = budget
+                if best is None or allocation.nbytes < best.allocation.nbytes:
+                    best = found
+                if allocation.nbytes == sum(min(c.nbytes for c in v) for v in items.values()):
+                    break
+            else:
+                high = budget
+            budget = (low + high) / 2 if math.isfinite(high) else budget * min(4.0, limit / max(kl, limit / 4))
+            if not math.isfinite(high) and kl > 0.93 * limit:
+                break
+        return best or self._chosen(allocate_loss(items, 0.0))
+
+    def _chosen(self, allocation: Allocation) -> Chosen:
+        labels = {row.name: allocation.chosen[self._key(row)].label for row in self.rows}
+        return Chosen(labels, allocation, self.joint_kl(labels))
