@@ -53,7 +53,7 @@ def test_json_says_the_same(folder: Path) -> None:
     config_alone = json.loads(hopwell("inspect", "kimi-k2", "--json").out)
     assert config_alone["tensors"] == 139_583 and config_alone["accounting"] is None
     fits = {(fit["gpu"], fit["count"]): fit for fit in config_alone["fits"]}
-    assert fits["B300", 4]["tensor_parallel"] is None and fits["B300", 8]["tensor_parallel"] > 1e6
+    assert fits["B300", 2]["tensor_parallel"] is None and 1e5 < fits["B300", 4]["tensor_parallel"] < 1e6
     whole = json.loads(hopwell("inspect", folder, "--json", "--read").out)
     assert whole["accounting"] == {"counts": {}, "faults": []} and whole["name"] == "model"
     assert sum(part["bytes"] for part in whole["parts"]) == whole["bytes"]
@@ -82,6 +82,13 @@ def scramble(folder: Path, tensors: dict[str, Tensor]) -> None:
         file.write(b"\xff\xff\xff")
 
 
+def write(name: str, text: str) -> Break:
+    def apply(folder: Path, tensors: dict[str, Tensor]) -> None:
+        (folder / name).write_text(text)
+
+    return apply
+
+
 def scale(value: float) -> Break:
     return rewrite(**{f"{DOWN}_scale_inv": torch.full((1, 1), value)})
 
@@ -89,25 +96,19 @@ def scale(value: float) -> Break:
 UNREADABLE: dict[str, tuple[Break, str]] = {
     "a truncated shard": (truncate, r"model.safetensors: (truncated|header of)"),
     "a corrupt header": (scramble, r"model.safetensors: corrupt header"),
-    "an empty shard": (
-        lambda f, t: (f / "model.safetensors").write_bytes(b"") and None,
-        "truncated or not safetensors",
-    ),
+    "an empty shard": (write("model.safetensors", ""), "truncated or not safetensors"),
     "a tensor in two shards": (
         lambda f, t: save_file({NORM: t[NORM]}, f / "more.safetensors"),
         rf"more.safetensors: tensor {NORM} is also in model.safetensors",
     ),
     "no shard": (lambda f, t: (f / "model.safetensors").unlink(), "holds no .*safetensors file"),
-    "a config that is no JSON": (
-        lambda f, t: (f / "config.json").write_text("{") and None,
-        "config.json: not valid JSON",
-    ),
+    "a config that is no JSON": (write("config.json", "{"), "config.json: not valid JSON"),
     "an unknown model_type": (
-        lambda f, t: (f / "config.json").write_text(json.dumps(CONFIG | {"model_type": "llama"})) and None,
+        write("config.json", json.dumps(CONFIG | {"model_type": "llama"})),
         "model_type is 'llama', expected one of deepseek_v3, kimi_k2, deepseek_v2",
     ),
     "a field out of range": (
-        lambda f, t: (f / "config.json").write_text(json.dumps(CONFIG | {"n_group": 5})) and None,
+        write("config.json", json.dumps(CONFIG | {"n_group": 5})),
         "n_group is 5, which does not divide n_routed_experts = 16",
     ),
 }
@@ -157,7 +158,7 @@ def test_many_faults_are_counted_and_an_index_that_errs_is_a_warning(folder: Pat
     save_file({f"extra.{i}": torch.ones(1) for i in range(30)}, folder / "surplus.safetensors")
     ran = hopwell("inspect", folder)
     assert ran.code == 1 and ran.out.count("fault: ") == 20
-    assert "accounting: 36 faults; --json has them all, 20 are shown" in ran.out
+    assert "accounting: 36 faults, 16 of them not shown (--json has all)" in ran.out
     counts = json.loads(hopwell("inspect", folder, "--json").out)["accounting"]["counts"]
     assert counts == {"missing": 6, "surplus": 30}
 

@@ -1,0 +1,118 @@
+"""`hopwell doctor`: true on this machine, and a remedy for each kind of machine that lacks something."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from commands import hopwell
+
+from hopwell.engine import machine
+from hopwell.model.shipped import NANO
+from hopwell.ops.linear import cpu_multiplies_bf16
+
+
+def checks() -> dict[str, dict[str, object]]:
+    ran = hopwell("doctor", "--json")
+    report = json.loads(ran.out)
+    assert report["nano_runs"] == (ran.code == 0)
+    return {check["name"]: check for check in report["checks"]}
+
+
+def test_this_machine() -> None:
+    found = checks()
+    assert found["PyTorch"]["ok"] and found["PyTorch"]["found"] == torch.__version__
+    assert found["CPU"]["ok"] == cpu_multiplies_bf16()
+    assert found["nano"]["ok"] and "4 tokens" in str(found["nano"]["found"])
+    has_gpu = torch.cuda.is_available()
+    assert found["GPU 0" if has_gpu else "GPU"]["ok"] == has_gpu
+    for name in ("deepseek-r1", "kimi-k2", "r1-tp8", "v2-lite"):
+        assert isinstance(found[name]["ok"], bool)
+    assert all(check["ok"] or check["remedy"] for check in found.values()), "what fails has a remedy"
+    text = hopwell("doctor").out
+    assert "machine\n" in text and "models\n" in text and all(name in text for name in found)
+
+
+def test_memory_is_what_a_container_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit, expected in (("1000000\n", 1_000_000), ("max\n", total)):
+        monkeypatch.setattr(Path, "read_text", lambda *_, limit=limit, **__: limit)
+        assert machine.memory_bytes() == expected
+
+
+def test_a_machine_without_bf16_old_packages_and_no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = metadata.version
+
+    def version(package: str) -> str:
+        if package == "triton":
+            raise metadata.PackageNotFoundError
+        return real(package)
+
+    monkeypatch.setattr(machine, "cpu_multiplies_bf16", lambda: False)
+    monkeypatch.setattr(machine, "TORCH", (99, 0))
+    monkeypatch.setattr(machine, "_capability", lambda: (9, 0))
+    monkeypatch.setattr(metadata, "version", version)
+    found = {check.name: check for check in machine.examine()}
+    assert not found["CPU"].ok and "AVX512-BF16" in str(found["CPU"].remedy)
+    assert not found["PyTorch"].ok and found["PyTorch"].remedy == "install torch 99.0 or newer"
+    assert not found["triton"].ok and not found["GPU, FP8"].ok and "install triton 3.6" in str(found["GPU, FP8"].remedy)
+
+
+@pytest.mark.parametrize(
+    ("capability", "bf16", "fp8"), [((7, 5), False, False), ((8, 0), True, False), ((9, 0), True, True)]
+)
+def test_kernels_go_by_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], bf16: bool, fp8: bool
+) -> None:
+    monkeypatch.setattr(machine, "_capability", lambda: capability)
+    monkeypatch.setattr(metadata, "version", lambda package: "3.6.0")
+    found = {check.name: check for check in machine._kernels()}
+    assert (found["GPU, bf16"].ok, found["GPU, FP8"].ok) == (bf16, fp8)
+
+
+def test_gpus_are_described_and_models_fitted_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [
+        SimpleNamespace(name="NVIDIA H200", total_memory=150_000_000_000, major=9, minor=0),
+        SimpleNamespace(name="Tesla T4", total_memory=16_000_000_000, major=7, minor=5),
+    ]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: cards[index])
+    h200, t4 = machine._gpus()
+    assert h200.ok and "150.0 GB, compute capability 9.0" in h200.found and "H200 in the catalogue" in h200.found
+    assert not t4.ok and "bf16" in str(t4.remedy) and "not in the catalogue" in t4.found
+    models = {check.name: check for check in machine._models(memory=8 << 30)}
+    assert models["r1-tp8"].ok and models["r1-tp8"].found.startswith("fits on one GPU: 87.4 GB")
+    assert models["v2-lite"].ok and not models["deepseek-r1"].ok
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver", "words"),
+    [
+        (None, False, "PyTorch is a CPU build"),
+        (None, True, "there is an NVIDIA driver, but PyTorch is a CPU build"),
+        ("13.0", False, "no NVIDIA driver"),
+        ("13.0", True, "PyTorch cannot use it"),
+    ],
+)
+def test_why_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, cuda: str | None, driver: bool, words: str) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(Path, "exists", lambda self: driver)
+    found, remedy = machine._why_no_gpu()
+    assert words in found and remedy
+
+
+def test_exit_code_1_if_nano_cannot_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "nano"
+    shutil.copytree(NANO, broken)
+    with (broken / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    monkeypatch.setattr("hopwell.engine.loading.NANO", broken)
+    ran = hopwell("doctor")
+    assert ran.code == 1 and "cannot run: " in ran.out and "model.safetensors" in ran.out
