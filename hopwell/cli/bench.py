@@ -9,10 +9,10 @@ import typer
 
 from hopwell.cli.bench_engine import cache, scheduler, speed, stress
 from hopwell.cli.bench_gpu import ceilings, engine, latent, ops
-from hopwell.cli.bench_precision import peers, precision
+from hopwell.cli.bench_precision import budgets, peers, precision
 
 bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
-for command in (cache, scheduler, speed, stress, ceilings, ops, engine, latent, precision, peers):
+for command in (cache, scheduler, speed, stress, ceilings, ops, engine, latent, precision, peers, budgets):
     bench.command()(command)
 
 

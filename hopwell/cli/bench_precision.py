@@ -85,3 +85,35 @@ def peers(
     print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     if out is not None:
         write_result(out, "precision-peers", rows, calibration_tokens=calibration, held_out_tokens=held_out)
+
+
+def budgets(
+    calibration: Annotated[int, typer.Option(min=2048, help="Tokens to calibrate on.")] = 16_384,
+    held_out: Annotated[int, typer.Option(min=64, help="Tokens to judge on.")] = 16_384,
+    problems: Annotated[int, typer.Option(min=0, help="Of each task, for the accuracy of the 4.5-bit model.")] = 0,
+    work: Annotated[Path | None, typer.Option(help="Keep conversions here: a new folder.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Nano at 4.5 bits and under two KL budgets, beside promoting whole layers by measured KL."""
+    import tempfile
+
+    import torch
+
+    from hopwell.bench.precision_budget import run
+    from hopwell.bench.result import write_result
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import NANO
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as place:
+        tables = run(NANO, (work or Path(place)).absolute(), calibration, held_out, problems, typer.echo)
+    for rows in tables:
+        if rows:
+            print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+    if out is not None:
+        meta = {"calibration_tokens": calibration, "held_out_tokens": held_out}
+        write_result(out, "precision-budgets", tables[0], layers=tables[1], tasks=tables[2], **meta)
+    if not all(row["kept"] for row in tables[0]):
+        typer.echo("a budget was not kept", err=True)
+        raise typer.Exit(1)

@@ -136,13 +136,18 @@ class Conversion:
     @torch.inference_mode()
     def prepare(self) -> list[GroupRow]:
         """Makes what is not made yet: every group's candidates, and their KL where it is measured."""
-        self._make_candidates()
-        rows = self._rows()
+        rows = self.candidate_rows()
         if self._measures_kl() and self.settings.goal.format is None:
             self._measure(rows)
         return rows
 
     # Candidates
+
+    @torch.inference_mode()
+    def candidate_rows(self) -> list[GroupRow]:
+        """Every group with its candidates, which are made if they are not yet."""
+        self._make_candidates()
+        return self._rows()
 
     def _make_candidates(self) -> None:
         walk = Walk(self.source, self.config, self.fit, self.share, self.settings.keep)

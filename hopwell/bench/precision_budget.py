@@ -1,0 +1,136 @@
+"""Nano under budgets: 4.5 bits a weight, KL 0.01 and KL 0.001, beside whole layers promoted by measured KL."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hopwell.bench.precision_nano import task_rows, worked_problems
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.model.transformer import Transformer
+from hopwell.precision.choice import SOURCE, GroupRow
+from hopwell.precision.convert import Conversion
+from hopwell.precision.divergence import Yardstick
+from hopwell.precision.plan import Goal, Settings
+from hopwell.precision.verify import verify
+
+OFFERED = ("nvfp4", "mxfp4", "int4_g128")
+BUDGETS = (0.01, 0.001)
+BITS = 4.5
+
+
+def run(
+    folder: Path, work: Path, calibration: int, held_out: int, problems: int, say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Converts nano under each goal, and measures all on problems that neither training nor calibration saw.
+
+    Args:
+        work: for the conversions.
+        problems: of each task, for the accuracy of the 4.5-bit model beside nano's; 0 leaves it out.
+
+    Returns:
+        A row a conversion, a row a promotion of whole layers that meets a budget, and a row a task.
+    """
+    fit = worked_problems(folder, calibration)
+    judge = worked_problems(folder, held_out, held_out=True, seed=1)
+    goals = {
+        "nvfp4, plain rounding": Settings(Goal(format="nvfp4"), compensate=False),
+        "nvfp4": Settings(Goal(format="nvfp4")),
+        f"{BITS:g} bits": Settings(Goal(bits=BITS), "compressed-tensors", OFFERED),
+        **{f"KL {kl:g}": Settings(Goal(kl=kl), "compressed-tensors", OFFERED) for kl in BUDGETS},
+    }
+    rows, candidates = [], work / "candidates"
+    for name, settings in goals.items():
+        out = work / name.replace(" ", "-").replace(",", "")
+        conversion = Conversion(folder, out, settings, fit, say)
+        if settings.formats == OFFERED:  # the same candidates serve every goal
+            if candidates.exists():
+                shutil.copytree(candidates, conversion.work, dirs_exist_ok=True)
+            else:
+                conversion.prepare()
+                shutil.copytree(conversion.work, candidates)
+        report = conversion.run()
+        verdict = verify(out, folder, judge)
+        rows.append(
+            {
+                "goal": name,
+                "bits_per_weight": report["bits_per_weight"],
+                "linear_bytes": report["linear_bytes"],
+                "kl": verdict.divergence.mean,
+                "kl_p99": verdict.divergence.p99,
+                "top1": verdict.divergence.top1,
+                "kl_on_calibration": report["kl_on_calibration"],
+                "sum_and_bound": [report["predicted_loss"], report["bound"]],
+                "budget": verdict.budget,
+                "kept": verdict.kept,
+            }
+        )
+        say(f"{name}: {report['bits_per_weight']:.3f} bits, KL {verdict.divergence.mean:.3g}")
+    reference = Yardstick(Transformer.load(Checkpoint.open(folder), "cpu", torch.float32), judge)
+    promoted = []
+    for compensate in (False, True):
+        settings = Settings(Goal(bits=BITS), formats=OFFERED, compensate=compensate)
+        out = work / f"layers-{compensate}"
+        conversion = Conversion(folder, out, settings, fit, say)
+        if compensate:
+            shutil.copytree(candidates, conversion.work, dirs_exist_ok=True)
+            members = conversion.prepare()
+        else:
+            members = conversion.candidate_rows()
+        for fmt in OFFERED:
+            promoted += promotions(conversion, members, fmt, reference, compensate, say)
+    tasks = task_rows(folder, work / f"{BITS:g}-bits", problems, seed=1) if problems else []
+    return rows, promoted, tasks
+
+
+def promotions(
+    conversion: Conversion,
+    members: Sequence[GroupRow],
+    fmt: str,
+    reference: Yardstick,
+    compensate: bool,
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Whole layers kept in FP8 until each budget is met, those first whose own KL is largest for the bytes they take.
+
+    The budget is held on the very text that judges, which favours this baseline: no margin is needed.
+    """
+    layers = sorted({row.layer for row in members})
+
+    def measure(kept: Sequence[int]) -> tuple[int, float]:
+        labels = {row.name: SOURCE if row.layer in kept or fmt not in row.formats else fmt for row in members}
+        kl = reference.measure(conversion.load(labels, members)).mean
+        return sum(_bytes(row, labels) for row in members), kl
+
+    def worth(layer: int) -> float:
+        nbytes, kl = measure([each for each in layers if each != layer])
+        return kl / (sum(row.source_bytes for row in members) - nbytes)
+
+    order = sorted(layers, key=worth, reverse=True)
+    found, weights = [], sum(row.weights for row in members)
+    steps = [measure(order[:count]) for count in range(len(order) + 1)]
+    for budget in BUDGETS:
+        kept = next(i for i, (_, kl) in enumerate(steps) if kl <= budget)
+        nbytes, kl = steps[kept]
+        found.append(
+            {
+                "format": fmt,
+                "compensated": compensate,
+                "budget": budget,
+                "layers_kept": sorted(order[:kept]),
+                "linear_bytes": nbytes,
+                "bits_per_weight": 8 * nbytes / weights,
+                "kl": kl,
+            }
+        )
+        say(f"layers of {fmt}{'' if compensate else ', plain rounding'}: {nbytes:,} bytes for KL {budget:g}")
+    return found
+
+
+def _bytes(row: GroupRow, labels: Mapping[str, str]) -> int:
+    label = labels[row.name]
+    return row.source_bytes if label == SOURCE else row.formats[label]["bytes"]
