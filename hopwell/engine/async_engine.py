@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from hopwell.engine.core import Request, RequestError, RequestOutput
 from hopwell.engine.loop import Engine
 from hopwell.engine.metrics import Metrics
+
+T = TypeVar("T")
 
 
 class AsyncEngine:
@@ -121,7 +124,7 @@ class AsyncEngine:
         for request_id in list(self._queues):
             self.engine.abort(request_id)
 
-    async def call(self, function: Callable[[Engine], object]) -> object:
+    async def call(self, function: Callable[[Engine], T]) -> T:
         """Runs `function(engine)` between two steps in the engine's thread, such as `Engine.flush_cache`."""
         return await asyncio.wrap_future(self.engine.call(function))
 

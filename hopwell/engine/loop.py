@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Group, Sequence, State
 from hopwell.engine.text import Tokenizer
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -102,9 +103,9 @@ class Engine:
         """Cancels a request; unknown ids do nothing."""
         self._post(lambda: self._abort(request_id))
 
-    def call(self, function: Callable[[Engine], Any]) -> Future[Any]:
+    def call(self, function: Callable[[Engine], T]) -> Future[T]:
         """Runs `function(engine)` in the engine's thread, between two steps."""
-        future: Future[Any] = Future()
+        future: Future[T] = Future()
 
         def run() -> None:
             try:

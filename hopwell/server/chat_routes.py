@@ -26,14 +26,14 @@ from hopwell.server.protocol.chat import (
     TokenLogprob,
     TopLogprob,
 )
-from hopwell.server.routing import ERRORS, service_of
+from hopwell.server.routing import ERRORS, service_of, streamed
 from hopwell.server.service import Service, unless_gone
 from hopwell.server.sse import EventStream, event, primed
 
 router = APIRouter()
 
 
-@router.post("/v1/chat/completions", responses={200: {"model": ChatReply}, **ERRORS})
+@router.post("/v1/chat/completions", responses={**streamed(ChatReply), **ERRORS})
 async def chat_completions(http: HttpRequest, body: ChatRequest) -> Response:
     """OpenAI's chat completions."""
     service = service_of(http)

@@ -19,14 +19,14 @@ from hopwell.server.protocol.completions import (
     CompletionReply,
     CompletionRequest,
 )
-from hopwell.server.routing import ERRORS, service_of
+from hopwell.server.routing import ERRORS, service_of, streamed
 from hopwell.server.service import Count, Service, structure, unless_gone
 from hopwell.server.sse import EventStream, event, primed
 
 router = APIRouter()
 
 
-@router.post("/v1/completions", responses={200: {"model": CompletionReply}, **ERRORS})
+@router.post("/v1/completions", responses={**streamed(CompletionReply), **ERRORS})
 async def completions(http: HttpRequest, body: CompletionRequest) -> Response:
     """OpenAI's completions."""
     service = service_of(http)

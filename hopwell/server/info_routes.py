@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
@@ -17,6 +16,7 @@ from hopwell.server.errors import ApiError
 from hopwell.server.protocol.completions import (
     DetokenizeReply,
     DetokenizeRequest,
+    FlushReply,
     ModelCard,
     ModelList,
     ServerInfo,
@@ -46,7 +46,9 @@ async def ready(http: HttpRequest) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}, response_class=Response
+)
 async def metrics(http: HttpRequest) -> Response:
     """Prometheus's text format."""
     return Response(generate_latest(http.app.state.registry), media_type=CONTENT_TYPE_LATEST)
@@ -125,8 +127,7 @@ async def server_info(http: HttpRequest) -> ServerInfo:
 
 
 @router.post("/flush_cache")
-async def flush_cache(http: HttpRequest) -> JSONResponse:
+async def flush_cache(http: HttpRequest) -> FlushReply:
     """Forgets all cached prefixes that no running request uses."""
     service = service_of(http)
-    pages = await service.engine.call(Engine.flush_cache)
-    return JSONResponse({"flushed_pages": pages})
+    return FlushReply(flushed_pages=await service.engine.call(Engine.flush_cache))

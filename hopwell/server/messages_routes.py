@@ -26,7 +26,7 @@ from hopwell.server.protocol.messages import (
     ToolResultBlock,
     UserTurn,
 )
-from hopwell.server.routing import MESSAGE_ERRORS, service_of
+from hopwell.server.routing import MESSAGE_ERRORS, service_of, streamed
 from hopwell.server.service import Service, unless_gone
 from hopwell.server.sse import EventStream, event, primed
 
@@ -34,7 +34,7 @@ router = APIRouter()
 STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
-@router.post("/v1/messages", responses={200: {"model": MessagesReply}, **MESSAGE_ERRORS})
+@router.post("/v1/messages", responses={**streamed(MessagesReply), **MESSAGE_ERRORS})
 async def messages(http: HttpRequest, body: MessagesRequest) -> Response:
     """Anthropic's messages."""
     service = service_of(http)

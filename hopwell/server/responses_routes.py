@@ -26,14 +26,14 @@ from hopwell.server.protocol.responses import (
     ResponsesUsage,
     SchemaTextFormat,
 )
-from hopwell.server.routing import ERRORS, service_of
+from hopwell.server.routing import ERRORS, service_of, streamed
 from hopwell.server.service import unless_gone
 from hopwell.server.sse import EventStream, event, primed
 
 router = APIRouter()
 
 
-@router.post("/v1/responses", responses={200: {"model": ResponsesReply}, **ERRORS})
+@router.post("/v1/responses", responses={**streamed(ResponsesReply), **ERRORS})
 async def responses(http: HttpRequest, body: ResponsesRequest) -> Response:
     """OpenAI's responses."""
     service = service_of(http)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Request as HttpRequest
+from pydantic import BaseModel
 
 from hopwell.server.protocol.common import ErrorReply, MessagesErrorReply
 from hopwell.server.service import Service
@@ -16,6 +17,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 MESSAGE_ERRORS: dict[int | str, dict[str, Any]] = {
     status: {**entry, "model": MessagesErrorReply} for status, entry in ERRORS.items()
 }
+
+
+def streamed(reply: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The success of a route that answers whole, or as events with `stream`."""
+    events = {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events."}}}
+    return {200: {"model": reply, "content": events}}
 
 
 def service_of(http: HttpRequest) -> Service:

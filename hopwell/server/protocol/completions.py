@@ -116,6 +116,10 @@ class ModelList(Reply):
     data: list[ModelCard]
 
 
+class FlushReply(Reply):
+    flushed_pages: int
+
+
 class ServerInfo(Reply):
     """What sglang's bench reads, and the settings in force."""
 
