@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import hopwell
+from hopwell.checkpoint.files import write_text
 
 PACKAGES = ("torch", "triton", "numpy", "transformers", "safetensors", "tokenizers")
 
@@ -60,9 +61,7 @@ def write_result(path: Path, name: str, rows: Sequence[Mapping[str, Any]], **met
     if path.suffix != ".json":
         path = path / f"{name}-{document['date'].replace(':', '')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(document, indent=1) + "\n")
     return path
 
 

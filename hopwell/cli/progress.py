@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Column
 
 SHOW_AFTER = 1.0
 """Seconds. What is quicker needs no bar."""
 REDRAW = 0.1
-"""Seconds between two looks at the clock's hands; a checkpoint has 100,000 tensors."""
+"""Seconds between two pictures; a checkpoint has 100,000 tensors."""
 
 
 @contextmanager
@@ -66,15 +67,23 @@ class _Meter:
         if self._bar is None:
             if now - self._started < SHOW_AFTER or not sys.stderr.isatty():
                 return
-            columns = (
-                TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(), TextColumn("[dim]{task.fields[name]}"),
-            )  # fmt: skip
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task(self.doing, total=total, rate="", name="")
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, rate=f"{self.rate:.2f} GB/s", name=name)
+            self._bar = _bar(self.doing, total)
+        left = (total - done) / 1e9 / max(self.rate, 1e-9)
+        speed = f"{self.rate:.2f} GB/s, {left:.0f} s left"
+        self._bar.update(self._bar.task_ids[0], completed=done, speed=speed, name=name, refresh=True)
 
     def stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def _bar(doing: str, total: int) -> Progress:
+    """A started bar with one task; drawn only when it is updated."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TextColumn("{task.fields[speed]}"),
+        TextColumn("[dim]{task.fields[name]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+    )  # fmt: skip
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False, expand=True)
+    bar.add_task(doing, total=total, speed="", name="")
+    bar.start()
+    return bar

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hopwell.checkpoint import files
 from hopwell.checkpoint.header import TensorInfo
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.precision.hessian import PrecisionError
@@ -21,19 +20,19 @@ from hopwell.precision.hessian import PrecisionError
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON, whole or not at all."""
-    with _replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with _told(path):
+        files.write_json(path, value)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes text, whole or not at all."""
-    with _replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with _told(path):
+        files.write_text(path, text)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes a safetensors file, whole or not at all; the same tensors make the same bytes."""
-    with _replacing(path) as partial:
+    with _told(path), files.replacing(path) as partial:
         save_file({k: tensors[k].contiguous() for k in sorted(tensors)}, partial, metadata={"format": "pt"})
 
 
@@ -43,15 +42,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    partial = path.with_name(path.name + ".partial")
+def _told(path: Path) -> Iterator[None]:
+    """Turns a disk's faults into the one line that a conversion ends with."""
     try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        yield
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         remedy = "the disk is full; make room and run again, finished layers are kept" if full else str(error)
         raise PrecisionError(f"{path}: cannot write: {remedy}") from None

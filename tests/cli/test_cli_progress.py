@@ -1,0 +1,76 @@
+"""The bar over bytes: silent where work is quick, one line without a terminal, a bar on one."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from hopwell.cli import progress as module
+from hopwell.cli.progress import byte_progress
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def work(clock: Clock, progress: Callable[[int, int, str], None], seconds: float, steps: int = 100) -> None:
+    for step in range(1, steps + 1):
+        clock.now += seconds / steps
+        progress(step * 50_000_000, steps * 50_000_000, f"tensor.{step}")
+
+
+def test_quick_work_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with byte_progress("Loading", "Loaded") as progress:
+        work(clock, progress, 0.9)
+    with byte_progress("Loading", "Loaded"):
+        clock.now += 10  # nothing to load, as where a model is loaded already
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_one_line_tells_how_fast(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with byte_progress("Loading", "Loaded") as progress:
+        work(clock, progress, 2.5)
+        clock.now += 40  # what comes after the last byte does not count
+        progress(5_000_000_000, 5_000_000_000, "measuring")
+    assert capsys.readouterr() == ("", "Loaded 5.00 GB in 2.5 s (2.00 GB/s)\n")
+
+
+def test_a_terminal_sees_a_bar_with_rate_and_name(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with byte_progress("Loading", "Loaded") as progress:
+        work(clock, progress, 5)
+        assert "Loading" in screen.getvalue() and "1.00 GB/s" in screen.getvalue() and "tensor." in screen.getvalue()
+    assert screen.getvalue().endswith("Loaded 5.00 GB in 5.0 s (1.00 GB/s)\n")
+
+
+def test_work_that_fails_leaves_the_terminal_clean(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), byte_progress("Loading", "Loaded") as progress:
+        work(clock, progress, 5)
+        raise ZeroDivisionError
+    assert capsys.readouterr() == ("", "")
