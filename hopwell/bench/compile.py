@@ -7,39 +7,43 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-import torch
+from hopwell.bench.models import bench_config
+from hopwell.model.warm import MAX_ROWS, launches
+from hopwell.ops.aot import compile_all
 
-from hopwell.bench.models import bench_config, random_transformer
-from hopwell.model.decode import Decoder
-from hopwell.ops import attention_triton, tokens_triton
-from hopwell.ops.aot import Launch, compile_all, record
+SHARED_MEMORY = 232448
+"""Bytes of shared memory that a program may take (CUDA C++ guide, compute capability 9.0 and 10.0)."""
 
 
-def model_launches(model: str, batches: list[int]) -> list[Launch]:
-    """The distinct kernels of decode steps at these batches (a dense layer, an MoE layer, the head, the choice), and
-    the attention of a prompt."""
-    config = bench_config(model, layers=2)
-    decoder = Decoder.of(random_transformer(config, "meta"))
-    latent = torch.empty(2, 64, 64, config.latent_dim, dtype=torch.bfloat16, device="meta")
+@dataclass(frozen=True)
+class KernelRow:
+    """A kernel, compiled."""
 
-    def step(batch: int) -> None:
-        ids = torch.empty(batch, dtype=torch.int64, device="meta")
-        table = torch.empty(batch, 32, dtype=torch.int32, device="meta")
-        tokens_triton.argmax(decoder.step(ids, ids, table, latent))
+    kernel: str
+    arch: int
+    constants: dict[str, object]
+    warps: int
+    stages: int
+    registers: int
+    stack_bytes: int
+    """Local memory a thread; above zero when registers were spilled."""
+    shared_bytes: int
+    matrix_instructions: int
+    fits: bool
+    """In the shared memory of a multiprocessor."""
 
-    def prompt(tokens: int, length: int) -> None:
-        heads, nope, rope = config.num_attention_heads, config.qk_nope_head_dim, config.qk_rope_head_dim
-        shapes = ((tokens, heads, nope), (tokens, heads, rope), (heads, length, nope), (length, rope))
-        q_nope, q_rope, keys, k_rope, values = (
-            torch.empty(shape, dtype=torch.bfloat16, device="meta")
-            for shape in (*shapes, (heads, length, config.v_head_dim))
-        )
-        attention_triton.prefill(q_nope, q_rope, keys, k_rope, values, config.softmax_scale)
 
-    launches = {launch: None for batch in batches for launch in record(lambda b=batch: step(b))}
-    return [*launches, *record(lambda: prompt(2048, 4096))]
+def kernel_rows(
+    model: str, batches: list[int], archs: list[int], cache_dtype: str = "auto", max_rows: int = MAX_ROWS
+) -> list[KernelRow]:
+    """Every kernel of decode steps at these batches, and of prompts up to `max_rows` rows, for each architecture."""
+    rows = []
+    for arch in archs:
+        todo = launches(bench_config(model).raw, arch, cache_dtype, batches, max_rows)
+        rows += [KernelRow(**asdict(c), fits=c.shared_bytes <= SHARED_MEMORY) for c in compile_all(todo, [arch])]
+    return rows
 
 
 if __name__ == "__main__":
@@ -47,9 +51,8 @@ if __name__ == "__main__":
     parser.add_argument("model")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--archs", type=int, nargs="+", default=[90, 100])
+    parser.add_argument("--cache-dtype", default="auto")
+    parser.add_argument("--max-rows", type=int, default=MAX_ROWS, help="Of a step; under 129: no prompts.")
     options = parser.parse_args()
-    print(
-        json.dumps(
-            [asdict(c) for c in compile_all(model_launches(options.model, options.batches), options.archs)], indent=1
-        )
-    )
+    found = kernel_rows(options.model, options.batches, options.archs, options.cache_dtype, options.max_rows)
+    print(json.dumps([asdict(row) for row in found], indent=1))

@@ -20,6 +20,7 @@ from hopwell.cli.inspect import inspect
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
 from hopwell.cli.synth import synth
+from hopwell.cli.warm import warm
 from hopwell.errors import HopwellError
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, generate, serve, inspect, synth, quantize, verify, doctor):
+for command in (chat, generate, serve, inspect, synth, quantize, verify, warm, doctor):
     app.command()(command)
 app.add_typer(bench)
 

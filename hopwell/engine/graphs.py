@@ -11,7 +11,9 @@ same way whatever shares the batch, so a row's bits depend on its own sequence a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,14 +23,13 @@ from torch import Tensor
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.decode import Decoder
 from hopwell.model.kernel_check import kernel_fault
-from hopwell.model.shape_classes import eager_batches
+from hopwell.model.shape_classes import GRAPH_SIZES, eager_batches
 from hopwell.model.transformer import Transformer
+from hopwell.ops.late import LateKernels
 from hopwell.ops.linear import plain_ops
 
 log = logging.getLogger(__name__)
 
-SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
-"""Rows of a captured step."""
 DETERMINISTIC_SIZE = 64
 """Rows of every step in deterministic mode."""
 
@@ -58,18 +59,22 @@ class GraphedModel:
         self,
         model: Transformer,
         decoder: Decoder | None = None,
-        sizes: tuple[int, ...] = SIZES,
+        sizes: tuple[int, ...] = GRAPH_SIZES,
         deterministic: bool = False,
         max_rows: int = 2048,
+        phases: dict[str, float] | None = None,
     ) -> None:
         """
         Args:
             decoder: of `model`, if there is one already.
             deterministic: a row's bits do not depend on its batch; for this one size is used, the smallest of `sizes`.
             max_rows: rows of the longest step, for which kernels are loaded in advance.
+            phases: where `new_latent` notes the seconds that each of its parts took.
         """
         self.model, self.sizes = model, tuple(sorted(sizes))[: 1 if deterministic else None]
         self.deterministic, self.max_rows = deterministic, max_rows
+        self.phases = {} if phases is None else phases
+        self.late = LateKernels()
         self.decoder = decoder or Decoder.of(model)
         self.device, self.has_mtp, self.config = model.device, model.has_mtp, model.config
         self.fault: str | None = None
@@ -80,22 +85,37 @@ class GraphedModel:
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
+        self.late.stop()
         latent = self.model.new_latent(num_pages)
         self._latent, self._steps, self._drafts = latent, {}, {}
-        if latent.is_cuda and (fault := kernel_fault(self.decoder)):
-            self.fault = fault
-            log.error("the kernels are not used on this GPU: %s", fault)
-            return latent
+        on_gpu = latent.is_cuda
+        if on_gpu:
+            with self._phase("check"):
+                self.fault = kernel_fault(self.decoder)
+            if self.fault is not None:
+                log.error("the kernels are not used on this GPU: %s", self.fault)
+                return latent
         width = min(num_pages, -(-self.model.config.max_position_embeddings // latent.shape[2]))
-        pool = torch.cuda.graph_pool_handle() if latent.is_cuda else None
-        for size in reversed(self.sizes):  # the largest first: the smaller ones fit in its memory
-            self._steps[size] = self._capture(size, width, latent, pool, draft=False)
-            if self.has_mtp:
-                self._drafts[size] = self._capture(size, width, latent, pool, draft=True)
-        if latent.is_cuda and not self.deterministic:
-            self._load_eager(latent)
+        pool = torch.cuda.graph_pool_handle() if on_gpu else None
+        with self._phase("graphs"):
+            for size in reversed(self.sizes):  # the largest first: the smaller ones fit in its memory
+                self._steps[size] = self._capture(size, width, latent, pool, draft=False)
+                if self.has_mtp:
+                    self._drafts[size] = self._capture(size, width, latent, pool, draft=True)
+        if on_gpu:
+            with self._phase("long steps"):
+                self._load_eager(latent)
+            self.late.start()
         latent.zero_()  # warming up wrote to it
         return latent
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        if self._latent is not None and self._latent.is_cuda:
+            torch.cuda.synchronize()
+        self.phases[name] = time.perf_counter() - started
 
     @torch.inference_mode()
     def _capture(self, size: int, width: int, latent: Tensor, pool: tuple[int, int] | None, draft: bool) -> _Step:
@@ -118,13 +138,14 @@ class GraphedModel:
 
     def _load_eager(self, latent: Tensor) -> None:
         """Runs every class of long steps once, so that its kernels are there."""
+        self.logits(torch.zeros(1, self.config.hidden_size, dtype=self.model.dtype, device=self.device))
+        if self.deterministic:  # it has no long steps
+            return
         for query_lens, seq_lens in eager_batches(self.config, min(self.max_rows, latent.shape[1] * latent.shape[2])):
             batch = dummy_batch(query_lens, seq_lens, self.device)
             hidden = self.model.forward(batch, latent)
             if self.has_mtp:
                 self.model.draft(hidden, batch, latent)
-            self.logits(hidden[:1])
-        torch.cuda.synchronize()
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from hopwell.model.decode import Decoder
 
 log = logging.getLogger(__name__)
+Progress = Callable[[int, int, str], None]
 
 NANO = Path(__file__).parents[1] / "model" / "nano"
 """The embedded model."""
@@ -151,8 +153,10 @@ class LoadedModel:
         from hopwell.engine import graphs
 
         deterministic = config.deterministic
-        sizes = (graphs.DETERMINISTIC_SIZE,) if deterministic else graphs.SIZES
-        return graphs.GraphedModel(self.model, self._decoder, sizes, deterministic, config.max_batch_tokens)
+        sizes = (graphs.DETERMINISTIC_SIZE,) if deterministic else graphs.GRAPH_SIZES
+        return graphs.GraphedModel(
+            self.model, self._decoder, sizes, deterministic, config.max_batch_tokens, self.phases
+        )
 
     def _pages(self, config: EngineConfig) -> int:
         """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
@@ -179,14 +183,16 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     progress: Callable[[int, int, str], None] | None = None,
+    on_compile: Callable[[int, int, str], None] | None = None,
 ) -> LoadedModel:
-    """Opens and loads a model.
+    """Opens and loads a model; for a GPU its kernels are compiled meanwhile, where they were not before.
 
     Args:
         model: a checkpoint's folder, a name on the Hugging Face hub, or None for the embedded nano.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
         dtype: "bfloat16" or "float32"; "auto" is bfloat16 wherever the device computes in it.
         progress: called with bytes read, bytes in all and the tensor's name.
+        on_compile: called, once weights are there, with kernels compiled, kernels in all and the kernel's name.
 
     Raises:
         ModelError, CheckpointError, ConfigError: one line that names the culprit.
@@ -199,8 +205,12 @@ def load_model(
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
     where = pick_device(device)
-    weights = Transformer.load(checkpoint, where, pick_dtype(dtype, where), progress)
-    phases["weights"] = time.perf_counter() - started
+    with compiling(checkpoint.config, where) as wait:
+        weights = Transformer.load(checkpoint, where, pick_dtype(dtype, where), progress)
+        phases["weights"] = time.perf_counter() - started
+        started = time.perf_counter()
+        if wait(on_compile):
+            phases["kernels"] = time.perf_counter() - started
     generation = _read_json(path / "generation_config.json")
     eos = generation.get("eos_token_id", checkpoint.config.get("eos_token_id"))
     return LoadedModel(
@@ -212,6 +222,28 @@ def load_model(
         default_params=_default_params(generation),
         phases=phases,
     )
+
+
+@contextmanager
+def compiling(values: dict[str, Any], device: torch.device) -> Iterator[Callable[[Progress | None], int]]:
+    """Compiles a model's kernels in other processes while weights are read; gives the function that waits for them and
+    returns how many there were. Without a GPU that they are for, or with all of them in the cache, there are none."""
+    if device.type != "cuda" or not has_kernels(device):
+        yield lambda progress: 0
+        return
+    from hopwell.model.warm import WarmError, Warming  # Triton is a GPU's dependency
+
+    major, minor = torch.cuda.get_device_capability(device)
+    with Warming(values, 10 * major + minor) as warming:
+
+        def wait(progress: Progress | None) -> int:
+            try:
+                return warming.wait(progress)
+            except WarmError as error:  # each will be compiled when it is first wanted
+                log.warning("%s", error)
+                return 0
+
+        yield wait
 
 
 def resolve(model: str | Path | None) -> Path:

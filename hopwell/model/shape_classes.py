@@ -13,8 +13,10 @@ from hopwell.ops.mla_triton import split_count
 Lengths = tuple[list[int], list[int]]
 """New tokens of each sequence, and tokens of each that the cache holds after the step."""
 
-LONG = 129
-"""Rows from which a step runs kernel by kernel (`engine/graphs.py` captures up to 128)."""
+GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
+"""Rows of the steps that are captured as CUDA graphs."""
+LONG = GRAPH_SIZES[-1] + 1
+"""Rows from which a step runs kernel by kernel."""
 
 
 def eager_batches(config: ModelConfig, max_rows: int) -> list[Lengths]:

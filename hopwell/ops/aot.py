@@ -97,8 +97,9 @@ def _specialise(kernel: Any, args: tuple[Any, ...], constants: dict[str, Any], o
     )  # fmt: skip
 
 
-def compile_launch(launch: Launch, arch: int) -> Compiled:
-    """Machine code for compute capability `arch` (90: sm_90a, 100: sm_100a), measured."""
+def machine_code(launch: Launch, arch: int) -> Any:
+    """Machine code for compute capability `arch` (90: sm_90a, 100: sm_100a), from Triton's cache or put into it under
+    the key that a launch on such a device looks for."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -106,7 +107,14 @@ def compile_launch(launch: Launch, arch: int) -> Compiled:
     attributes = {(i,): [["tt.divisibility", 16]] for i in launch.aligned}
     source = ASTSource(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
     options = {"num_warps": launch.warps, "num_stages": launch.stages, "launch_pdl": True}
-    built = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+
+
+def compile_launch(launch: Launch, arch: int) -> Compiled:
+    """A launch's machine code, measured."""
+    import triton
+
+    built = machine_code(launch, arch)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(built.asm["cubin"])
         file.flush()

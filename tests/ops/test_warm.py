@@ -1,0 +1,97 @@
+"""The kernel cache: what is compiled ahead is what a launch looks for, and what is compiled late is noticed.
+
+In processes of their own, since this one may have Triton's interpreter on. No GPU: Triton is told of one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+LAUNCHES = '''
+import sys, torch, triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from hopwell.ops import norm_triton, triton_common
+from hopwell.ops.aot import machine_code, record
+from hopwell.ops.late import LateKernelError, LateKernels
+
+class Hopper:
+    def get_current_target(self): return GPUTarget("cuda", 90, 32)
+    def get_current_device(self): return 0
+    def get_current_stream(self, device=0): return 0
+
+driver.set_active(Hopper())
+events = []
+triton.knobs.compilation.listener = lambda **e: events.append(e["cache_hit"])
+
+def norm(width):
+    row, weight = torch.empty(3, width, dtype=torch.bfloat16, device="meta"), torch.empty(width, device="meta")
+    norm_triton.add_norm(row, weight)
+
+def as_on_a_gpu(run):
+    """Triton's own path from a call to machine code, all but the launch."""
+    def take(kernel, grid, args, constants, options):
+        kernel.warmup(*args, grid=grid, **constants, **options)
+    token = triton_common.launcher.set(take)
+    run()
+    triton_common.launcher.reset(token)
+
+(launch,) = record(lambda: norm(256))
+machine_code(launch, 90)
+as_on_a_gpu(lambda: norm(256))
+assert events == [False, True], events  # compiled once, and found under the key that the call computes
+
+watch = LateKernels(strict=True)
+watch.start()
+as_on_a_gpu(lambda: norm(256))
+assert watch.names == []
+try:
+    as_on_a_gpu(lambda: norm(384))
+except LateKernelError as error:
+    assert "_add_norm" in str(error) and len(watch.names) == 1
+else:
+    sys.exit("a late kernel went unnoticed")
+watch.stop()
+as_on_a_gpu(lambda: norm(512))
+assert len(watch.names) == 1
+'''
+
+WARM = """
+import sys, time
+from hopwell.model.shipped import shipped_config
+from hopwell.model.warm import WarmError, Warming
+
+small = dict(hidden_size=128, intermediate_size=128, moe_intermediate_size=64, vocab_size=64, n_routed_experts=4,
+             num_experts_per_tok=2, num_attention_heads=2, num_key_value_heads=2, kv_lora_rank=128)
+config = {**shipped_config("v2-lite"), **small}
+seen = []
+with Warming(config, 90, processes=2, sizes=[1], max_rows=1) as warming:
+    assert not warming.full
+    count = warming.wait(lambda done, total, name: seen.append((done, total)))
+assert count > 8 and seen[-1] == (count, count), seen
+again = Warming(config, 90, processes=2, sizes=[1], max_rows=1)
+assert again.full and again.wait() == 0
+with Warming({**config, "hidden_act": "gelu"}, 90, processes=1) as warming:
+    try:
+        warming.wait()
+    except WarmError as error:
+        assert "hidden_act" in str(error)
+    else:
+        sys.exit("a failure went unnoticed")
+"""
+
+
+@pytest.mark.parametrize("script", [LAUNCHES, WARM], ids=["key", "processes"])
+def test_kernels_are_compiled_ahead_and_never_late(script: str, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
+    path = tmp_path / "script.py"
+    path.write_text(script, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
