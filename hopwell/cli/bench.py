@@ -9,10 +9,10 @@ import typer
 
 from hopwell.cli.bench_engine import cache, scheduler, speed, stress
 from hopwell.cli.bench_gpu import ceilings, engine, latent, ops
-from hopwell.cli.bench_precision import budgets, peers, precision
+from hopwell.cli.bench_precision import budgets, conversion, peers, precision
 
 bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
-for command in (cache, scheduler, speed, stress, ceilings, ops, engine, latent, precision, peers, budgets):
+for command in (cache, scheduler, speed, stress, ceilings, ops, engine, latent, precision, peers, budgets, conversion):
     bench.command()(command)
 
 

@@ -117,3 +117,28 @@ def budgets(
     if not all(row["kept"] for row in tables[0]):
         typer.echo("a budget was not kept", err=True)
         raise typer.Exit(1)
+
+
+def conversion(
+    experts: Annotated[int, typer.Option(min=1, help="Of R1's width, in one layer.")] = 1,
+    tokens: Annotated[int, typer.Option(min=2048, help="Of calibration.")] = 4096,
+    format: Annotated[str, typer.Option(help="To convert to.")] = "nvfp4",
+    work: Annotated[Path | None, typer.Option(help="A new folder for the slice; default: a temporary one.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Seconds, GB/s and memory of `quantize` on experts of R1's width, and the hours that R1 would take."""
+    import tempfile
+
+    import torch
+
+    from hopwell.bench.precision_slice import run
+    from hopwell.bench.result import write_result
+    from hopwell.cli.tables import print_rows
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as place:
+        row = run((work or Path(place)).absolute(), experts, tokens, format, typer.echo)
+    print_rows([{"": k, "measured": f"{v:.4g}" if isinstance(v, float) else v} for k, v in row.items()])
+    if out is not None:
+        write_result(out, "precision-conversion", [row], threads=threads)

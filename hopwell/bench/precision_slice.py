@@ -1,0 +1,66 @@
+"""What a conversion of R1 takes: experts of R1's width converted for real, and what that makes for all of them."""
+
+from __future__ import annotations
+
+import random
+import resource
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hopwell.model.shipped import cut, shipped_config
+from hopwell.model.synthesis import synthesise
+from hopwell.precision.convert import Conversion
+from hopwell.precision.plan import Goal, Settings
+
+VOCABULARY = 1024
+"""Of the slice: embedding and head are not converted."""
+
+
+def run(work: Path, experts: int, tokens: int, format: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Synthesises one MoE layer of R1's width with a few experts, half of which read every token, and converts it.
+
+    Attention, shared and dense networks stay in FP8, as they do in the conversions of R1 that keep its accuracy.
+
+    Returns:
+        Seconds and bytes of the experts, peak memory, and hours for R1's 58 layers of 256 experts at that rate.
+    """
+    r1 = shipped_config("deepseek-r1")
+    assert r1 is not None
+    chosen = max(1, experts // 2)
+    small = {"n_routed_experts": experts, "num_experts_per_tok": chosen, "n_group": 1, "topk_group": 1}
+    small |= {"vocab_size": VOCABULARY}
+    synthesise(cut(r1 | small, 1, 0, False), work / "slice", 0, probed=0)
+    rng = random.Random(0)
+    sequences = [[rng.randrange(VOCABULARY) for _ in range(256)] for _ in range(-(-tokens // 256))]
+    marks = [(time.perf_counter(), time.process_time(), "start")]
+    settings = Settings(Goal(format=format), keep=("attention", "dense", "shared_experts"))
+    conversion = Conversion(
+        work / "slice", work / "out", settings, sequences, say,
+        progress=lambda done, total, name: marks.append((time.perf_counter(), time.process_time(), name)),
+    )  # fmt: skip
+    rows = {row.name: row for row in conversion.candidate_rows()}
+    spent = [(b[0] - a[0], b[1] - a[1], rows[b[2]]) for a, b in pairwise(marks)]
+    own = [(wall, cpu, row) for wall, cpu, row in spent if row.part == "routed_experts"]
+    seconds, cpu = sum(wall for wall, _, _ in own), sum(cpu for _, cpu, _ in own)
+    size = sum(row.source_bytes for _, _, row in own)
+    before, after = (
+        sum(sum(row.formats[format][key]) for _, _, row in own) / (3 * experts) for key in ("before", "after")
+    )
+    moe_layers = r1["num_hidden_layers"] - r1["first_k_dense_replace"]
+    return {
+        "format": format,
+        "experts": experts,
+        "calibration_tokens": sum(map(len, conversion.fit)),
+        "tokens_an_expert": sum(row.tokens for _, _, row in own) / len(own),
+        "seconds_an_expert": seconds / experts,
+        "cpu_seconds_an_expert": cpu / experts,
+        "seconds_of_the_rest": sum(wall for wall, _, row in spent if row.part != "routed_experts"),
+        "source_gb_per_second": size / seconds / 1e9,
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "squared_reduction": 1 - after / before,
+        "seconds_a_layer_of_256": seconds / experts * r1["n_routed_experts"],
+        "hours_for_r1": seconds / experts * r1["n_routed_experts"] * moe_layers / 3600,
+    }
