@@ -18,6 +18,7 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
 from hopwell.model.decode import Decoder
 from hopwell.model.joined import AllExperts
+from hopwell.model.latent_cache import use_cache
 from hopwell.model.transformer import Layer
 from hopwell.ops import (
     attention,
@@ -67,7 +68,7 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
     def at(index: int) -> tuple[Layer, AllExperts]:
         return stacks[index % len(stacks)]
 
-    inputs = random_inputs(c, batch, context, str(model.device))
+    inputs = random_inputs(model, batch, context)
     positions, table, latent = inputs.positions, inputs.page_table, inputs.latent
     layer, experts = at(0)
     a, hidden, heads = layer.attention, c.hidden_size, c.num_attention_heads
@@ -75,11 +76,11 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
     _, normed = norm_triton.add_norm(residual, layer.input_norm, codes=fp8, values=True)
     down = product(normed, a.qkv_a, eps)
     query = query_triton.latent_and_query(
-        down, a.q_a_norm, a.kv_a_norm, rope, positions, table, latent[0], eps, codes=fp8
+        down, a.q_a_norm, a.kv_a_norm, rope, positions, table, latent[0], eps, fp8, a.cache_scales
     )
     q = down if query is None or a.q_b is None else product(query, a.q_b)
     queries = query_triton.absorb_query(q, a.w_uk, rope, positions)
-    cuts, lse = mla_triton.decode(queries, latent[0], table, positions, c.softmax_scale)
+    cuts, lse = mla_triton.decode(queries, latent[0], table, positions, c.softmax_scale, a.cache_scales)
     merged = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=fp8)
     attended = product(merged, a.o)
     logits = product(normed, experts.gate, eps)
@@ -102,13 +103,14 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
              norm.cost(batch, hidden, residual=True)),
         Case("qkv_a", lambda i: product(normed, at(i)[0].attention.qkv_a, eps), matrix(hidden, a.qkv_a.shape[0])),
         Case("latent and query", lambda i: query_triton.latent_and_query(
-            down, a.q_a_norm, a.kv_a_norm, rope, positions, table, latent[i % len(latent)], eps, codes=fp8),
+            down, a.q_a_norm, a.kv_a_norm, rope, positions, table, latent[i % len(latent)], eps, fp8,
+            at(i)[0].attention.cache_scales),
             norm.cost(batch, a.qkv_a.shape[0])),
         Case("absorb query", lambda i: query_triton.absorb_query(q, at(i)[0].attention.w_uk, rope, positions),
              matrix(heads * c.qk_nope_head_dim, c.kv_lora_rank, "plain")),
         Case("attention", lambda i: mla_triton.decode(
-            queries, latent[i % len(latent)], table, positions, c.softmax_scale),
-            attention.cost([1] * batch, [context] * batch, heads)),
+            queries, latent[i % len(latent)], table, positions, c.softmax_scale, at(i)[0].attention.cache_scales),
+            attention.cost([1] * batch, [context] * batch, heads, cache_bytes=latent.dtype.itemsize)),
         Case("combine heads", lambda i: mla_triton.combine_heads(cuts, lse, at(i)[0].attention.w_uv, codes=fp8),
              matrix(heads * c.v_head_dim, c.kv_lora_rank, "plain")),
         Case("o", lambda i: product(merged, at(i)[0].attention.o), matrix(heads * c.v_head_dim, hidden)),
@@ -131,10 +133,18 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
 
 
 def op_rows(
-    name: str, batches: list[int], contexts: list[int], ceilings: Ceilings, layers: int = 8, device: str = "cuda"
+    name: str,
+    batches: list[int],
+    contexts: list[int],
+    ceilings: Ceilings,
+    layers: int = 8,
+    device: str = "cuda",
+    cache_dtype: str = "auto",
 ) -> Iterator[OpRow]:
     """Times every kernel of a model's decode step, over `layers` layers' weights in turn."""
-    decoder = Decoder.of(random_transformer(bench_config(name, layers), device))
+    model = random_transformer(bench_config(name, layers), device)
+    use_cache(model, cache_dtype)
+    decoder = Decoder.of(model)
     for context in contexts:
         for batch in batches:
             for case in decode_cases(decoder, batch, context):

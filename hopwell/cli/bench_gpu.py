@@ -15,6 +15,7 @@ Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the resu
 Model = Annotated[str, typer.Argument(help="A shipped config: r1-tp8, r1-slice, v2-lite, ...")]
 Batch = Annotated[list[int] | None, typer.Option(min=1, help="Sequences; may be repeated. Default: 1, 8, 32, 128.")]
 Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; may be repeated. Default: 1024.")]
+CacheDtype = Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")]
 Layers = Annotated[int | None, typer.Option(min=2, help="Cut the model to this many layers, one of them dense.")]
 
 
@@ -54,6 +55,7 @@ def engine(
     context: Context = None,
     layers: Layers = None,
     energy: Annotated[bool, typer.Option(help="Also read the energy counter, two seconds a row.")] = False,
+    cache_dtype: CacheDtype = "auto",
     out: Out = None,
 ) -> None:
     """Milliseconds and percent of the limit of a whole model's decode step, in a CUDA graph, random weights."""
@@ -62,7 +64,9 @@ def engine(
     from hopwell.cli.tables import print_rows
 
     limit = _ceilings()
-    found = decode_rows(model, batch or [1, 8, 32, 128], context or [1024], limit.read_bytes_per_s, layers, energy)
+    found = decode_rows(
+        model, batch or [1, 8, 32, 128], context or [1024], limit, layers, energy, cache_dtype=cache_dtype
+    )
     rows = [asdict(row) for row in found]
     print_rows([_rounded(row) for row in rows])
     if out is not None:

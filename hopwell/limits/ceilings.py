@@ -6,7 +6,7 @@ Every "% of limit" is against these. Unlike the rest of this room, this file nee
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -33,6 +33,11 @@ class Ceilings:
         """The least time `cost` takes on this device."""
         flops = self.fp8_flops_per_s if cost.format == "fp8" else self.bf16_flops_per_s
         return cost.floor_seconds(self.read_bytes_per_s, flops)
+
+    def floor_of(self, costs: Sequence[OpCost]) -> float:
+        """The least time that several ops take together, each at its own format's rate."""
+        math = sum(c.flops / (self.fp8_flops_per_s if c.format == "fp8" else self.bf16_flops_per_s) for c in costs)
+        return max(sum(c.bytes for c in costs) / self.read_bytes_per_s, math)
 
     @classmethod
     def measure(cls, gigabytes: float = 4.0, size: int = 8192) -> Ceilings:

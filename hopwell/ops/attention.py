@@ -229,11 +229,25 @@ def _unabsorbed(
 
 
 def cost(
-    query_lens: list[int], seq_lens: list[int], heads: int, rank: int = 512, rope_dim: int = 64, cache_bytes: int = 2
+    query_lens: list[int],
+    seq_lens: list[int],
+    heads: int,
+    rank: int = 512,
+    rope_dim: int = 64,
+    cache_bytes: int = 2,
+    absorbed: bool = True,
+    head_dim: int = 128,
 ) -> OpCost:
-    """Absorbed attention: each sequence's rows once, queries in and outputs out in bf16 (without projections)."""
-    tokens = sum(query_lens)
-    row = rank + rope_dim
+    """Each sequence's rows once, queries in and outputs out in bf16.
+
+    Absorbed, queries and outputs are in latent space and the projections into and out of it are not counted. Else they
+    are heads' own, and rebuilding keys and values from the rows is counted: FLOPs alone, since neither need be stored.
+    """
+    tokens, row = sum(query_lens), rank + rope_dim
     pairs = sum(q * (s - q) + q * (q + 1) // 2 for q, s in zip(query_lens, seq_lens, strict=True))
-    moved = cache_bytes * row * sum(seq_lens) + 2 * tokens * heads * (row + rank)
-    return OpCost(moved, 2 * heads * (row + rank) * pairs)
+    cached = cache_bytes * row * sum(seq_lens)
+    if absorbed:
+        return OpCost(cached + 2 * tokens * heads * (row + rank), 2 * heads * (row + rank) * pairs)
+    rebuilt = 2 * sum(seq_lens) * heads * rank * 2 * head_dim
+    moved = cached + 2 * tokens * heads * (2 * head_dim + rope_dim)
+    return OpCost(moved, 2 * heads * (2 * head_dim + rope_dim) * pairs + rebuilt)
