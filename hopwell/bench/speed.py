@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
 from hopwell.formats.fp8 import dequantize_fp8_block
 
+Key = TypeVar("Key")
 QUESTION = "<｜begin▁of▁sentence｜><｜User｜>Compute {} * {}.<｜Assistant｜><think>\n"
 """In R1's own format: on random tokens the MTP layer would have nothing to go by."""
 
@@ -27,7 +28,7 @@ QUESTION = "<｜begin▁of▁sentence｜><｜User｜>Compute {} * {}.<｜Assista
 def bench_speed(
     model: str | Path | None, batches: list[int], tokens: int, drafts: list[int], peer: bool, repeats: int = 3
 ) -> list[dict[str, Any]]:
-    """Greedy decoding, the best of several runs each.
+    """Greedy decoding, the best of several runs each; the systems take turns, so that a busy machine harms all alike.
 
     Args:
         batches: prompts answered at once.
@@ -36,29 +37,40 @@ def bench_speed(
         peer: also run `transformers`' own generate.
 
     Returns:
-        Rows of system, batch, tokens per second (prefill included), and acceptance length.
+        Rows of system, batch, tokens per second (prefill included), how many times the peer's that is, and acceptance
+        length.
     """
-    rows: list[dict[str, Any]] = []
     loaded = load_model(model)
     params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
-    for count in drafts:
-        config = loaded.config(max_seqs=max(batches), drafts=count, prefix_cache=False)
-        llm = LLM(loaded, config=config)
-        for batch in batches:
-            prompts = questions(batch, loaded.tokenizer)
-            seconds = best_of(repeats, partial(llm.generate, prompts, params))
-            row = {"system": "hopwell", "drafts": count, "batch": batch}
-            rows.append(row | {"tokens_per_s": round(batch * tokens / seconds, 1)})
-        rows[-1]["acceptance_length"] = round(llm.engine.metrics.acceptance_length, 2)
-        llm.close()
+    asked = {batch: questions(batch, loaded.tokenizer) for batch in batches}
+    longest = max(len(prompts[0]) for prompts in asked.values()) + tokens
+    engines = {
+        count: LLM(
+            loaded,
+            config=loaded.config(max_seqs=max(batches), drafts=count, prefix_cache=False, max_model_len=longest),
+        )
+        for count in drafts
+    }
+    runs: dict[tuple[str, int, int], Callable[[], object]] = {}
+    for batch, prompts in asked.items():
+        for count, llm in engines.items():
+            runs["hopwell", count, batch] = partial(llm.generate, prompts, params)
     if peer:
         generate = transformers_generate(loaded.path, loaded.model.dtype)
-        for batch in batches:
-            prompts = torch.tensor(questions(batch, loaded.tokenizer))
-            seconds = best_of(repeats, partial(generate, prompts, tokens))
-            row = {"system": "transformers", "drafts": 0, "batch": batch}
-            rows.append(row | {"tokens_per_s": round(batch * tokens / seconds, 1)})
-    return [{**row, "acceptance_length": row.get("acceptance_length")} for row in rows]
+        for batch, prompts in asked.items():
+            runs["transformers", 0, batch] = partial(generate, torch.tensor(prompts), tokens)
+    seconds = best_in_turns(runs, repeats)
+    rows = []
+    for (system, count, batch), best in seconds.items():
+        row: dict[str, Any] = {"system": system, "drafts": count, "batch": batch}
+        row["tokens_per_s"] = round(batch * tokens / best, 1)
+        other = seconds.get(("transformers", 0, batch))
+        row["times_peer"] = None if other is None else round(other / best, 2)
+        length = engines[count].engine.metrics.acceptance_length if system == "hopwell" else None
+        rows.append(row | {"acceptance_length": None if length is None else round(length, 2)})
+    for llm in engines.values():
+        llm.close()
+    return sorted(rows, key=lambda row: (row["system"], row["drafts"], row["batch"]))
 
 
 def questions(count: int, tokenizer: Tokenizer) -> list[list[int]]:
@@ -74,15 +86,17 @@ def questions(count: int, tokenizer: Tokenizer) -> list[list[int]]:
     return found
 
 
-def best_of(repeats: int, run: Callable[[], object]) -> float:
-    """The shortest of several runs, in seconds, after one that warms up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
+def best_in_turns(runs: dict[Key, Callable[[], object]], repeats: int) -> dict[Key, float]:
+    """The shortest time of each run in seconds, after one that warms up; they take turns."""
+    best = dict.fromkeys(runs, float("inf"))
+    for run in runs.values():
         run()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    for _ in range(repeats):
+        for key, run in runs.items():
+            started = time.perf_counter()
+            run()
+            best[key] = min(best[key], time.perf_counter() - started)
+    return best
 
 
 def transformers_generate(path: Path, dtype: torch.dtype) -> Callable[[torch.Tensor, int], torch.Tensor]:
