@@ -1,0 +1,30 @@
+"""The bench beside transformers: the same answers from the same weights, and rows that say which was how fast."""
+
+from __future__ import annotations
+
+import torch
+
+from hopwell import LLM, SamplingParams
+from hopwell.bench.speed import bench_speed, best_in_turns, questions, transformers_generate
+from hopwell.engine.loading import NANO
+
+
+def test_the_peer_writes_the_same_tokens() -> None:
+    llm = LLM(device="cpu", dtype="float32", max_seqs=3, max_model_len=256)
+    prompts = questions(3, llm.tokenizer)
+    peer = transformers_generate(NANO, torch.float32)(torch.tensor(prompts), 40)
+    ours = llm.generate(prompts, SamplingParams(temperature=0.0, max_tokens=40, ignore_eos=True))
+    assert peer[:, len(prompts[0]) :].tolist() == [completion.answers[0].tokens for completion in ours]
+
+
+def test_rows() -> None:
+    rows = bench_speed(None, [1, 2], 4, [0, 1], peer=False, repeats=1)
+    assert [(row["drafts"], row["batch"]) for row in rows] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert all(row["tokens_per_s"] > 0 and row["times_peer"] is None for row in rows)
+    assert rows[0]["acceptance_length"] == 1.0 < rows[-1]["acceptance_length"]
+
+
+def test_systems_take_turns() -> None:
+    order: list[str] = []
+    best = best_in_turns({name: lambda name=name: order.append(name) for name in "ab"}, repeats=2)
+    assert order == ["a", "b"] * 3 and set(best) == {"a", "b"} and all(time < 1 for time in best.values())
