@@ -24,7 +24,7 @@ def synth(
 ) -> None:
     """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk.
 
-    The folder appears whole, at the end. No tokenizer is written.
+    The folder appears whole, at the end. Nano's tokenizer is put beside the weights, so that engines can serve it.
     """
     from hopwell.cli.progress import byte_progress
     from hopwell.cli.tables import print_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +19,14 @@ from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.model.config import ConfigError, ModelConfig
 from hopwell.model.inventory import inventory
 from hopwell.model.probe import probe
+from hopwell.model.shipped import NANO
 
 SPARE_BYTES = 64 << 20
 """Room for config.json, the index and the report."""
 DEVICES = ("cpu", "cuda")
 PROBED = {"cpu": 1, "cuda": 4}
 """Routers that are measured unless told otherwise. The first needs no expert, each further one a layer of them."""
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 REPORT = "hopwell_synth.json"
 """Seed and measurements, beside the weights."""
 
@@ -74,8 +77,16 @@ def synthesise(
         }
         checkpoint.close()
         write_json(folder / REPORT, report)
+        _copy_tokenizer(config, folder)
         write_json(folder / "config.json", dict(values))  # last: a folder without it is no checkpoint
     return report
+
+
+def _copy_tokenizer(config: ModelConfig, folder: Path) -> None:
+    """Nano's tokenizer, where its tokens are within the vocabulary: engines want one before they serve a folder."""
+    if config.vocab_size >= ModelConfig.from_file(NANO).vocab_size:
+        for name in TOKENIZER:
+            shutil.copyfile(NANO / name, folder / name)
 
 
 def _check_device(device: str) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.synthetic import SyntheticWeights
+from hopwell.engine.core import SamplingParams
+from hopwell.engine.llm import LLM
 from hopwell.formats.fp8 import dequantize_fp8_block
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ConfigError, ModelConfig
@@ -151,3 +153,26 @@ def test_weights_may_be_made_as_they_are_asked_for() -> None:
     source = WeightSource(SyntheticWeights(values, inventory(ModelConfig.from_dict(values)), 0))
     weight = source.take_linear("model.layers.0.mlp.up_proj", (96, 64))
     assert weight.format == "fp8_block" and weight.dequantize(torch.float32).isfinite().all()
+
+
+def test_an_engine_serves_it(tmp_path: Path) -> None:
+    """With nano's tokenizer beside the weights, where the vocabulary has room for it."""
+    synthesise(tiny.tiny_config("r1", vocab_size=1100), tmp_path / "m", seed=0)
+    llm = LLM(tmp_path / "m", max_seqs=2)
+    one, two = llm.generate(["hello", "what is 2 + 2?"], SamplingParams(temperature=0.0, max_tokens=5, ignore_eos=True))
+    assert len(one.answers[0].tokens) == len(two.answers[0].tokens) == 5
+    llm.close()
+    synthesise(tiny.tiny_config("r1"), tmp_path / "small", seed=0)
+    assert not (tmp_path / "small" / "tokenizer.json").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_weights_drawn_on_a_gpu(tmp_path: Path) -> None:
+    values = tiny.tiny_config("r1", quantization_config=FP8, hidden_size=256, moe_intermediate_size=128)
+    first, second = (synthesise(values, tmp_path / name, seed=3, device="cuda", probed=2) for name in ("a", "b"))
+    assert first == second and len(first["routing"]) == 2
+    for name in Checkpoint.open(tmp_path / "a").tensors:
+        a, b = (Checkpoint.open(tmp_path / folder).read(name).view(torch.uint8) for folder in ("a", "b"))
+        assert torch.equal(a, b), name
+    assert Transformer.load(Checkpoint.open(tmp_path / "a"), device="cuda").has_mtp
