@@ -109,7 +109,7 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
 
 def _prompt(llm: LLM, text: str, chat: bool | None, system: str | None, thinking: bool | None) -> Prompt:
     """What the model reads: the rendered conversation, or the text."""
-    from hopwell.codec.template import TemplateError
+    from hopwell.codec.template import NoTemplateError
     from hopwell.errors import HopwellError
 
     try:
@@ -120,7 +120,7 @@ def _prompt(llm: LLM, text: str, chat: bool | None, system: str | None, thinking
             return text
         before = [{"role": "system", "content": system}] if system else []
         return llm.render([*before, {"role": "user", "content": text}], variables=variables)
-    except TemplateError:
+    except NoTemplateError:
         if chat or system or thinking is not None:
             raise
         return text

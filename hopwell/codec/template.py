@@ -25,6 +25,10 @@ class TemplateError(HopwellError):
     """A conversation that the template refuses, or a template that cannot be read."""
 
 
+class NoTemplateError(TemplateError):
+    """The checkpoint comes without a chat template: it is no chat model, or its text is made by a program."""
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja without a way out: what is unsafe is an error even where its value would not be used, and no product
     fills the memory."""
@@ -84,7 +88,7 @@ class ChatTemplate:
         jinja = folder / "chat_template.jinja"
         source = jinja.read_text(encoding="utf-8") if jinja.exists() else config.get("chat_template")
         if not isinstance(source, str):
-            raise TemplateError(f"{path} has no chat_template, and there is no {jinja.name}; this is no chat model")
+            raise NoTemplateError(f"{path} has no chat_template, and there is no {jinja.name}; this is no chat model")
         return cls(source, _token(config.get("bos_token")), _token(config.get("eos_token")))
 
     def render(

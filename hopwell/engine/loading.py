@@ -72,11 +72,11 @@ class LoadedModel:
     def reply_format(self) -> str | None:
         """How this checkpoint writes tool calls (a name of `codec.formats`); None if it calls none."""
         from hopwell.codec.formats import detect
-        from hopwell.codec.template import TemplateError
+        from hopwell.codec.template import NoTemplateError
 
         try:
             source = self.template.source
-        except TemplateError:  # V3.2 comes without one
+        except NoTemplateError:  # V3.2 comes without one
             source = ""
         return detect(source, lambda token: self.tokenizer.inner.token_to_id(token) is not None)
 

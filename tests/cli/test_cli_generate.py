@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from terminal import HOPWELL, Terminal
+
+from hopwell.engine.loading import NANO
 
 GREEDY = ("--temperature", "0", "--device", "cpu")
 
@@ -84,6 +87,21 @@ def test_a_prompt_that_is_too_long_hinders_no_other() -> None:
     plain = run(*GREEDY, "1+1", "1+" * 9000)
     assert plain.returncode == 2 and "\\boxed{2}" in plain.stdout
     assert "error: prompt 2: the prompt has 18," in plain.stderr
+
+
+def test_without_a_template_text_goes_on_but_a_bad_one_is_an_error(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(NANO, model)
+    path = model / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "chat_template": "{{ ''.__class__ }}"}), encoding="utf-8")
+    done = run("hi", "--model", str(model))
+    assert done.returncode == 2 and "error: the chat template refuses" in done.stderr and not done.stdout
+    del config["chat_template"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert "reasoning" not in rows(run("hi", "--model", str(model), "--json", "--max-tokens", "3"))[0]
+    done = run("hi", "--chat", "--model", str(model))
+    assert done.returncode == 2 and "has no chat_template" in done.stderr
 
 
 @pytest.mark.parametrize(

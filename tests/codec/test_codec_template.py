@@ -10,7 +10,7 @@ import pytest
 
 from hopwell.bench.nano_tasks import TASKS, held_out_problems
 from hopwell.bench.nano_tasks.render import prompt_text, tool_messages
-from hopwell.codec.template import ChatTemplate, TemplateError
+from hopwell.codec.template import ChatTemplate, NoTemplateError, TemplateError
 from hopwell.engine.loading import NANO
 
 QUESTION = [{"role": "user", "content": "hi"}]
@@ -99,6 +99,16 @@ def test_missing_and_broken_files_are_named(tmp_path: Path, files: dict[str, str
         (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(TemplateError, match=f"^[^\n]*{says}[^\n]*$"):
         ChatTemplate.open(tmp_path)
+
+
+def test_having_none_is_told_from_being_broken(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(NoTemplateError):
+        ChatTemplate.open(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{% if %}", encoding="utf-8")
+    with pytest.raises(TemplateError) as caught:
+        ChatTemplate.open(tmp_path)
+    assert not isinstance(caught.value, NoTemplateError)
 
 
 def test_a_file_of_its_own_goes_before_the_config(tmp_path: Path) -> None:
