@@ -20,6 +20,7 @@ from hopwell.cli.inspect import inspect
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
 from hopwell.cli.synth import synth
+from hopwell.cli.verify_cache import verify_cache
 from hopwell.cli.warm import warm
 from hopwell.errors import HopwellError
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, generate, serve, inspect, synth, quantize, verify, warm, doctor):
+for command in (chat, generate, serve, inspect, synth, quantize, verify, verify_cache, warm, doctor):
     app.command()(command)
 app.add_typer(bench)
 

@@ -50,13 +50,13 @@ def quantize(
     from hopwell.precision.plan import Settings
 
     torch.set_num_threads(threads)
-    source = _folder(model)
+    source = folder_of(model)
     settings = Settings(
         _goal(budget, size, fit, format), layout, tuple(offer or ["nvfp4"]), uniform_experts, not plain,
         tuple(keep or ()),
     )  # fmt: skip
     settings.check()
-    sequences = _sequences(source, calibration, seed=0, fresh=False)
+    sequences = sequences_of(source, calibration, seed=0, fresh=False)
     with _bar() as (say, progress):
         Conversion(source, out, settings, sequences, say, progress=progress).run()
 
@@ -75,8 +75,8 @@ def verify(
     from hopwell.cli.tables import print_rows
     from hopwell.precision.verify import verify as measure
 
-    reference = _folder(against)
-    verdict = measure(model, reference, _sequences(reference, data, seed, fresh=True), budget)
+    reference = folder_of(against)
+    verdict = measure(model, reference, sequences_of(reference, data, seed, fresh=True), budget)
     print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in verdict.as_row().items()}])
     rows = [verdict.as_row()]
     if tasks:
@@ -140,13 +140,14 @@ def _goal(budget: str | None, size: str | None, fit: str | None, format: str | N
     return parse_fit(fit) if fit else Goal(format=format or "nvfp4")
 
 
-def _folder(model: str) -> Path:
+def folder_of(model: str) -> Path:
+    """A checkpoint's folder; `nano` is the shipped one."""
     from hopwell.engine.loading import NANO
 
     return NANO if model == "nano" else Path(model)
 
 
-def _sequences(source: Path, text: Path | None, seed: int, fresh: bool) -> list[list[int]]:
+def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> list[list[int]]:
     """Tokens of a text file, or of the model's own kind of text."""
     from hopwell.precision.hessian import PrecisionError
     from hopwell.precision.plan import cut_sequences

@@ -1,0 +1,48 @@
+"""`hopwell verify-cache`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify_cache(
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder, or `nano`.")],
+    tokens: Annotated[int, typer.Option(min=64, help="Length of each generation.")] = 1024,
+    prompts: Annotated[int, typer.Option(min=1, help="Generations.")] = 4,
+    limit: Annotated[float, typer.Option(min=0, help="Mean KL that no quarter of the generation may exceed.")] = 0.01,
+    data: Annotated[Path | None, typer.Option(help="A text file to calibrate on; default: as for quantize.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Measure, and leave the model's folder as it is.")] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Calibrate an FP8 latent cache, judge it by a long generation, and leave the decision beside the weights."""
+    from hopwell.bench.result import write_result
+    from hopwell.cli.quantize import folder_of, sequences_of
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import load_model
+    from hopwell.precision.cache_format import calibrate, generate_and_judge, write_verdict
+
+    folder = folder_of(model)
+    sequences = sequences_of(folder, data, seed=0, fresh=False)
+    loaded = load_model(str(folder)).model
+    scales = calibrate(loaded, sequences[prompts:])
+    starts = [s[: max(1, len(s) // 2)] for s in sequences[:prompts]]
+    verdict = generate_and_judge(loaded, scales, starts, tokens, limit)
+    rows = [
+        {"quarter": i + 1, "tokens": q.tokens, "kl": q.mean, "p99": q.p99, "top1": q.top1}
+        for i, q in enumerate(verdict.quarters)
+    ]
+    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+    if out is not None:
+        write_result(out, "verify-cache", rows, model=folder.name, kept=verdict.kept, limit=limit,
+                     saturated=verdict.saturated, dtype=str(loaded.dtype).removeprefix("torch."))  # fmt: skip
+    if not dry_run:
+        typer.echo(f"wrote {write_verdict(folder, loaded, verdict)}")
+    worst = max(q.mean for q in verdict.quarters)
+    told = f"KL at most {worst:.3g} in a quarter, {verdict.saturated:.2%} of the values saturated"
+    if not verdict.kept:
+        typer.echo(f"refused: {told}; the limit is {limit:g}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"approved: {told}; serve with --cache-dtype fp8")
