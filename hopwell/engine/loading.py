@@ -24,6 +24,7 @@ from hopwell.errors import HopwellError
 from hopwell.model.latent_cache import page_bytes, use_cache
 from hopwell.model.transformer import Transformer
 from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels
+from hopwell.precision.cache_format import decided_scales
 
 if TYPE_CHECKING:
     from hopwell.codec.template import ChatTemplate
@@ -101,7 +102,9 @@ class LoadedModel:
         """An engine for this model; its latent cache is allocated here."""
         started = time.perf_counter()
         c = self.model.config
-        use_cache(self.model, config.cache_dtype)
+        # calibrated scales if `hopwell verify-cache` approved them; a model that it refused does not start with fp8
+        scales = decided_scales(self.path, self.model) if config.cache_dtype == "fp8" else None
+        use_cache(self.model, config.cache_dtype, scales)
         # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
         self.model.absorbed = True if config.deterministic and self.deterministic else None
         model = self._runnable(config)  # before pages are counted: it may move weights
