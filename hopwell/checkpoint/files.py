@@ -79,8 +79,8 @@ def new_folder(path: Path, need: int) -> Iterator[Path]:
             empty(partial)
             check_room(path, need)
             yield partial
-            os.fsync(lock)
             partial.replace(path)
+            os.fsync(lock)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise disk_fault(path, need, error) from None
