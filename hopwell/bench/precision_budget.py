@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from hopwell.bench.precision_nano import task_rows, worked_problems
+from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.model.transformer import Transformer
 from hopwell.precision.choice import SOURCE, GroupRow
@@ -21,6 +23,8 @@ from hopwell.precision.verify import verify
 OFFERED = ("nvfp4", "mxfp4", "int4_g128")
 BUDGETS = (0.01, 0.001)
 BITS = 4.5
+LAYER_SHARE = 4
+"""One judged problem in so many measures promotions of whole layers, of which there are dozens."""
 
 
 def run(
@@ -29,7 +33,7 @@ def run(
     """Converts nano under each goal, and measures all on problems that neither training nor calibration saw.
 
     Args:
-        work: for the conversions.
+        work: for the conversions; those already in it are not made again.
         problems: of each task, for the accuracy of the 4.5-bit model beside nano's; 0 leaves it out.
 
     Returns:
@@ -46,14 +50,16 @@ def run(
     rows, candidates = [], work / "candidates"
     for name, settings in goals.items():
         out = work / name.replace(" ", "-").replace(",", "")
-        conversion = Conversion(folder, out, settings, fit, say)
-        if settings.formats == OFFERED:  # the same candidates serve every goal
-            if candidates.exists():
-                shutil.copytree(candidates, conversion.work, dirs_exist_ok=True)
-            else:
-                conversion.prepare()
-                shutil.copytree(conversion.work, candidates)
-        report = conversion.run()
+        if not (out / REPORT).exists():
+            conversion = Conversion(folder, out, settings, fit, say)
+            if settings.formats == OFFERED:  # the same candidates serve every goal
+                if candidates.exists():
+                    shutil.copytree(candidates, conversion.work, dirs_exist_ok=True)
+                else:
+                    conversion.prepare()
+                    shutil.copytree(conversion.work, candidates)
+            conversion.run()
+        report = json.loads((out / REPORT).read_text(encoding="utf-8"))
         verdict = verify(out, folder, judge)
         rows.append(
             {
@@ -70,7 +76,7 @@ def run(
             }
         )
         say(f"{name}: {report['bits_per_weight']:.3f} bits, KL {verdict.divergence.mean:.3g}")
-    reference = Yardstick(Transformer.load(Checkpoint.open(folder), "cpu", torch.float32), judge)
+    reference = Yardstick(Transformer.load(Checkpoint.open(folder), "cpu", torch.float32), judge[::LAYER_SHARE])
     promoted = []
     for compensate in (False, True):
         settings = Settings(Goal(bits=BITS), formats=OFFERED, compensate=compensate)

@@ -91,7 +91,7 @@ def budgets(
     calibration: Annotated[int, typer.Option(min=2048, help="Tokens to calibrate on.")] = 16_384,
     held_out: Annotated[int, typer.Option(min=64, help="Tokens to judge on.")] = 16_384,
     problems: Annotated[int, typer.Option(min=0, help="Of each task, for the accuracy of the 4.5-bit model.")] = 0,
-    work: Annotated[Path | None, typer.Option(help="Keep conversions here: a new folder.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Keep conversions here, and use those that are.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
 ) -> None:
