@@ -11,6 +11,7 @@ from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import hopwell
@@ -58,12 +59,7 @@ def create_app(service: Service, tenants: Sequence[Tenant] = ()) -> FastAPI:
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"content-security-policy": CONTENT_POLICY})
 
-    @app.get("/page.{kind}", include_in_schema=False)
-    async def page_part(kind: str) -> FileResponse:
-        if kind not in ("js", "css"):
-            raise ApiError(404, "there is no such page")
-        return FileResponse(PAGE / f"page.{kind}")
-
+    app.mount("/page", StaticFiles(directory=PAGE))
     return app
 
 

@@ -17,7 +17,8 @@ from hopwell.server.settings import ANONYMOUS, ServerSettings, Tenant
 
 log = logging.getLogger("hopwell.server")
 
-OPEN_PATHS = ("/", "/page.js", "/page.css", "/health", "/ready", "/metrics", "/openapi.json")
+OPEN_PATHS = ("/", "/health", "/ready", "/metrics", "/openapi.json")
+OPEN_FOLDER = "/page/"
 """Need no key: probes, scrapers, and a page that asks for the key itself."""
 
 
@@ -123,7 +124,7 @@ class Gate:
             log.info(record)
 
     def _account(self, scope: Scope) -> Account:
-        if not self.accounts or scope["path"] in OPEN_PATHS:
+        if not self.accounts or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
             return self.anonymous
         headers = dict(scope["headers"])
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")

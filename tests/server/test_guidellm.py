@@ -23,7 +23,8 @@ def test_guidellm_measures_the_server(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     with server() as running:
         command = [
-            *(sys.executable, "-m", "guidellm", "run", "--backend", f"kind=openai_http,target={running.url},model=nano"),
+            *(sys.executable, "-m", "guidellm", "run"),
+            *("--backend", f"kind=openai_http,target={running.url},model=nano"),
             *("--profile", "kind=concurrent,streams=2", "--constraint", f"kind=max_requests,count={REQUESTS}"),
             *("--tokenizer", f"kind=huggingface_auto,model={NANO}"),
             *("--data", f"kind=synthetic_text,prompt_tokens=40,output_tokens={OUTPUT_TOKENS}"),

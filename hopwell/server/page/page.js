@@ -1,6 +1,12 @@
-"use strict";
+import { call, events } from "./api.js";
+import { render } from "./text.js";
+
 const by = (id) => document.getElementById(id);
-const log = by("log"), form = by("form"), text = by("text"), send = by("send");
+const log = by("log"), form = by("form"), text = by("text"), send = by("send"), welcome = by("welcome");
+const EXAMPLES = {
+  nano: ["What is 37 * 43?", "Sort 12, 5, 31, 8, 20", "Solve 3x + 7 = 25", "What date is 45 days after March 3, 2025?"],
+};
+const OTHERS = ["Explain attention in three sentences", "Write a haiku about bandwidth", "Is 2^61 - 1 prime?"];
 let turns = [], running = null;
 
 function add(parent, tag, name, content = "") {
@@ -10,103 +16,159 @@ function add(parent, tag, name, content = "") {
   return parent.appendChild(made);
 }
 
-async function call(path, options = {}) {
-  const key = sessionStorage.getItem("key");
-  const headers = { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
-  const answer = await fetch(path, { ...options, headers });
-  if (answer.status === 401) {
-    const given = prompt("This server asks for an API key");
-    if (given) {
-      sessionStorage.setItem("key", given.trim());
-      return call(path, options);
-    }
+/** The place of one answer: thinking, text, and a line of numbers below. */
+class View {
+  constructor() {
+    this.turn = add(log, "article", "turn waiting");
+    this.answer = add(this.turn, "div", "answer");
+    this.foot = add(this.turn, "div", "foot");
+    this.content = "";
+    this.asked = performance.now();
+    this.first = null;
   }
-  if (!answer.ok) throw new Error((await answer.json()).error.message);
-  return answer;
-}
 
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split("\n\n");
-    rest = lines.pop();
-    for (const line of lines) {
-      const data = line.slice("data: ".length);
-      if (data !== "[DONE]") yield JSON.parse(data);
+  take(chunk) {
+    const delta = chunk.choices[0]?.delta ?? {};
+    const pinned = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    if (delta.reasoning_content) this.think(delta.reasoning_content);
+    if (delta.content) {
+      this.endThinking();
+      this.content += delta.content;
+      this.draw ??= requestAnimationFrame(() => this.redraw());
     }
+    if (chunk.usage) this.count(chunk.usage);
+    this.turn.classList.remove("waiting");
+    if (pinned) log.scrollTop = log.scrollHeight;
   }
-}
 
-function show(view, delta, usage, started) {
-  const down = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-  if (delta.reasoning_content) {
-    if (!view.thought) {
-      view.box = document.createElement("details");
-      view.turn.prepend(view.box);
-      add(view.box, "summary", "", "Thinking…");
-      view.thought = add(view.box, "div", "");
+  think(more) {
+    if (!this.thought) {
+      this.box = add(this.turn, "details", "busy");
+      this.turn.prepend(this.box);
+      this.label = add(add(this.box, "summary", ""), "span", "", "Thinking…");
+      this.thought = add(this.box, "div", "");
     }
-    view.thought.textContent += delta.reasoning_content;
+    this.thought.append(more);
   }
-  if (delta.content) {
-    view.answer.textContent += delta.content;
-    if (view.box) view.box.firstChild.textContent = "Thought";
+
+  endThinking() {
+    if (!this.box?.classList.contains("busy")) return;
+    this.box.classList.remove("busy");
+    this.label.textContent = `Thought for ${((performance.now() - this.asked) / 1000).toFixed(1)} s`;
   }
-  if (usage) {
-    const seconds = (performance.now() - started) / 1000;
-    const rate = usage.completion_tokens > 1 && seconds > 0 ? ((usage.completion_tokens - 1) / seconds).toFixed(1) : "–";
-    view.rate.textContent = `${usage.completion_tokens} tokens, ${rate} tokens/s`;
+
+  redraw() {
+    this.draw = null;
+    const pinned = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    render(this.answer, this.content);
+    if (pinned) log.scrollTop = log.scrollHeight;
   }
-  if (down) log.scrollTop = log.scrollHeight;
+
+  count(usage) {
+    const now = performance.now(), tokens = usage.completion_tokens;
+    this.first ??= { at: now, tokens };
+    const seconds = (now - this.first.at) / 1000;
+    const rate = tokens > this.first.tokens && seconds > 0 ? (tokens - this.first.tokens) / seconds : 0;
+    const cached = usage.prompt_tokens_details.cached_tokens;
+    const facts = [
+      `${tokens} tokens`,
+      rate ? `${rate.toFixed(1)} tokens/s` : "",
+      `first after ${((this.first.at - this.asked) / 1000).toFixed(2)} s`,
+      cached ? `${cached} of ${usage.prompt_tokens} prompt tokens cached` : "",
+    ];
+    this.rate ??= add(this.foot, "span", "rate");
+    this.rate.textContent = facts.filter(Boolean).join(" · ");
+  }
+
+  end(error) {
+    this.endThinking();
+    this.turn.classList.remove("waiting");
+    if (error?.name === "AbortError") add(this.foot, "span", "stopped", "stopped");
+    else if (error) add(this.turn, "div", "error", error.message).setAttribute("role", "alert");
+    if (!this.content) return;
+    this.redraw();
+    const copy = add(this.foot, "button", "copy", "Copy");
+    copy.type = "button";
+    copy.onclick = async () => {
+      await navigator.clipboard.writeText(this.content);
+      copy.textContent = "Copied";
+      setTimeout(() => (copy.textContent = "Copy"), 1500);
+    };
+  }
 }
 
 async function ask(content) {
-  turns.push({ role: "user", content });
-  add(log, "div", "turn user", content);
-  const turn = add(log, "div", "turn");
-  const view = { turn, answer: add(turn, "div", "answer"), rate: add(turn, "div", "rate") };
-  running = new AbortController();
-  send.textContent = "Stop";
+  welcome.hidden = true;
+  const history = turns;
+  history.push({ role: "user", content });
+  add(add(log, "article", "turn mine"), "div", "", content);
+  const view = new View();
+  log.scrollTop = log.scrollHeight;
+  const mine = (running = new AbortController());
+  update();
+  let failure = null;
   try {
     const options = { include_usage: true, continuous_usage_stats: true };
-    const body = JSON.stringify({ messages: turns, stream: true, stream_options: options });
-    const answer = await call("/v1/chat/completions", { method: "POST", body, signal: running.signal });
-    let started = 0;
+    const body = JSON.stringify({ messages: history, stream: true, stream_options: options });
+    const answer = await call("/v1/chat/completions", { method: "POST", body, signal: mine.signal });
     for await (const chunk of events(answer.body)) {
       if (chunk.error) throw new Error(chunk.error.message);
-      started ||= performance.now();
-      show(view, chunk.choices[0]?.delta ?? {}, chunk.usage, started);
+      view.take(chunk);
     }
   } catch (error) {
-    if (error.name !== "AbortError") add(turn, "div", "error", error.message);
-    else view.rate.textContent += " · stopped";
+    failure = error;
   }
-  turns.push({ role: "assistant", content: view.answer.textContent });
-  if (view.box) view.box.firstChild.textContent = "Thought";
-  running = null;
-  send.textContent = "Send";
+  view.end(failure);
+  if (view.content) history.push({ role: "assistant", content: view.content });
+  else history.pop();
+  by("status").textContent = failure ? "The answer was not completed" : "The answer is complete";
+  if (running === mine) running = null;
+  update();
+}
+
+function update() {
+  document.body.classList.toggle("running", running !== null);
+  send.setAttribute("aria-label", running ? "Stop" : "Send");
+  send.disabled = !running && !text.value.trim();
+  text.style.height = "auto";
+  text.style.height = `${text.scrollHeight + 2}px`;
+}
+
+function submit(content) {
+  if (!content || running) return;
+  text.value = "";
+  ask(content);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (running) return running.abort();
-  const content = text.value.trim();
-  if (!content) return;
-  text.value = "";
-  ask(content);
+  if (running) running.abort();
+  else submit(text.value.trim());
 });
+text.addEventListener("input", update);
 text.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !running) {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
-    form.requestSubmit();
+    submit(text.value.trim());
   }
 });
 by("clear").addEventListener("click", () => {
   running?.abort();
+  running = null;
   turns = [];
-  log.replaceChildren();
+  log.replaceChildren(welcome);
+  welcome.hidden = false;
+  update();
+  text.focus();
 });
-call("/v1/models").then(async (answer) => (by("model").textContent = (await answer.json()).data[0].id), () => {});
+
+async function begin() {
+  update();
+  const model = (await (await call("/v1/models")).json()).data[0];
+  by("model").textContent = model.id;
+  by("about").textContent =
+    `${model.id} thinks before it answers, and reads up to ${model.max_model_len.toLocaleString("en")} tokens.`;
+  for (const example of EXAMPLES[model.id] ?? OTHERS)
+    add(by("examples"), "button", "", example).onclick = () => submit(example);
+}
+begin().catch((error) => (by("about").textContent = error.message));
