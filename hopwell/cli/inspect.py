@@ -99,6 +99,5 @@ def _print_accounting(warnings: list[str], faults: list[Fault]) -> None:
     for fault in faults[:FAULTS_SHOWN]:
         print(f"fault: tensor {fault.name} {fault.text}")
     more = len(faults) - FAULTS_SHOWN
-    print(
-        f"accounting: {len(faults):,} faults" + (f", {more:,} of them not shown (--json has all)" if more > 0 else "")
-    )
+    rest = f", {more:,} of them not shown (--json has all)" if more > 0 else ""
+    print(f"accounting: {len(faults):,} {'fault' if len(faults) == 1 else 'faults'}{rest}")

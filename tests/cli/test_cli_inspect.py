@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_listed_and_not_loaded(case: str, folder: Path, ten
     breaks, message = FAULTY[case]
     breaks(folder, tensors)
     ran = hopwell("inspect", folder, "--read")
-    assert ran.code == 1 and re.search(f"fault: {message}", ran.out) and "accounting: 1 faults" in ran.out, ran.out
+    assert ran.code == 1 and re.search(f"fault: {message}", ran.out) and "accounting: 1 fault\n" in ran.out, ran.out
     assert re.search(message, refused("generate", "-m", folder, "hello"))
 
 
