@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+
+from hopwell.precision.plots import Series, plot
 
 
 def layer_errors(report: dict[str, Any]) -> list[tuple[int, float, float]]:
@@ -41,21 +42,40 @@ def pareto(report: dict[str, Any]) -> list[tuple[float, float]]:
     return points
 
 
+def group_errors(report: dict[str, Any]) -> list[tuple[float, float]]:
+    """Mean relative squared output error before and after of every converted group, by the first, falling."""
+    found = []
+    for group in report["groups"]:
+        detail = group["formats"].get(group["chosen"])
+        if detail is not None:
+            found.append(tuple(sum(detail[k]) / len(detail[k]) for k in ("before", "after")))
+    return sorted(found, reverse=True)
+
+
 def summary(report: dict[str, Any]) -> list[tuple[str, str]]:
     """The report's head, as names and values."""
-    kl = report["kl_on_calibration"]
+    goal, kl, plain = report["settings"]["goal"], report["kl_on_calibration"], report["kl_of_plain_rounding"]
+    unit = {"kl": "KL {:g}", "error": "output error {:g}", "nbytes": "{:,} bytes", "bits": "{:g} bits a weight"}
     lines = [
-        ("goal", ", ".join(f"{k} {v}" for k, v in report["settings"]["goal"].items() if v is not None)),
+        ("goal", ", ".join(unit.get(k, "{} everywhere").format(v) for k, v in goal.items() if v is not None)),
         ("bits a weight of the linears", f"{report['bits_per_weight']:.3f}"),
         ("bytes of the files", f"{report['file_bytes']:,} (source: {report['source_bytes']:,})"),
         ("calibration tokens", f"{report['calibration_tokens']:,}"),
-        ("KL to the source on held-out calibration", "not measured" if kl is None else f"{kl:.3g}"),
-        ("allocation and its bound", f"{report['predicted_loss']:.4g}, {report['bound']:.4g}"),
+        ("KL to the source, on text that fitted nothing", "not measured" if kl is None else f"{kl:.3g}"),
     ]
+    if plain is not None:
+        saved = "" if not kl or not plain else f" ({1 - kl / plain:.0%} of it removed)"
+        lines.append(("KL of plain rounding to the same formats", f"{plain:.3g}{saved}"))
+    if goal["format"] is None:
+        what = {"kl": "bytes", "error": "bytes"}.get(next(k for k, v in goal.items() if v is not None), "loss")
+        value = report["linear_bytes"] if what == "bytes" else report["predicted_loss"]
+        lines.append(
+            (f"{what} of the linears, and what no choice can undercut", f"{value:,.6g}, {report['bound']:,.6g}")
+        )
     for part in sorted({g["part"] for g in report["groups"]}):
         members = [g for g in report["groups"] if g["part"] == part]
         counts = {c: sum(g["chosen"] == c for g in members) for c in sorted({g["chosen"] for g in members})}
-        lines.append((part, ", ".join(f"{n} groups {c}" for c, n in counts.items())))
+        lines.append((part.replace("_", " "), ", ".join(f"{n} groups {c}" for c, n in counts.items())))
     return lines
 
 
@@ -91,49 +111,28 @@ def as_html(report: dict[str, Any]) -> str:
     if errors:
         before = [(float(x), b) for x, b, _ in errors]
         after = [(float(x), a) for x, _, a in errors]
-        plots += "<h2>Squared output error by layer</h2>" + _plot(
-            {"plain rounding": before, "compensated": after}, "layer", "relative squared error"
+        label = "squared output error, relative"
+        plots += "<h2>Error by layer</h2>" + plot(
+            [Series("plain rounding", before), Series("compensated", after)], "layer", label
         )
+        both = group_errors(report)
+        plots += "<h2>Before and after, every group</h2>" + plot(
+            [Series("plain rounding", [(float(i + 1), b) for i, (b, _) in enumerate(both)]),
+             Series("compensated", [(float(i + 1), a) for i, (_, a) in enumerate(both)], line=False)],
+            "groups, by the error of plain rounding", label, log=True,
+        )  # fmt: skip
     if any("kl" in d for g in report["groups"] for d in g["formats"].values()):
-        here = (report["bits_per_weight"], report["predicted_loss"])
-        plots += "<h2>Bytes against KL</h2>" + _plot(
-            {"allocation": pareto(report), "chosen": [here]}, "bits a weight", "sum of single KLs"
+        bits = report["bits_per_weight"]
+        series = [Series("sum of single KLs", pareto(report)), Series("chosen", [(bits, report["predicted_loss"])])]
+        for name, key in (("measured together", "kl_on_calibration"), ("plain rounding", "kl_of_plain_rounding")):
+            if report[key] is not None:
+                series.append(Series(name, [(bits, report[key])]))
+        plots += "<h2>Bytes against KL</h2>" + plot(
+            series, "bits a weight of the linears", "KL, nats a token", log=True
         )
     style = (
         "body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-        "th{text-align:left;padding-right:2rem;font-weight:500}td{font-variant-numeric:tabular-nums}"
+        "th{text-align:left;padding-right:2rem;font-weight:500}td{font-variant-numeric:tabular-nums}svg{max-width:44rem}"
     )
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Precision</title><style>{style}</style>"
     return f"{head}<h1>Precision</h1><table>{rows}</table>{plots}</html>\n"
-
-
-COLOURS = ("#888", "#0a6", "#c40")
-
-
-def _plot(series: dict[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> str:
-    """Lines in an SVG, from zero upwards."""
-    points = [p for line in series.values() for p in line]
-    left, right = min(x for x, _ in points), max(x for x, _ in points)
-    top = max(y for _, y in points) or 1.0
-    span = (right - left) or 1.0
-
-    def place(x: float, y: float) -> str:
-        return f"{60 + 520 * (x - left) / span:.1f},{240 - 220 * y / top:.1f}"
-
-    parts = [
-        '<path d="M60 20V240H580" fill="none" stroke="#333"/>',
-        f'<text x="60" y="14" font-size="12">{y_label}, up to {top:.3g}</text>',
-    ]
-    parts.append(
-        f'<text x="60" y="258" font-size="12">{left:g}</text><text x="540" y="258" font-size="12">{right:.4g}</text>'
-    )
-    parts.append(f'<text x="280" y="258" font-size="12">{x_label}</text>')
-    for i, (name, line) in enumerate(series.items()):
-        path = " ".join(place(x, y) for x, y in line)
-        colour = COLOURS[i % len(COLOURS)]
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [
-            f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="2.5" fill="{colour}"/>' for p in path.split()
-        ]
-        parts.append(f'<text x="440" y="{30 + 16 * i}" font-size="12" fill="{colour}">{html.escape(name)}</text>')
-    return f'<svg viewBox="0 0 600 270" role="img">{"".join(parts)}</svg>'
