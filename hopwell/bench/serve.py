@@ -21,28 +21,7 @@ import httpx
 from hopwell.engine.core import LATENCY_CLASSES
 from hopwell.errors import HopwellError
 
-WORDS = [
-    "add",
-    "the",
-    "digits",
-    "of",
-    "each",
-    "number",
-    "then",
-    "carry",
-    "one",
-    "to",
-    "the",
-    "left",
-    "and",
-    "write",
-    "down",
-    "what",
-    "remains",
-    "below",
-    "the",
-    "line",
-]
+WORDS = "add the digits of each number then carry one to the left and write down what remains below the line"
 PERCENTILES = (50, 90, 99)
 
 
@@ -55,7 +34,10 @@ class Load:
     spread: float = 0.2
     """Lengths are drawn from length * (1 - spread) to length * (1 + spread)."""
     chat: bool = False
+    ignore_eos: bool = True
+    """Ask for answers of full length; vLLM's name for it, which servers of other origin may refuse."""
     seed: int = 0
+    """0: a fresh one each run, so that no cache remembers the last."""
 
 
 @dataclass(slots=True)
@@ -98,6 +80,7 @@ def bench_serve(
     requests: int = 64,
     model: str | None = None,
     key: str | None = None,
+    gpus: int = 1,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """One row a level of load: closed loops of `concurrency` callers, then Poisson arrivals of `rates` a second.
@@ -105,11 +88,14 @@ def bench_serve(
     Args:
         requests: of each level; at least twice the concurrency is sent.
         model: None: the first that the server lists.
+        gpus: behind the server, for the tokens a second of each.
 
     Raises:
         HopwellError: the server cannot be reached, or refuses the first request.
     """
-    return asyncio.run(_sweep(url.rstrip("/"), load, concurrency, rates, requests, model, key, say))
+    root = url.rstrip("/").removesuffix("/v1")
+    rows = asyncio.run(_sweep(root, load, concurrency, rates, requests, model, key, say))
+    return [{**row, "gpus": gpus, "output_tokens_per_s_per_gpu": row["output_tokens_per_s"] / gpus} for row in rows]
 
 
 async def _sweep(
@@ -131,7 +117,9 @@ async def _sweep(
         if warm.error:
             raise HopwellError(f"{url} refuses the warm-up request: {warm.error}")
         rows = []
-        levels: list[tuple[str, float]] = [("concurrency", n) for n in concurrency] + [("rate", r) for r in rates]
+        levels: list[tuple[str, float]] = [("concurrency", float(n)) for n in concurrency] + [
+            ("rate", r) for r in rates
+        ]
         for kind, level in levels:
             count = max(requests, 2 * int(level)) if kind == "concurrency" else requests
             bodies = [_body(load, model, rng) for _ in range(count)]
@@ -158,9 +146,11 @@ def _body(load: Load, model: str, rng: random.Random) -> dict[str, Any]:
     def length(mean: int) -> int:
         return max(1, round(mean * rng.uniform(1 - load.spread, 1 + load.spread)))
 
-    text = f"{rng.getrandbits(64):x} " + " ".join(rng.choices(WORDS, k=length(load.input_words)))
+    text = f"{rng.getrandbits(64):x} " + " ".join(rng.choices(WORDS.split(), k=length(load.input_words)))
     prompt = {"messages": [{"role": "user", "content": text}]} if load.chat else {"prompt": text}
-    more = {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True, "temperature": 0}
+    more = {"stream": True, "stream_options": {"include_usage": True}, "temperature": 0}
+    if load.ignore_eos:
+        more["ignore_eos"] = True
     return {"model": model, **prompt, "max_tokens": length(load.output_tokens), **more}
 
 
@@ -224,7 +214,8 @@ async def _poisson(
 
 
 def summary(samples: Sequence[Sample], seconds: float, **level: float) -> dict[str, Any]:
-    """A row of the result: percentiles in milliseconds, rates a second, goodput as a share of all requests."""
+    """A row of the result: percentiles in milliseconds, rates a second, goodput as a share of all requests and
+    as requests a second that kept the class's limits."""
     good = [s for s in samples if s.error is None]
     row: dict[str, Any] = {"concurrency": None, "rate": None, **level, "requests": len(samples)}
     row["failed"] = len(samples) - len(good)
@@ -246,7 +237,9 @@ def summary(samples: Sequence[Sample], seconds: float, **level: float) -> dict[s
     row["tokens_per_s_per_user"] = round(1 / percentile(tpots, 50), 1) if tpots and percentile(tpots, 50) > 0 else None
     for name, limit in LATENCY_CLASSES.items():
         if limit.ttft is not None:
-            row[f"goodput_{name}"] = round(sum(s.meets(name) for s in good) / len(samples), 4)
+            met = sum(s.meets(name) for s in good)
+            row[f"goodput_{name}"] = round(met / len(samples), 4)
+            row[f"goodput_{name}_per_s"] = round(met / seconds, 3)
     return row
 
 
@@ -271,7 +264,7 @@ def _line(kind: str, level: float, row: dict[str, Any]) -> str:
 
 
 def plot_pareto(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Tokens/s of the server over tokens/s a user sees, one point a level, as PNG.
+    """Tokens/s of a GPU over tokens/s a user sees, one point a level, as PNG; the classes' limits are marked.
 
     Raises:
         HopwellError: matplotlib is not installed.
@@ -285,11 +278,19 @@ def plot_pareto(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     for kind, mark in (("concurrency", "o-"), ("rate", "s--")):
         some = [row for row in rows if row[kind] is not None and row["tokens_per_s_per_user"] is not None]
         if some:
-            x, y = [r["tokens_per_s_per_user"] for r in some], [r["output_tokens_per_s"] for r in some]
-            axes.plot(x, y, mark, label=kind)
+            x, y = [r["tokens_per_s_per_user"] for r in some], [r["output_tokens_per_s_per_gpu"] for r in some]
+            axes.plot(x, y, mark, label={"concurrency": "callers at once", "rate": "requests a second"}[kind])
             for row, at, up in zip(some, x, y, strict=True):
-                axes.annotate(f"{row[kind]:g}", (at, up), textcoords="offset points", xytext=(5, 5))
-    axes.set(xlabel="tokens/s a user (1 / median TPOT)", ylabel="output tokens/s", title=title)
+                axes.annotate(f"{row[kind]:g}", (at, up), textcoords="offset points", xytext=(6, 5))
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    for name, limit in LATENCY_CLASSES.items():
+        if limit.tpot is not None and 1 / limit.tpot < axes.get_xlim()[1]:
+            axes.axvline(1 / limit.tpot, color="grey", linestyle=":", linewidth=1)
+            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (4, 0)}
+            axes.annotate(f"{name}: {limit.tpot * 1e3:g} ms", (1 / limit.tpot, 0.03), color="grey", fontsize=8, **place)
+    axes.set(xlabel="tokens/s that a user sees (1 / median TPOT)", ylabel="output tokens/s a GPU", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from hopwell.cli.bench_engine import cache, scheduler, speed, stress
-from hopwell.cli.bench_gpu import ceilings, engine, latent, ops
+from hopwell.cli.bench_engine import cache, scaling, scheduler, speed, stress, turns
+from hopwell.cli.bench_gpu import against, ceilings, engine, gpu, latent, layer, ops, prefill
 from hopwell.cli.bench_precision import budgets, conversion, peers, precision
+from hopwell.cli.bench_serve import serve
 
 bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
-for command in (cache, scheduler, speed, stress, ceilings, ops, engine, latent, precision, peers, budgets, conversion):
+for command in (
+    *(serve, cache, turns, scaling, scheduler, speed, stress),
+    *(ceilings, ops, engine, latent),
+    *(precision, peers, budgets, conversion),
+):
     bench.command()(command)
 
 

@@ -70,6 +70,54 @@ def stress(
         raise typer.Exit(1)
 
 
+def turns(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint; default: nano.")] = None,
+    history: Annotated[int, typer.Option(min=128, help="Tokens of the first turn's prompt.")] = 2048,
+    conversations: Annotated[int, typer.Option(min=1, help="Of which the median counts.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    limit: Annotated[float, typer.Option(help="Exit 1 if the second turn takes more than this of the first.")] = 1 / 3,
+    out: Out = None,
+) -> None:
+    """Time to the first token of a conversation's second turn beside the first: what the prefix cache gives."""
+    from hopwell.bench.result import write_result
+    from hopwell.bench.turns import bench_turns
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.llm import LLM
+
+    rows = bench_turns(LLM(model, device=device, max_seqs=8), history, conversations)
+    share = rows[1]["ttft_ms"] / rows[0]["ttft_ms"]
+    print_rows(rows)
+    typer.echo(f"the second turn takes {share:.3f} of the first, at most {limit:.3f} is wanted")
+    if out is not None:
+        write_result(out, "turns", rows, share=round(share, 4))
+    if share > limit:
+        raise typer.Exit(1)
+
+
+def scaling(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint; default: nano.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="Answers at once; repeatable.")] = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Of each answer.")] = 128,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    wanted: Annotated[float, typer.Option(help="Speed-up of the last batch size over the first.")] = 4.0,
+    out: Out = None,
+) -> None:
+    """Throughput at several batch sizes, beside the bare forward pass, which is its limit. Exits 1 if the speed-up is
+    neither what is wanted nor nine tenths of the forward pass's own."""
+    from hopwell.bench.result import write_result
+    from hopwell.bench.turns import bench_scaling
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.llm import LLM
+
+    sizes = tuple(batch or (1, 2, 4, 8, 16))
+    rows = bench_scaling(LLM(model, device=device, max_seqs=max(sizes), drafts=0), sizes, tokens)
+    print_rows(rows)
+    if out is not None:
+        write_result(out, "scaling", rows, tokens=tokens)
+    if rows[-1]["engine_speedup"] < min(wanted, 0.9 * rows[-1]["forward_speedup"]):
+        raise typer.Exit(1)
+
+
 def speed(
     model: Annotated[str | None, typer.Argument(help="A checkpoint; default: nano.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Prompts answered at once; may be repeated.")] = None,

@@ -7,36 +7,70 @@ from typing import Annotated
 
 import typer
 
+SHOWN = (
+    "concurrency",
+    "rate",
+    "output_tokens_per_s",
+    "ttft_p50_ms",
+    "tpot_p50_ms",
+    "e2e_p99_ms",
+    "goodput_interactive",
+    "goodput_server",
+    "failed",
+)
+
 
 def serve(
     url: Annotated[str, typer.Argument(help="Base URL of any OpenAI-compatible server.")] = "http://127.0.0.1:8000",
-    concurrency: Annotated[list[int] | None, typer.Option(min=1, help="Callers at once; may be repeated.")] = None,
+    concurrency: Annotated[list[int] | None, typer.Option(min=1, help="Callers at once; repeatable.")] = None,
     rate: Annotated[list[float] | None, typer.Option(min=0.001, help="Poisson arrivals a second; repeatable.")] = None,
-    requests: Annotated[int, typer.Option(min=1, help="Of each level.")] = 64,
+    requests: Annotated[int, typer.Option(min=1, help="Of each level; at least twice the callers.")] = 64,
     input_words: Annotated[int, typer.Option(min=1, help="Mean words of a prompt.")] = 128,
     output_tokens: Annotated[int, typer.Option(min=1, help="Mean tokens of an answer.")] = 64,
     spread: Annotated[float, typer.Option(min=0, max=1, help="Lengths vary by this share, up and down.")] = 0.2,
     chat: Annotated[bool, typer.Option("--chat", help="Use chat completions.")] = False,
+    ignore_eos: Annotated[bool, typer.Option(help="Ask for answers of full length.")] = True,
     model: Annotated[str | None, typer.Option(help="Default: the first the server lists.")] = None,
     key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="Behind the server.")] = 1,
     seed: Annotated[int, typer.Option(help="Of prompts and arrivals; 0: a fresh one.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="PNG of throughput over speed a user sees.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of a GPU's throughput over what a user sees.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
 ) -> None:
-    """TTFT, TPOT, ITL, E2E and goodput of a server over a sweep of load."""
+    """TTFT, TPOT, ITL, E2E and goodput of a server over a sweep of load. Exits 1 if a request failed."""
     from dataclasses import asdict
 
     from hopwell.bench.result import write_result
     from hopwell.bench.serve import Load, bench_serve, plot_pareto
+    from hopwell.cli.tables import print_rows
 
-    load = Load(input_words=input_words, output_tokens=output_tokens, spread=spread, chat=chat, seed=seed)
+    load = Load(
+        input_words=input_words,
+        output_tokens=output_tokens,
+        spread=spread,
+        chat=chat,
+        ignore_eos=ignore_eos,
+        seed=seed,
+    )
     levels = concurrency or ([] if rate else [1, 2, 4, 8, 16])
     rows = bench_serve(
-        url, load, concurrency=levels, rates=rate or [], requests=requests, model=model, key=key, say=typer.echo
+        url,
+        load,
+        concurrency=levels,
+        rates=rate or [],
+        requests=requests,
+        model=model,
+        key=key,
+        gpus=gpus,
+        say=typer.echo,
     )
+    print_rows([{name: row[name] for name in SHOWN} for row in rows])
     if plot is not None:
-        plot_pareto(rows, plot, f"{url}: {rows[0]['mean_isl']:g} in, {rows[0]['mean_osl']:g} out")
+        plot_pareto(rows, plot, f"{rows[0]['mean_isl']:g} tokens in, {rows[0]['mean_osl']:g} out")
     if out is not None:
         write_result(out, "serve", rows, url=url, load=asdict(load))
-    if any(row["failed"] for row in rows):
+    failed = [row for row in rows if row["failed"]]
+    for row in failed:
+        typer.echo(f"{row['failed']} of {row['requests']} requests failed, first: {row['first_error']}", err=True)
+    if failed:
         raise typer.Exit(1)
