@@ -15,7 +15,7 @@ from hopwell.cli.bench_serve import serve
 bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
 for command in (
     *(serve, cache, turns, scaling, scheduler, speed, stress),
-    *(ceilings, ops, engine, latent),
+    *(ceilings, ops, layer, engine, prefill, against, latent, gpu),
     *(precision, peers, budgets, conversion),
 ):
     bench.command()(command)

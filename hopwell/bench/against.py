@@ -1,0 +1,115 @@
+"""Side by side with another engine: both load the same checkpoint from disk, one after the other, on this machine.
+
+Each side is a process of its own, ours started twice: with an empty kernel cache, and with a full one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hopwell.bench.engine import step_costs
+from hopwell.errors import HopwellError
+from hopwell.limits.ceilings import Ceilings
+from hopwell.model.config import ModelConfig
+
+ROOT = Path(__file__).parents[2]
+Rows = list[dict[str, Any]]
+
+
+def sides(
+    checkpoint: Path, task: dict[str, Any], peer_site: Path | None, say: Callable[[str], None] = print
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Measures both; without `peer_site` ours alone.
+
+    Args:
+        task: as `side.measure` has it; `device` and `cache_dtype` are for our side.
+        peer_site: the folder that vLLM is installed in, as `pip install --target` makes it.
+
+    Raises:
+        HopwellError: a side failed; the message holds the last line it wrote.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        own = [sys.executable, "-m", "hopwell.bench.own_side", str(checkpoint)]
+        environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(_paths())}
+        say("hopwell, empty kernel cache")
+        brief = {**task, "batches": task["batches"][:1], "contexts": task["contexts"][:1], "prefill": [[1, 64]]}
+        cold = _side([*own, json.dumps(brief)], environment)
+        say("hopwell, full kernel cache")
+        ours = _side([*own, json.dumps(task)], environment)
+    ours["ready_cold_s"], ours["phases_cold"] = cold["ready_s"], cold["phases"]
+    if peer_site is None:
+        return ours, None
+    say("vllm")
+    site = {"PYTHONPATH": os.pathsep.join([str(peer_site), str(ROOT)])}
+    script = str(ROOT / "hopwell/bench/peer_vllm.py")
+    return ours, _side([sys.executable, script, str(checkpoint), json.dumps(task)], site)
+
+
+def _paths() -> list[str]:
+    return [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+
+
+def _side(command: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
+        raise HopwellError(f"{command[1]} {command[2]} failed: {last}")
+    return json.loads(lines[-1])
+
+
+def compare(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any] | None, config: ModelConfig, limit: Ceilings | None
+) -> Rows:
+    """A row for each batch and context, each prompt shape, and the start: ours, theirs, the ratio, the limit.
+
+    A ratio above 1 is in our favour. The limit counts the experts that evenly spread tokens would touch.
+    """
+    rows: Rows = []
+    for index, row in enumerate(ours["decode"]):
+        batch, context = row["batch"], row["context"]
+        other = theirs["decode"][index] if theirs else {}
+        floor = None
+        if limit is not None:
+            costs = step_costs(config, [1] * batch, [context] * batch, expected_experts(config, batch))
+            floor = 1e3 * limit.floor_of(costs)
+        rows.append({"what": "decode step, ms", "batch": batch, "context": context, "prompts": None,
+                     **_pair(row["ms_per_step"], other.get("ms_per_step"), floor, lower=True)})  # fmt: skip
+        if row["mj_per_token"] is not None:
+            rows.append({"what": "decode, mJ a token", "batch": batch, "context": context, "prompts": None,
+                         **_pair(row["mj_per_token"], other.get("mj_per_token"), None, lower=True)})  # fmt: skip
+    for index, row in enumerate(ours["prefill"]):
+        prompts, tokens = row["prompts"], row["tokens"]
+        floor = None
+        if limit is not None:
+            touched = expected_experts(config, prompts * tokens)
+            costs = step_costs(config, [tokens] * prompts, [tokens] * prompts, touched, drawn=prompts)
+            floor = prompts * tokens / limit.floor_of(costs)
+        other = theirs["prefill"][index]["tokens_per_s"] if theirs else None
+        rows.append({"what": "prompts, tokens/s", "batch": None, "context": tokens, "prompts": prompts,
+                     **_pair(row["tokens_per_s"], other, floor, lower=False)})  # fmt: skip
+    starts = (("ready, s (kernels compiled before)", "ready_s"), ("ready, s (nothing compiled)", "ready_cold_s"))
+    for what, key in starts:
+        other = theirs["ready_s"] if theirs else None
+        rows.append({"what": what, "batch": None, "context": None, "prompts": None,
+                     **_pair(ours[key], other, None, lower=True)})  # fmt: skip
+    return rows
+
+
+def _pair(ours: float, theirs: float | None, limit: float | None, lower: bool) -> dict[str, float | None]:
+    ratio = None if theirs is None else theirs / ours if lower else ours / theirs
+    percent = None if limit is None else 100 * (limit / ours if lower else ours / limit)
+    return {"ours": ours, "theirs": theirs, "ratio": ratio, "limit": limit, "percent_of_limit": percent}
+
+
+def expected_experts(config: ModelConfig, tokens: int) -> float:
+    """Distinct experts that so many tokens touch in a layer when they are spread evenly and independently."""
+    experts = config.n_routed_experts
+    return experts * (1 - (1 - config.router.top_k / experts) ** tokens)

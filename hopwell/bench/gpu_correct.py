@@ -1,0 +1,239 @@
+"""Is everything right on this GPU? Kernels at real sizes, nano's answers, tokens in batches, memory accesses."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from hopwell.bench.latent import latent_rows
+from hopwell.bench.nano import measure
+from hopwell.bench.nano_tasks import TASKS, held_out_problems
+from hopwell.engine.core import SamplingParams
+from hopwell.engine.llm import LLM
+from hopwell.engine.loading import load_model
+from hopwell.errors import HopwellError
+from hopwell.formats.fp8 import quantize_fp8_block
+from hopwell.ops import attention_triton, mla_triton, moe
+from hopwell.ops.attention import CacheScales
+from hopwell.ops.linear import Weight, linear, plain_ops
+from hopwell.ops.mla_triton import Form
+from hopwell.ops.moe import Experts
+
+Rows = list[dict[str, Any]]
+LENGTHS = (1, 63, 64, 65, 1000, 8192, 131072)
+TESTS = (
+    "tests/ops/test_triton_kernels.py",
+    "tests/model/test_kernel_check.py",
+    "tests/model/test_decode_step.py",
+    "tests/engine/test_graphs.py",
+)
+FORMS = {
+    "wide": Form(False, 16, 4, 2, False),
+    "wide, numbers ahead": Form(False, 16, 4, 2, True),
+    "rows, 2 stages": Form(True, 16, 8, 2),
+    "rows, 3 stages": Form(True, 16, 8, 3),
+    "rows, 4 warps": Form(True, 16, 4, 2),
+}
+"""Ways to compute attention with 16 heads; the first is the one in use for bf16 caches on Hopper."""
+FORMS_128 = {"wide": Form(False, 64, 8, 2, False), "wide, numbers ahead": Form(False, 64, 8, 2, True),
+             "rows, 2 stages": Form(True, 32, 8, 2), "rows, 3 stages": Form(True, 32, 8, 3)}  # fmt: skip
+"""The same with 128 heads."""
+
+
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """Memory that a kernel does not write reads as NaN (integers: -1)."""
+    real = torch.empty
+
+    def empty(*args: Any, **kwargs: Any) -> torch.Tensor:
+        out = real(*args, **kwargs)
+        if out.dtype == torch.float8_e4m3fn:
+            out.view(torch.uint8).fill_(0x7F)
+        else:
+            out.fill_(float("nan") if out.is_floating_point() else -1)
+        return out
+
+    with patch.object(torch, "empty", empty):
+        yield
+
+
+def error(got: torch.Tensor, want: torch.Tensor) -> float:
+    """Relative, in the 2-norm."""
+    return ((got.double() - want.double()).norm() / want.double().norm()).item()
+
+
+def attention_error(heads: int, length: int, how: Form, fp8: bool, seed: int) -> float:
+    """Of one query over `length` cached rows, against float64; sharp enough that a wrong row shows."""
+    generator = torch.Generator("cuda").manual_seed(seed)
+    pages = -(-length // 64)
+
+    def randn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, device="cuda")
+
+    queries, rows = randn(1, heads, 576).bfloat16(), randn(pages, 64, 576)
+    scales = CacheScales(0.01, 0.02) if fp8 else None
+    latent = scales.encode(rows) if scales is not None else rows.bfloat16()
+    table = torch.randperm(pages, generator=generator, device="cuda").int().unsqueeze(0)
+    latent[table[0, -1].long(), (length - 1) % 64 + 1 :] = float("nan")
+    w_uv = randn(heads, 512, 128).mul_(0.1).bfloat16()
+    with poisoned():
+        cuts, lse = mla_triton.decode(
+            queries, latent, table, torch.tensor([length - 1], device="cuda"), 0.2, scales, how=how
+        )
+        got = mla_triton.combine_heads(cuts, lse, w_uv, codes=False).values
+    stored = scales.decode(latent, torch.float32) if scales is not None else latent
+    exact = stored[table[0].long()].flatten(0, 1)[:length].double()
+    weights = (queries[0].double() @ exact.T * 0.2).softmax(-1)
+    want = torch.einsum("hr,hrv->hv", weights @ exact[:, :512], w_uv.double())
+    assert got is not None
+    return error(got.view(heads, 128), want)
+
+
+def kernels(seed: int = 0) -> Rows:
+    """Attention at all lengths in every form, prompts' attention, and experts at the extremes, at real sizes."""
+    rows: Rows = []
+    for heads, forms in ((16, FORMS), (128, FORMS_128)):
+        for name, how in forms.items():
+            for fp8 in (False, True) if how.heads_first else (False,):
+                worst = max(attention_error(heads, length, how, fp8, seed + length) for length in LENGTHS)
+                what = f"attention, {heads} heads, {name}, {'fp8' if fp8 else 'bf16'} cache, 1 to {LENGTHS[-1]:,} rows"
+                rows.append({"what": what, "error": worst, "tolerance": 2.0**-6})
+    rows += _prompt_attention(seed) + _experts(seed)
+    for row in rows:
+        row["right"] = row["error"] <= row["tolerance"]  # NaN is not
+    return rows
+
+
+def _prompt_attention(seed: int) -> Rows:
+    generator = torch.Generator("cuda").manual_seed(seed)
+    found = []
+    for tokens, length in ((16384, 16384), (200, 5000), (2048, 2049)):
+        shapes = ((tokens, 2, 128), (tokens, 2, 64), (2, length, 128), (length, 64), (2, length, 128))
+        q, q_rope, k, k_rope, v = (
+            torch.randn(shape, generator=generator, device="cuda").bfloat16() for shape in shapes
+        )
+        with poisoned():
+            got = attention_triton.prefill(q, q_rope, k, k_rope, v, 0.1)
+        worst = 0.0
+        for first in range(0, tokens, 1024):
+            some = slice(first, first + 1024)
+            scores = torch.einsum("thk,hlk->htl", q[some].float(), k.float())
+            scores += torch.einsum("thk,lk->htl", q_rope[some].float(), k_rope.float())
+            position = torch.arange(length - tokens, length, device="cuda")[some]
+            hidden = torch.arange(length, device="cuda") > position.unsqueeze(1)
+            weights = scores.mul_(0.1).masked_fill_(hidden, float("-inf")).softmax(-1)
+            worst = max(worst, error(got[some], torch.einsum("htl,hlv->thv", weights, v.float())))
+        what = f"prompt attention, {tokens:,} of {length:,} rows"
+        found.append({"what": what, "error": worst, "tolerance": 2.0**-6})
+    return found
+
+
+def _experts(seed: int) -> Rows:
+    generator = torch.Generator("cuda").manual_seed(seed)
+
+    def fp8(*shape: int) -> Weight:
+        data, scale = quantize_fp8_block(torch.randn(shape, generator=generator, device="cuda") * 0.02)
+        return Weight(data, scale, "fp8_block")
+
+    found = []
+    experts = Experts(fp8(32, 512, 7168), fp8(32, 7168, 256))
+    for tokens in (1, 16, 17, 300, 4096):
+        for routing in ("spread", "one expert takes all"):
+            x = torch.randn(tokens, 7168, generator=generator, device="cuda").bfloat16()
+            ids = torch.rand(tokens, 32, generator=generator, device="cuda").topk(4).indices
+            if routing != "spread":
+                ids[:] = torch.tensor([7, 1, 2, 3], device="cuda")
+            shares = torch.rand(tokens, 4, generator=generator, device="cuda")
+            with poisoned():
+                got = moe.moe(x, ids, shares, experts)
+            with plain_ops():
+                want = moe.moe(x, ids, shares, experts)
+            found.append({"what": f"experts, {tokens:,} tokens, {routing}", "error": error(got, want),
+                          "tolerance": 2 * 2.0**-4})  # fmt: skip
+    for tokens in (1, 33, 129, 8192):
+        weight = fp8(2112, 7168)
+        x = torch.randn(tokens, 7168, generator=generator, device="cuda").bfloat16()
+        with poisoned():
+            got = linear(x, weight)
+        with plain_ops():
+            want = linear(x, weight)
+        found.append({"what": f"product, {tokens:,} tokens", "error": error(got, want), "tolerance": 2.0**-4})
+    return found
+
+
+def tests() -> Rows:
+    """The kernels' own tests, compiled; needs a checkout and pytest."""
+    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-q", "-p", "no:cacheprovider"])]
+
+
+def sanitizer() -> Rows:
+    """The kernels' tests under compute-sanitizer's memcheck."""
+    tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    if not Path(tool).exists():
+        raise HopwellError("compute-sanitizer is not installed; it comes with the CUDA toolkit")
+    command = [tool, "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m", "pytest", TESTS[0], "-q",
+               "-x", "-p", "no:cacheprovider"]  # fmt: skip
+    return [_pytest(command, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})]
+
+
+def _pytest(command: list[str], more: dict[str, str] | None = None) -> dict[str, Any]:
+    root = Path(__file__).parents[2]
+    if not (root / TESTS[0]).exists() or importlib.util.find_spec("pytest") is None:
+        raise HopwellError("the tests need a checkout of this project and pytest")
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, env={**os.environ, **(more or {})}, check=False
+    )
+    tail = [line for line in done.stdout.splitlines() if line.strip()][-3:]
+    found = [line for line in done.stdout.splitlines() if "ERROR SUMMARY" in line or line.startswith("FAILED")]
+    return {"command": " ".join(command[-8:]), "exit": done.returncode, "right": done.returncode == 0,
+            "tail": tail, "found": found[:20], "stderr": done.stderr[-500:]}  # fmt: skip
+
+
+def nano(problems: int = 25, seed: int = 11) -> Rows:
+    """Nano's accuracy on the GPU and on the CPU, on the same problems; and on the GPU from both cache formats."""
+    rows: Rows = []
+    for device in ("cuda", "cpu"):
+        llm = LLM(load_model(device=device), drafts=1)
+        report = measure(llm, problems, seed)
+        right, count = sum(row.right for row in report.rows), problems * len(TASKS)
+        rows.append({"device": device, "problems": count, "right": right, "accuracy": right / count,
+                     "tokens": report.tokens, "mtp_acceptance": report.mtp_acceptance})  # fmt: skip
+        llm.close()
+    from dataclasses import asdict
+
+    return rows + [asdict(row) for row in latent_rows(load_model(device="cuda"), problems, seed)]
+
+
+def batches(requests: int = 200, tokens: int = 512, batch: int = 64) -> Rows:
+    """Greedy tokens of nano in batches against the same alone, in deterministic mode and not."""
+    loaded = load_model(device="cuda")
+    tasks = list(TASKS)
+    params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
+    rows: Rows = []
+    for deterministic in (True, False):
+        answers: list[list[list[int]]] = []
+        for seqs in (batch, 1):
+            llm = LLM(loaded, deterministic=deterministic, drafts=0, max_seqs=seqs, prefix_cache=False)
+            problems = [held_out_problems(tasks[i % len(tasks)], 1, i)[0] for i in range(requests)]
+            prompts = [llm.render(p.messages, p.tools) for p in problems]
+            answers.append([c.answers[0].tokens for c in llm.generate(prompts, params)])
+            late = getattr(llm.engine.runner.model, "late", None)
+            llm.close()
+            rows.append({"deterministic": deterministic, "batch": seqs,
+                         "compiled_after_ready": late.names if late is not None else None})  # fmt: skip
+        pairs = list(zip(*answers, strict=True))
+        different = sum(a != b for many, one in pairs for a, b in zip(many, one, strict=True))
+        rows.append({"deterministic": deterministic, "requests": requests, "tokens": requests * tokens,
+                     "different_tokens": different, "share": different / (requests * tokens),
+                     "requests_that_differ": sum(many != one for many, one in pairs)})  # fmt: skip
+    return rows

@@ -1,0 +1,59 @@
+"""vLLM's side of `hopwell bench against`: run by its path in vLLM's own environment, prints one line of JSON at last.
+
+The settings are those that work offline on one GPU with an MLA model in FP8 or bf16: no tokenizer, no prefix cache,
+CUDA graphs for the batches that are measured, DeepGEMM compiled as it is met.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from hopwell.bench.side import longest, measure, read_task
+
+SETTINGS = {
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_DEEP_GEMM_WARMUP": "skip",
+}
+
+
+def main() -> None:
+    """Loads the checkpoint, measures, prints."""
+    checkpoint, task = read_task(sys.argv[1:])
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    began = time.perf_counter()
+    from vllm import LLM, SamplingParams
+
+    llm = LLM(
+        model=checkpoint,
+        skip_tokenizer_init=True,
+        max_model_len=longest(task),
+        gpu_memory_utilization=0.9,
+        max_num_seqs=max(task["batches"]),
+        max_num_batched_tokens=16384,
+        enable_prefix_caching=False,
+        seed=0,
+        disable_log_stats=True,
+        compilation_config={"cudagraph_capture_sizes": sorted(task["batches"])},
+    )
+    ready = time.perf_counter() - began
+
+    def generate(prompts: list[list[int]], tokens: int) -> None:
+        params = SamplingParams(max_tokens=tokens, ignore_eos=True, temperature=0.0, detokenize=False)
+        llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], params, use_tqdm=False)
+
+    vocabulary = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    found = measure(generate, task, vocabulary)
+    print(json.dumps({"engine": f"vllm {metadata.version('vllm')}", "ready_s": ready, **found}))
+
+
+if __name__ == "__main__":
+    main()

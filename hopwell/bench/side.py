@@ -1,0 +1,72 @@
+"""One way to measure any engine: what a decode step, a prompt and the start take, seen from its `generate`.
+
+A step's time is the difference between answers of many tokens and of one, so that prompts, scheduling and the first
+token cancel out. This file needs nothing but Python, for it also runs in a peer's own environment.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hopwell.limits.power import energy_joules
+
+Generate = Callable[[list[list[int]], int], object]
+"""Answers prompts, all at once, greedily, with exactly so many tokens each."""
+
+
+def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[str, Any]:
+    """Decode steps and prompts.
+
+    Args:
+        task: `batches`, `contexts`, `steps` (tokens of a long answer) and `prefill` ([prompts, tokens] pairs).
+
+    Returns:
+        `decode`: batch, context, ms_per_step, mj_per_token; `prefill`: prompts, tokens, tokens_per_s.
+    """
+    rng = random.Random(0)
+
+    def timed(count: int, length: int, tokens: int) -> tuple[float, float]:
+        prompts = [[rng.randrange(10, vocabulary - 10) for _ in range(length)] for _ in range(count)]
+        joules, began = energy_joules() or 0.0, time.perf_counter()
+        generate(prompts, tokens)
+        return time.perf_counter() - began, (energy_joules() or 0.0) - joules
+
+    timed(min(4, max(task["batches"])), 64, 8)
+    decode: list[dict[str, Any]] = []
+    steps = task["steps"]
+    for context in task["contexts"]:
+        for batch in task["batches"]:
+            timed(batch, context, 4)
+            short = min(timed(batch, context, 1) for _ in range(2))
+            long = min(timed(batch, context, 1 + steps) for _ in range(2))
+            joules = long[1] - short[1]
+            decode.append({"batch": batch, "context": context, "ms_per_step": 1e3 * (long[0] - short[0]) / steps,
+                           "mj_per_token": 1e3 * joules / steps / batch if joules > 0 else None})  # fmt: skip
+            print(decode[-1], file=sys.stderr, flush=True)
+    prefill = []
+    for prompts, tokens in task["prefill"]:
+        seconds = min(timed(prompts, tokens, 1)[0] for _ in range(3))
+        prefill.append({"prompts": prompts, "tokens": tokens, "tokens_per_s": prompts * tokens / seconds})
+        print(prefill[-1], file=sys.stderr, flush=True)
+    return {"decode": decode, "prefill": prefill}
+
+
+def longest(task: dict[str, Any]) -> int:
+    """Tokens that the longest sequence of a task has."""
+    return max([*(context + task["steps"] + 8 for context in task["contexts"]), *(t + 8 for _, t in task["prefill"])])
+
+
+def pages_for(task: dict[str, Any]) -> int:
+    """Tokens that the cache must hold at once."""
+    decoding = max(task["contexts"]) + task["steps"] + 72
+    return max(max(task["batches"]) * decoding, *(p * (t + 72) for p, t in task["prefill"]))
+
+
+def read_task(arguments: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """A checkpoint's folder and a task, as `bench/against.py` gives them to either side."""
+    return arguments[0], json.loads(arguments[1])
