@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and what to say when the disk does not play along."""
+"""Files and folders that appear whole or not at all, JSON, and what to say when the disk does not play along."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from hopwell.checkpoint.errors import CheckpointError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
 
 
 def write_json(path: Path, value: Any) -> None:

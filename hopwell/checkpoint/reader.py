@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.files import read_json
 from hopwell.checkpoint.fingerprint import fingerprint, read_fingerprints
 from hopwell.checkpoint.header import TensorInfo, read_header
 
@@ -131,23 +131,6 @@ class Checkpoint:
                 done += count
         except OSError as error:
             raise CheckpointError(f"{info.shard}: tensor {info.name}: cannot read: {error.strerror}") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        CheckpointError: the file is missing, unreadable or holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    return values
 
 
 def _read_index(path: Path) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.files import read_json
 from hopwell.errors import HopwellError
 from hopwell.ops.rope import RopeConfig
 from hopwell.ops.router import RouterConfig
@@ -156,14 +157,9 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, unreadable or holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the model config: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    return values
+        return read_json(path)
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from None
 
 
 class _Reader:

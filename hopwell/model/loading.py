@@ -112,17 +112,23 @@ class Loader:
 
     def moe(self, prefix: str) -> MoE:
         c = self.config
-        gate = self.source.take(prefix + "gate.weight", (c.n_routed_experts, c.hidden_size))
-        bias = None
-        if c.router.scoring == "sigmoid":
-            bias = self.source.take(prefix + "gate.e_score_correction_bias", (c.n_routed_experts,))
-            bias = bias.to(self.device, torch.float32)
+        gate, bias = self.gate(prefix)
         shared = None
         if c.n_shared_experts:
             shared = self.dense(prefix + "shared_experts.", c.n_shared_experts * c.moe_intermediate_size)
         experts = [self.dense_parts(f"{prefix}experts.{e}.") for e in range(c.n_routed_experts)]
         stacked = Experts(stack([gate_up for gate_up, _ in experts]), stack([down for _, down in experts]))
-        return MoE(c.router, gate.to(self.device, torch.float32), bias, stacked.fuse(), shared)
+        return MoE(c.router, gate, bias, stacked.fuse(), shared)
+
+    def gate(self, prefix: str) -> tuple[Tensor, Tensor | None]:
+        """The router's matrix [experts, hidden] and correction bias [experts], float32."""
+        c = self.config
+        gate = self.source.take(prefix + "gate.weight", (c.n_routed_experts, c.hidden_size))
+        bias = None
+        if c.router.scoring == "sigmoid":
+            bias = self.source.take(prefix + "gate.e_score_correction_bias", (c.n_routed_experts,))
+            bias = bias.to(self.device, torch.float32)
+        return gate.to(self.device, torch.float32), bias
 
     def dense_parts(self, prefix: str) -> tuple[Weight, Weight]:
         hidden, width = self.config.hidden_size, self.config.moe_intermediate_size

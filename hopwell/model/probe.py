@@ -90,18 +90,10 @@ class _Probe:
             if not c.is_moe(index):
                 x = x + loader.dense(prefix + "mlp.", c.intermediate_size)(normed)
                 continue
-            expert_ids, weights = self._route(prefix + "mlp.", normed)
+            expert_ids, weights = route(normed, *loader.gate(prefix + "mlp."), c.router)
             yield self._measure(index, expert_ids, rms)
             if index < last:
                 x = x + self._experts(prefix + "mlp.", normed, expert_ids, weights)
-
-    def _route(self, prefix: str, x: Tensor) -> tuple[Tensor, Tensor]:
-        c, source = self.config, self.loader.source
-        gate = source.take(prefix + "gate.weight", (c.n_routed_experts, c.hidden_size)).to(self.device, torch.float32)
-        bias = None
-        if c.router.scoring == "sigmoid":
-            bias = source.take(prefix + "gate.e_score_correction_bias", (c.n_routed_experts,)).to(self.device).float()
-        return route(x, gate, bias, c.router)
 
     def _experts(self, prefix: str, x: Tensor, expert_ids: Tensor, weights: Tensor) -> Tensor:
         c = self.config

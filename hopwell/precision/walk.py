@@ -130,12 +130,8 @@ class Walk:
 
     def _moe(self, loader: Loader, prefix: str, x: Tensor) -> Generator[Group, None, Tensor]:
         c = self.config
-        source, width, hidden = loader.source, c.moe_intermediate_size, c.hidden_size
-        gate = source.take(prefix + "gate.weight", (c.n_routed_experts, hidden)).float()
-        bias = None
-        if c.router.scoring == "sigmoid":
-            bias = source.take(prefix + "gate.e_score_correction_bias", (c.n_routed_experts,)).float()
-        expert_ids, weights = route(x, gate, bias, c.router)
+        width, hidden = c.moe_intermediate_size, c.hidden_size
+        expert_ids, weights = route(x, *loader.gate(prefix), c.router)
         total = torch.zeros_like(x)
         kept = "routed_experts" in self.keep
         layer = Inputs.nothing(hidden) if kept else Inputs.of(x, prefix + "experts")

@@ -166,5 +166,5 @@ def test_many_faults_are_counted_and_an_index_that_errs_is_a_warning(folder: Pat
 def test_names_that_are_nothing_are_refused(tmp_path: Path) -> None:
     assert "no such folder or file; shipped configs are" in refused("inspect", "deepseek-r3")
     assert "no such folder or file" in refused("inspect", tmp_path / "absent" / "model")
-    assert "cannot read the model config" in refused("inspect", tmp_path)
+    assert "config.json: cannot read: " in refused("inspect", tmp_path)
     assert "holds no *.safetensors file to read" in refused("inspect", "deepseek-r1", "--read")
