@@ -112,6 +112,8 @@ class Conversion:
             PrecisionError: the goal cannot be reached; the message says what can.
         """
         started = time.perf_counter()
+        if (self.out / REPORT).exists() and self._report()["settings"] == as_plain(self.settings):
+            return self._finish()  # only the clearing up was left
         rows = self.prepare()
         chooser = Chooser(rows, self.settings.uniform_experts, lambda labels: self._joint_kl(rows, labels), self.say)
         chosen = chooser.choose(self.settings.goal, self.source.total_bytes)
@@ -128,9 +130,19 @@ class Conversion:
         }
         labels = chosen.labels
         write_checkpoint(self.source, self.out, self.settings.writer, labels, rows, self.quantized, report, self.say)
-        shutil.rmtree(self.work)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.say(f"done in {time.perf_counter() - started:.0f} s, at most {peak / 1e9:.1f} GB of memory: {self.out}")
+        return self._finish()
+
+    def _finish(self) -> dict[str, Any]:
+        """Removes what only a further run would need; last of all, what says whose it is."""
+        for path in self.work.iterdir():
+            if path.name != "identity.json":
+                path.unlink()
+        shutil.rmtree(self.work)
+        return self._report()
+
+    def _report(self) -> dict[str, Any]:
         return json.loads((self.out / REPORT).read_text(encoding="utf-8"))
 
     @torch.inference_mode()
