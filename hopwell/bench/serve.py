@@ -282,6 +282,7 @@ def plot_pareto(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
             axes.plot(x, y, mark, label={"concurrency": "callers at once", "rate": "requests a second"}[kind])
             for row, at, up in zip(some, x, y, strict=True):
                 axes.annotate(f"{row[kind]:g}", (at, up), textcoords="offset points", xytext=(6, 5))
+    axes.margins(0.08)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     for name, limit in LATENCY_CLASSES.items():
@@ -289,7 +290,11 @@ def plot_pareto(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
             axes.axvline(1 / limit.tpot, color="grey", linestyle=":", linewidth=1)
             place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (4, 0)}
             axes.annotate(f"{name}: {limit.tpot * 1e3:g} ms", (1 / limit.tpot, 0.03), color="grey", fontsize=8, **place)
-    axes.set(xlabel="tokens/s that a user sees (1 / median TPOT)", ylabel="output tokens/s a GPU", title=title)
+    axes.set(
+        xlabel="tokens/s that a user sees (1 / median TPOT)",
+        ylabel="output tokens/s" + (" a GPU" if rows[0]["gpus"] > 1 else ""),
+        title=title,
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,7 @@ def serve(
     )
     print_rows([{name: row[name] for name in SHOWN} for row in rows])
     if plot is not None:
-        plot_pareto(rows, plot, f"{rows[0]['mean_isl']:g} tokens in, {rows[0]['mean_osl']:g} out")
+        plot_pareto(rows, plot, f"{url}: {rows[0]['mean_isl']:.0f} tokens in, {rows[0]['mean_osl']:.0f} out")
     if out is not None:
         write_result(out, "serve", rows, url=url, load=asdict(load))
     failed = [row for row in rows if row["failed"]]

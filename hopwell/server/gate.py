@@ -114,7 +114,7 @@ class Gate:
             record = {
                 "event": "request",
                 "request_id": request_id,
-                "tenant": account.tenant.name if account else None,
+                "tenant": (account.tenant.name or None) if account else None,
                 "method": scope["method"],
                 "path": scope["path"],
                 "status": status,
