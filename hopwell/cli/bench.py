@@ -37,3 +37,24 @@ def nano(
 
     if not run(model, problems, seed, task, against, device, show_wrong, out):
         raise typer.Exit(1)
+
+
+@bench.command()
+def start(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint; default: nano.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Processes, one after another.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+) -> None:
+    """Seconds from the start of the process to the first token; exit 1 if nano is slower than promised."""
+    from hopwell.bench.start import MAX_AFTER_TORCH, MAX_LOAD, bench_start
+    from hopwell.cli.tables import print_rows
+
+    rows = bench_start(model, device, runs)
+    print_rows(rows)
+    if out is not None:
+        from hopwell.bench.result import write_result
+
+        write_result(out, "start", rows, max_after_torch_s=MAX_AFTER_TORCH, max_load_s=MAX_LOAD)
+    if model is None and (rows[-1]["after_torch_s"] > MAX_AFTER_TORCH or rows[-1]["load_s"] > MAX_LOAD):
+        raise typer.Exit(1)

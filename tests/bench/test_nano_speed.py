@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from hopwell import LLM, SamplingParams
 from hopwell.bench.speed import bench_speed, best_in_turns, questions, transformers_generate
+from hopwell.bench.start import bench_start
 from hopwell.engine.loading import NANO
+from hopwell.errors import HopwellError
 
 
 def test_the_peer_writes_the_same_tokens() -> None:
@@ -28,3 +31,12 @@ def test_systems_take_turns() -> None:
     order: list[str] = []
     best = best_in_turns({name: lambda name=name: order.append(name) for name in "ab"}, repeats=2)
     assert order == ["a", "b"] * 3 and set(best) == {"a", "b"} and all(time < 1 for time in best.values())
+
+
+def test_phases_of_the_start() -> None:
+    row, median = bench_start(None, "cpu", runs=1)
+    phases = ("torch_s", "import_s", "load_s", "first_token_s")
+    assert all(row[phase] > 0 for phase in phases) and all(median[phase] == row[phase] for phase in phases)
+    assert abs(sum(row[phase] for phase in phases) - row["total_s"]) < 0.01
+    with pytest.raises(HopwellError, match="no such folder"):
+        bench_start("/no/such/folder", "cpu", runs=1)
