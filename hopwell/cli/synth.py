@@ -31,10 +31,13 @@ def synth(
     from hopwell.model.shipped import cut, find_config
     from hopwell.model.synthesis import synthesise
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
     values = cut(find_config(config), layers, dense, mtp)
-    with byte_progress("Writing", "Wrote") as progress:
-        report = synthesise(values, out, seed, device, routers, progress)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
+    try:
+        with byte_progress("Writing", "Wrote") as progress:
+            report = synthesise(values, out, seed, device, routers, progress)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if as_json:
         import json
 
