@@ -30,6 +30,7 @@ from hopwell.ops.mla_triton import Form
 from hopwell.ops.moe import Experts
 
 Rows = list[dict[str, Any]]
+DEVICE = "cuda"
 LENGTHS = (1, 63, 64, 65, 1000, 8192, 131072)
 TESTS = (
     "tests/ops/test_triton_kernels.py",
@@ -74,21 +75,21 @@ def error(got: torch.Tensor, want: torch.Tensor) -> float:
 
 def attention_error(heads: int, length: int, how: Form, fp8: bool, seed: int) -> float:
     """Of one query over `length` cached rows, against float64; sharp enough that a wrong row shows."""
-    generator = torch.Generator("cuda").manual_seed(seed)
+    generator = torch.Generator(DEVICE).manual_seed(seed)
     pages = -(-length // 64)
 
     def randn(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator, device="cuda")
+        return torch.randn(shape, generator=generator, device=DEVICE)
 
     queries, rows = randn(1, heads, 576).bfloat16(), randn(pages, 64, 576)
     scales = CacheScales(0.01, 0.02) if fp8 else None
     latent = scales.encode(rows) if scales is not None else rows.bfloat16()
-    table = torch.randperm(pages, generator=generator, device="cuda").int().unsqueeze(0)
+    table = torch.randperm(pages, generator=generator, device=DEVICE).int().unsqueeze(0)
     latent[table[0, -1].long(), (length - 1) % 64 + 1 :] = float("nan")
     w_uv = randn(heads, 512, 128).mul_(0.1).bfloat16()
     with poisoned():
         cuts, lse = mla_triton.decode(
-            queries, latent, table, torch.tensor([length - 1], device="cuda"), 0.2, scales, how=how
+            queries, latent, table, torch.tensor([length - 1], device=DEVICE), 0.2, scales, how=how
         )
         got = mla_triton.combine_heads(cuts, lse, w_uv, codes=False).values
     stored = scales.decode(latent, torch.float32) if scales is not None else latent
@@ -115,12 +116,12 @@ def kernels(seed: int = 0) -> Rows:
 
 
 def _prompt_attention(seed: int) -> Rows:
-    generator = torch.Generator("cuda").manual_seed(seed)
+    generator = torch.Generator(DEVICE).manual_seed(seed)
     found = []
     for tokens, length in ((16384, 16384), (200, 5000), (2048, 2049)):
         shapes = ((tokens, 2, 128), (tokens, 2, 64), (2, length, 128), (length, 64), (2, length, 128))
         q, q_rope, k, k_rope, v = (
-            torch.randn(shape, generator=generator, device="cuda").bfloat16() for shape in shapes
+            torch.randn(shape, generator=generator, device=DEVICE).bfloat16() for shape in shapes
         )
         with poisoned():
             got = attention_triton.prefill(q, q_rope, k, k_rope, v, 0.1)
@@ -129,8 +130,8 @@ def _prompt_attention(seed: int) -> Rows:
             some = slice(first, first + 1024)
             scores = torch.einsum("thk,hlk->htl", q[some].float(), k.float())
             scores += torch.einsum("thk,lk->htl", q_rope[some].float(), k_rope.float())
-            position = torch.arange(length - tokens, length, device="cuda")[some]
-            hidden = torch.arange(length, device="cuda") > position.unsqueeze(1)
+            position = torch.arange(length - tokens, length, device=DEVICE)[some]
+            hidden = torch.arange(length, device=DEVICE) > position.unsqueeze(1)
             weights = scores.mul_(0.1).masked_fill_(hidden, float("-inf")).softmax(-1)
             worst = max(worst, error(got[some], torch.einsum("htl,hlv->thv", weights, v.float())))
         what = f"prompt attention, {tokens:,} of {length:,} rows"
@@ -139,21 +140,21 @@ def _prompt_attention(seed: int) -> Rows:
 
 
 def _experts(seed: int) -> Rows:
-    generator = torch.Generator("cuda").manual_seed(seed)
+    generator = torch.Generator(DEVICE).manual_seed(seed)
 
     def fp8(*shape: int) -> Weight:
-        data, scale = quantize_fp8_block(torch.randn(shape, generator=generator, device="cuda") * 0.02)
+        data, scale = quantize_fp8_block(torch.randn(shape, generator=generator, device=DEVICE) * 0.02)
         return Weight(data, scale, "fp8_block")
 
     found = []
     experts = Experts(fp8(32, 512, 7168), fp8(32, 7168, 256))
     for tokens in (1, 16, 17, 300, 4096):
         for routing in ("spread", "one expert takes all"):
-            x = torch.randn(tokens, 7168, generator=generator, device="cuda").bfloat16()
-            ids = torch.rand(tokens, 32, generator=generator, device="cuda").topk(4).indices
+            x = torch.randn(tokens, 7168, generator=generator, device=DEVICE).bfloat16()
+            ids = torch.rand(tokens, 32, generator=generator, device=DEVICE).topk(4).indices
             if routing != "spread":
-                ids[:] = torch.tensor([7, 1, 2, 3], device="cuda")
-            shares = torch.rand(tokens, 4, generator=generator, device="cuda")
+                ids[:] = torch.tensor([7, 1, 2, 3], device=DEVICE)
+            shares = torch.rand(tokens, 4, generator=generator, device=DEVICE)
             with poisoned():
                 got = moe.moe(x, ids, shares, experts)
             with plain_ops():
@@ -162,7 +163,7 @@ def _experts(seed: int) -> Rows:
                           "tolerance": 2 * 2.0**-4})  # fmt: skip
     for tokens in (1, 33, 129, 8192):
         weight = fp8(2112, 7168)
-        x = torch.randn(tokens, 7168, generator=generator, device="cuda").bfloat16()
+        x = torch.randn(tokens, 7168, generator=generator, device=DEVICE).bfloat16()
         with poisoned():
             got = linear(x, weight)
         with plain_ops():

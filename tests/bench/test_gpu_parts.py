@@ -1,0 +1,131 @@
+"""The parts of the GPU benches, small and without a clock: they run here in the interpreter, so that they run there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from hopwell.bench import against, engine, gpu, gpu_correct, gpu_speed, models, ops, prefill, side
+from hopwell.bench.plots import plot_limit
+from hopwell.errors import HopwellError
+from hopwell.limits.ceilings import Ceilings
+from hopwell.model.config import ModelConfig
+from hopwell.ops.router import RouterConfig
+
+LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def small(name: str, layers: int | None = None) -> ModelConfig:
+    return replace(
+        models.bench_config(name, layers=2), vocab_size=160, hidden_size=128, intermediate_size=128,
+        moe_intermediate_size=128, n_routed_experts=4, num_attention_heads=2, q_lora_rank=128,
+        max_position_embeddings=256, router=RouterConfig(2, 2, 1, "sigmoid", True, 2.5),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def no_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work is done once, and always takes a millisecond."""
+    for module in (engine, ops):
+        monkeypatch.setattr(module, "capture", lambda run: run())
+        monkeypatch.setattr(module, "graph_seconds", lambda graph, **_: 1e-3)
+        monkeypatch.setattr(module, "bench_config", small)
+    monkeypatch.setattr(prefill, "bench_config", small)
+    monkeypatch.setattr(prefill, "_timed", lambda model, batch, latent, last: (
+        float(model.logits(model.forward(batch, latent)[last]).shape[0]), None))  # fmt: skip
+    yield
+
+
+def test_decode_steps_and_their_kernels_from_an_fp8_cache(no_clock: None) -> None:
+    (row,) = engine.decode_rows("r1-tp8", [2], [65], LIMIT, 2, False, DEVICE, "fp8")
+    assert row.ms == 1.0 and row.percent_of_limit == pytest.approx(100 * row.limit_ms)
+    found = list(ops.op_rows("r1-tp8", [1], [65], LIMIT, 2, DEVICE, "fp8"))
+    assert len(found) == 14 and all(row.us == pytest.approx(500) for row in found)
+
+
+def test_a_layer_is_the_sum_of_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = [ops.OpRow("a", 1, 64, 10.0, 1000.0, 50.0), ops.OpRow("b", 1, 64, 30.0, 2000.0, 10.0)]
+    monkeypatch.setattr(gpu_speed, "op_rows", lambda *_, **__: iter(each))
+    *_, whole = gpu_speed.layer_rows("r1-tp8", [1], [64], LIMIT)
+    assert whole["op"] == "layer" and whole["us"] == 40.0 and whole["limit_us"] == pytest.approx(8.0)
+    assert whole["gb_per_s"] == pytest.approx(1750.0)
+
+
+def test_prompts(no_clock: None) -> None:
+    row, other = prefill.prefill_rows("r1-tp8", LIMIT, ((2, 70), (1, 3)), device=DEVICE)
+    assert row.tokens_per_s == 140 / 2.0 and row.limit_ms > 0  # one row of logits a prompt
+    assert (other.prompts, other.tokens) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("heads", "form", "fp8"), [(16, "wide, numbers ahead", False), (16, "rows, 3 stages", True), (40, "rows", False)]
+)
+def test_attention_in_its_forms_at_the_real_row(
+    monkeypatch: pytest.MonkeyPatch, heads: int, form: str, fp8: bool
+) -> None:
+    monkeypatch.setattr(gpu_correct, "DEVICE", DEVICE)
+    how = gpu_correct.FORMS.get(form) or gpu_correct.FORMS_128["rows, 3 stages"]
+    assert gpu_correct.attention_error(heads, 65, how, fp8, seed=5) <= 2.0**-6
+
+
+def test_parts_are_stopped_counted_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HopwellError, match="part 'speed' is unknown; known: kernels, tests"):
+        list(gpu.run_parts(tmp_path, ["speed"]))
+    (late,) = gpu.run_parts(tmp_path, ["forms"], minutes=0.01)
+    assert late.outcome == "no time left"
+    monkeypatch.setattr(gpu, "PARTS", {"good": gpu.Part(lambda: [{"right": True}], 60),
+                                       "bad": gpu.Part(lambda: [{"right": False}], 60)})  # fmt: skip
+    assert (gpu.main("good", tmp_path), gpu.main("bad", tmp_path)) == (0, 1)
+    assert json.loads((tmp_path / "good.json").read_text())["rows"] == [{"right": True}]
+
+
+def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def generate(prompts: list[list[int]], tokens: int) -> None:
+        clock[0] += 1e-3 * sum(map(len, prompts)) + 0.5 * tokens
+
+    monkeypatch.setattr(side.time, "perf_counter", lambda: clock[0])
+    task = {"batches": [1, 4], "contexts": [100], "steps": 8, "prefill": [[2, 50]]}
+    found = side.measure(generate, task, vocabulary=64)
+    assert [row["ms_per_step"] for row in found["decode"]] == pytest.approx([500.0, 500.0])
+    assert found["prefill"][0]["tokens_per_s"] == pytest.approx(100 / 0.6)
+    assert side.longest(task) == 116 and side.pages_for(task) == 4 * 180
+
+
+def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
+    step = {"batch": 8, "context": 1024, "mj_per_token": 10.0}
+    prompt = {"prompts": 8, "tokens": 2048}
+    ours = {"ready_s": 5.0, "ready_cold_s": 20.0, "decode": [{**step, "ms_per_step": 1.0}],
+            "prefill": [{**prompt, "tokens_per_s": 3e5}]}  # fmt: skip
+    theirs = {"ready_s": 100.0, "decode": [{**step, "ms_per_step": 1.5, "mj_per_token": 25.0}],
+              "prefill": [{**prompt, "tokens_per_s": 2e5}]}  # fmt: skip
+    rows = against.compare(ours, theirs, models.bench_config("r1-tp8", 8), LIMIT)
+    assert [row["ratio"] for row in rows] == pytest.approx([1.5, 2.5, 1.5, 20.0, 5.0])
+    assert 0 < rows[0]["percent_of_limit"] < 100 and rows[0]["limit"] < 1.0
+    assert all(row["theirs"] is None for row in against.compare(ours, None, models.bench_config("r1-tp8", 8), None))
+    png = plot_limit([{"engine": "hopwell", **rows[0]}, {"engine": "vllm", **rows[0], "batch": 16}], tmp_path / "p.png")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(HopwellError, match="nothing to plot"):
+        plot_limit([{"batch": 1}], tmp_path / "q.png")
+
+
+def test_a_side_that_fails_is_named() -> None:
+    task = json.dumps({"batches": [1], "contexts": [64], "steps": 1, "prefill": [[1, 64]]})
+    with pytest.raises(HopwellError, match=r"own_side failed: .*/nowhere: no such folder"):
+        against._side([sys.executable, "-m", "hopwell.bench.own_side", "/nowhere", task], {})
+
+
+def test_spread_tokens_touch_what_chance_gives() -> None:
+    config = models.bench_config("r1-tp8")
+    assert against.expected_experts(config, 1) == pytest.approx(8)
+    assert against.expected_experts(config, 128) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 128))
