@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from hopwell.bench.models import bench_config
+from hopwell.bench.result import write_result
 from hopwell.model.warm import MAX_ROWS, launches
 from hopwell.ops.aot import compile_all
 
@@ -46,13 +48,25 @@ def kernel_rows(
     return rows
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
+def main() -> None:
+    """Compiles, and prints or writes what came out."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("models", nargs="+")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--archs", type=int, nargs="+", default=[90, 100])
     parser.add_argument("--cache-dtype", default="auto")
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS, help="Of a step; under 129: no prompts.")
+    parser.add_argument("--out", type=Path, help="JSON file or folder for the result, in place of printing it.")
     options = parser.parse_args()
-    found = kernel_rows(options.model, options.batches, options.archs, options.cache_dtype, options.max_rows)
-    print(json.dumps([asdict(row) for row in found], indent=1))
+    rows = []
+    for model in options.models:
+        found = kernel_rows(model, options.batches, options.archs, options.cache_dtype, options.max_rows)
+        rows += [{"model": model, **asdict(row)} for row in found]
+    if options.out is None:
+        print(json.dumps(rows, indent=1))
+    else:
+        print(write_result(options.out, "compile", rows, cache_dtype=options.cache_dtype))
+
+
+if __name__ == "__main__":
+    main()
