@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -85,6 +85,10 @@ class GraphedModel:
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            return self._prepare(num_pages)
+
+    def _prepare(self, num_pages: int) -> Tensor:
         self.late.stop()
         latent = self.model.new_latent(num_pages)
         self._latent, self._steps, self._drafts = latent, {}, {}

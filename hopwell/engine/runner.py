@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -68,10 +69,10 @@ class Runner:
     def launch(self, batch: Batch) -> Flight:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
         if self._thread is not None:
-            return Flight(batch, self._thread.submit(self._execute, batch))
+            return Flight(batch, self._thread.submit(self._on_device, batch))
         result: Future[StepResult] = Future()
         try:
-            result.set_result(self._execute(batch))
+            result.set_result(self._on_device(batch))
         except Exception as error:
             result.set_exception(error)
         return Flight(batch, result)
@@ -81,6 +82,11 @@ class Runner:
         if self._thread is not None:
             self._thread.shutdown()
         self.latent = torch.empty(0)
+
+    def _on_device(self, batch: Batch) -> StepResult:
+        """`_execute`, with the model's GPU as this thread's: Triton launches on the thread's, whatever the tensors'."""
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            return self._execute(batch)
 
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
