@@ -1,0 +1,186 @@
+"""The surface byte by byte: what benches and dashboards of others read, and bodies as they send them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from server_fixture import Running, server
+
+ASK = {"messages": [{"role": "user", "content": "What is 3+4?"}], "temperature": 0}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with server(cache_tokens=2048, max_seqs=4, max_model_len=1024) as it:
+        yield it
+
+
+@pytest.fixture
+def http(running: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=running.url, timeout=60) as client:
+        yield client
+
+
+def chunks(text: str) -> list[dict[str, Any]]:
+    """The events of a stream, whose form is checked: `data: JSON`, an empty line each, [DONE] last."""
+    events = text.split("\n\n")
+    assert events[-2:] == ["data: [DONE]", ""] and all(re.match(r"data: \S.*\Z", event) for event in events[:-1])
+    return [json.loads(event[6:]) for event in events[:-2]]
+
+
+def test_a_chat_stream_to_the_byte(http: httpx.Client) -> None:
+    reply = http.post("/v1/chat/completions", json={**ASK, "stream": True, "stream_options": {"include_usage": True}})
+    assert reply.headers["content-type"].startswith("text/event-stream") and reply.headers["x-request-id"]
+    *parts, last = chunks(reply.text)
+    assert {(part["object"], part["model"], part["id"], part["created"]) for part in [*parts, last]} == {
+        ("chat.completion.chunk", "nano", last["id"], last["created"])
+    }
+    first = parts[0]["choices"][0]["delta"]
+    assert first["role"] == "assistant" and first["reasoning_content"] == first["reasoning"] != ""
+    assert all("role" not in part["choices"][0]["delta"] for part in parts[1:])
+    assert [part["choices"][0]["finish_reason"] for part in parts] == [None] * (len(parts) - 1) + ["stop"]
+    assert all("usage" not in part for part in parts)
+    assert last["choices"] == [] and last["usage"]["completion_tokens"] >= len(parts)
+    whole = http.post("/v1/chat/completions", json=ASK).json()
+    assert whole["object"] == "chat.completion" and whole["usage"]["total_tokens"] == last["usage"]["total_tokens"]
+
+
+def test_a_completions_stream_to_the_byte(http: httpx.Client) -> None:
+    body = {"prompt": "1+1=", "max_tokens": 6, "ignore_eos": True, "stream": True, "logprobs": 1, "temperature": 0}
+    parts = chunks(http.post("/v1/completions", json={**body, "stream_options": {"include_usage": True}}).text)
+    assert {part["object"] for part in parts} == {"text_completion"}
+    assert parts[-1]["choices"] == [] and parts[-1]["usage"]["completion_tokens"] == 6
+    choices = [part["choices"][0] for part in parts[:-1]]
+    assert sum(len(choice["logprobs"]["tokens"]) for choice in choices) == 6
+    assert [choice["finish_reason"] for choice in choices][-1] == "length"
+    offsets = [at for choice in choices for at in choice["logprobs"]["text_offset"]]
+    assert offsets == sorted(offsets) and offsets[0] == 0
+
+
+CLIENTS = {
+    "vllm bench serve": ("/v1/completions", {
+        "model": "nano", "prompt": "1+1=", "repetition_penalty": 1.0, "max_tokens": 4, "logprobs": None, "stream": True,
+        "stream_options": {"include_usage": True}, "ignore_eos": True, "temperature": 0.0}),
+    "vllm bench serve, chat": ("/v1/chat/completions", {
+        "model": "nano", "messages": [{"role": "user", "content": [{"type": "text", "text": "1+1="}]}],
+        "max_completion_tokens": 4, "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}),
+    "sglang.bench_serving": ("/v1/completions", {
+        "model": "nano", "prompt": "1+1=", "temperature": 0.0, "best_of": 1, "max_tokens": 4, "stream": True,
+        "ignore_eos": True}),
+    "AIPerf": ("/v1/chat/completions", {
+        "model": "nano", "messages": [{"role": "user", "content": "1+1="}], "max_completion_tokens": 4, "stream": True,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True}, "ignore_eos": True}),
+    "GuideLLM": ("/v1/completions", {
+        "model": "nano", "prompt": "1+1=", "max_tokens": 4, "stop": None, "ignore_eos": True, "stream": True,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True}}),
+    "evalscope perf": ("/v1/completions", {
+        "model": "nano", "prompt": [20, 30, 40], "max_tokens": 4, "min_tokens": 4, "top_k": 20, "n": 1, "seed": 1,
+        "repetition_penalty": 1.1, "stop_token_ids": [1], "stream": True, "stream_options": {"include_usage": True}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_bodies_of_known_clients_are_served(http: httpx.Client, name: str) -> None:
+    path, body = CLIENTS[name]
+    reply = http.post(path, json=body)
+    assert reply.status_code == 200, reply.text
+    parts = chunks(reply.text)
+    if "stream_options" in body:
+        assert parts[-1]["usage"]["completion_tokens"] == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "param"),
+    [
+        ("/v1/chat/completions", {"reasoning_effort": "low"}, "reasoning_effort"),
+        ("/v1/chat/completions", {"store": True}, "store"),
+        ("/v1/chat/completions", {"audio": {"voice": "x"}}, "audio"),
+        ("/v1/chat/completions", {"top_logprobs": 2}, "top_logprobs"),
+        ("/v1/chat/completions", {"stream_options": {"include_usage": True}}, "stream_options"),
+        ("/v1/chat/completions", {"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
+        ("/v1/chat/completions", {"chat_template_kwargs": {"messages": []}}, "messages"),
+        ("/v1/chat/completions", {"tool_choice": "required"}, "tool_choice"),
+        ("/v1/chat/completions", {"n": 129}, "n"),
+        ("/v1/chat/completions", {"temperature": 3}, "temperature"),
+        ("/v1/chat/completions", {"latency_class": "fast"}, "latency_class"),
+        ("/v1/completions", {"prompt": "a", "best_of": 2}, "best_of"),
+        ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
+        ("/v1/completions", {"prompt": "a", "cache_salt": "mine"}, "cache_salt"),
+        ("/v1/responses", {"input": "a", "previous_response_id": "resp_1"}, "previous_response_id"),
+        ("/v1/responses", {"input": "a", "background": True}, "background"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(
+    http: httpx.Client, path: str, change: dict[str, Any], param: str
+) -> None:
+    body = {**ASK, **change} if "chat" in path else change
+    reply = http.post(path, json=body)
+    assert reply.status_code == 400, reply.text
+    error = reply.json()["error"]
+    assert error["param"].split(".")[0] == param and error["type"] == "invalid_request_error" and error["message"]
+
+
+def test_errors_of_anthropics_api_have_its_shape(http: httpx.Client) -> None:
+    reply = http.post("/v1/messages", json={"messages": [], "max_tokens": 1})
+    assert reply.status_code == 400
+    assert reply.json()["type"] == "error" and reply.json()["error"]["type"] == "invalid_request_error"
+    assert http.get("/nowhere").json()["error"]["type"] == "not_found_error"
+
+
+def test_models_and_settings(http: httpx.Client) -> None:
+    (card,) = http.get("/v1/models").json()["data"]
+    assert card["id"] == "nano" and card["object"] == "model" and card["root"] and card["max_model_len"] == 1024
+    info = http.get("/get_server_info").json()
+    assert info["settings"]["max_seqs"] == 4 and info["internal_states"][0]["avg_spec_accept_length"] >= 1
+    assert isinstance(info["deterministic"], bool)
+    assert http.get("/health").status_code == http.get("/ready").status_code == 200
+
+
+def test_tokens_there_and_back(http: httpx.Client) -> None:
+    told = http.post("/tokenize", json={"prompt": "What is 3+4?", "return_token_strs": True}).json()
+    assert told["count"] == len(told["tokens"]) == len(told["token_strs"]) and told["max_model_len"] == 1024
+    assert http.post("/detokenize", json={"tokens": told["tokens"]}).json()["prompt"] == "What is 3+4?"
+    chat = http.post("/tokenize", json={"messages": ASK["messages"]}).json()
+    usage = http.post("/v1/chat/completions", json={**ASK, "max_tokens": 1}).json()["usage"]
+    assert chat["count"] == usage["prompt_tokens"]
+
+
+def test_metrics_follow_what_happens(http: httpx.Client) -> None:
+    def read() -> dict[str, float]:
+        text = http.get("/metrics").text
+        return {s.name: s.value for family in text_string_to_metric_families(text) for s in family.samples}
+
+    http.post("/flush_cache", json={})
+    before = read()
+    long = [f"{i} and " * 300 for i in range(5)]  # together more than the cache of 2,048 tokens
+    for prompt in [*long, long[0], "short", "short"]:
+        assert http.post("/v1/completions", json={"prompt": prompt, "max_tokens": 8}).status_code == 200
+    after = read()
+
+    def gained(name: str) -> float:
+        return after[name] - before[name]
+
+    for own, alias in (
+        ("hopwell_prompt_tokens_total", "vllm:prompt_tokens_total"),
+        ("hopwell_generated_tokens_total", "vllm:generation_tokens_total"),
+        ("hopwell_cache_lookup_tokens_total", "vllm:prefix_cache_queries_total"),
+        ("hopwell_draft_steps_total", "vllm:spec_decode_num_drafts_total"),
+        ("hopwell_drafted_tokens_total", "vllm:spec_decode_num_draft_tokens_total"),
+        ("hopwell_ttft_seconds_count", "vllm:time_to_first_token_seconds_count"),
+    ):
+        assert gained(own) == gained(alias) > 0, own
+    for name in (
+        *("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
+        *("vllm:spec_decode_num_accepted_tokens_total", "vllm:spec_decode_num_accepted_tokens_per_pos_total"),
+        *("vllm:e2e_request_latency_seconds_count", "hopwell_latency_missed_total", "hopwell_acceptance_length"),
+    ):
+        assert name in after
+    assert gained("hopwell_ttft_seconds_count") == 8
+    assert gained("hopwell_cache_evicted_pages_total") == gained("hopwell_cache_eviction_age_seconds_count") > 0
+    assert gained("hopwell_cache_recomputed_tokens_total") >= 64, "the first prompt came again after it was given up"
