@@ -10,6 +10,7 @@ import typer
 from hopwell.cli.bench_engine import cache, scaling, scheduler, speed, stress, turns
 from hopwell.cli.bench_gpu import against, ceilings, engine, gpu, latent, layer, ops, prefill
 from hopwell.cli.bench_precision import budgets, conversion, peers, precision
+from hopwell.cli.bench_routing import routing
 from hopwell.cli.bench_serve import serve
 
 bench = typer.Typer(name="bench", help="Measure this machine, and the model on it.", no_args_is_help=True)
@@ -17,6 +18,7 @@ for command in (
     *(serve, cache, turns, scaling, scheduler, speed, stress),
     *(ceilings, ops, layer, engine, prefill, against, latent, gpu),
     *(precision, peers, budgets, conversion),
+    routing,
 ):
     bench.command()(command)
 
