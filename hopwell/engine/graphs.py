@@ -23,7 +23,7 @@ from torch import Tensor
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.decode import Decoder
 from hopwell.model.kernel_check import kernel_fault
-from hopwell.model.shape_classes import GRAPH_SIZES, eager_batches
+from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.transformer import Transformer
 from hopwell.ops.late import LateKernels
 from hopwell.ops.linear import plain_ops
@@ -142,7 +142,8 @@ class GraphedModel:
 
     def _load_eager(self, latent: Tensor) -> None:
         """Runs every class of long steps once, so that its kernels are there."""
-        self.logits(torch.zeros(1, self.config.hidden_size, dtype=self.model.dtype, device=self.device))
+        for count in LOGIT_ROWS:
+            self.logits(torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device))
         if self.deterministic:  # it has no long steps
             return
         for query_lens, seq_lens in eager_batches(self.config, min(self.max_rows, latent.shape[1] * latent.shape[2])):

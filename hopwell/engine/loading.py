@@ -21,7 +21,7 @@ from hopwell.engine.core import SamplingParams
 from hopwell.engine.loop import Engine
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
-from hopwell.model.latent_cache import page_bytes, use_cache
+from hopwell.model.latent_cache import page_bytes, step_bytes, use_cache
 from hopwell.model.transformer import Transformer
 from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels
 from hopwell.precision.cache_format import decided_scales
@@ -40,7 +40,7 @@ CPU_CACHE_BYTES = 1 << 30
 """Taken from the system only as pages are first used."""
 CPU_BATCH_TOKENS = 512
 GPU_CACHE_SHARE = 0.9
-"""Of the memory that the weights leave free."""
+"""Of the memory that the weights and the longest step leave free."""
 FILES = ["*.json", "*.safetensors", "*.jinja"]
 
 
@@ -171,7 +171,8 @@ class LoadedModel:
         a_page = page_bytes(self.model, PAGE)
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
-            room = int(torch.cuda.mem_get_info(self.model.device)[0] * GPU_CACHE_SHARE)
+            free = torch.cuda.mem_get_info(self.model.device)[0] - step_bytes(c, config.max_batch_tokens)
+            room = max(0, int(free * GPU_CACHE_SHARE))
         else:
             room = CPU_CACHE_BYTES
         length = config.max_model_len or c.max_position_embeddings

@@ -46,7 +46,10 @@ def kernel_fault(decoder: Decoder) -> str | None:
     for query_lens, seq_lens in CASES:
         if max(seq_lens) > model.config.max_position_embeddings:
             continue
-        fault = _attention_fault(model, query_lens, seq_lens) or _chain_fault(model, few, query_lens, seq_lens)
+        try:
+            fault = _attention_fault(model, query_lens, seq_lens) or _chain_fault(model, few, query_lens, seq_lens)
+        except Exception as error:  # a kernel that does not fit this GPU, or does not compile for it
+            fault = f"they fail: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         if fault:
             return f"with {query_lens} new tokens over {seq_lens}, {fault}"
     return None

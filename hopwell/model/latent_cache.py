@@ -14,9 +14,10 @@ import torch
 
 from hopwell.errors import HopwellError
 from hopwell.formats.fp8 import E4M3_MAX
+from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
 from hopwell.model.transformer import Transformer
-from hopwell.ops.attention import CacheScales
+from hopwell.ops.attention import REBUILT_BYTES, CacheScales
 
 CACHE_DTYPES = {"auto": None, "bfloat16": torch.bfloat16, "fp8": torch.float8_e4m3fn}
 
@@ -72,3 +73,15 @@ def page_bytes(model: Transformer, page: int) -> int:
     """Bytes of `page` tokens of the latent cache over all layers."""
     dtype = model.cache_dtype or model.dtype
     return len(model.attentions) * page * model.config.latent_dim * dtype.itemsize
+
+
+def step_bytes(config: ModelConfig, rows: int) -> int:
+    """About what a step of so many rows takes beside weights and cache, at most: on a GPU, by kernels.
+
+    An MoE layer holds each row's experts' inner values and outputs at once; attention, the keys and values rebuilt.
+    """
+    c = config
+    experts = (c.router.top_k + c.n_shared_experts) * (3 * c.moe_intermediate_size + c.hidden_size)
+    dense = 3 * c.intermediate_size
+    queries = 3 * c.num_attention_heads * c.qk_head_dim
+    return 2 * rows * (max(experts, dense) + queries + 8 * c.hidden_size) + REBUILT_BYTES

@@ -17,6 +17,8 @@ GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
 """Rows of the steps that are captured as CUDA graphs."""
 LONG = GRAPH_SIZES[-1] + 1
 """Rows from which a step runs kernel by kernel."""
+LOGIT_ROWS = (1, 17, 33, 65, LONG)
+"""Rows drawn from, one number for each class of a product."""
 
 
 def eager_batches(config: ModelConfig, max_rows: int) -> list[Lengths]:

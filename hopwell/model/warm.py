@@ -25,7 +25,7 @@ from hopwell.model.config import ModelConfig
 from hopwell.model.decode import Decoder, unsuited
 from hopwell.model.latent_cache import use_cache
 from hopwell.model.random_weights import random_transformer
-from hopwell.model.shape_classes import GRAPH_SIZES, eager_batches
+from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.shipped import cut
 from hopwell.model.transformer import Transformer
 from hopwell.ops.aot import Launch, machine_code, record
@@ -79,7 +79,8 @@ def launches(
         table = meta(len(query_lens), -(-max(seq_lens) // 64), dtype=torch.int32)
         batch = ForwardBatch(meta(rows), meta(rows), query_lens, seq_lens, table)
         hidden = model.forward(batch, latent)
-        model.logits(hidden[:1])
+        for count in LOGIT_ROWS:
+            model.logits(hidden[:count])
         if model.mtp is not None:
             model.draft(hidden, batch, latent)
 

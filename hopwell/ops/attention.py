@@ -25,6 +25,8 @@ PAGE = 64
 
 UNABSORBED_FROM = 128
 """Queries of one sequence from which rebuilding keys and values is cheaper than attending in latent space."""
+REBUILT_BYTES = 1 << 30
+"""Keys and values that a GPU rebuilds at once."""
 
 
 @dataclass(frozen=True, slots=True)

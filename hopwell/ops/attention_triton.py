@@ -12,12 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.attention import CacheScales, Group, cached_rows
+from hopwell.ops.attention import REBUILT_BYTES, CacheScales, Group, cached_rows
 from hopwell.ops.mla_triton import combine_heads, decode
 from hopwell.ops.triton_common import launch, let_next_start, matmul, to_bf16, wait_for_inputs
-
-REBUILT_BYTES = 1 << 30
-"""Keys and values that are in memory at once."""
 
 
 def absorbed(
