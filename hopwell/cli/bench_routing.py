@@ -13,7 +13,7 @@ DEFAULT = ("v2-lite", "r1-tp8", "r1-slice", "kimi-k2")
 def routing(
     model: Annotated[list[str] | None, typer.Argument(help=f"Default: {', '.join(DEFAULT)}.")] = None,
     routers: Annotated[int, typer.Option(min=1, help="Of each model; each but the first makes a layer's experts.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of weights and tokens.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Of weights and tokens.")] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
 ) -> None:
     """Experts that 128 random tokens touch in a synthetic checkpoint, and the busiest one's load."""

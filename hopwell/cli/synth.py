@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+MAX_SEED = (1 << 63) - 1
+
 
 def synth(
     config: Annotated[str, typer.Argument(help="A shipped config (r1-tp8, r1-slice, v2-lite, ...) or a config.json.")],
@@ -15,7 +17,9 @@ def synth(
     layers: Annotated[int | None, typer.Option(min=1, help="Decoder layers; default: the config's.")] = None,
     dense: Annotated[int | None, typer.Option(min=0, help="Of these, the first without experts.")] = None,
     mtp: Annotated[bool | None, typer.Option("--mtp/--no-mtp", help="The MTP layer; default: the config's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights; on a CPU the same seed gives the same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of the weights; on a CPU the same seed gives the same bytes.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="Where weights are drawn: cpu or cuda.")] = "cpu",
     routers: Annotated[
         int | None, typer.Option(min=0, help="Routers to measure with random tokens; default: 1, on a GPU 4.")

@@ -65,8 +65,8 @@ def _software() -> Iterator[Check]:
     version = (int(numbers[0]), int(numbers[1]))
     yield Check("machine", "PyTorch", version >= TORCH, torch.__version__, _newer("torch", TORCH, version))
     for package, use, extra in (
-        ("triton", "GPU kernels", "a CUDA build of PyTorch brings it; else pip install 'hopwell[gpu]'"),
-        ("nvidia-ml-py", "energy readings", "pip install 'hopwell[gpu]'"),
+        ("triton", "GPU kernels", "a CUDA build of PyTorch brings it; else pip install triton"),
+        ("nvidia-ml-py", "energy readings", "pip install nvidia-ml-py"),
     ):
         try:
             yield Check("machine", package, True, metadata.version(package))
