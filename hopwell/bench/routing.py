@@ -14,7 +14,7 @@ from hopwell.model.shipped import cut, find_config
 
 
 def routing_rows(models: Iterable[str], routers: int, seed: int) -> Iterator[dict[str, Any]]:
-    """A row for each of the first `routers` routers of each model, behind one dense layer and with `synth`'s weights."""
+    """A row for each of the first `routers` routers of each model, behind one dense layer; weights as of `synth`."""
     for model in models:
         values = cut(find_config(model), layers=routers + 1, dense=1, mtp=False)
         config = ModelConfig.from_dict(values)
