@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -35,7 +36,8 @@ def bench_start(model: str | None, device: str, runs: int) -> list[dict[str, Any
 
 def _run(model: str | None, device: str) -> dict[str, float]:
     code = f"from hopwell.bench.start import child; child({model!r}, {device!r}, {time.time()!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    threads = {"OMP_WAIT_POLICY": "PASSIVE"}  # as the hopwell command sets it
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**threads, **os.environ})
     if done.returncode:
         raise HopwellError(f"the process failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
