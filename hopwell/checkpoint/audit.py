@@ -50,13 +50,14 @@ def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable
     for spec in specs:
         if spec.is_scale or (without_mtp and spec.module in mtp):
             continue
+        if spec.part == "mtp_copies":  # never read
+            left.pop(spec.name, None)
+            continue
         module = modules.get(spec.module, {})
-        wanted = _wanted(spec, module)
-        for suffix, (shape, dtypes) in wanted.items():
+        for suffix, (shape, dtypes) in _wanted(spec, module).items():
             name = f"{spec.module}.{suffix}"
-            found = left.pop(name, None)
-            fault = _fault(checkpoint, name, found, shape, dtypes)
-            if fault is not None and not (found is None and spec.part == "mtp_copies"):
+            fault = _fault(checkpoint, name, left.pop(name, None), shape, dtypes)
+            if fault is not None:
                 faults.append(fault)
         if len(spec.shape) == 2 and (layout_of(module) == "other" or "weight_scale" in module):
             for suffix in (*stored_suffixes(), *ACTIVATION_SUFFIXES):

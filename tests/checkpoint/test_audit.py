@@ -57,6 +57,7 @@ WHOLE: dict[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]] = {
     "fp8": fp8,
     "without MTP": lambda t: drop(t, "model.layers.2."),
     "without MTP's copies": lambda t: drop(drop(t, "model.layers.2.embed"), "model.layers.2.shared_head.head"),
+    "with an MTP copy of another shape": lambda t: t | {"model.layers.2.embed_tokens.weight": torch.ones(3)},
     "with buffers": lambda t: t | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)},
 }
 
