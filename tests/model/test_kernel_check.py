@@ -43,7 +43,7 @@ def kernels_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("name", "cache", "cases"), [("r1-tp8", "auto", (2, 3)), ("v2-lite", "fp8", (1,))], ids=["r1", "v2-lite-fp8-cache"]
+    ("name", "cache", "cases"), [("r1-tp8", "auto", (3,)), ("v2-lite", "fp8", (1,))], ids=["r1", "v2-lite-fp8-cache"]
 )
 def test_every_op_of_a_forward_pass_by_kernels_and_without(
     kernels_everywhere: None, monkeypatch: pytest.MonkeyPatch, name: str, cache: str, cases: tuple[int, ...]
