@@ -1,4 +1,4 @@
-"""A bar over bytes for whatever reads or writes a big model: on stderr, and only if it takes over a second."""
+"""Bars for whatever takes long: bytes of a big model, kernels to compile. On stderr, and only in a terminal."""
 
 from __future__ import annotations
 
@@ -41,6 +41,30 @@ def byte_progress(doing: str, done: str) -> Iterator[Callable[[int, int, str], N
         print(f"{done} {how}", file=sys.stderr)
 
 
+@contextmanager
+def kernel_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A callback for `load_model(on_compile=...)`, `LLM(on_compile=...)` and `Warming.wait`: a bar over kernels."""
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task = bar.add_task("Compiling kernels", total=None)
+    began = False
+
+    def progress(done: int, total: int, name: str) -> None:
+        nonlocal began
+        if not began:
+            bar.start()
+            began = True
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        if began:
+            bar.stop()
+
+
 class _Meter:
     def __init__(self, doing: str) -> None:
         self.doing, self.bytes_done = doing, 0
@@ -68,9 +92,10 @@ class _Meter:
             if now - self._started < SHOW_AFTER or not sys.stderr.isatty():
                 return
             self._bar = _bar(self.doing, total)
+        bar = self._bar
         left = (total - done) / 1e9 / max(self.rate, 1e-9)
         speed = f"{self.rate:.2f} GB/s, {left:.0f} s left"
-        self._bar.update(self._bar.task_ids[0], completed=done, speed=speed, name=name, refresh=True)
+        bar.update(bar.task_ids[0], completed=done, speed=speed, name=name, refresh=True)
 
     def stop(self) -> None:
         if self._bar is not None:

@@ -47,13 +47,13 @@ def load(model: str | None, device: str, dtype: str, drafts: int | None, **setti
     Raises:
         HopwellError: it cannot be loaded, or a setting not honoured.
     """
-    from hopwell.cli.progress import byte_progress
+    from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.engine.llm import LLM
 
     if drafts is not None:
         settings["drafts"] = drafts
-    with byte_progress("Loading", "Loaded") as progress:
-        return LLM(model, device=device, dtype=dtype, progress=progress, **settings)
+    with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:
+        return LLM(model, device=device, dtype=dtype, progress=progress, on_compile=on_compile, **settings)
 
 
 def params_of(llm: LLM, options: dict[str, Any]) -> SamplingParams:

@@ -41,7 +41,7 @@ def serve(
 ) -> None:
     """Serve a model: OpenAI's and Anthropic's APIs, and a chat page at /."""
     started = time.perf_counter()
-    from hopwell.cli.progress import byte_progress
+    from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.engine.loading import LoadedModel, load_model
     from hopwell.server.run import serve as run
     from hopwell.server.settings import ServerSettings, read_keys
@@ -55,8 +55,8 @@ def serve(
     )
 
     def load() -> LoadedModel:
-        with byte_progress("Loading", "Loaded") as progress:
-            return load_model(model, device, dtype, progress)
+        with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:
+            return load_model(model, device, dtype, progress, on_compile)
 
     run(
         load,

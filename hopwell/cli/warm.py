@@ -20,8 +20,7 @@ def warm(
 
     It needs neither a GPU nor weights: the cache (TRITON_CACHE_DIR) may be filled on one machine for another.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from hopwell.cli.progress import kernel_progress
     from hopwell.engine.loading import NANO
     from hopwell.model.config import ModelConfig
     from hopwell.model.shipped import shipped_config
@@ -35,10 +34,8 @@ def warm(
         if warming.full:
             print(f"all kernels are there already: {cache_folder()}")
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, transient=True) as bar:
-            task = bar.add_task("kernels", total=None)
-            count = warming.wait(lambda done, total, name: bar.update(task, completed=done, total=total))
+        with kernel_progress() as progress:
+            count = warming.wait(progress)
     print(f"{count} kernels in {time.perf_counter() - started:.1f} s: {cache_folder()}")
 
 

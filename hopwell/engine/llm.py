@@ -86,12 +86,13 @@ class LLM:
         dtype: str = "auto",
         config: EngineConfig | None = None,
         progress: Callable[[int, int, str], None] | None = None,
+        on_compile: Callable[[int, int, str], None] | None = None,
         **settings: Any,
     ) -> None:
         """
         Args:
             model: a checkpoint's folder, a hub name, a model that is loaded, or None for the embedded nano.
-            device, dtype, progress: as `load_model` has them.
+            device, dtype, progress, on_compile: as `load_model` has them.
             config: the engine's settings, or give them by name: `LLM(drafts=3, max_seqs=8)`. Those not given are
                 chosen for the model and the device (`LoadedModel.config`).
 
@@ -100,7 +101,8 @@ class LLM:
         """
         if config is not None and settings:
             raise HopwellError(f"both config and {min(settings)} were given; put {min(settings)} into the config")
-        self.loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype, progress)
+        loaded = isinstance(model, LoadedModel)
+        self.loaded = model if loaded else load_model(model, device, dtype, progress, on_compile)
         self.engine = self.loaded.engine(config or self.loaded.config(**settings))
         self.tokenizer = self.loaded.tokenizer
         self.default_params = self.loaded.default_params

@@ -12,7 +12,7 @@ from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling
 from hopwell.ops.moe import Experts
 from hopwell.ops.norm_triton import Normed, add_weighted, quantize, silu_mul
-from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import capability, inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -275,7 +275,8 @@ def experts_down(
 
 def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
     """`moe.moe` for FP8 or bf16 experts: rows that enter an FP8 product are rounded to e4m3, sums are in float32."""
-    groups = group_by_expert(expert_ids.int(), experts.count, tile_rows(expert_ids.numel(), experts.count))
+    tile = tile_rows(expert_ids.numel(), experts.count, capability(x.device))
+    groups = group_by_expert(expert_ids.int(), experts.count, tile)
     rows = quantize(x) if experts.gate_up.format == "fp8_block" else Normed(None, None, x.contiguous(), None)
     # many rows: the sum is complete and in memory, where bf16 is half the bytes
     dtype = torch.bfloat16 if groups.tile >= 64 else torch.float32

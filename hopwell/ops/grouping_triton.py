@@ -115,7 +115,8 @@ def rows_of_tile(expert_ids, pairs, tiles, tile, tokens, SLOTS: tl.constexpr, LE
         return expert, count, tl.load(pairs + first + row, mask=row < count, other=0), first + row
 
 
-def tile_rows(pairs: int, experts: int) -> int:
-    """Rows of a tile: about what an expert gets of `pairs` (token, slot) pairs."""
+def tile_rows(pairs: int, experts: int, capability: int = 90) -> int:
+    """Rows of a tile: about what an expert gets of `pairs` (token, slot) pairs. On Blackwell (100) 128 would spill."""
     a_expert = triton.cdiv(pairs, experts)
-    return 16 if a_expert <= 8 else min(128, triton.next_power_of_2(a_expert))
+    most = 128 if capability < 100 else 64
+    return 16 if a_expert <= 8 else min(most, triton.next_power_of_2(a_expert))
