@@ -15,6 +15,9 @@ SOURCE = "source"
 """The choice to keep a group as the source has it."""
 MARGIN = 0.8
 """Of a KL budget that calibration may use up: fresh text differs."""
+HALF_DIGIT = 0.005
+"""Bits a weight are told to two digits: NVFP4's scales of tensors and odd shapes take it a little above 4.5."""
+OFFER = "give that, or --offer a smaller format"
 TRIALS = 7
 """Budgets of the sum that are tried until the measured KL is just within."""
 
@@ -91,19 +94,36 @@ class Chooser:
             return self._within(self._items(), goal.kl * MARGIN)
         if goal.error is not None:
             return self._chosen(allocate_loss(self._items(by_error=True), goal.error))
-        items, weights = self._items(), sum(row.weights for row in self.rows)
-        rest = source_bytes - sum(row.source_bytes for row in self.rows)
-        budget = int(goal.bits * weights / 8) if goal.bits is not None else (goal.nbytes or 0) - rest
-        try:
-            return self._chosen(allocate_bytes(items, budget))
-        except PrecisionError as error:
-            if goal.bits is not None:
-                least = 8 * sum(min(c.nbytes for c in v) for v in items.values()) / weights
-                raise PrecisionError(
-                    f"{goal.bits:g}bpw cannot be reached; the best is {least:.4f}bpw: give that, or --offer a smaller "
-                    "format"
-                ) from error
-            raise PrecisionError(f"{error}; {rest:,} bytes are other tensors") from error
+        self.check(goal, source_bytes)
+        return self._chosen(allocate_bytes(self._items(), self._budget(goal, source_bytes)))
+
+    def check(self, goal: Goal, source_bytes: int) -> None:
+        """Refuses a budget of bytes that no choice keeps, before anything is measured.
+
+        Raises:
+            PrecisionError: as `choose`.
+        """
+        if goal.bits is None and goal.nbytes is None:
+            return
+        weights = sum(row.weights for row in self.rows)
+        least = sum(min(c.nbytes for c in choices) for choices in self._items().values())
+        if least <= self._budget(goal, source_bytes):
+            return
+        if goal.bits is not None:
+            best = f"{8 * least / weights:.4f}bpw"
+            raise PrecisionError(f"{goal.bits:g}bpw cannot be reached; the best is {best}: {OFFER}")
+        rest = self._rest(source_bytes)
+        best = f"{least + rest:,}, of which {rest:,} are tensors that are not converted"
+        raise PrecisionError(f"{goal.nbytes:,} bytes cannot be reached; the best is {best}: {OFFER}")
+
+    def _rest(self, source_bytes: int) -> int:
+        return source_bytes - sum(row.source_bytes for row in self.rows)
+
+    def _budget(self, goal: Goal, source_bytes: int) -> int:
+        """Bytes for the linears."""
+        if goal.bits is not None:
+            return int((goal.bits + HALF_DIGIT) * sum(row.weights for row in self.rows) / 8)
+        return (goal.nbytes or 0) - self._rest(source_bytes)
 
     def _items(self, by_error: bool = False) -> dict[str, list[Choice]]:
         weights = sum(row.weights for row in self.rows)

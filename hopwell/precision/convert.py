@@ -115,7 +115,7 @@ class Conversion:
         if (self.out / REPORT).exists() and self._report()["settings"] == as_plain(self.settings):
             return self._finish()  # only the clearing up was left
         rows = self.prepare()
-        chooser = Chooser(rows, self.settings.uniform_experts, lambda labels: self._joint_kl(rows, labels), self.say)
+        chooser = self._chooser(rows)
         chosen = chooser.choose(self.settings.goal, self.source.total_bytes)
         report = {
             "settings": as_plain(self.settings),
@@ -149,9 +149,13 @@ class Conversion:
     def prepare(self) -> list[GroupRow]:
         """Makes what is not made yet: every group's candidates, and their KL where it is measured."""
         rows = self.candidate_rows()
+        self._chooser(rows).check(self.settings.goal, self.source.total_bytes)
         if self._measures_kl() and self.settings.goal.format is None:
             self._measure(rows)
         return rows
+
+    def _chooser(self, rows: Sequence[GroupRow]) -> Chooser:
+        return Chooser(rows, self.settings.uniform_experts, lambda labels: self._joint_kl(rows, labels), self.say)
 
     # Candidates
 

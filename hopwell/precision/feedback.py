@@ -18,6 +18,8 @@ from hopwell.precision.scales import neighbours
 
 BLOCK = 128
 """Columns treated before the rest of the matrix is updated in one product."""
+CACHE_BYTES = 1 << 20
+"""Rows are treated so many at once that their candidates stay in a core's cache."""
 Rounder = Callable[[Tensor, Tensor], Tensor]
 """(values [out, n], their columns [n]) -> nearest representable values."""
 
@@ -112,25 +114,32 @@ def joint_descent(
     """
     q, scale, rows = q.clone(), scale.clone(), torch.arange(len(q), device=q.device)
     gradient = (q - w) @ moments
+    at_once = max(16, CACHE_BYTES // (4 * fmt.columns * len(neighbours(fmt, scale[:1, 0]))))
+    move = torch.empty_like(q[:, : fmt.columns])
     for block in range(scale.shape[1]):
         span = slice(block * fmt.columns, (block + 1) * fmt.columns)
         local = moments[span, span]
         factor = inverse_factor(local, 1e-3)
         # the block's best values were codes continuous: where the objective's slope vanishes
         target = q[:, span] - gradient[:, span] @ (factor.t() @ factor)
-        tried = neighbours(fmt, scale[:, block])
-        unit = tried * tensor_scale
-        rest = target.t().unsqueeze(1).expand(-1, *tried.shape).clone()  # [columns, candidates, out]
-        chosen = torch.empty_like(rest)
-        for j in range(fmt.columns):
-            chosen[j] = round_elements(fmt.elements, rest[j] / unit) * unit
-            error = (rest[j] - chosen[j]) / factor[j, j]
-            rest[j:] -= factor[j, j:, None, None] * error
-        moves = (chosen - q[:, span].t().unsqueeze(1)).permute(1, 2, 0)  # [candidates, out, columns]
-        change = ((moves @ local) * moves).sum(-1) + 2 * (moves * gradient[:, span]).sum(-1)
-        least, index = change.min(0)
-        move = torch.where((least < 0).unsqueeze(1), moves[index, rows], 0.0)
-        scale[:, block] = torch.where(least < 0, tried[index, rows], scale[:, block])
+        for some in rows.split(at_once):
+            tried = neighbours(fmt, scale[some, block])
+            unit = tried * tensor_scale
+            rest = target[some].t().unsqueeze(1).expand(-1, *tried.shape).clone()  # [columns, candidates, out]
+            chosen = torch.empty_like(rest)
+            for j in range(fmt.columns):
+                chosen[j] = round_elements(fmt.elements, rest[j] / unit) * unit
+                error = (rest[j] - chosen[j]) / factor[j, j]
+                rest[j:] -= factor[j, j:, None, None] * error
+            moves = (chosen - q[some, span].t().unsqueeze(1)).permute(1, 2, 0)  # [candidates, out, columns]
+            change = ((moves @ local) * moves).sum(-1) + 2 * (moves * gradient[some, span]).sum(-1)
+            least, index = change.min(0)
+            move[some] = torch.where(
+                (least < 0).unsqueeze(1), moves[index, torch.arange(len(some), device=q.device)], 0.0
+            )
+            scale[some, block] = torch.where(
+                least < 0, tried[index, torch.arange(len(some), device=q.device)], scale[some, block]
+            )
         q[:, span] += move
         gradient += move @ moments[span]
     return q, scale

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from hopwell.cli.quantize import quantize, verify
+from hopwell.errors import HopwellError
 
 app = Typer(pretty_exceptions_enable=False)
 app.command()(quantize)
@@ -25,7 +30,7 @@ def call(*args: str | Path) -> Result:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    config = tiny_config("r1", num_hidden_layers=2)
+    config = tiny_config("r1", num_hidden_layers=2, n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2)
     folder = write_checkpoint(
         tmp_path_factory.mktemp("cli") / "m", config, random_tensors(config, dtype=torch.bfloat16)
     )
@@ -54,14 +59,63 @@ def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
 def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.txt"
     short.write_text("abc" * 100)
-    for args, message in (
-        (("--budget", "kl=0.1", "--format", "nvfp4"), "exclude each other"),
-        (("--format", "nvfp4", "--calibration", short), "300 tokens; give 2048"),
-        (("--format", "nvfp4", "--calibration", tmp_path / "none.txt"), "cannot read"),
-        (("--format", "nvfp5", "--calibration", short), "300 tokens|unknown"),
-        (("--bytes", "4.5"), "give bits a weight"),
+    long = tmp_path / "long.txt"
+    long.write_text("abcdefghij" * 300)
+    converted = tmp_path / "converted"
+    assert call("quantize", source, converted, "--plain", "--calibration", long).exit_code == 0
+    gptq = tmp_path / "gptq"
+    gptq.mkdir()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (gptq / name).symlink_to(source / name)
+    config = json.loads((source / "config.json").read_text())
+    (gptq / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+    tensors = random_tensors(config, dtype=torch.bfloat16)
+    tensors["model.layers.0.self_attn.o_proj.weight"][3, 2] = 3e38  # finite, but what it computes is not
+    tensors["model.layers.0.self_attn.o_proj.weight"][3, 3] = 3e38
+    broken = write_checkpoint(tmp_path / "broken", config, tensors)
+    (broken / "tokenizer.json").symlink_to(source / "tokenizer.json")
+    for model, args, message in (
+        (source, ("--budget", "kl=0.1", "--format", "nvfp4"), "exclude each other"),
+        (source, ("--format", "nvfp4", "--calibration", short), "300 tokens; give 2048"),
+        (source, ("--format", "nvfp4", "--calibration", tmp_path / "none.txt"), "cannot read"),
+        (source, ("--format", "nvfp5", "--calibration", short), "'nvfp5' is unknown; known: nvfp4"),
+        (source, ("--keep", "head", "--calibration", short), "'head' is unknown; known: attention"),
+        (source, ("--bytes", "4.5"), "give bits a weight"),
+        (source, ("--budget", "ppl=3"), "as kl=0.01"),
+        (source, ("--bytes", "3bpw", "--plain", "--calibration", long), "3bpw cannot be reached; the best is 4."),
+        (source, ("--bytes", "9kB", "--plain", "--calibration", long), "bytes cannot be reached; the best is"),
+        (converted, ("--format", "nvfp4", "--calibration", long), "was converted by Hopwell already"),
+        (gptq, ("--format", "nvfp4", "--calibration", long), "is quantised already (gptq)"),
+        (broken, ("--format", "nvfp4", "--calibration", long), "holds NaN or infinity"),
     ):
-        done = call("quantize", source, tmp_path / "o", *args)
-        assert done.exception is not None
-        assert any(m in str(done.exception) for m in message.split("|")), done.exception
-        assert "\n" not in str(done.exception)
+        done = call("quantize", model, tmp_path / f"out-{message[:9]}", *args)
+        assert isinstance(done.exception, HopwellError), done.output
+        assert message in str(done.exception) and "\n" not in str(done.exception)
+
+
+def test_what_cannot_be_reached_is_asked_for_anew_without_starting_over(source: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abcdefghij" * 300)
+    given = ("--plain", "--calibration", text)
+    assert isinstance(call("quantize", source, tmp_path / "out", "--bytes", "3bpw", *given).exception, HopwellError)
+    made = (tmp_path / "out/.work/layer-001.json").stat().st_mtime_ns
+    other = call("quantize", source, tmp_path / "out", "--bytes", "6bpw", "--offer", "mxfp4", *given)
+    assert "another source, calibration or choice of formats" in str(other.exception)
+    assert (tmp_path / "out/.work/layer-001.json").stat().st_mtime_ns == made
+    done = call("quantize", source, tmp_path / "out", "--bytes", "6bpw", *given)
+    assert done.exit_code == 0 and "layer 2 of 2" not in done.output
+
+
+def test_a_full_disk_leaves_what_is_whole(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abcdefghij" * 300)
+    given = ("quantize", source, tmp_path / "out", "--plain", "--calibration", text)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+        assert "0.0 GB are free; make room" in str(call(*given).exception)
+        patch.undo()
+        patch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        full = call(*given).exception
+        assert isinstance(full, HopwellError) and "the disk is full; make room and run again" in str(full)
+        assert not list((tmp_path / "out").rglob("*.partial"))
+    assert call(*given).exit_code == 0

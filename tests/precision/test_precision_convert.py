@@ -163,7 +163,7 @@ def test_one_changed_bit_is_found(nvfp4: Path, tmp_path: Path) -> None:
 def test_refusals_say_what_would_do(source: Path, nvfp4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PrecisionError, match=r"the best is 4\.5\d*bpw"):
         convert(source, tmp_path / "a", Goal(bits=3.0))
-    with pytest.raises(PrecisionError, match=r"smallest formats take [\d,]+"):
+    with pytest.raises(PrecisionError, match=r"20,000 bytes cannot be reached; the best is [\d,]+"):
         convert(source, tmp_path / "b", parse_bytes("20kB"))
     with pytest.raises(PrecisionError, match="converted by Hopwell already"):
         convert(nvfp4, tmp_path / "c", Goal(format="nvfp4"))
