@@ -92,10 +92,9 @@ class _Meter:
             if now - self._started < SHOW_AFTER or not sys.stderr.isatty():
                 return
             self._bar = _bar(self.doing, total)
-        bar = self._bar
         left = (total - done) / 1e9 / max(self.rate, 1e-9)
         speed = f"{self.rate:.2f} GB/s, {left:.0f} s left"
-        bar.update(bar.task_ids[0], completed=done, speed=speed, name=name, refresh=True)
+        self._bar.update(self._bar.task_ids[0], completed=done, speed=speed, name=name, refresh=True)
 
     def stop(self) -> None:
         if self._bar is not None:
