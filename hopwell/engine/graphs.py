@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,7 +123,7 @@ class GraphedModel:
         self.phases[name] = time.perf_counter() - started
 
     @torch.inference_mode()
-    def _capture(self, size: int, width: int, latent: Tensor, pool: tuple[int, int] | None, draft: bool) -> _Step:
+    def _capture(self, size: int, width: int, latent: Tensor, pool: Any, draft: bool) -> _Step:
         tokens, positions = (torch.zeros(size, dtype=torch.int64, device=self.device) for _ in range(2))
         table = torch.zeros(size, width, dtype=torch.int32, device=self.device)
         given = None

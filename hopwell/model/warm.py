@@ -188,9 +188,9 @@ class Warming:
 
 def cache_folder() -> Path:
     """Where Triton keeps machine code."""
-    import triton
+    from triton import knobs
 
-    return Path(triton.knobs.cache.dir)
+    return Path(knobs.cache.dir)
 
 
 def _marker(values: Mapping[str, Any], *settings: object) -> Path:

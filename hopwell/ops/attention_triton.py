@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hopwell.ops.attention import REBUILT_BYTES, CacheScales, Group, cached_rows
 from hopwell.ops.mla_triton import combine_heads, decode
-from hopwell.ops.triton_common import launch, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import cdiv, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
 
 def absorbed(
@@ -137,7 +137,7 @@ def prefill(q_nope: Tensor, q_rope: Tensor, keys: Tensor, k_rope: Tensor, values
     out = torch.empty(tokens, heads, v, dtype=torch.bfloat16, device=q_nope.device)
     launch(
         _prefill,
-        (triton.cdiv(tokens, 128), heads),
+        (cdiv(tokens, 128), heads),
         q_nope.contiguous(),
         q_rope.contiguous(),
         keys,

@@ -12,7 +12,17 @@ from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling
 from hopwell.ops.moe import Experts
 from hopwell.ops.norm_triton import Normed, add_weighted, quantize, silu_mul
-from hopwell.ops.triton_common import capability, inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import (
+    capability,
+    cdiv,
+    inverse_rms,
+    launch,
+    let_next_start,
+    matmul,
+    next_power_of_2,
+    to_bf16,
+    wait_for_inputs,
+)
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -39,7 +49,7 @@ def _up(
     BN: tl.constexpr,
     BT: tl.constexpr,
 ):
-    BK: tl.constexpr = 128 if FP8 else 64
+    BK: tl.constexpr = 128 if FP8 else 64  # pyright: ignore[reportAssignmentType]
     STEPS: tl.constexpr = K // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
     n0, split = tl.program_id(0) * BN, tl.program_id(1)
@@ -110,7 +120,7 @@ def _down(
     BT: tl.constexpr,
     RUN: tl.constexpr,
 ):
-    BK: tl.constexpr = 128 if FP8 else 64
+    BK: tl.constexpr = 128 if FP8 else 64  # pyright: ignore[reportAssignmentType]
     STEPS: tl.constexpr = K // BK
     n0 = tl.program_id(0) * (BN * RUN)
     rn = tl.arange(0, BN)
@@ -161,7 +171,7 @@ def up_tiling(tokens: int, groups: Groups, weight: Weight, sms: int = 132) -> Ti
     width_out, width_in = weight.shape[-2:]
     if groups.tile >= 64:
         return Tiling(128, groups.tile, 1, 8, 3)
-    tiles = triton.cdiv(width_out, 64) * min(groups.expert_ids.numel(), groups.experts)
+    tiles = cdiv(width_out, 64) * min(groups.expert_ids.numel(), groups.experts)
     steps = width_in // 128
     splits = 1
     while splits < 8 and tiles * splits < 2 * sms and steps // (splits * 2) >= 2:
@@ -196,7 +206,7 @@ def experts_up(
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
         _up,
-        (triton.cdiv(width_out, cut.rows), cut.splits, groups.tile_count),
+        (cdiv(width_out, cut.rows), cut.splits, groups.tile_count),
         data,
         x.scales,
         weight.data,
@@ -214,7 +224,7 @@ def experts_up(
         SLOTS=slots,
         LEAD=groups.lead,
         CHUNKS=chunks,
-        CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
+        CHUNKS_P2=next_power_of_2(max(chunks, 1)),
         SPLITS=cut.splits,
         BN=cut.rows,
         BT=groups.tile,
@@ -244,12 +254,12 @@ def experts_down(
     if rows is None:
         rows = 64 if groups.tile < 64 else 128
     if run is None:
-        tiles = triton.cdiv(width_out, rows) * min(groups.tile_count, groups.experts)
+        tiles = cdiv(width_out, rows) * min(groups.tile_count, groups.experts)
         run = max(1, min(16, tiles // 528, 4096 // width_in))
     out = torch.empty(tokens, slots, width_out, dtype=torch.bfloat16, device=data.device)
     launch(
         _down,
-        (triton.cdiv(width_out, rows * run), groups.tile_count),
+        (cdiv(width_out, rows * run), groups.tile_count),
         data,
         x.scales,
         weight.data,

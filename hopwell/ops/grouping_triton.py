@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.triton_common import launch, let_next_start, wait_for_inputs
+from hopwell.ops.triton_common import cdiv, launch, let_next_start, next_power_of_2, wait_for_inputs
 
 LEADERS_UP_TO = 16
 """Tokens up to which programs find their rows themselves; also the rows of a tile then."""
@@ -37,7 +37,7 @@ class Groups:
     @property
     def lead(self) -> int:
         """Pairs that a program looks through for its own, as a power of two; 0 when they are sorted."""
-        return triton.next_power_of_2(self.expert_ids.numel()) if self.tiles is None else 0
+        return next_power_of_2(self.expert_ids.numel()) if self.tiles is None else 0
 
     @property
     def tile_count(self) -> int:
@@ -117,6 +117,6 @@ def rows_of_tile(expert_ids, pairs, tiles, tile, tokens, SLOTS: tl.constexpr, LE
 
 def tile_rows(pairs: int, experts: int, capability: int = 90) -> int:
     """Rows of a tile: about what an expert gets of `pairs` (token, slot) pairs. On Blackwell (100) 128 would spill."""
-    a_expert = triton.cdiv(pairs, experts)
+    a_expert = cdiv(pairs, experts)
     most = 128 if capability < 100 else 64
-    return 16 if a_expert <= 8 else min(most, triton.next_power_of_2(a_expert))
+    return 16 if a_expert <= 8 else min(most, next_power_of_2(a_expert))

@@ -26,16 +26,16 @@ class LateKernels:
 
     def start(self) -> None:
         """From here on kernels are late."""
-        import triton
+        from triton import knobs
 
-        triton.knobs.runtime.jit_cache_hook = self._on_new_kernel
+        knobs.runtime.jit_cache_hook = self._on_new_kernel
 
     def stop(self) -> None:
         """Gives the hook back, if it is still this watch's."""
-        import triton
+        from triton import knobs
 
-        if triton.knobs.runtime.jit_cache_hook == self._on_new_kernel:
-            triton.knobs.runtime.jit_cache_hook = None
+        if knobs.runtime.jit_cache_hook == self._on_new_kernel:
+            knobs.runtime.jit_cache_hook = None
 
     def _on_new_kernel(self, *, repr: str, **_: Any) -> bool:
         """Triton's hook, called before a kernel that this process has not launched yet; False lets it go on."""

@@ -17,7 +17,16 @@ from torch import Tensor
 
 from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed, quantize
-from hopwell.ops.triton_common import inverse_rms, launch, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import (
+    cdiv,
+    inverse_rms,
+    launch,
+    let_next_start,
+    matmul,
+    next_power_of_2,
+    to_bf16,
+    wait_for_inputs,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ def _product(
     BN: tl.constexpr,
     BT: tl.constexpr,
 ):
-    BK: tl.constexpr = 128 if FP8 else 64
+    BK: tl.constexpr = 128 if FP8 else 64  # pyright: ignore[reportAssignmentType]
     STEPS: tl.constexpr = (K + BK - 1) // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
     n0 = tl.program_id(0) * BN
@@ -120,8 +129,8 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     tile = token_tile(tokens)
     if tokens > 128:
         return Tiling(128, tile, 1, 8, 3)
-    steps = triton.cdiv(width_in, 128 if fp8 else 64)
-    tiles = triton.cdiv(width_out, 64)
+    steps = cdiv(width_in, 128 if fp8 else 64)
+    tiles = cdiv(width_out, 64)
     wanted = 2 if tokens <= 32 else 1  # programs a multiprocessor
     splits = 1
     while splits < 8 and tiles * splits < wanted * sms and steps // (splits * 2) >= 2:
@@ -156,7 +165,7 @@ def product(
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
         _product,
-        (triton.cdiv(width_out, cut.rows), cut.splits, triton.cdiv(tokens, cut.tokens)),
+        (cdiv(width_out, cut.rows), cut.splits, cdiv(tokens, cut.tokens)),
         data,
         x.scales,
         weight.data,
@@ -169,7 +178,7 @@ def product(
         N=width_out,
         FP8=fp8,
         CHUNKS=chunks,
-        CHUNKS_P2=triton.next_power_of_2(max(chunks, 1)),
+        CHUNKS_P2=next_power_of_2(max(chunks, 1)),
         SPLITS=cut.splits,
         BN=cut.rows,
         BT=cut.tokens,

@@ -18,6 +18,7 @@ from hopwell.ops.mla_rows_triton import _decode_rows
 from hopwell.ops.norm_triton import Normed, empty_rows
 from hopwell.ops.triton_common import (
     capability,
+    cdiv,
     launch,
     let_next_start,
     matmul,
@@ -102,7 +103,7 @@ def _decode(
 
 def split_count(tokens: int, heads: int, sms: int = 132) -> int:
     """Cuts of a sequence's context, a power of two: enough for every multiprocessor to have one."""
-    programs = tokens * triton.cdiv(heads, 64)
+    programs = tokens * cdiv(heads, 64)
     splits = 1
     while splits < 64 and programs * splits * 2 <= sms:
         splits *= 2
@@ -158,7 +159,7 @@ def decode(
     out = torch.empty(tokens, splits, heads, rank, device=queries.device)
     lse = torch.empty(tokens, splits, heads, device=queries.device)
     tensors = (queries, latent, page_table, positions, out, lse, softmax_scale * 1.4426950408889634)
-    grid = (tokens, splits, triton.cdiv(heads, how.heads))
+    grid = (tokens, splits, cdiv(heads, how.heads))
     shape = {"HEADS": heads, "RANK": rank, "ROPE": width - rank, "SPLITS": splits, "BH": how.heads}
     shape |= {"warps": how.warps, "stages": how.stages}
     if how.heads_first:
@@ -235,7 +236,7 @@ def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -
     tile = 16 // beside
     launch(
         _combine_heads,
-        (heads, triton.cdiv(tokens, tile)),
+        (heads, cdiv(tokens, tile)),
         cuts,
         lse,
         w_uv,

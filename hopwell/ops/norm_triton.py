@@ -14,7 +14,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.triton_common import launch, let_next_start, quantize_groups, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import (
+    cdiv,
+    launch,
+    let_next_start,
+    next_power_of_2,
+    quantize_groups,
+    to_bf16,
+    wait_for_inputs,
+)
 
 CHUNK = 1024
 """Values of a row that one program handles."""
@@ -113,7 +121,7 @@ def add_norm(
         The new residual bf16 [tokens, width], and the normalised rows.
     """
     tokens, width = residual.shape
-    chunks = triton.cdiv(width, CHUNK)
+    chunks = cdiv(width, CHUNK)
     count = 0 if parts is None else parts.shape[1] if part_weights is not None else parts.shape[0]
     out = torch.empty_like(residual) if count else residual
     device = residual.device
@@ -166,7 +174,7 @@ def add_weighted(parts: Tensor, shares: Tensor) -> Tensor:
     tokens, slots, width = parts.shape
     out = torch.empty(tokens, width, dtype=torch.bfloat16, device=parts.device)
     launch(
-        _add_weighted, (tokens, triton.cdiv(width, CHUNK)), parts, shares.contiguous(), out,
+        _add_weighted, (tokens, cdiv(width, CHUNK)), parts, shares.contiguous(), out,
         WIDTH=width, PARTS=slots, BLOCK=CHUNK,
     )  # fmt: skip
     return out
@@ -209,10 +217,10 @@ def silu_mul(parts: Tensor, codes: bool = True) -> Normed:
     """silu(gate) * up of summed split-K parts [parts, rows, 2 width], float32 or bf16, in e4m3 or bf16."""
     count, rows, width = parts.shape[0], parts.shape[1], parts.shape[2] // 2
     out = empty_rows(rows, width, codes, parts.device)
-    groups = min(8, triton.next_power_of_2(triton.cdiv(width, 128)))
+    groups = min(8, next_power_of_2(cdiv(width, 128)))
     launch(
         _silu_mul,
-        (rows, triton.cdiv(width, groups * 128)),
+        (rows, cdiv(width, groups * 128)),
         parts,
         out.codes,
         out.scales,
@@ -244,7 +252,7 @@ def quantize(x: Tensor) -> Normed:
     """x [tokens, width], width a multiple of 128, in e4m3 with a scale for each 128 values of a row."""
     tokens, width = x.shape
     x = x.contiguous()
-    groups = min(8, triton.next_power_of_2(width // 128))
+    groups = min(8, next_power_of_2(width // 128))
     out = empty_rows(tokens, width, True, x.device)
-    launch(_quantize, (tokens, triton.cdiv(width // 128, groups)), x, out.codes, out.scales, WIDTH=width, GROUPS=groups)
+    launch(_quantize, (tokens, cdiv(width // 128, groups)), x, out.codes, out.scales, WIDTH=width, GROUPS=groups)
     return out

@@ -14,9 +14,11 @@ from torch import Tensor
 from hopwell.ops.attention import CacheScales
 from hopwell.ops.norm_triton import Normed, empty_rows
 from hopwell.ops.triton_common import (
+    cdiv,
     launch,
     let_next_start,
     matmul,
+    next_power_of_2,
     quantize_groups,
     to_bf16,
     to_e4m3,
@@ -156,7 +158,7 @@ def latent_and_query(
         Q_WIDTH=width - rank - rope_dim,
         RANK=rank,
         ROPE=rope_dim,
-        GROUPS=triton.next_power_of_2(triton.cdiv(max(q_rank, 128), 128)),
+        GROUPS=next_power_of_2(cdiv(max(q_rank, 128), 128)),
         CODES=codes,
         warps=8,
     )
@@ -216,10 +218,10 @@ def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -
     rope_dim = rope.shape[1] * 2
     queries = torch.empty(tokens, heads, rank + rope_dim, dtype=torch.bfloat16, device=parts.device)
     tile = 16 if tokens <= 16 else 32
-    rows = 64 if heads * (rank // 128) * triton.cdiv(tokens, tile) < 132 else 128
+    rows = 64 if heads * (rank // 128) * cdiv(tokens, tile) < 132 else 128
     launch(
         _absorb_query,
-        (heads, rank // rows + 1, triton.cdiv(tokens, tile)),
+        (heads, rank // rows + 1, cdiv(tokens, tile)),
         parts,
         w_uk,
         rope,

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.router import RouterConfig
-from hopwell.ops.triton_common import launch, let_next_start, wait_for_inputs
+from hopwell.ops.triton_common import launch, let_next_start, next_power_of_2, wait_for_inputs
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -109,7 +109,7 @@ def select_experts(parts: Tensor, bias: Tensor | None, config: RouterConfig, sha
         PARTS=count,
         EXPERTS=experts,
         GROUPS=config.n_group,
-        GROUP_SIZE=triton.next_power_of_2(experts // config.n_group),
+        GROUP_SIZE=next_power_of_2(experts // config.n_group),
         KEPT_GROUPS=config.topk_group,
         TOP_K=config.top_k,
         SHARED=shared,

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.triton_common import launch, let_next_start, wait_for_inputs
+from hopwell.ops.triton_common import cdiv, launch, let_next_start, wait_for_inputs
 
 
 @triton.jit
@@ -25,7 +25,7 @@ def embed(tokens: Tensor, embedding: Tensor) -> Tensor:
     """embedding[tokens]: int64 [tokens] and [vocabulary, hidden] -> [tokens, hidden]."""
     width = embedding.shape[1]
     out = torch.empty(tokens.shape[0], width, dtype=embedding.dtype, device=embedding.device)
-    launch(_embed, (tokens.shape[0], triton.cdiv(width, 2048)), tokens, embedding, out, WIDTH=width, BLOCK=2048)
+    launch(_embed, (tokens.shape[0], cdiv(width, 2048)), tokens, embedding, out, WIDTH=width, BLOCK=2048)
     return out
 
 

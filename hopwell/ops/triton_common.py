@@ -13,10 +13,21 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from triton import knobs
 
 # hazard: the interpreter (Triton 3.6) computes bf16 on raw bits, truncates float32 to bf16 and drops the carry when it
 # rounds to e4m3; the helpers below take another way there, with the results a GPU gives
-INTERPRET = tl.constexpr(bool(triton.knobs.runtime.interpret))
+INTERPRET = tl.constexpr(bool(knobs.runtime.interpret))
+
+
+def cdiv(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+def next_power_of_2(n: int) -> int:
+    """The least power of two that is n or more."""
+    return 1 << max(n - 1, 0).bit_length()
 
 
 @triton.jit
@@ -27,14 +38,14 @@ def wait_for_inputs():
     program must call it, or a later kernel in the chain could start before an earlier one has finished.
     """
     if not INTERPRET:
-        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_wait()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @triton.jit
 def let_next_start():
     """Lets the next kernel's programs take free multiprocessors; they still wait for this kernel's results."""
     if not INTERPRET:
-        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_launch_dependents()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @triton.jit
