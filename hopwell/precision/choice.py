@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hopwell.precision.allocate import Allocation, Choice, allocate_bytes, allocate_loss
+from hopwell.precision.divergence import Divergence
 from hopwell.precision.hessian import PrecisionError
 from hopwell.precision.plan import Goal
 
@@ -15,6 +16,8 @@ SOURCE = "source"
 """The choice to keep a group as the source has it."""
 MARGIN = 0.8
 """Of a KL budget that calibration may use up: fresh text differs."""
+DEVIATIONS = 3
+"""Standard errors that the measured mean must stay below the budget: few tokens, or rare large KLs, promise less."""
 HALF_DIGIT = 0.005
 """Bits a weight are told to two digits: NVFP4's scales of tensors and odd shapes take it a little above 4.5."""
 OFFER = "give that, or --offer a smaller format"
@@ -55,8 +58,18 @@ class Chosen:
     labels: dict[str, str]
     allocation: Allocation
     """Where groups are decided together (a layer's experts), its items are those."""
-    kl: float | None
-    """Measured with all of it together, on calibration text that fitted nothing."""
+    measured: Divergence | None
+    """With all of it together, on calibration text that fitted nothing."""
+
+    @property
+    def kl(self) -> float | None:
+        return None if self.measured is None else self.measured.mean
+
+    @property
+    def promised(self) -> float:
+        """The KL that fresh text may be expected to keep."""
+        assert self.measured is not None
+        return max(self.measured.mean / MARGIN, self.measured.mean + DEVIATIONS * self.measured.standard_error)
 
 
 class Chooser:
@@ -64,7 +77,7 @@ class Chooser:
 
     Args:
         uniform_experts: a layer's routed experts get one format.
-        joint_kl: KL with the given format for every group, or None where it is not measured.
+        joint_kl: divergence with the given format for every group, or None where it is not measured.
         say: told of every trial.
     """
 
@@ -72,7 +85,7 @@ class Chooser:
         self,
         rows: Sequence[GroupRow],
         uniform_experts: bool,
-        joint_kl: Callable[[Mapping[str, str]], float | None],
+        joint_kl: Callable[[Mapping[str, str]], Divergence | None],
         say: Callable[[str], None],
     ) -> None:
         self.rows, self.uniform, self.joint_kl, self.say = rows, uniform_experts, joint_kl, say
@@ -91,7 +104,7 @@ class Chooser:
             total = sum(c.nbytes for c in fixed.values())
             return self._chosen(Allocation(fixed, total, sum(c.loss for c in fixed.values()), float(total)))
         if goal.kl is not None:
-            return self._within(self._items(), goal.kl * MARGIN)
+            return self._within(self._items(), goal.kl)
         if goal.error is not None:
             return self._chosen(allocate_loss(self._items(by_error=True), goal.error))
         self.check(goal, source_bytes)
@@ -149,17 +162,17 @@ class Chooser:
         return f"layer {row.layer} experts" if self.uniform and row.part == "routed_experts" else row.name
 
     def _within(self, items: dict[str, list[Choice]], limit: float) -> Chosen:
-        """Fewest bytes whose *measured* KL is within `limit`.
+        """Fewest bytes whose *measured* KL, with its margins, is within `limit`.
 
         Single KLs add up only roughly, so the budget of the sum is adjusted until the whole is just within.
         """
-        low, high, budget = 0.0, math.inf, limit
+        low, high, budget = 0.0, math.inf, limit * MARGIN
         best: Chosen | None = None
         for _ in range(TRIALS):
             found = self._chosen(allocate_loss(items, budget))
-            assert found.kl is not None
-            allocation, kl = found.allocation, found.kl
-            self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, KL {kl:.3g} of {limit:.3g}")
+            allocation, kl = found.allocation, found.promised
+            told = f"KL {found.kl:.3g}, so at most {kl:.3g} of {limit:.3g}"
+            self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, {told}")
             if kl <= limit:
                 low = budget
                 if best is None or allocation.nbytes < best.allocation.nbytes:

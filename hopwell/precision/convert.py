@@ -28,7 +28,7 @@ from hopwell.model.loading import Loader
 from hopwell.model.transformer import Transformer
 from hopwell.precision.choice import SOURCE, Chooser, GroupRow
 from hopwell.precision.compensate import Compensated, compensate
-from hopwell.precision.divergence import Sensitivity, Yardstick
+from hopwell.precision.divergence import Divergence, Sensitivity, Yardstick
 from hopwell.precision.files import Overlay, read_tensors, write_json, write_tensors
 from hopwell.precision.hessian import PrecisionError
 from hopwell.precision.plan import JUDGED_SHARE, Settings, as_plain, check_room, check_source, check_tokens, identity
@@ -123,7 +123,7 @@ class Conversion:
             "predicted_loss": chosen.allocation.loss,
             "bound": chosen.allocation.bound,
             "kl_on_calibration": chosen.kl,
-            "kl_of_plain_rounding": self._joint_kl(rows, chosen.labels, plain=True),
+            "kl_of_plain_rounding": None if chosen.kl is None else self._plain_kl(rows, chosen.labels),
             "bits_per_weight": 8 * chosen.allocation.nbytes / sum(row.weights for row in rows),
             "linear_bytes": chosen.allocation.nbytes,
             "groups": [row.as_dict() | {"chosen": chosen.labels[row.name]} for row in rows],
@@ -310,10 +310,14 @@ class Conversion:
         for name, matrix in zip(row.modules, matrices, strict=True):
             yield name, quantize(matrix, fmt, tensor_scale=tensor_scale_for(fmt, peak))
 
-    def _joint_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str], plain: bool = False) -> float | None:
-        """KL with all of `labels` at once, on the sequences kept apart; None for models that do not fit in memory."""
+    def _plain_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> float:
+        assert self._yardstick is not None
+        return self._yardstick.measure(self.load(labels, rows, plain=True)).mean
+
+    def _joint_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> Divergence | None:
+        """With all of `labels` at once, on the sequences kept apart; None for models that do not fit in memory."""
         if self.source.total_bytes > RESIDENT_BYTES:
             return None
         if self._yardstick is None:
             self._yardstick = Yardstick(self.load({}), self.judge)
-        return self._yardstick.measure(self.load(labels, rows, plain)).mean
+        return self._yardstick.measure(self.load(labels, rows))

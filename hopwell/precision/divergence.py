@@ -26,13 +26,15 @@ class Divergence:
     p99: float
     worst: float
     top1: float
+    standard_error: float = 0.0
+    """Of the mean, tokens taken as independent."""
 
     @classmethod
     def of(cls, kl: Tensor, same: Tensor) -> Divergence:
         """From KL and agreement at each position [tokens]."""
-        return cls(
-            len(kl), float(kl.mean()), float(kl.quantile(0.99)), float(kl.max()), float(same.double().mean())
-        )  # fmt: skip
+        error = float(kl.double().std() / len(kl) ** 0.5) if len(kl) > 1 else 0.0
+        same_share = float(same.double().mean())
+        return cls(len(kl), float(kl.mean()), float(kl.quantile(0.99)), float(kl.max()), same_share, error)
 
 
 def batches(sequences: Sequence[Sequence[int]]) -> Iterator[ForwardBatch]:
