@@ -184,7 +184,7 @@ def bench_stress(loaded: LoadedModel, requests: int, seed: int, say: Callable[[s
         if drafts and not loaded.model.has_mtp:
             continue
         config = EngineConfig(
-            max_seqs=32, max_batch_tokens=512, cache_tokens=4096, drafts=drafts, prefix_cache=cache, overlap=overlap
+            max_seqs=32, max_batch_tokens=512, cache_tokens=2048, drafts=drafts, prefix_cache=cache, overlap=overlap
         )
         engine = loaded.engine(config)
         result = run_stress(engine, cases, expected, seed)
