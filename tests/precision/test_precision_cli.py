@@ -23,7 +23,8 @@ app.command()(verify)
 
 
 def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in args])
+    threads = ("--threads", "1") if args[0] == "quantize" else ()
+    return CliRunner().invoke(app, [str(a) for a in (*args, *threads)])
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     letters = torch.randint(33, 127, (6000,), generator=torch.Generator().manual_seed(0))
     text.write_text("".join(map(chr, letters[:3000].tolist())))
-    done = call("quantize", source, tmp_path / "out", "--budget", "kl=0.02", "--calibration", text, "--threads", "1")
+    done = call("quantize", source, tmp_path / "out", "--budget", "kl=0.02", "--calibration", text)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "PRECISION.md").exists() and (tmp_path / "out" / "tokenizer.json").exists()
     text.write_text("".join(map(chr, letters[3000:].tolist())))
