@@ -32,7 +32,9 @@ def absorbed(
     q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)
     pages = group.pages.int().repeat_interleave(group.new_tokens, dim=0)
     queries = torch.cat((q_latent, q_rope), dim=-1)
-    cuts, lse = decode(queries, latent, pages, group.positions, scale, scales)
+    # hazard: a slice may start at any multiple of 8 bytes, and for an unaligned pointer Triton compiles another kernel
+    positions = group.positions.clone()
+    cuts, lse = decode(queries, latent, pages, positions, scale, scales)
     out = combine_heads(cuts, lse, w_uv, codes=False).values
     assert out is not None
     return out.view(tokens, heads, -1)
