@@ -2,7 +2,7 @@
 
 import os
 
-# PyTorch keeps what it compiles for each shape of a product on a CPU: 1,024 in oneDNN, and as many again in each thread.
+# PyTorch keeps what it compiles for each shape of a product on a CPU: 1,024 in oneDNN, and as many again a thread.
 # Attention meets a new shape in almost every step, so that comes to gigabytes, for shapes that rarely come again. With
 # 128 nothing was slower. Both are read when a product first runs.
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
