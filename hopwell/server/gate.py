@@ -101,6 +101,8 @@ class Gate:
         except ApiError as error:
             if status == 0:
                 await error.response(scope["path"])(scope, receive, tell)
+        except ConnectionAbortedError:
+            pass  # the server closes a connection whose response is not complete
         except Exception as error:
             if status:  # too late for a status: raised again, it closes the connection
                 raise

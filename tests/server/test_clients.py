@@ -124,6 +124,25 @@ def test_required_tool_call(client: openai.OpenAI, choice: object) -> None:
         assert set(json.loads(call.function.arguments)) == {"expression"}
 
 
+def test_parallel_tool_calls(client: openai.OpenAI) -> None:
+    """A bias against the mark that ends the calls makes nano go on calling, where the grammar lets it."""
+    (end,) = client.post("/../tokenize", body={"prompt": "<｜tool▁calls▁end｜>"}, cast_to=dict)["tokens"]
+    args = {"model": "nano", "messages": CALL, "tools": [TOOL], "tool_choice": "required", "temperature": 0}
+    args |= {"logit_bias": {str(end): -100}, "max_tokens": 200}
+    calls: dict[int, list[str]] = {}
+    for chunk in client.chat.completions.create(**args, stream=True):
+        for part in chunk.choices[0].delta.tool_calls or ():
+            if part.id:
+                calls[part.index] = [part.id, part.function.name, ""]
+            calls[part.index][2] += part.function.arguments or ""
+    assert list(calls) == list(range(len(calls))) and len(calls) > 2
+    assert len({ident for ident, _, _ in calls.values()}) == len(calls)
+    for index in range(len(calls) - 1):  # the last one may be cut short
+        assert calls[index][1] == "calculator" and set(json.loads(calls[index][2])) == {"expression"}
+    single = client.chat.completions.create(**args, parallel_tool_calls=False).choices[0]
+    assert len(single.message.tool_calls) == 1 and single.finish_reason == "tool_calls"
+
+
 def test_no_tool_call_where_none_is_wanted(client: openai.OpenAI) -> None:
     reply = client.chat.completions.create(
         model="nano", messages=CALL, tools=[TOOL], tool_choice="none", temperature=0, max_tokens=60
