@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hopwell.errors import HopwellError
@@ -12,6 +13,8 @@ from hopwell.errors import HopwellError
 
 def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Decode: percent of the limit") -> Path:
     """Draws `percent_of_limit` over `batch`, a line for every model, depth, context, engine and op among the rows.
+
+    What was measured several times is drawn as its mean.
 
     Raises:
         HopwellError: matplotlib is not installed, or the rows hold no percentages.
@@ -23,20 +26,19 @@ def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Deco
         from matplotlib import pyplot
     except ImportError:
         raise HopwellError("plots need matplotlib: pip install 'hopwell[plots]'") from None
-    lines: dict[tuple[str, ...], list[tuple[int, float]]] = defaultdict(list)
+    lines: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.get("percent_of_limit") is not None and row.get("batch") is not None:
-            lines[_name(row)].append((row["batch"], row["percent_of_limit"]))
+            lines[_name(row)][row["batch"]].append(row["percent_of_limit"])
     if not lines:
         raise HopwellError("there is nothing to plot: no row has a batch and a percent_of_limit")
     # what all lines share goes into the title
     shared = [part for part in next(iter(lines)) if all(part in name for name in lines)] if len(lines) > 1 else []
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for name, points in lines.items():
-        points.sort()
         label = ", ".join(part for part in name if part not in shared)
-        axes.plot([batch for batch, _ in points], [percent for _, percent in points], marker="o", label=label)
-    batches = sorted({batch for points in lines.values() for batch, _ in points})
+        axes.plot(sorted(points), [fmean(points[batch]) for batch in sorted(points)], marker="o", label=label)
+    batches = sorted({batch for points in lines.values() for batch in points})
     axes.set_xscale("log", base=2)
     axes.set_xticks(batches, [str(batch) for batch in batches])
     axes.minorticks_off()

@@ -60,3 +60,22 @@ def start(
         write_result(out, "start", rows, max_after_torch_s=MAX_AFTER_TORCH, max_load_s=MAX_LOAD)
     if model is None and (rows[-1]["after_torch_s"] > MAX_AFTER_TORCH or rows[-1]["load_s"] > MAX_LOAD):
         raise typer.Exit(1)
+
+
+@bench.command()
+def plot(
+    result: Annotated[Path, typer.Argument(help="A result's JSON file, of bench engine, layer, ops or against.")],
+    png: Annotated[Path, typer.Argument(help="Picture to write.")],
+    title: Annotated[str, typer.Option(help="Above the picture.")] = "Decode: percent of the limit",
+) -> None:
+    """Draw the percent of the limit by batch from a result that is on disk."""
+    import json
+
+    from hopwell.bench.plots import plot_limit
+    from hopwell.errors import HopwellError
+
+    try:
+        rows = json.loads(result.read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HopwellError(f"{result}: not a bench's result: {error}; give the file that --out wrote") from None
+    print(plot_limit(rows, png, title))
