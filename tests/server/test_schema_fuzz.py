@@ -33,6 +33,8 @@ def test_every_response_follows_the_document(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
         metrics = running.service.engine.metrics
     assert "Failures:" not in done.stdout, done.stdout
+    # at times schemathesis cannot make up a body for an operation; its coverage phase has tested it then all the same
+    assert "Errors:" not in done.stdout or "demanded elements" in done.stdout, done.stdout
     cases = re.search(r"(\d[\d,]*) generated", done.stdout)
     assert cases and int(cases[1].replace(",", "")) > 100, done.stdout
     assert metrics.finished["length"] > 0, "some bodies were good enough to be answered"
