@@ -10,8 +10,8 @@ import typer
 
 def verify_cache(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder, or `nano`.")],
-    tokens: Annotated[int, typer.Option(min=64, help="Length of each generation.")] = 1024,
-    prompts: Annotated[int, typer.Option(min=1, help="Generations.")] = 4,
+    tokens: Annotated[int, typer.Option(min=64, help="Of each generation, unless it ends before.")] = 1024,
+    prompts: Annotated[int, typer.Option(min=1, help="Generations.")] = 16,
     limit: Annotated[float, typer.Option(min=0, help="Mean KL that no quarter of the generation may exceed.")] = 0.01,
     data: Annotated[Path | None, typer.Option(help="A text file to calibrate on; default: as for quantize.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Measure, and leave the model's folder as it is.")] = False,
@@ -26,10 +26,11 @@ def verify_cache(
 
     folder = folder_of(model)
     sequences = sequences_of(folder, data, seed=0, fresh=False)
-    loaded = load_model(str(folder)).model
+    whole = load_model(str(folder))
+    loaded = whole.model
     scales = calibrate(loaded, sequences[prompts:])
     starts = [s[: max(1, len(s) // 2)] for s in sequences[:prompts]]
-    verdict = generate_and_judge(loaded, scales, starts, tokens, limit)
+    verdict = generate_and_judge(loaded, scales, starts, tokens, limit, tuple(whole.eos_token_ids))
     rows = [
         {"quarter": i + 1, "tokens": q.tokens, "kl": q.mean, "p99": q.p99, "top1": q.top1}
         for i, q in enumerate(verdict.quarters)

@@ -72,6 +72,13 @@ def test_a_bad_scale_is_refused_now_and_at_every_later_start(model: Transformer,
     (folder / FILE).unlink()
 
 
+def test_what_follows_the_end_is_not_judged(model: Transformer) -> None:
+    scales = calibrate(model, TEXT)
+    everything = range(model.config.vocab_size)
+    verdict = generate_and_judge(model, scales, PROMPTS, 80, 0.1, list(everything))
+    assert verdict.tokens == 1 and [q.tokens for q in verdict.quarters] == [2]
+
+
 def test_a_generation_longer_than_the_context_is_refused(model: Transformer) -> None:
     with pytest.raises(CacheFormatError, match="do not fit the model's context of 512"):
         generate_and_judge(model, calibrate(model, TEXT), PROMPTS, 600, limit=0.1)
