@@ -54,7 +54,7 @@ def llmcompressor(job: dict[str, Any]) -> str:
     modifier = GPTQModifier if job["method"] == "gptq" else QuantizationModifier
     recipe = modifier(config_groups={"group_0": scheme}, ignore=IGNORED)
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
-    rows = [{"input_ids": torch.tensor([s]), "attention_mask": torch.ones(1, len(s), dtype=torch.long)}
+    rows: Any = [{"input_ids": torch.tensor([s]), "attention_mask": torch.ones(1, len(s), dtype=torch.long)}
             for s in job["sequences"]]  # fmt: skip
     oneshot(
         model=model,
@@ -79,11 +79,12 @@ def auto_round(job: dict[str, Any]) -> str:
     tokens = torch.tensor([t for s in job["sequences"] for t in s])
     length = 256
     rows = tokens[: len(tokens) // length * length].view(-1, length)
+    samples: Any = [{"input_ids": row} for row in rows]
     tuner = AutoRound(
         AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32),
         AutoTokenizer.from_pretrained(job["model"]),
         scheme=scheme,
-        dataset=torch.utils.data.DataLoader([{"input_ids": row} for row in rows], batch_size=8),
+        dataset=torch.utils.data.DataLoader(samples, batch_size=8),
         iters=job["steps"],
         seqlen=length,
         nsamples=len(rows),

@@ -21,7 +21,7 @@ PACKAGES = ("torch", "triton", "numpy", "transformers", "safetensors", "tokenize
 
 
 def environment() -> dict[str, Any]:
-    """What ran: date (UTC), device, cores, versions, and the commit when run from a checkout."""
+    """What ran: date (UTC), device, cores, PyTorch's threads, versions, and the commit when run from a checkout."""
     versions = {"python": platform.python_version(), "hopwell": hopwell.__version__}
     for package in PACKAGES:
         try:
@@ -32,6 +32,7 @@ def environment() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": device_name(),
         "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_threads": torch.get_num_threads(),
         "versions": versions,
         "commit": _commit(),
     }

@@ -115,7 +115,7 @@ def transformers_generate(path: Path, dtype: torch.dtype) -> Callable[[torch.Ten
     }
     settings = transformers.DeepseekV3Config(**config, num_mtp_layers=0)
     with torch.device("meta"):
-        model = transformers.DeepseekV3ForCausalLM(settings)
+        model: Any = transformers.DeepseekV3ForCausalLM(settings)
     model = model.to(dtype).to_empty(device="cpu").eval()
     missing, surplus = model.load_state_dict(_state(checkpoint, dtype), strict=False)
     if surplus or any("inv_freq" not in name for name in missing):

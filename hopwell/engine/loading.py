@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ NANO = Path(__file__).parents[1] / "model" / "nano"
 CPU_CACHE_BYTES = 1 << 30
 """Taken from the system only as pages are first used."""
 CPU_BATCH_TOKENS = 512
+ONE_THREAD_BELOW = 256 << 20
+"""Bytes of weights below which a step on a CPU is over before a second thread has woken."""
 GPU_CACHE_SHARE = 0.9
 """Of the memory that the weights and the longest step leave free."""
 FILES = ["*.json", "*.safetensors", "*.jinja"]
@@ -191,6 +194,8 @@ def load_model(
 ) -> LoadedModel:
     """Opens and loads a model; for a GPU its kernels are compiled meanwhile, where they were not before.
 
+    For a small model on a CPU, PyTorch's threads in this process are set to one, unless OMP_NUM_THREADS is set.
+
     Args:
         model: a checkpoint's folder, a name on the Hugging Face hub, or None for the embedded nano.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
@@ -209,6 +214,8 @@ def load_model(
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
     where = pick_device(device)
+    if where.type == "cpu" and checkpoint.total_bytes < ONE_THREAD_BELOW and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     with compiling(checkpoint.config, where) as wait:
         weights = Transformer.load(checkpoint, where, pick_dtype(dtype, where), progress)
         phases["weights"] = time.perf_counter() - started
