@@ -79,7 +79,7 @@ def run(
     reference = Yardstick(Transformer.load(Checkpoint.open(folder), "cpu", torch.float32), judge[::LAYER_SHARE])
     promoted = []
     for compensate in (False, True):
-        settings = Settings(Goal(bits=BITS), formats=OFFERED, compensate=compensate)
+        settings = Settings(Goal(bits=BITS), "compressed-tensors", OFFERED, compensate=compensate)
         out = work / f"layers-{compensate}"
         conversion = Conversion(folder, out, settings, fit, say)
         if compensate:
