@@ -13,19 +13,21 @@ from rich.table import Column
 
 SHOW_AFTER = 1.0
 """Seconds. What is quicker needs no bar."""
+SHOW_FROM = 100_000_000
+"""Bytes. Less is a small model on a slow disk, and not worth a line either."""
 REDRAW = 0.1
 """Seconds between two pictures; a checkpoint has 100,000 tensors."""
 
 
 @contextmanager
-def byte_progress(doing: str, done: str) -> Iterator[Callable[[int, int, str], None]]:
+def byte_progress(doing: str, done: str | None) -> Iterator[Callable[[int, int, str], None]]:
     """A callback for `load_model(progress=...)`, `LLM(progress=...)` and `synthesise(progress=...)`.
 
     A terminal sees a bar with GB, GB/s and the time left; afterwards, and without a terminal, one line says how much
     and how fast. Nothing is printed for work that took less than `SHOW_AFTER`, nor for work that failed.
 
     Args:
-        doing, done: the verb before and after, as "Loading" and "Loaded".
+        doing, done: the verb before and after, as "Loading" and "Loaded"; without the latter there is no line.
 
     Example:
         with byte_progress("Loading", "Loaded") as progress:
@@ -36,7 +38,7 @@ def byte_progress(doing: str, done: str) -> Iterator[Callable[[int, int, str], N
         yield meter
     finally:
         meter.stop()
-    if meter.bytes_done and meter.seconds > SHOW_AFTER:
+    if done is not None and meter.bytes_done >= SHOW_FROM and meter.seconds > SHOW_AFTER:
         how = f"{meter.bytes_done / 1e9:.2f} GB in {meter.seconds:.1f} s ({meter.rate:.2f} GB/s)"
         print(f"{done} {how}", file=sys.stderr)
 

@@ -55,7 +55,8 @@ def serve(
     )
 
     def load() -> LoadedModel:
-        with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:
+        # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
+        with kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
             return load_model(model, device, dtype, progress, on_compile)
 
     run(

@@ -47,6 +47,10 @@ def test_quick_work_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str
         work(clock, progress, 0.9)
     with byte_progress("Loading", "Loaded"):
         clock.now += 10  # nothing to load, as where a model is loaded already
+    with byte_progress("Loading", "Loaded") as progress:
+        work(clock, progress, 5, steps=1)  # 50 MB
+    with byte_progress("Loading", None) as progress:
+        work(clock, progress, 5)
     assert capsys.readouterr() == ("", "")
 
 
