@@ -52,6 +52,18 @@ class Terminal:
         since, self._seen = self.said[self._seen : end], end
         return since
 
+    def interrupt(self, prompt: str) -> None:
+        """Presses Ctrl-C at a prompt until there is a new one. Once is enough for people; but a signal between the
+        prompt and Python's wait for keys is only seen with the next key (CPython's readline.c)."""
+        for _ in range(10):
+            self.type("\x03")
+            deadline = time.monotonic() + 3
+            while time.monotonic() < deadline and prompt not in self.said[self._seen :]:
+                self._read()
+            if prompt in self.said[self._seen :]:
+                break
+        self.until(prompt)
+
     def leave(self) -> int:
         """Waits for the end; returns the exit code."""
         deadline = time.monotonic() + 90

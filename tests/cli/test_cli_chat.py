@@ -89,8 +89,9 @@ def test_a_session_in_a_terminal() -> None:
         terminal.until("\\boxed{1610}")  # 1606 and 4: what was stopped is not in the history
         terminal.until("> ")
 
-        terminal.type("half a line\x03")
-        terminal.until("> ")
+        terminal.type("half a line")
+        terminal.until("half a line")
+        terminal.interrupt("> ")
         terminal.type("/nonsense\r")
         terminal.until("error: /nonsense is unknown; known: /reset, /help")
         terminal.type("/reset\r")
