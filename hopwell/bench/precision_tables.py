@@ -1,7 +1,7 @@
 """The tables of docs/precision.md from the measured JSON: `python -m hopwell.bench.precision_tables` rewrites them.
 
-A table stands between `<!-- NAME -->` and `<!-- end -->`; one whose result is not there yet is left empty, so that the
-page never says what no file does.
+A table stands between `<!-- NAME -->` and `<!-- end -->`; one whose result is not there yet says so, and the page never
+says what no file does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
         found = make(files) if files else ""
         made = zip(paths, files, strict=True)
         told = [f"`{path.name}` ({f['device']}, commit {f['commit']})" for path, f in made]
-        body = f"\n{found}\n\n{', '.join(told)}\n" if found else "\n"
+        body = f"\n{found}\n\n{', '.join(told)}\n" if found else "\nNot measured yet.\n"
         text = re.sub(rf"(<!-- {name} -->).*?(<!-- end -->)", lambda m, b=body: m[1] + b + m[2], text, flags=re.S)
     PAGE.write_text(text, encoding="utf-8")
 
