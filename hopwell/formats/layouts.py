@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, INT4_G32, INT4_G128, MXFP4, NVFP4, BlockFormat, Quantized
+from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, INT4_G32, INT4_G128, MXFP4, NVFP4, Quantized
 from hopwell.formats.elements import (
     decode_e2m1,
     encode_e2m1,
@@ -22,7 +22,6 @@ from hopwell.formats.elements import (
 )
 
 E8M0_BIAS = 127
-LAYOUTS = ("modelopt", "compressed-tensors")
 
 
 def to_modelopt(q: Quantized) -> dict[str, Tensor]:
@@ -202,8 +201,3 @@ def _need(tensors: Mapping[str, Tensor], suffix: str) -> Tensor:
 def _expect(tensor: Tensor, name: str, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
-
-
-def format_of(stored: Quantized | Tensor) -> BlockFormat | None:
-    """The format of what `from_module` returned, or None for plain values."""
-    return stored.format if isinstance(stored, Quantized) else None

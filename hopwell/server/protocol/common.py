@@ -11,8 +11,6 @@ from hopwell.engine.core import MAX_LOGPROBS
 Text = Annotated[str, Field(max_length=8 << 20)]
 Token = Annotated[int, Field(ge=0, lt=1 << 31)]
 Stops = Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)]
-TokenKey = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
-Bias = Annotated[float, Field(ge=-100, le=100)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 
 
