@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hopwell.bench import gpu_correct, gpu_speed
+from hopwell.bench.cuts import cut_rows
 from hopwell.bench.gpu_correct import Rows
 from hopwell.errors import HopwellError
 
@@ -37,6 +38,7 @@ PARTS = {
     "cache": Part(gpu_speed.cache, 180),
     "layer": Part(gpu_speed.layer, 240),
     "tilings": Part(gpu_speed.tilings, 120),
+    "cuts": Part(lambda: list(cut_rows()), 240),
     "whole": Part(gpu_speed.whole, 400),
     "nano": Part(gpu_correct.nano, 400),
     "batches": Part(gpu_correct.batches, 560),

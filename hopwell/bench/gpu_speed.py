@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +12,7 @@ from typing import Any
 
 import torch
 
+from hopwell.bench.against import sides
 from hopwell.bench.engine import StepRow, decode_rows
 from hopwell.bench.gpu_correct import FORMS, FORMS_128, Rows, attention_error
 from hopwell.bench.models import bench_config, random_transformer
@@ -195,23 +194,23 @@ def tilings() -> Rows:
 
 def start() -> Rows:
     """Seconds from nothing to ready, by phase, on r1-tp8 with 8 layers: an empty kernel cache, then a full one."""
-    rows: Rows = []
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "r1-tp8"
         _run([sys.executable, "-m", "hopwell", "synth", "r1-tp8", str(checkpoint), "--layers", "8", "--no-mtp",
               "--device", "cuda"])  # fmt: skip
-        for cold in (True, False):
-            out = _run([sys.executable, "-m", "hopwell.bench.start", str(checkpoint)],
-                       {"TRITON_CACHE_DIR": str(Path(folder) / "kernels")})  # fmt: skip
-            rows.append({"kernel_cache": "empty" if cold else "full", **json.loads(out.splitlines()[-1])})
-    return rows
+        task = {"batches": [1, 128], "contexts": [64], "steps": 8, "prefill": [[1, 64]]}
+        ours, _ = sides(checkpoint, task, None, say=lambda _: None)
+    return [
+        {"kernel_cache": "empty", "ready_s": ours["ready_cold_s"], "phases": ours["phases_cold"]},
+        {"kernel_cache": "full", "ready_s": ours["ready_s"], "phases": ours["phases"],
+         "kernel_fault": ours["kernel_fault"], "compiled_after_ready": ours["compiled_after_ready"]},
+    ]  # fmt: skip
 
 
-def _run(command: list[str], more: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(more or {})}, check=False)
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HopwellError(f"{' '.join(command[:5])} failed: {done.stderr.strip()[-500:]}")
-    return done.stdout
 
 
 PARTS: dict[str, Callable[[], Rows]] = {

@@ -48,8 +48,8 @@ def _up(
     SPLITS: tl.constexpr,
     BN: tl.constexpr,
     BT: tl.constexpr,
+    BK: tl.constexpr,
 ):
-    BK: tl.constexpr = 128 if FP8 else 64  # pyright: ignore[reportAssignmentType]
     STEPS: tl.constexpr = K // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
     n0, split = tl.program_id(0) * BN, tl.program_id(1)
@@ -118,9 +118,9 @@ def _down(
     LEAD: tl.constexpr,
     BN: tl.constexpr,
     BT: tl.constexpr,
+    BK: tl.constexpr,
     RUN: tl.constexpr,
 ):
-    BK: tl.constexpr = 128 if FP8 else 64  # pyright: ignore[reportAssignmentType]
     STEPS: tl.constexpr = K // BK
     n0 = tl.program_id(0) * (BN * RUN)
     rn = tl.arange(0, BN)
@@ -228,6 +228,7 @@ def experts_up(
         SPLITS=cut.splits,
         BN=cut.rows,
         BT=groups.tile,
+        BK=128 if fp8 else cut.step,
         warps=cut.warps,
         stages=cut.stages,
     )
@@ -235,7 +236,14 @@ def experts_up(
 
 
 def experts_down(
-    x: Normed, weight: Weight, groups: Groups, rows: int | None = None, run: int | None = None, stages: int = 4
+    x: Normed,
+    weight: Weight,
+    groups: Groups,
+    rows: int | None = None,
+    run: int | None = None,
+    stages: int = 4,
+    warps: int | None = None,
+    step: int = 64,
 ) -> Tensor:
     """Every pair's inner activations, in the order of `experts_up`, times its expert's second matrix.
 
@@ -276,8 +284,9 @@ def experts_down(
         LEAD=groups.lead,
         BN=rows,
         BT=groups.tile,
+        BK=128 if fp8 else step,
         RUN=run,
-        warps=4 if rows == 64 else 8,
+        warps=warps or (4 if rows == 64 else 8),
         stages=stages,
     )
     return out
