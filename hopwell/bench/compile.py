@@ -33,6 +33,8 @@ class KernelRow:
     """Local memory a thread; above zero when registers were spilled."""
     shared_bytes: int
     matrix_instructions: int
+    operand_rows: int
+    """Of the tallest operand in shared memory; above 256 Triton 3.6 gives wrong results."""
     fits: bool
     """In the shared memory of a multiprocessor."""
 

@@ -1,4 +1,4 @@
-"""The experts' two products in several cuts, at the sizes of three models: which one is fastest on this GPU?
+"""The products of decode steps in several cuts, at the sizes of three models: which one is fastest on this GPU?
 
 Run as a module with two numbers it is one of several compilers: `python -m hopwell.bench.cuts INDEX COUNT`.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -18,28 +18,17 @@ from hopwell.bench.models import bench_config
 from hopwell.bench.timing import capture, graph_seconds
 from hopwell.formats.fp8 import scale_shape
 from hopwell.limits.ceilings import Ceilings
-from hopwell.ops import experts_triton, moe
+from hopwell.limits.cost import OpCost
+from hopwell.ops import experts_triton, linear, linear_triton, moe
 from hopwell.ops.aot import machine_code, record
 from hopwell.ops.grouping_triton import LEADERS_UP_TO, group_by_expert
 from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import Tiling
+from hopwell.ops.linear_triton import Tiling, tiling
 from hopwell.ops.norm_triton import Normed, empty_rows
 
 CASES = (("r1-tp8", (1, 8, 32, 128)), ("v2-lite", (1, 8, 32, 128)), ("r1-slice", (8, 32, 128)))
 SETS = 8
 """Choices of experts that take turns, so that a small batch's weights come from memory."""
-
-
-@dataclass(frozen=True)
-class Down:
-    """A cut of the second product."""
-
-    rows: int
-    tokens: int
-    run: int
-    warps: int
-    stages: int
-    step: int = 64
 
 
 @dataclass(frozen=True)
@@ -59,8 +48,9 @@ class Sizes:
         return cls(c.n_routed_experts + shared, c.router.top_k + shared, c.hidden_size, c.moe_intermediate_size,
                    c.weight_block_size is not None)  # fmt: skip
 
-    def weight(self, width_out: int, width_in: int, device: str) -> Weight:
-        shape = (self.experts, width_out, width_in)
+    def weight(self, count: int, width_out: int, width_in: int, device: str) -> Weight:
+        """A stack of `count` matrices, or one matrix."""
+        shape = (count, width_out, width_in) if count > 1 else (width_out, width_in)
         if not self.fp8:
             data = torch.empty(shape, dtype=torch.bfloat16, device=device)
             return Weight(data.normal_() if device != "meta" else data)
@@ -92,14 +82,14 @@ def ups(sizes: Sizes, batch: int) -> Iterator[Tiling]:
             yield Tiling(rows, tile, splits, warps, stages, step)
 
 
-def downs(sizes: Sizes, batch: int) -> Iterator[Down]:
-    """Cuts of the second product."""
+def downs(sizes: Sizes, batch: int) -> Iterator[tuple[Tiling, int]]:
+    """Cuts of the second product, and the tiles that a program handles."""
     tiles = (16,) if batch <= LEADERS_UP_TO else (16, 32)
     runs = (1, 2, 4, 8) if sizes.width < 1024 else (1, 2)
     steps = (64,) if sizes.fp8 else (64, 128)
     forms = ((64, 4, 3), (64, 4, 4), (64, 4, 6), (128, 8, 3), (128, 8, 4), (128, 4, 4))
     for tile, run, (rows, warps, stages), step in product(tiles, runs, forms, steps):
-        yield Down(rows, tile, run, warps, stages, step)
+        yield Tiling(rows, tile, 1, warps, stages, step), run
 
 
 @dataclass
@@ -112,10 +102,10 @@ class Layer:
 
     @classmethod
     def of(cls, sizes: Sizes, device: str) -> Layer:
-        return cls(sizes, sizes.weight(2 * sizes.width, sizes.hidden, device),
-                   sizes.weight(sizes.hidden, sizes.width, device))  # fmt: skip
+        return cls(sizes, sizes.weight(sizes.experts, 2 * sizes.width, sizes.hidden, device),
+                   sizes.weight(sizes.experts, sizes.hidden, sizes.width, device))  # fmt: skip
 
-    def jobs(self, batch: int, device: str) -> Iterator[tuple[str, Tiling | Down, Any]]:
+    def jobs(self, batch: int, device: str) -> Iterator[tuple[str, dict[str, int], Callable[[], object]]]:
         """Each cut of each product, and what runs it for a number of choices."""
         s = self.sizes
         shared = torch.arange(s.experts - 2, s.experts, device=device)[-(s.slots - (8 if s.fp8 else 6)) :]
@@ -126,27 +116,68 @@ class Layer:
         x, inner = s.rows(batch, s.hidden, device), s.rows(batch * s.slots, s.width, device)
         groups = {t: [group_by_expert(i, s.experts, t) for i in ids] for t in (16, 32)}
         for cut in ups(s, batch):
-            yield "up", cut, lambda c=cut: [experts_triton.experts_up(x, self.up, g, cut=c) for g in groups[c.tokens]]
-        for cut in downs(s, batch):
+            yield (
+                "up",
+                asdict(cut),
+                lambda c=cut: [experts_triton.experts_up(x, self.up, g, cut=c) for g in groups[c.tokens]],
+            )
+        for cut, run in downs(s, batch):
             yield (
                 "down",
-                cut,
-                lambda c=cut: [
-                    experts_triton.experts_down(inner, self.down, g, c.rows, c.run, c.stages, c.warps, c.step)
-                    for g in groups[c.tokens]
-                ],
+                {**asdict(cut), "run": run},
+                lambda c=cut, r=run: [experts_triton.experts_down(inner, self.down, g, c, r) for g in groups[c.tokens]],
             )
+
+
+@dataclass
+class Matrix:
+    """A dense product of a layer, or the head."""
+
+    op: str
+    copies: list[Weight]
+    """SETS of them."""
+
+    def jobs(self, batch: int, device: str) -> Iterator[tuple[str, dict[str, int], Callable[[], object]]]:
+        """Each cut, and what runs it on every copy."""
+        width_out, width_in = self.copies[0].shape
+        fp8 = self.copies[0].format == "fp8_block"
+        x = empty_rows(batch, width_in, fp8, torch.device(device))
+        for data in (x.codes, x.scales, x.values):
+            if data is not None and device != "meta":
+                data.copy_(torch.randn(data.shape, device=device).clamp(-4, 4))
+        usual = tiling(batch, width_out, width_in, fp8)
+        splits = [n for n in (usual.splits // 2, usual.splits, 2 * usual.splits) if n]
+        if self.op == "head":
+            splits = [1]
+        tiles = {usual.tokens, min(usual.tokens, 64)}
+        for tile, split, stages, step in product(tiles, splits, (3, 4, 6), (64,) if fp8 else (64, 128)):
+            cut = Tiling(64, tile, split, 4, stages, step)
+            yield self.op, asdict(cut), lambda c=cut: [linear_triton.product(x, w, cut=c) for w in self.copies]
+
+
+def matrices(name: str, device: str) -> list[Matrix]:
+    """A model's dense products."""
+    c = bench_config(name)
+    sizes, heads = Sizes.of(name), c.num_attention_heads
+    shapes = {"qkv_a": ((c.q_lora_rank or heads * c.qk_head_dim) + c.latent_dim, c.hidden_size),
+              "o": (c.hidden_size, heads * c.v_head_dim)}  # fmt: skip
+    if c.q_lora_rank:
+        shapes["q_b"] = (heads * c.qk_head_dim, c.q_lora_rank)
+    found = [Matrix(op, [sizes.weight(1, *shape, device) for _ in range(SETS)]) for op, shape in shapes.items()]
+    plain = replace(sizes, fp8=False)
+    for op, rows in (("router", c.n_routed_experts), ("head", c.vocab_size)):
+        found.append(Matrix(op, [plain.weight(1, rows, c.hidden_size, device) for _ in range(SETS)]))
+    return found
 
 
 def compile_share(index: int, count: int) -> None:
     """Every count-th kernel into Triton's cache."""
     launches: dict[Any, None] = {}
     for name, batches in CASES:
-        layer = Layer.of(Sizes.of(name), "meta")
-        for batch in batches:
-            with torch.no_grad():
-                found = record(lambda b=batch, one=layer: [run() for _, _, run in one.jobs(b, "meta")])
-            launches |= dict.fromkeys(found)
+        for part in (Layer.of(Sizes.of(name), "meta"), *matrices(name, "meta")):
+            for batch in batches:
+                found = record(lambda b=batch, one=part: [run() for _, _, run in one.jobs(b, "meta")])
+                launches |= dict.fromkeys(found)
     arch = 90 if not torch.cuda.is_available() else 10 * torch.cuda.get_device_capability()[0]
     for launch in list(launches)[index::count]:
         try:
@@ -164,20 +195,23 @@ def cut_rows(processes: int = 16) -> Iterator[dict[str, Any]]:
     limit = Ceilings.measure()
     for name, batches in CASES:
         sizes = Sizes.of(name)
-        layer = Layer.of(sizes, "cuda")
-        for batch in batches:
-            distinct = (sizes.experts - 1) * (1 - (1 - sizes.slots / sizes.experts) ** batch)
-            cost = moe.cost(batch, sizes.hidden, sizes.width, sizes.slots, round(distinct),
-                            "fp8_block" if sizes.fp8 else "plain")  # fmt: skip
-            for op, cut, run in layer.jobs(batch, "cuda"):
-                row = {"model": name, "batch": batch, "op": op, "cut": asdict(cut)}
+        for batch, part in product(batches, (Layer.of(sizes, "cuda"), *matrices(name, "cuda"))):
+            for op, cut, run in part.jobs(batch, "cuda"):
+                row = {"model": name, "batch": batch, "op": op, "cut": cut}
                 try:
-                    us = 1e6 * graph_seconds(capture(run, 1), rounds=3, seconds=0.01) / SETS
+                    seconds = graph_seconds(capture(run, 1), rounds=3, seconds=0.01) / SETS
                 except Exception as fault:  # a cut may not fit this GPU: the others count
                     yield {**row, "failed": repr(fault)[:200]}
                     continue
-                share = 2 / 3 if op == "up" else 1 / 3
-                yield {**row, "us": us, "percent_of_limit": 1e8 * share * limit.floor_seconds(cost) / us}
+                if isinstance(part, Matrix):
+                    width_out, width_in = part.copies[0].shape
+                    cost = linear.cost(batch, width_in, width_out, part.copies[0].format)
+                else:
+                    distinct = sizes.experts * (1 - (1 - sizes.slots / sizes.experts) ** batch)
+                    both = moe.cost(batch, sizes.hidden, sizes.width, sizes.slots, round(distinct),
+                                    "fp8_block" if sizes.fp8 else "plain")  # fmt: skip
+                    cost = OpCost(both.bytes * (2 if op == "up" else 1) // 3, both.flops // 2, both.format)
+                yield {**row, "us": 1e6 * seconds, "percent_of_limit": 100 * limit.floor_seconds(cost) / seconds}
 
 
 if __name__ == "__main__":

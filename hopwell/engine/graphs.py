@@ -147,7 +147,8 @@ class GraphedModel:
             self.logits(torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device))
         if self.deterministic:  # it has no long steps
             return
-        for query_lens, seq_lens in eager_batches(self.config, min(self.max_rows, latent.shape[1] * latent.shape[2])):
+        rows = min(self.max_rows, latent.shape[1] * latent.shape[2], self.config.max_position_embeddings)
+        for query_lens, seq_lens in eager_batches(self.config, rows):
             batch = dummy_batch(query_lens, seq_lens, self.device)
             hidden = self.model.forward(batch, latent)
             if self.has_mtp:

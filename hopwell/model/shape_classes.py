@@ -26,7 +26,7 @@ def eager_batches(config: ModelConfig, max_rows: int) -> list[Lengths]:
     if max_rows < LONG:
         return []
     prompts: dict[int, int] = {}  # rows by rows of an expert's tile: one prompt each
-    for wanted in (1, 9, 17, 33, 65):
+    for wanted in (1, 3, 22, 43):
         rows = -(-wanted * config.n_routed_experts // config.router.top_k)
         rows = min(max(rows, LONG), max_rows)
         prompts.setdefault(tile_rows(rows * config.router.top_k, config.n_routed_experts), rows)
@@ -36,4 +36,4 @@ def eager_batches(config: ModelConfig, max_rows: int) -> list[Lengths]:
     for count in range(1, LONG):
         decoding.setdefault(split_count(count, config.num_attention_heads), count)
     found += [([1] * count + [LONG], [2] * count + [LONG]) for count in decoding.values() if count + LONG <= max_rows]
-    return [*found, ([1] * LONG, [2] * LONG)]
+    return [*found, ([1] * LONG, [2] * LONG), ([max_rows], [max_rows])]

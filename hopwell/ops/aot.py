@@ -51,6 +51,8 @@ class Compiled:
     shared_bytes: int
     matrix_instructions: int
     """wgmma (Hopper), tcgen05.mma (Blackwell) or mma.sync instructions."""
+    operand_rows: int
+    """Of the tallest operand in shared memory. hazard: above 256 Triton 3.6 gives wrong results (`mla_triton`)."""
 
 
 def record(run: Callable[[], object], arch: int = 90) -> list[Launch]:
@@ -125,8 +127,16 @@ def compile_launch(launch: Launch, arch: int) -> Compiled:
     constants = {k: v for k, v in launch.constants if isinstance(v, int | str)}
     return Compiled(
         launch.kernel.__name__, arch, constants, launch.warps, launch.stages, registers, stack,
-        built.metadata.shared, matrix,
+        built.metadata.shared, matrix, _operand_rows(built.asm["ttgir"]),
     )  # fmt: skip
+
+
+def _operand_rows(ttgir: str) -> int:
+    """The most rows of a swizzled tensor in shared memory: its extent across the lines that lie together."""
+    layouts = dict(re.findall(r"(#\w+) = #ttg\.nvmma_shared<\{.*?transposed = (true|false)", ttgir))
+    found = re.findall(r"ttg\.local_alloc.*?-> !ttg\.memdesc<(?:\d+x)*(\d+)x(\d+)x[a-z]\w*, (#\w+),", ttgir)
+    sizes = [int(n) if layouts[layout] == "true" else int(m) for m, n, layout in found if layout in layouts]
+    return max(sizes, default=0)
 
 
 def compile_all(launches: list[Launch], archs: list[int], threads: int = 2) -> list[Compiled]:

@@ -9,19 +9,21 @@ from torch import Tensor
 
 from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile, tile_rows
 from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import Tiling
+from hopwell.ops.linear_triton import ROWS_FIRST_FROM, Tiling
 from hopwell.ops.moe import Experts
 from hopwell.ops.norm_triton import Normed, add_weighted, quantize, silu_mul
 from hopwell.ops.triton_common import (
     capability,
     cdiv,
+    for_tokens,
     inverse_rms,
     launch,
     let_next_start,
-    matmul,
+    multiply,
     next_power_of_2,
-    to_bf16,
+    store_product,
     wait_for_inputs,
+    zero_product,
 )
 
 
@@ -49,6 +51,7 @@ def _up(
     BN: tl.constexpr,
     BT: tl.constexpr,
     BK: tl.constexpr,
+    ROWS_FIRST: tl.constexpr,
 ):
     STEPS: tl.constexpr = K // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
@@ -66,7 +69,7 @@ def _up(
     end = tl.minimum(begin + PER_SPLIT, STEPS)
     w_at = w + expert.to(tl.int64) * (N * K) + tl.minimum(rn, N - 1)[:, None] * K + begin * BK + rk[None, :]
     x_at = x + token[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
-    acc = tl.zeros((BN, BT), tl.float32)
+    acc = zero_product(BN, BT, ROWS_FIRST)
     if FP8:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + token * STEPS + begin
@@ -79,7 +82,7 @@ def _up(
             x_tile = tl.load(x_at, mask=valid[:, None], other=0.0)
             a_next = tl.load(a_at + 1, mask=valid & more, other=0.0)
             b_next = tl.load(b_at + 1, mask=more, other=0.0)
-            acc += matmul(w_tile, tl.trans(x_tile), None) * (a * b)[None, :]
+            acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * for_tokens(a * b, ROWS_FIRST)
             a, b = a_next, b_next
             w_at += BK
             x_at += BK
@@ -87,17 +90,12 @@ def _up(
             b_at += 1
     else:
         for _ in range(begin, end):
-            acc = matmul(tl.load(w_at), tl.trans(tl.load(x_at, mask=valid[:, None], other=0.0)), acc)
+            acc = multiply(tl.load(w_at), tl.load(x_at, mask=valid[:, None], other=0.0), acc, ROWS_FIRST)
             w_at += BK
             x_at += BK
     if CHUNKS > 0:
-        acc *= inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
-    out_at = out + (split * tokens * SLOTS + place)[None, :].to(tl.int64) * N + rn[:, None]
-    keep = (rn < N)[:, None] & valid[None, :]
-    if out.dtype.element_ty == tl.bfloat16:
-        tl.store(out_at, to_bf16(acc), mask=keep)
-    else:
-        tl.store(out_at, acc, mask=keep)
+        acc *= for_tokens(inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps), ROWS_FIRST)
+    store_product(out, acc, split * tokens * SLOTS + place, rn, valid, N, ROWS_FIRST)
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -120,6 +118,7 @@ def _down(
     BT: tl.constexpr,
     BK: tl.constexpr,
     RUN: tl.constexpr,
+    ROWS_FIRST: tl.constexpr,
 ):
     STEPS: tl.constexpr = K // BK
     n0 = tl.program_id(0) * (BN * RUN)
@@ -133,8 +132,7 @@ def _down(
     valid = tl.arange(0, BT) < count
     w += expert.to(tl.int64) * (N * K)
     x_at = x + place[:, None].to(tl.int64) * K + rk[None, :]
-    out_at = out + pair[None, :].to(tl.int64) * N
-    acc = tl.zeros((BN, BT), tl.float32)
+    acc = zero_product(BN, BT, ROWS_FIRST)
     # the reduction is short: one loop runs through several tiles of rows, so that loads never pause between them
     if FP8:
         w_scales += expert * (((N + 127) // 128) * STEPS)
@@ -148,26 +146,24 @@ def _down(
             x_tile = tl.load(x_at + step * BK, mask=valid[:, None], other=0.0)
             a_next = tl.load(a_at + following % STEPS, mask=valid, other=0.0)
             b_next = tl.load(w_scales + (n_next // 128) * STEPS + following % STEPS)
-            acc += matmul(w_tile, tl.trans(x_tile), None) * (a * b)[None, :]
+            acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * for_tokens(a * b, ROWS_FIRST)
             a, b = a_next, b_next
             if step == STEPS - 1:
-                keep = (n + rn < N)[:, None] & valid[None, :]
-                tl.store(out_at + (n + rn)[:, None], to_bf16(acc), mask=keep)
-                acc = tl.zeros((BN, BT), tl.float32)
+                store_product(out, acc, pair, n + rn, valid, N, ROWS_FIRST)
+                acc = zero_product(BN, BT, ROWS_FIRST)
     else:
         for index in range(0, RUN * STEPS):
             n, step = n0 + (index // STEPS) * BN, index % STEPS
             w_tile = tl.load(w + tl.minimum(n + rn, N - 1)[:, None] * K + step * BK + rk[None, :])
             x_tile = tl.load(x_at + step * BK, mask=valid[:, None], other=0.0)
-            acc += matmul(w_tile, tl.trans(x_tile), None)
+            acc = multiply(w_tile, x_tile, acc, ROWS_FIRST)
             if step == STEPS - 1:
-                keep = (n + rn < N)[:, None] & valid[None, :]
-                tl.store(out_at + (n + rn)[:, None], to_bf16(acc), mask=keep)
-                acc = tl.zeros((BN, BT), tl.float32)
+                store_product(out, acc, pair, n + rn, valid, N, ROWS_FIRST)
+                acc = zero_product(BN, BT, ROWS_FIRST)
 
 
-def up_tiling(tokens: int, groups: Groups, weight: Weight, sms: int = 132) -> Tiling:
-    """How to cut the first product: the second's `Tiling.splits` are its runs of row tiles."""
+def up_tiling(groups: Groups, weight: Weight, sms: int = 132) -> Tiling:
+    """How to cut the first product."""
     width_out, width_in = weight.shape[-2:]
     if groups.tile >= 64:
         return Tiling(128, groups.tile, 1, 8, 3)
@@ -176,7 +172,22 @@ def up_tiling(tokens: int, groups: Groups, weight: Weight, sms: int = 132) -> Ti
     splits = 1
     while splits < 8 and tiles * splits < 2 * sms and steps // (splits * 2) >= 2:
         splits *= 2
-    return Tiling(64, groups.tile, splits, 4, 5)
+    if weight.format == "fp8_block":
+        return Tiling(64, groups.tile, splits, 4, 7 if groups.tile > 16 else 5 if splits == 1 else 4)
+    step = 128 if width_in % 128 == 0 else 64
+    return Tiling(64, groups.tile, splits, 4, 3 if groups.tile > 16 else 4, step)
+
+
+def down_tiling(groups: Groups, weight: Weight) -> tuple[Tiling, int]:
+    """How to cut the second product, and the tiles of weights' rows that a program handles one after the other."""
+    fp8 = weight.format == "fp8_block"
+    width_out, width_in = weight.shape[-2:]
+    if groups.tile >= 64:
+        tiles = cdiv(width_out, 128) * min(groups.tile_count, groups.experts)
+        return Tiling(128, groups.tile, 1, 8, 4), max(1, min(16, tiles // 528, 4096 // width_in))
+    many = cdiv(width_out, 64) * min(groups.tile_count, groups.experts) >= 4096
+    step = 128 if width_in % 128 == 0 else 64
+    return Tiling(64, groups.tile, 1, 4, 3 if fp8 else 4, step), 2 if many and width_in <= 512 else 1
 
 
 def experts_up(
@@ -201,7 +212,7 @@ def experts_up(
     assert data is not None
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
-    cut = cut or up_tiling(tokens, groups, weight)
+    cut = cut or up_tiling(groups, weight)
     out = torch.empty(cut.splits, tokens * slots, width_out, dtype=dtype, device=data.device)
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
@@ -229,6 +240,7 @@ def experts_up(
         BN=cut.rows,
         BT=groups.tile,
         BK=128 if fp8 else cut.step,
+        ROWS_FIRST=groups.tile >= ROWS_FIRST_FROM,
         warps=cut.warps,
         stages=cut.stages,
     )
@@ -236,20 +248,13 @@ def experts_up(
 
 
 def experts_down(
-    x: Normed,
-    weight: Weight,
-    groups: Groups,
-    rows: int | None = None,
-    run: int | None = None,
-    stages: int = 4,
-    warps: int | None = None,
-    step: int = 64,
+    x: Normed, weight: Weight, groups: Groups, cut: Tiling | None = None, run: int | None = None
 ) -> Tensor:
     """Every pair's inner activations, in the order of `experts_up`, times its expert's second matrix.
 
     Args:
         weight: [experts, out, in].
-        rows, run: weight rows of a tile, and tiles a program handles one after the other.
+        cut, run: as `down_tiling` has them.
 
     Returns:
         bf16 [tokens, slots, out].
@@ -259,15 +264,12 @@ def experts_down(
     assert data is not None
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
-    if rows is None:
-        rows = 64 if groups.tile < 64 else 128
-    if run is None:
-        tiles = cdiv(width_out, rows) * min(groups.tile_count, groups.experts)
-        run = max(1, min(16, tiles // 528, 4096 // width_in))
+    usual, usual_run = down_tiling(groups, weight)
+    cut, run = cut or usual, run or usual_run
     out = torch.empty(tokens, slots, width_out, dtype=torch.bfloat16, device=data.device)
     launch(
         _down,
-        (cdiv(width_out, rows * run), groups.tile_count),
+        (cdiv(width_out, cut.rows * run), groups.tile_count),
         data,
         x.scales,
         weight.data,
@@ -282,12 +284,13 @@ def experts_down(
         FP8=fp8,
         SLOTS=slots,
         LEAD=groups.lead,
-        BN=rows,
+        BN=cut.rows,
         BT=groups.tile,
-        BK=128 if fp8 else step,
+        BK=128 if fp8 else cut.step,
         RUN=run,
-        warps=warps or (4 if rows == 64 else 8),
-        stages=stages,
+        ROWS_FIRST=groups.tile >= ROWS_FIRST_FROM,
+        warps=cut.warps,
+        stages=cut.stages,
     )
     return out
 

@@ -20,6 +20,10 @@ LEADERS_UP_TO = 16
 """Tokens up to which programs find their rows themselves; also the rows of a tile then."""
 
 
+LONG_SORT = 8192
+"""Pairs above which a program sorts more of them at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Which rows each expert multiplies."""
@@ -86,7 +90,10 @@ def group_by_expert(expert_ids: Tensor, experts: int, tile: int) -> Groups:
     pairs, device = tokens * slots, expert_ids.device
     sorted_pairs = torch.empty(pairs, dtype=torch.int32, device=device)
     tiles = torch.empty(experts + pairs // tile, 3, dtype=torch.int32, device=device)
-    launch(_sort, (experts,), expert_ids, sorted_pairs, tiles, pairs, EXPERTS=experts, TILE=tile, BLOCK=1024)
+    block, warps = (4096, 8) if pairs > LONG_SORT else (1024, 4)
+    launch(
+        _sort, (experts,), expert_ids, sorted_pairs, tiles, pairs, EXPERTS=experts, TILE=tile, BLOCK=block, warps=warps
+    )
     return Groups(expert_ids, experts, tile, sorted_pairs, tiles)
 
 
@@ -116,7 +123,8 @@ def rows_of_tile(expert_ids, pairs, tiles, tile, tokens, SLOTS: tl.constexpr, LE
 
 
 def tile_rows(pairs: int, experts: int, capability: int = 90) -> int:
-    """Rows of a tile: about what an expert gets of `pairs` (token, slot) pairs. On Blackwell (100) 128 would spill."""
+    """Rows of a tile: rather more than what an expert gets of `pairs` (token, slot) pairs, for a second tile reads the
+    weights again. On Blackwell (100) 128 would spill."""
     a_expert = cdiv(pairs, experts)
     most = 128 if capability < 100 else 64
-    return 16 if a_expert <= 8 else min(most, next_power_of_2(a_expert))
+    return 16 if a_expert <= 2 else max(32, min(most, next_power_of_2(a_expert + a_expert // 2)))

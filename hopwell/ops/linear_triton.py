@@ -1,9 +1,9 @@
 """Matrix products for FP8-block and bf16 weights, from one token to thousands.
 
-The operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the tokens on the short
-one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the reduction is cut
-among programs until they cover the GPU. Each program leaves a float32 part, and the reader adds the parts in order:
-no atomics, the same result every time.
+Up to 32 tokens the operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the
+tokens on the short one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the
+reduction is cut among programs until they cover the GPU. Each program leaves a float32 part, and the reader adds the
+parts in order: no atomics, the same result every time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed, quantize
 from hopwell.ops.triton_common import (
     cdiv,
+    for_tokens,
     inverse_rms,
     launch,
     let_next_start,
-    matmul,
+    multiply,
     next_power_of_2,
-    to_bf16,
+    store_product,
     wait_for_inputs,
+    zero_product,
 )
+
+ROWS_FIRST_FROM = 64
+"""Tokens of a tile from which they lie on the matrix unit's long side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ def _product(
     BN: tl.constexpr,
     BT: tl.constexpr,
     BK: tl.constexpr,
+    ROWS_FIRST: tl.constexpr,
 ):
     STEPS: tl.constexpr = (K + BK - 1) // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
@@ -78,7 +84,7 @@ def _product(
     let_next_start()
     w_at = w_rows + rk[None, :]
     x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
-    acc = tl.zeros((BN, BT), tl.float32)
+    acc = zero_product(BN, BT, ROWS_FIRST)
     if FP8:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + x_rows * (K // 128) + begin
@@ -92,7 +98,7 @@ def _product(
             a_next = tl.load(a_at + 1, mask=valid & more, other=0.0)
             b_next = tl.load(b_at + 1, mask=more, other=0.0)
             # one product a block of 128: the matrix unit keeps about 14 bits, float32 keeps the sum of blocks
-            acc += matmul(w_tile, tl.trans(x_tile), None) * (a * b)[None, :]
+            acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * for_tokens(a * b, ROWS_FIRST)
             a, b = a_next, b_next
             w_at += BK
             x_at += BK
@@ -107,18 +113,13 @@ def _product(
             else:
                 w_tile = tl.load(w_at, mask=inside, other=0.0)
                 x_tile = tl.load(x_at, mask=valid[:, None] & inside, other=0.0)
-            acc = matmul(w_tile, tl.trans(x_tile), acc)
+            acc = multiply(w_tile, x_tile, acc, ROWS_FIRST)
             w_at += BK
             x_at += BK
 
     if CHUNKS > 0:
-        acc *= inverse_rms(sumsq, x_rows, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
-    out_at = out + (split * tokens + x_rows)[None, :].to(tl.int64) * N + rn[:, None]
-    keep = (rn < N)[:, None] & valid[None, :]
-    if out.dtype.element_ty == tl.bfloat16:
-        tl.store(out_at, to_bf16(acc), mask=keep)
-    else:
-        tl.store(out_at, acc, mask=keep)
+        acc *= for_tokens(inverse_rms(sumsq, x_rows, valid, K, CHUNKS, CHUNKS_P2, eps), ROWS_FIRST)
+    store_product(out, acc, split * tokens + x_rows, rn, valid, N, ROWS_FIRST)
 
 
 def token_tile(tokens: int) -> int:
@@ -185,6 +186,7 @@ def product(
         BN=cut.rows,
         BT=cut.tokens,
         BK=128 if fp8 else cut.step,
+        ROWS_FIRST=cut.tokens >= ROWS_FIRST_FROM,
         warps=cut.warps,
         stages=cut.stages,
     )

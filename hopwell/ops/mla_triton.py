@@ -193,9 +193,13 @@ def _combine_heads(
     t = tl.program_id(1) * BT + column // BS
     valid = t < tokens
     every = tl.arange(0, SPLITS)
-    k = tl.arange(0, RANK)
     v = tl.arange(0, V)
-    w = tl.load(w_uv + (head * RANK + k)[:, None] * V + v[None, :])
+    # hazard: Triton 3.6 writes an operand of more than 256 rows to shared memory in one order and hands the matrix unit
+    # another (its blocks end at 256 rows in one of the two): the latent is reduced in pieces that it orders alike
+    PIECE: tl.constexpr = RANK if RANK <= 256 else 256  # pyright: ignore[reportAssignmentType]
+    k = tl.arange(0, PIECE)
+    w_at = w_uv + (head * RANK + k)[:, None] * V + v[None, :]
+    w = tl.load(w_at)
     wait_for_inputs()
     let_next_start()
     sums = tl.load(
@@ -203,17 +207,23 @@ def _combine_heads(
     )  # [columns, SPLITS]
     peak = tl.max(sums, axis=1)
     total = tl.sum(tl.exp2(sums - peak[:, None]), axis=1)
-    mixed = tl.zeros((BT * BS, RANK), tl.float32)
-    for first in tl.static_range(0, SPLITS, BS):
-        at = (t * SPLITS + first + column % BS) * HEADS + head
-        part = tl.load(lse + at, mask=valid, other=float("-inf"))
-        # hazard: a cut with nothing to do left its mean unwritten
-        mean = tl.load(
-            cuts + at[:, None].to(tl.int64) * RANK + k[None, :], mask=(part > float("-inf"))[:, None], other=0.0
-        )
-        mixed += mean * (tl.exp2(part - peak) / total)[:, None]
-    # the product is linear: cuts go through it side by side and are added after
-    acc = matmul(tl.trans(w), tl.trans(to_bf16(mixed)), None)
+    acc = tl.zeros((V, BT * BS), tl.float32)
+    for piece in tl.static_range(0, RANK, PIECE):
+        if piece > 0:
+            w = tl.load(w_at + piece * V)
+        mixed = tl.zeros((BT * BS, PIECE), tl.float32)
+        for first in tl.static_range(0, SPLITS, BS):
+            at = (t * SPLITS + first + column % BS) * HEADS + head
+            part = tl.load(lse + at, mask=valid, other=float("-inf"))
+            # hazard: a cut with nothing to do left its mean unwritten
+            mean = tl.load(
+                cuts + at[:, None].to(tl.int64) * RANK + piece + k[None, :],
+                mask=(part > float("-inf"))[:, None],
+                other=0.0,
+            )
+            mixed += mean * (tl.exp2(part - peak) / total)[:, None]
+        # the product is linear: cuts go through it side by side and are added after
+        acc = matmul(tl.trans(w), tl.trans(to_bf16(mixed)), acc)
     merged = tl.trans(tl.sum(tl.reshape(acc, (V, BT, BS)), axis=2))  # [BT, V]
     t = tl.program_id(1) * BT + tl.arange(0, BT)
     row = t.to(tl.int64) * (HEADS * V) + head * V

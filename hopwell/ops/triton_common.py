@@ -95,6 +95,54 @@ def matmul(a, b, acc):
 
 
 @triton.jit
+def multiply(w, x, acc, ROWS_FIRST: tl.constexpr):
+    """acc plus the product of weights w [out, k] and rows x [tokens, k]: [tokens, out] if ROWS_FIRST, else
+    [out, tokens]. acc None starts from zero.
+
+    The side that comes first is the matrix unit's long one. Few tokens go second, where it may be as narrow as 8. Many
+    go first: a thread then holds 2 tokens of a tile instead of up to 32, each with a scale to load in every step.
+    """
+    if ROWS_FIRST:
+        return matmul(x, tl.trans(w), acc)
+    else:
+        return matmul(w, tl.trans(x), acc)
+
+
+@triton.jit
+def zero_product(BN: tl.constexpr, BT: tl.constexpr, ROWS_FIRST: tl.constexpr):
+    """A product of `multiply` that nothing was added to yet, of BN weights' rows and BT tokens."""
+    if ROWS_FIRST:
+        return tl.zeros((BT, BN), tl.float32)
+    else:
+        return tl.zeros((BN, BT), tl.float32)
+
+
+@triton.jit
+def for_tokens(values, ROWS_FIRST: tl.constexpr):
+    """Values [tokens] as a factor of `multiply`'s product."""
+    if ROWS_FIRST:
+        return values[:, None]
+    else:
+        return values[None, :]
+
+
+@triton.jit
+def store_product(out, product, rows, columns, valid, N: tl.constexpr, ROWS_FIRST: tl.constexpr):
+    """Writes a product of `multiply` to `out` [..., N], float32 or bf16: to its rows [tokens] where they are valid, and
+    its columns [weights' rows] below N."""
+    rows = rows.to(tl.int64) * N
+    if ROWS_FIRST:
+        at = out + rows[:, None] + columns[None, :]
+        keep = valid[:, None] & (columns < N)[None, :]
+    else:
+        at = out + rows[None, :] + columns[:, None]
+        keep = (columns < N)[:, None] & valid[None, :]
+    if out.dtype.element_ty == tl.bfloat16:
+        product = to_bf16(product)
+    tl.store(at, product, mask=keep)
+
+
+@triton.jit
 def inverse_rms(sumsq, rows, mask, WIDTH: tl.constexpr, CHUNKS: tl.constexpr, CHUNKS_P2: tl.constexpr, eps):
     """1 / rms of each row from the sums of squares of its chunks, sumsq [tokens, CHUNKS] float32."""
     c = tl.arange(0, CHUNKS_P2)

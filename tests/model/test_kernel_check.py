@@ -86,5 +86,5 @@ def test_few_steps_reach_every_class() -> None:
     config = bench_config("r1-tp8")
     steps = eager_batches(config, 16384)
     assert all(sum(new) >= LONG for new, _ in steps) and len(steps) < 20
-    assert max(sum(new) for new, _ in steps) == 65 * 32  # the least rows that fill an expert's widest tile
+    assert max(sum(new) for new, _ in steps) == 16384  # the longest step itself
     assert eager_batches(config, 100) == []

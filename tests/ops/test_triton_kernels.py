@@ -195,7 +195,7 @@ def test_grouped_products_compute_the_experts(routing: str) -> None:
     assert error(gated.sum(0), ref) <= (2.0**-12 if DEVICE == "cuda" else 1e-6)
 
     inner = norm_triton.silu_mul(gated)
-    out = experts_triton.experts_down(inner, down, groups, rows=64, run=3)
+    out = experts_triton.experts_down(inner, down, groups, run=3)
     pairs = torch.empty(tokens * slots, width, dtype=torch.float64, device=DEVICE)
     pairs[order] = values_of(inner)
     ref = torch.einsum("pw,phw->ph", pairs, down64[flat])
@@ -268,7 +268,7 @@ def test_absorb_query() -> None:
 @pytest.mark.parametrize(("heads", "lengths", "splits"), [(16, [1, 64, 65], 2), (5, [200], 4), (80, [130, 7], 1)])
 @pytest.mark.parametrize(("codes", "cached"), [(True, "bf16"), (False, "blackwell"), (False, "fp8"), (False, "ahead")])
 def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: bool, cached: str) -> None:
-    rank, tokens, scale = 128, len(lengths), 0.1
+    rank, tokens, scale = 512, len(lengths), 0.1
     queries = randn(tokens, heads, rank + 64, seed=25).bfloat16()
     pages = max(-(-n // 64) for n in lengths)
     table = torch.randperm(tokens * pages, generator=gen(26)).view(tokens, pages).int().to(DEVICE)
