@@ -14,7 +14,6 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.power import energy_joules
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.decode import Decoder
-from hopwell.model.transformer import Transformer
 from hopwell.ops.attention import PAGE
 
 SHAPES = ((8, 2048), (1, 16384))
@@ -45,18 +44,15 @@ def prefill_rows(
     shapes: Sequence[tuple[int, int]] = SHAPES,
     layers: int | None = None,
     device: str = "cuda",
-    model: Transformer | None = None,
 ) -> Iterator[PrefillRow]:
     """Times `prompts` new prompts of `tokens` each in one step, the first token's logits included.
 
     Args:
         layers: cut the model to this depth.
-        model: a random transformer of `name` that is there already.
     """
     config = bench_config(name, layers)
-    if model is None:
-        model = random_transformer(config, device)
-        Decoder.of(model)  # the layout that a server has
+    model = random_transformer(config, device)
+    decoder = Decoder.of(model)
     for prompts, tokens in shapes:
         pages = -(-tokens // PAGE)
         latent = model.new_latent(prompts * pages)
@@ -65,7 +61,7 @@ def prefill_rows(
         positions = torch.arange(tokens, device=device).repeat(prompts)
         batch = ForwardBatch(ids, positions, [tokens] * prompts, [tokens] * prompts, table)
         last = torch.arange(1, prompts + 1, device=device) * tokens - 1
-        seconds, joules = _timed(model, batch, latent, last)
+        seconds, joules = _timed(decoder, batch, latent, last)
         touched = min(config.n_routed_experts, prompts * tokens * config.router.top_k)
         costs = step_costs(config, batch.query_lens, batch.seq_lens, touched, drawn=prompts)
         limit, total = ceilings.floor_of(costs), prompts * tokens
@@ -78,12 +74,12 @@ def prefill_rows(
 
 
 def _timed(
-    model: Transformer, batch: ForwardBatch, latent: torch.Tensor, last: torch.Tensor, rounds: int = 5
+    decoder: Decoder, batch: ForwardBatch, latent: torch.Tensor, last: torch.Tensor, rounds: int = 5
 ) -> tuple[float, float | None]:
     """Seconds, the median, and joules of a step over at least two seconds."""
 
     def step() -> None:
-        model.logits(model.forward(batch, latent)[last])
+        decoder.model.logits(decoder.forward_long(batch, latent)[last])
 
     def timed(count: int) -> float:
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

@@ -150,19 +150,33 @@ class GraphedModel:
         rows = min(self.max_rows, latent.shape[1] * latent.shape[2], self.config.max_position_embeddings)
         for query_lens, seq_lens in eager_batches(self.config, rows):
             batch = dummy_batch(query_lens, seq_lens, self.device)
-            hidden = self.model.forward(batch, latent)
+            hidden = self.decoder.forward_long(batch, latent)
             if self.has_mtp:
-                self.model.draft(hidden, batch, latent)
+                self.decoder.draft_long(hidden, batch, latent)
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         """`Transformer.forward`, replayed where a captured size holds the batch."""
-        return self._run(self._steps, None, batch, latent, lambda: self.model.forward(batch, latent))
+        if self.fault is not None:
+            with plain_ops():
+                return self.model.forward(batch, latent)
+        if self._is_long(batch, latent):
+            return self.decoder.forward_long(batch, latent)
+        return self._replay(self._steps, None, batch)
 
     @torch.inference_mode()
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
         """`Transformer.draft`, replayed where a captured size holds the batch."""
-        return self._run(self._drafts, hidden, batch, latent, lambda: self.model.draft(hidden, batch, latent))
+        if self.fault is not None:
+            with plain_ops():
+                return self.model.draft(hidden, batch, latent)
+        if self._is_long(batch, latent):
+            return self.decoder.draft_long(hidden, batch, latent)
+        return self._replay(self._drafts, hidden, batch)
+
+    def _is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
+        """Whether no graph holds a step: it is too long, or over another cache than the graphs'."""
+        return latent is not self._latent or (len(batch.tokens) > self.sizes[-1] and not self.deterministic)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -179,20 +193,8 @@ class GraphedModel:
             parts.append(self.decoder.logits(padded)[: len(piece)])
         return torch.cat(parts)
 
-    def _run(
-        self,
-        steps: dict[int, _Step],
-        hidden: Tensor | None,
-        batch: ForwardBatch,
-        latent: Tensor,
-        eager: Callable[[], Tensor],
-    ) -> Tensor:
-        if self.fault is not None:
-            with plain_ops():
-                return eager()
+    def _replay(self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch) -> Tensor:
         rows, largest = len(batch.tokens), self.sizes[-1]
-        if latent is not self._latent or (rows > largest and not self.deterministic):
-            return eager()
         sequence = torch.repeat_interleave(
             torch.arange(len(batch.query_lens)), torch.tensor(batch.query_lens), output_size=rows
         ).to(self.device)

@@ -1,4 +1,5 @@
-"""The forward pass for a few new tokens, as a chain of fused kernels that a CUDA graph can hold.
+"""The forward pass as a chain of fused kernels: for a few new tokens one that a CUDA graph can hold, for many the same
+with another attention.
 
 It computes what `Transformer.forward` does, with the roundings of R1's own inference code: rows that enter an FP8
 product are rounded to e4m3 under a scale for each 128 values. Between kernels travel parts of sums, which the next
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hopwell.model.batch import ForwardBatch
 from hopwell.model.joined import AllExperts, join_experts
 from hopwell.model.mla import MLA
 from hopwell.model.transformer import Dense, Layer, MoE, Transformer
@@ -25,15 +27,40 @@ from hopwell.ops import (
     router_triton,
     tokens_triton,
 )
+from hopwell.ops.attention import PAGE, AttentionPlan, mla_attention
 from hopwell.ops.linear import Weight, linear
 from hopwell.ops.linear_triton import Tiling, product, token_tile
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.norm_triton import Normed
+from hopwell.ops.triton_common import capability
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where the rows of a step stand, and whom they attend to."""
+
+    positions: Tensor
+    """int64 [tokens]."""
+    page_table: Tensor
+    """int32 [tokens, pages]: all pages of each row's sequence; with a plan [tokens, 1]: its own position's page."""
+    plan: AttentionPlan | None = None
+    """For long steps: sequences attend one group at a time."""
+
+    @classmethod
+    def long(cls, batch: ForwardBatch) -> Rows:
+        """Of a step of any length."""
+        plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
+        return cls(batch.positions, (plan.slots // PAGE).int().unsqueeze(1), plan)
+
+    @property
+    def part_dtype(self) -> torch.dtype:
+        """Of what travels between kernels: a long step's sums have one part, and in bf16 half the bytes."""
+        return torch.float32 if self.plan is None else torch.bfloat16
 
 
 @dataclass(slots=True)
 class Decoder:
-    """A `Transformer`'s decode step on a GPU."""
+    """A `Transformer`'s steps on a GPU."""
 
     model: Transformer
     experts: list[AllExperts | None]
@@ -65,7 +92,7 @@ class Decoder:
         Returns:
             float32 [tokens, vocabulary].
         """
-        return self._scores(self._hidden(tokens, positions, page_table, latent, on_route))
+        return self._scores(self._hidden(tokens, Rows(positions, page_table), latent, on_route))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`Transformer.logits` by this file's kernels: bf16 [tokens, hidden] -> float32 [tokens, vocabulary]."""
@@ -76,12 +103,19 @@ class Decoder:
     def _scores(self, normed: Normed) -> Tensor:
         rows = normed.codes if normed.values is None else normed.values
         assert rows is not None
-        cut = Tiling(64, token_tile(rows.shape[0]), 1, 4, 4)  # one split: the logits are complete
+        tile = token_tile(rows.shape[0])
+        step = 128 if tile <= 32 and rows.shape[1] % 128 == 0 else 64
+        cut = Tiling(64, tile, 1, 4, 4, step)  # one split: the logits are complete
         return product(normed, self.model.head, self.model.config.rms_norm_eps, cut=cut)[0]
 
     def forward(self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
         """Hidden states after the final norm, bf16 [tokens, hidden]: arguments as for `step`."""
-        return self._divided(self._hidden(tokens, positions, page_table, latent, None))
+        return self._divided(self._hidden(tokens, Rows(positions, page_table), latent))
+
+    @torch.inference_mode()
+    def forward_long(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        """`Transformer.forward` for a step of any length."""
+        return self._divided(self._hidden(batch.tokens, Rows.long(batch), latent))
 
     def draft(self, hidden: Tensor, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
         """`Transformer.draft`: bf16 [tokens, hidden] in and out, the other arguments as for `step`.
@@ -89,13 +123,25 @@ class Decoder:
         Raises:
             ValueError: the model has no MTP layer.
         """
+        return self._draft(hidden, tokens, Rows(positions, page_table), latent)
+
+    @torch.inference_mode()
+    def draft_long(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        """`Transformer.draft` for a step of any length.
+
+        Raises:
+            ValueError: the model has no MTP layer.
+        """
+        return self._draft(hidden, batch.tokens, Rows.long(batch), latent)
+
+    def _draft(self, hidden: Tensor, tokens: Tensor, rows: Rows, latent: Tensor) -> Tensor:
         model, eps, mtp = self.model, self.model.config.rms_norm_eps, self.model.mtp
         if mtp is None:
             raise ValueError("this model has no MTP layer")
         embedded = rms_norm(tokens_triton.embed(tokens, model.embedding), mtp.embedding_norm, eps)
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
-        residual, parts = self._attend(mtp.layer, x, None, None, positions, page_table, latent[-1])
-        residual, parts, shares = self._feed_forward(mtp.layer, self.experts[-1], residual, parts, None)
+        residual, parts = self._attend(mtp.layer, x, None, None, rows, latent[-1])
+        residual, parts, shares = self._feed_forward(mtp.layer, self.experts[-1], residual, parts, rows)
         _, normed = norm_triton.add_norm(residual, mtp.final_norm, parts, shares, codes=False, values=True)
         return self._divided(normed)
 
@@ -106,12 +152,7 @@ class Decoder:
         return (normed.values * torch.rsqrt(mean + self.model.config.rms_norm_eps)).bfloat16()
 
     def _hidden(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        page_table: Tensor,
-        latent: Tensor,
-        on_route: Callable[[Tensor], object] | None,
+        self, tokens: Tensor, rows: Rows, latent: Tensor, on_route: Callable[[Tensor], object] | None = None
     ) -> Normed:
         """The final norm's output, its rms outstanding."""
         model = self.model
@@ -119,37 +160,42 @@ class Decoder:
         parts: Tensor | None = None
         shares: Tensor | None = None
         for layer, experts, pages in zip(model.layers, self.experts, latent, strict=False):
-            residual, parts = self._attend(layer, residual, parts, shares, positions, page_table, pages)
-            residual, parts, shares = self._feed_forward(layer, experts, residual, parts, on_route)
+            residual, parts = self._attend(layer, residual, parts, shares, rows, pages)
+            residual, parts, shares = self._feed_forward(layer, experts, residual, parts, rows, on_route)
         fp8 = model.head.format == "fp8_block"
         _, normed = norm_triton.add_norm(residual, model.final_norm, parts, shares, codes=fp8, values=True)
         return normed
 
     def _attend(
-        self,
-        layer: Layer,
-        residual: Tensor,
-        parts: Tensor | None,
-        shares: Tensor | None,
-        positions: Tensor,
-        page_table: Tensor,
-        pages: Tensor,
+        self, layer: Layer, residual: Tensor, parts: Tensor | None, shares: Tensor | None, rows: Rows, pages: Tensor
     ) -> tuple[Tensor, Tensor]:
         a: MLA = layer.attention
-        eps, rope = layer.eps, self.model.rope_table
+        c, eps, rope = self.model.config, layer.eps, self.model.rope_table
         fp8 = a.qkv_a.format == "fp8_block"
         residual, normed = norm_triton.add_norm(residual, layer.input_norm, parts, shares, codes=fp8, values=not fp8)
         down = product(normed, a.qkv_a, eps)
         q_fp8 = a.q_b is not None and a.q_b.format == "fp8_block"
         query = query_triton.latent_and_query(
-            down, a.q_a_norm, a.kv_a_norm, rope, positions, page_table, pages, eps, q_fp8, a.cache_scales
-        )
-        q = down if query is None or a.q_b is None else product(query, a.q_b)
-        queries = query_triton.absorb_query(q, a.w_uk, rope, positions)
-        scale = self.model.config.softmax_scale
-        cuts, lse = mla_triton.decode(queries, pages, page_table, positions, scale, a.cache_scales)
-        heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.format == "fp8_block")
-        return residual, product(heads, a.o)
+            down, a.q_a_norm, a.kv_a_norm, rope, rows.positions, rows.page_table, pages, eps, q_fp8, a.cache_scales,
+            own_page=rows.plan is not None,
+        )  # fmt: skip
+        q = down if query is None or a.q_b is None else product(query, a.q_b, dtype=rows.part_dtype)
+        o_fp8 = a.o.format == "fp8_block"
+        if rows.plan is None:
+            queries = query_triton.absorb_query(q, a.w_uk, rope, rows.positions)
+            cuts, lse = mla_triton.decode(
+                queries, pages, rows.page_table, rows.positions, c.softmax_scale, a.cache_scales
+            )
+            heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=o_fp8)
+        else:
+            nope = c.qk_nope_head_dim
+            own = query_triton.rotate_query(q[0], c.num_attention_heads, nope, rope, rows.positions)
+            mixed = mla_attention(
+                own[..., :nope], own[..., nope:], pages, a.w_uk, a.w_uv, rows.plan, c.softmax_scale,
+                self.model.absorbed, a.cache_scales,
+            ).flatten(1)  # fmt: skip
+            heads = norm_triton.quantize(mixed) if o_fp8 else Normed(None, None, mixed, None)
+        return residual, product(heads, a.o, dtype=rows.part_dtype)
 
     def _feed_forward(
         self,
@@ -157,15 +203,18 @@ class Decoder:
         experts: AllExperts | None,
         residual: Tensor,
         parts: Tensor,
-        on_route: Callable[[Tensor], object] | None,
+        rows: Rows,
+        on_route: Callable[[Tensor], object] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns the residual, what to add to it, and the experts' shares of that (None for a dense network)."""
         eps, network = layer.eps, layer.network
         if isinstance(network, Dense):
             fp8 = network.gate_up.format == "fp8_block"
             residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=fp8, values=not fp8)
-            inner = norm_triton.silu_mul(product(normed, network.gate_up, eps), network.down.format == "fp8_block")
-            return residual, product(inner, network.down), None
+            inner = norm_triton.silu_mul(
+                product(normed, network.gate_up, eps, dtype=rows.part_dtype), network.down.format == "fp8_block"
+            )
+            return residual, product(inner, network.down, dtype=rows.part_dtype), None
         assert experts is not None
         fp8 = experts.experts.gate_up.format == "fp8_block"
         residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=fp8, values=True)
@@ -175,8 +224,9 @@ class Decoder:
             on_route(ids)
         gate_up, down = experts.experts.gate_up, experts.experts.down
         count = experts.experts.count
-        groups = grouping_triton.group_by_expert(ids, count, grouping_triton.tile_rows(ids.numel(), count))
-        up = experts_triton.experts_up(normed, gate_up, groups, eps)
+        tile = grouping_triton.tile_rows(ids.numel(), count, capability(ids.device))
+        groups = grouping_triton.group_by_expert(ids, count, tile)
+        up = experts_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype)
         inner = norm_triton.silu_mul(up, down.format == "fp8_block")
         return residual, experts_triton.experts_down(inner, down, groups), shares
 

@@ -99,7 +99,7 @@ def _chain_fault(model: Transformer, decoder: Decoder, query_lens: list[int], se
         sequence = torch.repeat_interleave(torch.arange(len(query_lens)), torch.tensor(query_lens)).to(model.device)
         got = decoder.forward(batch.tokens, batch.positions, batch.page_table[sequence], latent)
     else:
-        got = model.forward(batch, latent)
+        got = decoder.forward_long(batch, latent)
     return _fault("hidden states", got, want, TOLERANCE) or _fault("the cache", latent, expected, TOLERANCE)
 
 

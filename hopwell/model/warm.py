@@ -78,11 +78,11 @@ def launches(
         rows = sum(query_lens)
         table = meta(len(query_lens), -(-max(seq_lens) // 64), dtype=torch.int32)
         batch = ForwardBatch(meta(rows), meta(rows), query_lens, seq_lens, table)
-        hidden = model.forward(batch, latent)
+        hidden = decoder.forward_long(batch, latent)
         for count in LOGIT_ROWS:
             model.logits(hidden[:count])
         if model.mtp is not None:
-            model.draft(hidden, batch, latent)
+            decoder.draft_long(hidden, batch, latent)
 
     found: dict[Launch, None] = {}
     for rows in sizes:

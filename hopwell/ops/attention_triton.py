@@ -56,13 +56,13 @@ def unabsorbed(
     for index, length in enumerate(group.lengths):
         tokens = slice(index * new, (index + 1) * new)
         rows = cached_rows(latent, group.pages[index : index + 1], q_nope.dtype, scales)[0, :length]
-        latents, k_rope = rows[:, :rank], rows[:, rank:].contiguous()
+        latents = rows[:, :rank]
         # keys and values of all heads of a long context would be gigabytes
         at_once = max(1, REBUILT_BYTES // (length * (nope + w_uv.shape[-1]) * rows.element_size()))
         for first in range(0, heads, at_once):
             some = slice(first, first + at_once)
             keys, values = latents @ w_uk[some].transpose(1, 2), latents @ w_uv[some]  # [heads, length, 128]
-            out[tokens, some] = prefill(q_nope[tokens, some], q_rope[tokens, some], keys, k_rope, values, scale)
+            prefill(q_nope[tokens, some], q_rope[tokens, some], keys, rows[:, rank:], values, scale, out[tokens, some])
     return out
 
 
@@ -77,7 +77,12 @@ def _prefill(
     tokens,
     length,
     scale_log2,
-    HEADS: tl.constexpr,
+    q_stride,  # from a token to the next; a head's values are HEAD_STRIDE apart from the next head's
+    rope_stride,
+    k_rope_stride,
+    out_stride,
+    HEAD_STRIDE: tl.constexpr,
+    ROPE_HEAD_STRIDE: tl.constexpr,
     NOPE: tl.constexpr,
     ROPE: tl.constexpr,
     V: tl.constexpr,
@@ -92,9 +97,9 @@ def _prefill(
     valid = m < tokens
     wait_for_inputs()
     let_next_start()
-    row = m.to(tl.int64) * HEADS + head
-    q = tl.load(q_nope + row[:, None] * NOPE + c[None, :], mask=valid[:, None], other=0.0)
-    qr = tl.load(q_rope + row[:, None] * ROPE + r[None, :], mask=valid[:, None], other=0.0)
+    rows = m.to(tl.int64)[:, None]
+    q = tl.load(q_nope + rows * q_stride + head * HEAD_STRIDE + c[None, :], mask=valid[:, None], other=0.0)
+    qr = tl.load(q_rope + rows * rope_stride + head * ROPE_HEAD_STRIDE + r[None, :], mask=valid[:, None], other=0.0)
     keys += head.to(tl.int64) * length * NOPE
     values += head.to(tl.int64) * length * V
     first = length - tokens  # the first query's position
@@ -109,7 +114,7 @@ def _prefill(
             n = n0 + tl.arange(0, BN)
             there = (n < length)[:, None]
             k = tl.load(keys + n[:, None] * NOPE + c[None, :], mask=there, other=0.0)
-            kr = tl.load(k_rope + n[:, None] * ROPE + r[None, :], mask=there, other=0.0)
+            kr = tl.load(k_rope + n[:, None] * k_rope_stride + r[None, :], mask=there, other=0.0)
             value = tl.load(values + n[:, None] * V + v[None, :], mask=there, other=0.0)
             scores = matmul(qr, tl.trans(kr), matmul(q, tl.trans(k), None)) * scale_log2
             if edge:
@@ -120,28 +125,38 @@ def _prefill(
             total = total * shrink + tl.sum(weights, axis=1)
             acc = matmul(to_bf16(weights), value, acc * shrink[:, None])
             peak = new_peak
-    tl.store(out + row[:, None] * V + v[None, :], to_bf16(acc / total[:, None]), mask=valid[:, None])
+    tl.store(out + rows * out_stride + head * V + v[None, :], to_bf16(acc / total[:, None]), mask=valid[:, None])
 
 
-def prefill(q_nope: Tensor, q_rope: Tensor, keys: Tensor, k_rope: Tensor, values: Tensor, scale: float) -> Tensor:
+def prefill(
+    q_nope: Tensor,
+    q_rope: Tensor,
+    keys: Tensor,
+    k_rope: Tensor,
+    values: Tensor,
+    scale: float,
+    out: Tensor | None = None,
+) -> Tensor:
     """Causal attention of a sequence's last tokens to all of it.
 
     Args:
-        q_nope: bf16 [tokens, heads, 128]; q_rope: bf16 [tokens, heads, 64].
-        keys: bf16 [heads, length, 128]; k_rope: bf16 [length, 64], shared by the heads.
+        q_nope: bf16 [tokens, heads, 128]; q_rope: bf16 [tokens, heads, 64]. Parts of wider rows will do.
+        keys: bf16 [heads, length, 128]; k_rope: bf16 [length, 64], shared by the heads, or part of wider rows.
         values: bf16 [heads, length, 128].
+        out: where to write to, heads side by side.
 
     Returns:
         bf16 [tokens, heads, 128].
     """
     tokens, heads, nope = q_nope.shape
     length, v = keys.shape[1], values.shape[-1]
-    out = torch.empty(tokens, heads, v, dtype=torch.bfloat16, device=q_nope.device)
+    if out is None:
+        out = torch.empty(tokens, heads, v, dtype=torch.bfloat16, device=q_nope.device)
     launch(
         _prefill,
         (cdiv(tokens, 128), heads),
-        q_nope.contiguous(),
-        q_rope.contiguous(),
+        q_nope,
+        q_rope,
         keys,
         k_rope,
         values,
@@ -149,7 +164,12 @@ def prefill(q_nope: Tensor, q_rope: Tensor, keys: Tensor, k_rope: Tensor, values
         tokens,
         length,
         scale * 1.4426950408889634,
-        HEADS=heads,
+        q_nope.stride(0),
+        q_rope.stride(0),
+        k_rope.stride(0),
+        out.stride(0),
+        HEAD_STRIDE=q_nope.stride(1),
+        ROPE_HEAD_STRIDE=q_rope.stride(1),
         NOPE=nope,
         ROPE=q_rope.shape[-1],
         V=v,

@@ -128,17 +128,21 @@ def token_tile(tokens: int) -> int:
 
 
 def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132) -> Tiling:
-    """How to cut a product for a class of shapes: enough programs to keep every multiprocessor's loads in flight."""
+    """How to cut a product for a class of shapes, as `hopwell bench gpu --part cuts` found it: enough programs to keep
+    every multiprocessor's loads in flight, of parts long enough to be worth a start."""
     tile = token_tile(tokens)
     if tokens > 128:
         return Tiling(128, tile, 1, 8, 3)
+    rows = cdiv(width_out, 64)
+    if tile == 128 and (fp8 or 16 * rows < sms):
+        tile = 64  # two programs share a tile of weights
+    tiles = rows * cdiv(token_tile(tokens), tile)
     steps = cdiv(width_in, 128 if fp8 else 64)
-    tiles = cdiv(width_out, 64)
-    wanted = 2 if tokens <= 32 else 1  # programs a multiprocessor
+    wanted = 1.4 * sms if tokens <= 32 or fp8 else 0.85 * sms
     splits = 1
-    while splits < 8 and tiles * splits < wanted * sms and steps // (splits * 2) >= 2:
+    while splits < 16 and tiles * splits < wanted and steps // (splits * 2) >= 2:
         splits *= 2
-    return Tiling(64, tile, splits, 4, 5 if tile <= 32 else 4)
+    return Tiling(64, tile, splits, 4, 6 if tokens > 64 and steps >= 14 * splits else 4)
 
 
 def product(

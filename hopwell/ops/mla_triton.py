@@ -115,7 +115,7 @@ class Form:
     """How attention is computed: which side of the product the heads are on, and how far ahead pages are fetched."""
 
     heads_first: bool
-    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper."""
+    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches and single queries or many heads on Hopper."""
     heads: int
     """Heads of a program."""
     warps: int
@@ -124,9 +124,10 @@ class Form:
     """Page numbers are read a page early; always so with `heads_first`."""
 
 
-def form(heads: int, codes: bool, capability: int) -> Form:
-    """The form for a number of heads, a cache of e4m3 codes or of bf16, and a compute capability (90, 100)."""
-    if codes or capability >= 100:
+def form(tokens: int, heads: int, codes: bool, capability: int) -> Form:
+    """The form for a number of queries and heads, a cache of e4m3 codes or of bf16, and a compute capability (90, 100):
+    on Hopper as `hopwell bench gpu --part forms` found it."""
+    if codes or capability >= 100 or (heads <= 16 and tokens > 4):
         return Form(True, 16 if heads <= 16 else 32, 8, 3)
     return Form(False, 16, 4, 2, False) if heads <= 16 else Form(False, 64, 8, 2, False)
 
@@ -155,10 +156,11 @@ def decode(
     rank = width - 64
     if splits is None:
         splits = split_count(tokens, heads)
-    how = how or form(heads, scales is not None, capability(queries.device))
+    how = how or form(tokens, heads, scales is not None, capability(queries.device))
     out = torch.empty(tokens, splits, heads, rank, device=queries.device)
     lse = torch.empty(tokens, splits, heads, device=queries.device)
-    tensors = (queries, latent, page_table, positions, out, lse, softmax_scale * 1.4426950408889634)
+    rows = latent if scales is None else latent.view(torch.uint16)
+    tensors = (queries, rows, page_table, positions, out, lse, softmax_scale * 1.4426950408889634)
     grid = (tokens, splits, cdiv(heads, how.heads))
     shape = {"HEADS": heads, "RANK": rank, "ROPE": width - rank, "SPLITS": splits, "BH": how.heads}
     shape |= {"warps": how.warps, "stages": how.stages}

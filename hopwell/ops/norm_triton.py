@@ -81,8 +81,9 @@ def _add_norm(
         if PER_TOKEN:  # [tokens, PARTS, WIDTH] bf16, each with a weight
             y = tl.load(parts + row * PARTS + part * WIDTH + col, mask=inside, other=0.0).to(tl.float32)
             added += y * tl.load(part_weights + token * PARTS + part)
-        else:  # [PARTS, tokens, WIDTH] float32
-            added += tl.load(parts + (part * tokens + token).to(tl.int64) * WIDTH + col, mask=inside, other=0.0)
+        else:  # [PARTS, tokens, WIDTH]
+            y = tl.load(parts + (part * tokens + token).to(tl.int64) * WIDTH + col, mask=inside, other=0.0)
+            added += y.to(tl.float32)
     let_next_start()
     if PARTS > 0:
         rounded = to_bf16(x + added)
@@ -112,7 +113,7 @@ def add_norm(
     Args:
         residual: bf16 [tokens, width].
         weight: float32 [width], the norm's.
-        parts: what to add: float32 [parts, tokens, width], or, with part_weights [tokens, parts], bf16
+        parts: what to add: float32 or bf16 [parts, tokens, width], or, with part_weights [tokens, parts], bf16
             [tokens, parts, width].
         codes: make e4m3 codes and their scales (width a multiple of 128).
         values: make bf16 values.

@@ -61,6 +61,7 @@ def _latent_and_query(
     ROPE: tl.constexpr,
     GROUPS: tl.constexpr,
     CODES: tl.constexpr,
+    OWN_PAGE: tl.constexpr,  # the table holds the page of each token's own position, and no other
 ):
     token = tl.program_id(0)
     ROW: tl.constexpr = Q_WIDTH + RANK + ROPE
@@ -77,7 +78,8 @@ def _latent_and_query(
             kv += tl.load(row + part * stride + Q_WIDTH + c)
             k_rope += tl.load(row + part * stride + Q_WIDTH + RANK + r)[None, :]
         position = tl.load(positions + token)
-        page = tl.load(page_table + token * table_width + position // PAGE)
+        column = 0 if OWN_PAGE else position // PAGE
+        page = tl.load(page_table + token * table_width + column)
         let_next_start()
         slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
         kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
@@ -117,6 +119,7 @@ def latent_and_query(
     eps: float,
     codes: bool = True,
     cache_scales: CacheScales | None = None,
+    own_page: bool = False,
 ) -> Normed | None:
     """Writes new cache rows and makes the query's compressed input.
 
@@ -125,7 +128,8 @@ def latent_and_query(
         q_norm: float32 [q_lora_rank], or None when the query is not compressed.
         kv_norm: float32 [kv_lora_rank].
         rope: float32 [positions, 32, 2], cos and sin.
-        positions: int64 [tokens]; page_table: int32 [tokens, pages], each token's sequence's pages.
+        positions: int64 [tokens]; page_table: int32 [tokens, pages], each token's sequence's pages, or with `own_page`
+            [tokens, 1], the page of the token's position alone.
         latent: [pages, 64, 576] in bf16, or in e4m3 with `cache_scales`; written at each token's position.
 
     Returns:
@@ -160,8 +164,42 @@ def latent_and_query(
         ROPE=rope_dim,
         GROUPS=next_power_of_2(cdiv(max(q_rank, 128), 128)),
         CODES=codes,
+        OWN_PAGE=own_page,
         warps=8,
     )
+    return out
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def _rotate_query(
+    q, rope, positions, out, tokens, row_stride, HEADS: tl.constexpr, NOPE: tl.constexpr, ROPE: tl.constexpr,
+    BT: tl.constexpr,
+):  # fmt: skip
+    head = tl.program_id(1)
+    t = tl.program_id(0) * BT + tl.arange(0, BT)
+    valid = (t < tokens)[:, None]
+    k, r = tl.arange(0, NOPE), tl.arange(0, ROPE)
+    rows = q + t.to(tl.int64)[:, None] * row_stride + head * (NOPE + ROPE)
+    out_rows = out + (t.to(tl.int64) * HEADS + head)[:, None] * (NOPE + ROPE)
+    wait_for_inputs()
+    let_next_start()
+    nope = tl.load(rows + k[None, :], mask=valid, other=0.0).to(tl.float32)
+    rotary = tl.load(rows + NOPE + r[None, :], mask=valid, other=0.0).to(tl.float32)
+    rotated = _rotate(rotary, rope, tl.load(positions + t, mask=t < tokens, other=0), BT, ROPE)
+    tl.store(out_rows + k[None, :], to_bf16(nope), mask=valid)
+    tl.store(out_rows + NOPE + r[None, :], to_bf16(rotated), mask=valid)
+
+
+def rotate_query(q: Tensor, heads: int, nope: int, rope: Tensor, positions: Tensor) -> Tensor:
+    """Heads' own queries with their rotary part rotated: q [tokens, columns], float32 or bf16, whose first heads * 192
+    columns they are -> bf16 [tokens, heads, 192]."""
+    tokens, columns = q.shape
+    rope_dim = rope.shape[1] * 2
+    out = torch.empty(tokens, heads, nope + rope_dim, dtype=torch.bfloat16, device=q.device)
+    launch(
+        _rotate_query, (cdiv(tokens, 32), heads), q, rope, positions, out, tokens, columns,
+        HEADS=heads, NOPE=nope, ROPE=rope_dim, BT=32,
+    )  # fmt: skip
     return out
 
 

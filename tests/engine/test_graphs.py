@@ -64,9 +64,12 @@ def test_a_replayed_step_is_the_forward_pass(model: GraphedModel, query_lens: li
 def test_a_long_batch_and_a_strange_cache_run_as_ever(model: GraphedModel) -> None:
     latent = model.new_latent(6)
     long = batch([5], [5])
-    assert torch.equal(model.forward(long, latent.clone()), model.model.forward(long, latent.clone()))
+    want = model.model.forward(long, latent.clone()).float()
+    for mine in (latent, latent.clone()):
+        assert ((model.forward(long, mine).float() - want).norm() / want.norm()).item() <= TOLERANCE
     short, other = batch([1], [2]), model.model.new_latent(6)
-    assert torch.equal(model.forward(short, other), model.model.forward(short, other.zero_()))
+    want = model.model.forward(short, other.clone()).float()
+    assert ((model.forward(short, other).float() - want).norm() / want.norm()).item() <= TOLERANCE
 
 
 def test_in_deterministic_mode_a_row_depends_on_its_own_sequence_alone(model: GraphedModel) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("triton")
 
-SPILL = 128
-"""Bytes a thread that the products of long prompts may spill: two accumulators of 128 x 128 leave few registers."""
+SPILL = {90: 0, 100: 16}
+"""Bytes a thread that a kernel may spill."""
 
 
 def report(model: str, *options: str) -> list[dict]:
@@ -28,7 +28,7 @@ def report(model: str, *options: str) -> list[dict]:
 
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
           "_silu_mul", "_down"}  # fmt: skip
-PROMPT = {"_prefill", "_quantize", "_sort", "_add_weighted"}
+PROMPT = {"_prefill", "_quantize", "_sort", "_rotate_query"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill"}
 
 
@@ -51,5 +51,4 @@ def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str
             assert row["matrix_instructions"] > 0, row  # on the matrix unit
         assert row["fits"], row
         assert row["operand_rows"] <= 256, row  # taller ones are stored in one order and read in another
-        wide = row["kernel"] in ("_product", "_up", "_down") and row["constants"]["BT"] == 128
-        assert row["stack_bytes"] <= (SPILL if wide else 0), row
+        assert row["stack_bytes"] <= SPILL[arch], row

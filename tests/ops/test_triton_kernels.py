@@ -265,6 +265,17 @@ def test_absorb_query() -> None:
     assert error(queries, torch.cat((carried, rotated), -1)) <= BF16_STEP / 2
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rotate_query(dtype: torch.dtype) -> None:
+    heads, tokens = 3, 35
+    q = randn(tokens, heads * 192 + 7, seed=23).to(dtype)
+    positions = torch.arange(tokens, device=DEVICE) * 3
+    out = query_triton.rotate_query(q, heads, 128, ROPE, positions)
+    own = q[:, : heads * 192].float().view(tokens, heads, 192)
+    ref = torch.cat((own[..., :128], apply_rope(own[..., 128:], ROPE[positions])), -1)
+    assert error(out, ref) <= BF16_STEP / 2
+
+
 @pytest.mark.parametrize(("heads", "lengths", "splits"), [(16, [1, 64, 65], 2), (5, [200], 4), (80, [130, 7], 1)])
 @pytest.mark.parametrize(("codes", "cached"), [(True, "bf16"), (False, "blackwell"), (False, "fp8"), (False, "ahead")])
 def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: bool, cached: str) -> None:
@@ -289,9 +300,9 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
         latent = scales.decode(codes_of, torch.float32)
         cuts, lse = mla_triton.decode(queries, codes_of, table, positions, scale, scales, splits=splits)
     else:
-        how = None if cached == "bf16" else mla_triton.form(heads, codes=False, capability=100)
+        how = None if cached == "bf16" else mla_triton.form(tokens, heads, codes=False, capability=100)
         if cached == "ahead":
-            how = replace(mla_triton.form(heads, codes=False, capability=90), ahead=True)
+            how = replace(mla_triton.form(1, heads, codes=False, capability=90), ahead=True)
         cuts, lse = mla_triton.decode(queries, latent, table, positions, scale, splits=splits, how=how)
     out = mla_triton.combine_heads(cuts, lse, w_uv, codes=codes)
     refs = []
