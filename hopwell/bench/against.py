@@ -39,7 +39,7 @@ def sides(
         own = [sys.executable, "-m", "hopwell.bench.own_side", str(checkpoint)]
         environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(_paths())}
         say("hopwell, empty kernel cache")
-        brief = {**task, "batches": task["batches"][:1], "contexts": task["contexts"][:1], "prefill": [[1, 64]]}
+        brief = {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
         cold = _side([*own, json.dumps(brief)], environment)
         say("hopwell, full kernel cache")
         ours = _side([*own, json.dumps(task)], environment)

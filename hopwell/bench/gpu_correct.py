@@ -229,6 +229,8 @@ def batches(requests: int = 200, tokens: int = 512, batch: int = 64) -> Rows:
             prompts = [llm.render(p.messages, p.tools) for p in problems]
             answers.append([c.answers[0].tokens for c in llm.generate(prompts, params)])
             late = getattr(llm.engine.runner.model, "late", None)
+            if late is not None:
+                late.stop()  # the next engine's kernels are not this one's
             llm.close()
             rows.append({"deterministic": deterministic, "batch": seqs,
                          "compiled_after_ready": late.names if late is not None else None})  # fmt: skip

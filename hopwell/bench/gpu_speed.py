@@ -198,7 +198,7 @@ def start() -> Rows:
         checkpoint = Path(folder) / "r1-tp8"
         _run([sys.executable, "-m", "hopwell", "synth", "r1-tp8", str(checkpoint), "--layers", "8", "--no-mtp",
               "--device", "cuda"])  # fmt: skip
-        task = {"batches": [1, 128], "contexts": [64], "steps": 8, "prefill": [[1, 64]]}
+        task = {"decode": [[1, 64], [128, 64]], "steps": 8, "prefill": [[1, 64]]}
         ours, _ = sides(checkpoint, task, None, say=lambda _: None)
     return [
         {"kernel_cache": "empty", "ready_s": ours["ready_cold_s"], "phases": ours["phases_cold"]},

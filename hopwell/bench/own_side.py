@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from hopwell.bench.side import longest, measure, pages_for, read_task
+from hopwell.bench.side import cache_tokens, longest, measure, most, read_task
 
 
 def main() -> None:
@@ -21,8 +21,8 @@ def main() -> None:
     from hopwell.engine.llm import LLM
 
     llm = LLM(
-        checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=max(task["batches"]), max_batch_tokens=16384,
-        max_model_len=longest(task), cache_tokens=pages_for(task), prefix_cache=False, overlap=True,
+        checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=most(task), max_batch_tokens=16384,
+        max_model_len=longest(task), cache_tokens=cache_tokens(task), prefix_cache=False, overlap=True,
         cache_dtype=task.get("cache_dtype", "auto"),
     )  # fmt: skip
     ready = time.perf_counter() - began

@@ -12,8 +12,9 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from hopwell.bench.side import longest, measure, read_task
+from hopwell.bench.side import cache_tokens, longest, measure, most, read_task
 
 SETTINGS = {
     "VLLM_USE_FLASHINFER_SAMPLER": "0",
@@ -24,11 +25,17 @@ SETTINGS = {
 }
 
 
+def a_token(config: dict[str, Any]) -> int:
+    """Bytes of a token in a bf16 latent cache."""
+    return 2 * config["num_hidden_layers"] * (config["kv_lora_rank"] + config["qk_rope_head_dim"])
+
+
 def main() -> None:
     """Loads the checkpoint, measures, prints."""
     checkpoint, task = read_task(sys.argv[1:])
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
     began = time.perf_counter()
     from vllm import LLM, SamplingParams
 
@@ -36,13 +43,13 @@ def main() -> None:
         model=checkpoint,
         skip_tokenizer_init=True,
         max_model_len=longest(task),
-        gpu_memory_utilization=0.9,
-        max_num_seqs=max(task["batches"]),
+        kv_cache_memory_bytes=cache_tokens(task) * a_token(config),  # what ours holds
+        max_num_seqs=most(task),
         max_num_batched_tokens=16384,
         enable_prefix_caching=False,
         seed=0,
         disable_log_stats=True,
-        compilation_config={"cudagraph_capture_sizes": sorted(task["batches"])},
+        compilation_config={"cudagraph_capture_sizes": sorted({batch for batch, _ in task["decode"]})},
     )
     ready = time.perf_counter() - began
 
@@ -50,8 +57,7 @@ def main() -> None:
         params = SamplingParams(max_tokens=tokens, ignore_eos=True, temperature=0.0, detokenize=False)
         llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], params, use_tqdm=False)
 
-    vocabulary = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))["vocab_size"]
-    found = measure(generate, task, vocabulary)
+    found = measure(generate, task, config["vocab_size"])
     print(json.dumps({"engine": f"vllm {metadata.version('vllm')}", "ready_s": ready, **found}))
 
 

@@ -23,7 +23,8 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
     """Decode steps and prompts.
 
     Args:
-        task: `batches`, `contexts`, `steps` (tokens of a long answer) and `prefill` ([prompts, tokens] pairs).
+        task: `decode` ([batch, context] pairs), `steps` (tokens of a long answer, at least) and `prefill`
+            ([prompts, tokens] pairs).
 
     Returns:
         `decode`: batch, context, ms_per_step, mj_per_token; `prefill`: prompts, tokens, tokens_per_s.
@@ -36,18 +37,18 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
         generate(prompts, tokens)
         return time.perf_counter() - began, (energy_joules() or 0.0) - joules
 
-    timed(min(4, max(task["batches"])), 64, 8)
+    timed(4, 64, 8)
     decode: list[dict[str, Any]] = []
-    steps = task["steps"]
-    for context in task["contexts"]:
-        for batch in task["batches"]:
+    for batch, context in task["decode"]:
+        steps, repeats = answer(task, batch), 2 if batch * context <= ONCE_ABOVE else 1
+        if repeats > 1:
             timed(batch, context, 4)
-            short = min(timed(batch, context, 1) for _ in range(2))
-            long = min(timed(batch, context, 1 + steps) for _ in range(2))
-            joules = long[1] - short[1]
-            decode.append({"batch": batch, "context": context, "ms_per_step": 1e3 * (long[0] - short[0]) / steps,
-                           "mj_per_token": 1e3 * joules / steps / batch if joules > 0 else None})  # fmt: skip
-            print(decode[-1], file=sys.stderr, flush=True)
+        short = min(timed(batch, context, 1) for _ in range(repeats))
+        long = min(timed(batch, context, 1 + steps) for _ in range(repeats))
+        joules = long[1] - short[1]
+        decode.append({"batch": batch, "context": context, "ms_per_step": 1e3 * (long[0] - short[0]) / steps,
+                       "mj_per_token": 1e3 * joules / steps / batch if joules > 0 else None})  # fmt: skip
+        print(decode[-1], file=sys.stderr, flush=True)
     prefill = []
     for prompts, tokens in task["prefill"]:
         seconds = min(timed(prompts, tokens, 1)[0] for _ in range(3))
@@ -56,15 +57,30 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
     return {"decode": decode, "prefill": prefill}
 
 
+ONCE_ABOVE = 1 << 17
+"""Tokens of all prompts above which a batch is timed once: its prompts take most of the time."""
+
+
+def answer(task: dict[str, Any], batch: int) -> int:
+    """Tokens of a long answer: for small batches more, for the energy counter ticks slowly."""
+    return max(task["steps"], min(1024, 2048 // batch))
+
+
 def longest(task: dict[str, Any]) -> int:
     """Tokens that the longest sequence of a task has."""
-    return max([*(context + task["steps"] + 8 for context in task["contexts"]), *(t + 8 for _, t in task["prefill"])])
+    decoding = [context + answer(task, batch) + 8 for batch, context in task["decode"]]
+    return max([80, *decoding, *(t + 8 for _, t in task["prefill"])])
 
 
-def pages_for(task: dict[str, Any]) -> int:
-    """Tokens that the cache must hold at once."""
-    decoding = max(task["contexts"]) + task["steps"] + 72
-    return max(max(task["batches"]) * decoding, *(p * (t + 72) for p, t in task["prefill"]))
+def cache_tokens(task: dict[str, Any]) -> int:
+    """Tokens that the cache must hold at once, in pages of 64."""
+    decoding = [batch * (context + answer(task, batch) + 72) for batch, context in task["decode"]]
+    return max([4096, *decoding, *(p * (t + 72) for p, t in task["prefill"])])
+
+
+def most(task: dict[str, Any]) -> int:
+    """Sequences at once."""
+    return max([4, *(batch for batch, _ in task["decode"]), *(prompts for prompts, _ in task["prefill"])])
 
 
 def read_task(arguments: Sequence[str]) -> tuple[str, dict[str, Any]]:

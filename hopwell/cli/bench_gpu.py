@@ -107,7 +107,7 @@ def against(
     batch: Batch = None,
     context: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated. Default: 1024, 8192.")] = None,
     prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Tokens of a long answer.")] = 128,
+    steps: Annotated[int, typer.Option(min=1, help="Tokens of a long answer, at least.")] = 128,
     cache_dtype: CacheDtype = "auto",
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
     out: Out = None,
@@ -119,7 +119,8 @@ def against(
     from hopwell.bench.against import compare, sides
     from hopwell.model.config import ModelConfig
 
-    task = {"batches": batch or BATCHES, "contexts": context or [1024, 8192], "steps": steps,
+    pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
+    task = {"decode": pairs, "steps": steps,
             "prefill": [_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
             "cache_dtype": cache_dtype}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,15 +37,37 @@ DETERMINISTIC_SIZE = 64
 
 @dataclass(slots=True)
 class _Step:
-    """One size's fixed inputs, its output, and what computes the one from the others."""
+    """One size's fixed inputs, its outputs, and what computes the ones from the others."""
 
-    tokens: Tensor
-    positions: Tensor
+    size: int
+    packed: Tensor
+    """int64: `size` tokens, `size` positions, and page numbers, two in one value, for as many columns of the table as
+    are in use. One copy from main memory fills it."""
     page_table: Tensor
+    """int32 [size, columns]."""
     hidden_in: Tensor | None
     """For a draft: what the model's last layer gave."""
     replay: Callable[[], object]
     hidden: Tensor
+    logits: Tensor | None
+    """float32 [size, vocabulary]; None for a draft."""
+
+    def fill(self, tokens: Tensor, positions: Tensor, pages: Tensor) -> None:
+        """Takes rows in, and the last one over what is left; columns of the table beyond the rows' stay.
+
+        Args:
+            tokens, positions: int64 [rows] in main memory; pages: int32 [rows, columns], likewise.
+        """
+        rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
+        used = 2 * size + -(-size * columns // 2)
+        host = np.empty(used, np.int64)
+        table = host[2 * size :].view(np.int32)[: size * columns].reshape(size, columns)
+        for target, source in ((host[:size], tokens), (host[size : 2 * size], positions), (table, pages[:, :columns])):
+            target[:rows] = source.numpy()
+            target[rows:] = target[rows - 1]
+        # from ordinary memory the copy has left `host` when the call returns
+        self.packed[:used].copy_(torch.from_numpy(host), non_blocking=True)
+        self.page_table[:, :columns] = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
 
 
 class GraphedModel:
@@ -83,6 +105,8 @@ class GraphedModel:
         self._latent: Tensor | None = None
         self._steps: dict[int, _Step] = {}
         self._drafts: dict[int, _Step] = {}
+        self._scored: tuple[Tensor, Tensor] | None = None
+        """The hidden states that were returned last, and their logits: the graph computes both."""
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
@@ -124,22 +148,32 @@ class GraphedModel:
 
     @torch.inference_mode()
     def _capture(self, size: int, width: int, latent: Tensor, pool: Any, draft: bool) -> _Step:
-        tokens, positions = (torch.zeros(size, dtype=torch.int64, device=self.device) for _ in range(2))
+        packed = torch.zeros(2 * size + -(-size * width // 2), dtype=torch.int64, device=self.device)
+        tokens, positions = packed[:size], packed[size : 2 * size]
         table = torch.zeros(size, width, dtype=torch.int32, device=self.device)
         given = None
-        run = partial(self.decoder.forward, tokens, positions, table, latent)
         if draft:
             given = torch.zeros(size, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
-            run = partial(self.decoder.draft, given, tokens, positions, table, latent)
-        if pool is None:
-            out = torch.empty(size, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
-            return _Step(tokens, positions, table, given, lambda: out.copy_(run()), out)
-        run()  # compiles the kernels
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            hidden = run()
-        return _Step(tokens, positions, table, given, graph.replay, hidden)
+
+        def run() -> tuple[Tensor, ...]:
+            if given is not None:
+                return (self.decoder.draft(given, tokens, positions, table, latent),)
+            return self.decoder.forward_and_score(tokens, positions, table, latent)
+
+        outputs = run()  # compiles the kernels
+
+        def repeat() -> None:
+            for target, source in zip(outputs, run(), strict=True):
+                target.copy_(source)
+
+        replay: Callable[[], object] = repeat
+        if pool is not None:
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=pool):
+                outputs = run()
+            replay = graph.replay
+        return _Step(size, packed, table, given, replay, outputs[0], outputs[1] if len(outputs) > 1 else None)
 
     def _load_eager(self, latent: Tensor) -> None:
         """Runs every class of long steps once, so that its kernels are there."""
@@ -184,6 +218,8 @@ class GraphedModel:
         if self.fault is not None:
             with plain_ops():
                 return self.model.logits(hidden)
+        if self._scored is not None and hidden is self._scored[0]:
+            return self._scored[1]
         if not self.deterministic:
             return self.model.logits(hidden)
         size, parts = self.sizes[0], []
@@ -194,30 +230,29 @@ class GraphedModel:
         return torch.cat(parts)
 
     def _replay(self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch) -> Tensor:
-        rows, largest = len(batch.tokens), self.sizes[-1]
-        sequence = torch.repeat_interleave(
-            torch.arange(len(batch.query_lens)), torch.tensor(batch.query_lens), output_size=rows
-        ).to(self.device)
-        parts = []
+        """Valid until the next replay."""
+        rows, largest, batch = len(batch.tokens), self.sizes[-1], batch.to(torch.device("cpu"))
+        table = batch.page_table
+        if len(batch.query_lens) < rows:
+            table = table.repeat_interleave(torch.tensor(batch.query_lens), dim=0)
+        hidden_parts: list[Tensor] = []
+        scores: list[Tensor] = []
         for first in range(0, rows, largest):  # in order: a piece's rows may attend to those of the one before
             piece = slice(first, min(first + largest, rows))
-            step = steps[next(size for size in self.sizes if size >= piece.stop - first)]
-            _fill(step.tokens, batch.tokens[piece])
-            _fill(step.positions, batch.positions[piece])
-            _fill(step.page_table, batch.page_table[sequence[piece]])
+            count = piece.stop - first
+            step = steps[next(size for size in self.sizes if size >= count)]
+            step.fill(batch.tokens[piece], batch.positions[piece], table[piece])
             if step.hidden_in is not None and hidden is not None:
-                _fill(step.hidden_in, hidden[piece])
+                step.hidden_in[:count] = hidden[piece]
+                step.hidden_in[count:] = hidden[piece][-1]
             step.replay()
-            parts.append(step.hidden[: piece.stop - first].clone())  # the next replay writes over it
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _fill(target: Tensor, source: Tensor) -> None:
-    """Copies rows, and the last one over what is left; columns beyond the source's stay."""
-    if target.dim() > 1:
-        target = target[:, : source.shape[1]]
-    target[: len(source)].copy_(source)
-    target[len(source) :].copy_(source[-1])
+            for parts, made in ((hidden_parts, step.hidden), (scores, step.logits)):
+                if made is not None:  # the next piece's replay writes over it
+                    parts.append(made[:count].clone() if rows > largest else made[:count])
+        out = hidden_parts[0] if len(hidden_parts) == 1 else torch.cat(hidden_parts)
+        if scores:
+            self._scored = out, scores[0] if len(scores) == 1 else torch.cat(scores)
+        return out
 
 
 def dummy_batch(query_lens: list[int], seq_lens: list[int], device: torch.device) -> ForwardBatch:

@@ -91,8 +91,8 @@ class Runner:
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
-        for page in batch.fresh:
-            self.latent[:, page].zero_()
+        if len(batch.fresh):  # as bytes: PyTorch has no index_fill_ of e4m3
+            self.latent.view(torch.uint8).index_fill_(1, self._tensor(np.asarray(batch.fresh, np.int64)), 0)
         for admission in batch.admissions:
             self._admit(admission)
 
@@ -165,7 +165,9 @@ class Runner:
             positions = np.concatenate((positions, *spans))
             query_lens += [len(chunk.tokens) for chunk in batch.chunks]
             seq_lens += [chunk.start + len(chunk.tokens) for chunk in batch.chunks]
-        return ForwardBatch(self._tensor(tokens), self._tensor(positions), query_lens, seq_lens, self._tensor(pages))
+        return ForwardBatch(
+            torch.from_numpy(tokens), torch.from_numpy(positions), query_lens, seq_lens, torch.from_numpy(pages)
+        )
 
     def _draw(
         self, logits: Tensor, slots: Ints, rows: Ints, queries: Ints, valid: NDArray, drawn: Ints, result: StepResult
@@ -206,12 +208,12 @@ class Runner:
         return accepted
 
     def _following(self, decoded: Ints, first_tokens: Ints, chunks: list[Chunk]) -> Tensor:
-        """The token after each row of the forward batch: drawn, or the prompt's next."""
+        """The token after each row of the forward batch, in main memory: drawn, or the prompt's next."""
         drawn = iter(first_tokens.tolist())
         parts = [decoded]
         for chunk in chunks:
             parts.append(np.array([*chunk.tokens[1:], next(drawn) if chunk.following is None else chunk.following]))
-        return self._tensor(np.concatenate(parts))
+        return torch.from_numpy(np.concatenate(parts))
 
     def _propose(
         self,
@@ -237,14 +239,14 @@ class Runner:
         slots, length = slots[going], self._length[slots[going]]
         if not len(slots):
             return
-        pages = self._tensor(batch.pages[rows[going]])
+        pages = torch.from_numpy(batch.pages[rows[going]])
         hidden = hidden[self._tensor(last[going])]
         for i in range(self.drafts):
             if i:
                 at = length - 2 + i
                 step = ForwardBatch(
-                    self._tensor(self._draft[slots, i - 1]),
-                    self._tensor(at),
+                    torch.from_numpy(self._draft[slots, i - 1]),
+                    torch.from_numpy(at),
                     [1] * len(slots),
                     (at + 1).tolist(),
                     pages,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardBatch:
-    """Sequences' new tokens, concatenated. Page j of a sequence holds its positions 64 j to 64 j + 63."""
+    """Sequences' new tokens, concatenated. Page j of a sequence holds its positions 64 j to 64 j + 63.
+
+    The tensors may be in main memory: a model moves what it needs to where it is.
+    """
 
     tokens: Tensor
     """int64 [tokens]."""
@@ -21,3 +25,10 @@ class ForwardBatch:
     """Tokens of each sequence that the cache holds once this pass has written its own."""
     page_table: Tensor
     """int32 [sequences, max_pages]."""
+
+    def to(self, device: torch.device) -> ForwardBatch:
+        """The same with its tensors on `device`."""
+        if self.tokens.device == device:
+            return self
+        tokens, positions, page_table = (t.to(device) for t in (self.tokens, self.positions, self.page_table))
+        return replace(self, tokens=tokens, positions=positions, page_table=page_table)

@@ -112,9 +112,17 @@ class Decoder:
         """Hidden states after the final norm, bf16 [tokens, hidden]: arguments as for `step`."""
         return self._divided(self._hidden(tokens, Rows(positions, page_table), latent))
 
+    def forward_and_score(
+        self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` gives and `logits` makes of it."""
+        hidden = self.forward(tokens, positions, page_table, latent)
+        return hidden, self.logits(hidden)
+
     @torch.inference_mode()
     def forward_long(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         """`Transformer.forward` for a step of any length."""
+        batch = batch.to(self.model.device)
         return self._divided(self._hidden(batch.tokens, Rows.long(batch), latent))
 
     def draft(self, hidden: Tensor, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
@@ -132,6 +140,7 @@ class Decoder:
         Raises:
             ValueError: the model has no MTP layer.
         """
+        batch = batch.to(self.model.device)
         return self._draft(hidden, batch.tokens, Rows.long(batch), latent)
 
     def _draft(self, hidden: Tensor, tokens: Tensor, rows: Rows, latent: Tensor) -> Tensor:
@@ -146,10 +155,7 @@ class Decoder:
         return self._divided(normed)
 
     def _divided(self, normed: Normed) -> Tensor:
-        """Rows divided by their outstanding rms, in bf16."""
-        assert normed.values is not None and normed.sumsq is not None
-        mean = normed.sumsq.sum(-1, keepdim=True) / normed.values.shape[-1]
-        return (normed.values * torch.rsqrt(mean + self.model.config.rms_norm_eps)).bfloat16()
+        return norm_triton.divide(normed, self.model.config.rms_norm_eps)
 
     def _hidden(
         self, tokens: Tensor, rows: Rows, latent: Tensor, on_route: Callable[[Tensor], object] | None = None

@@ -146,6 +146,7 @@ class Transformer:
         Returns:
             Hidden states after the final norm, [tokens, hidden]: what `logits` and `draft` read.
         """
+        batch = batch.to(self.device)
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
         rope = self.rope_table[batch.positions]
         x = self.embedding[batch.tokens]
@@ -174,7 +175,7 @@ class Transformer:
         """
         if self.mtp is None:
             raise ValueError("this model has no MTP layer")
-        mtp, eps = self.mtp, self.config.rms_norm_eps
+        mtp, eps, batch = self.mtp, self.config.rms_norm_eps, batch.to(self.device)
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
         embedded = rms_norm(self.embedding[batch.tokens], mtp.embedding_norm, eps)
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)

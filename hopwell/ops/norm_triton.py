@@ -156,6 +156,33 @@ def add_norm(
 
 
 @triton.jit
+def _divide(
+    values, sumsq, out, eps, WIDTH: tl.constexpr, CHUNKS: tl.constexpr, CHUNKS_P2: tl.constexpr, BLOCK: tl.constexpr
+):
+    token = tl.program_id(0).to(tl.int64)
+    col = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    c = tl.arange(0, CHUNKS_P2)
+    wait_for_inputs()
+    let_next_start()
+    total = tl.sum(tl.load(sumsq + token * CHUNKS + c, mask=c < CHUNKS, other=0.0))
+    x = tl.load(values + token * WIDTH + col, mask=col < WIDTH, other=0.0).to(tl.float32)
+    tl.store(out + token * WIDTH + col, to_bf16(x * tl.rsqrt(total / WIDTH + eps)), mask=col < WIDTH)
+
+
+def divide(normed: Normed, eps: float) -> Tensor:
+    """Normalised values divided by their outstanding rms: bf16 [tokens, width]."""
+    assert normed.values is not None and normed.sumsq is not None
+    tokens, width = normed.values.shape
+    chunks = normed.sumsq.shape[1]
+    out = torch.empty_like(normed.values)
+    launch(
+        _divide, (tokens, cdiv(width, CHUNK)), normed.values, normed.sumsq, out, eps,
+        WIDTH=width, CHUNKS=chunks, CHUNKS_P2=next_power_of_2(chunks), BLOCK=CHUNK,
+    )  # fmt: skip
+    return out
+
+
+@triton.jit
 def _add_weighted(parts, shares, out, WIDTH: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr):
     token = tl.program_id(0).to(tl.int64)
     col = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

@@ -40,8 +40,8 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(module, "graph_seconds", lambda graph, **_: 1e-3)
         monkeypatch.setattr(module, "bench_config", small)
     monkeypatch.setattr(prefill, "bench_config", small)
-    monkeypatch.setattr(prefill, "_timed", lambda model, batch, latent, last: (
-        float(model.logits(model.forward(batch, latent)[last]).shape[0]), None))  # fmt: skip
+    monkeypatch.setattr(prefill, "_timed", lambda decoder, batch, latent, last: (
+        float(decoder.model.logits(decoder.forward_long(batch, latent)[last]).shape[0]), None))  # fmt: skip
     yield
 
 
@@ -95,11 +95,12 @@ def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: py
         clock[0] += 1e-3 * sum(map(len, prompts)) + 0.5 * tokens
 
     monkeypatch.setattr(side.time, "perf_counter", lambda: clock[0])
-    task = {"batches": [1, 4], "contexts": [100], "steps": 8, "prefill": [[2, 50]]}
+    task = {"decode": [[1, 100], [300, 500]], "steps": 8, "prefill": [[2, 50]]}
     found = side.measure(generate, task, vocabulary=64)
     assert [row["ms_per_step"] for row in found["decode"]] == pytest.approx([500.0, 500.0])
     assert found["prefill"][0]["tokens_per_s"] == pytest.approx(100 / 0.6)
-    assert side.longest(task) == 116 and side.pages_for(task) == 4 * 180
+    assert side.answer(task, 1) == 1024 and side.answer(task, 300) == 8  # small batches answer at more length
+    assert side.longest(task) == 100 + 1024 + 8 and side.cache_tokens(task) == 300 * 580 and side.most(task) == 300
 
 
 def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
 
 
 def test_a_side_that_fails_is_named() -> None:
-    task = json.dumps({"batches": [1], "contexts": [64], "steps": 1, "prefill": [[1, 64]]})
+    task = json.dumps({"decode": [[1, 64]], "steps": 1, "prefill": [[1, 64]]})
     with pytest.raises(HopwellError, match=r"own_side failed: .*/nowhere: no such folder"):
         against._side([sys.executable, "-m", "hopwell.bench.own_side", "/nowhere", task], {})
 

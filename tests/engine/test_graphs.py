@@ -83,7 +83,7 @@ def test_in_deterministic_mode_a_row_depends_on_its_own_sequence_alone(model: Gr
             lens = ([size, 1], [at + size, 1]) if beside else ([size], [at + size])
             step = batch(*lens)
             step.tokens[:size] = (torch.arange(at, at + size) * 13 % 160).to(DEVICE)
-            hidden.append(exact.forward(step, latent)[:size])
+            hidden.append(exact.forward(step, latent)[:size].clone())  # valid until the next replay
             at += size
         return exact.logits(torch.cat(hidden)), latent[:2, 3, :5]
 
