@@ -90,10 +90,14 @@ def toy_answer(model: ToyModel, prompt: Sequence[int], count: int, eos: int | No
 
 
 def toy_engine(model: ToyModel | None = None, pages: int = 60, model_len: int = 1000, **settings: Any) -> Engine:
-    """An engine over a toy model, small enough for pages to run short. The byte tokenizer gives it text."""
-    config = EngineConfig(**{"max_seqs": 16, "max_batch_tokens": 256} | settings)
+    """An engine over a toy model, small enough for pages to run short. The byte tokenizer gives it text.
+
+    With overlap="ahead" steps are launched as on a GPU: the tokens of the one before are not read first.
+    """
+    ahead = settings.get("overlap") == "ahead"
+    config = EngineConfig(**{"max_seqs": 16, "max_batch_tokens": 256} | settings | ({"overlap": True} if ahead else {}))
     model = model or ToyModel()
-    return Engine(
+    engine = Engine(
         model,
         config,
         model_len=model_len,
@@ -102,6 +106,10 @@ def toy_engine(model: ToyModel | None = None, pages: int = 60, model_len: int = 
         eos_token_ids=(1,),
         tokenizer=Tokenizer(byte_tokenizer(), {}),
     )
+    if ahead and engine.runner._thread is not None:
+        engine.runner._thread.shutdown()
+        engine.runner._thread, engine.runner._runs_ahead = None, True
+    return engine
 
 
 def run(engine: Engine, requests: Iterable[Request]) -> dict[str, Completion]:

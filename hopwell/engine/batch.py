@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,12 +89,20 @@ class StepResult:
         return cls(np.zeros((rows, width), np.int64), np.zeros(rows, np.int64), np.zeros(rows, np.int64))
 
 
+class Result(Protocol):
+    """What a step will have drawn."""
+
+    def result(self) -> StepResult:
+        """Waits for it; raises what the step raised."""
+        ...
+
+
 @dataclass(slots=True)
 class Flight:
     """A step that has been launched."""
 
     batch: Batch
-    result: Future[StepResult]
+    result: Result
 
 
 FAULTS = {

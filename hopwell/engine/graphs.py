@@ -56,17 +56,25 @@ class _Step:
         """Takes rows in, and the last one over what is left; columns of the table beyond the rows' stay.
 
         Args:
-            tokens, positions: int64 [rows] in main memory; pages: int32 [rows, columns], likewise.
+            tokens: int64 [rows], here or in main memory.
+            positions: int64 [rows] in main memory; pages: int32 [rows, columns], likewise.
         """
         rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
         used = 2 * size + -(-size * columns // 2)
-        host = np.empty(used, np.int64)
+        here = tokens.device == self.packed.device and tokens.is_cuda
+        # PyTorch keeps pinned memory until the copy from it is done
+        packed = torch.empty(used, dtype=torch.int64, pin_memory=self.packed.is_cuda)
+        host = packed.numpy()
         table = host[2 * size :].view(np.int32)[: size * columns].reshape(size, columns)
-        for target, source in ((host[:size], tokens), (host[size : 2 * size], positions), (table, pages[:, :columns])):
+        known = [] if here else [(host[:size], tokens)]
+        for target, source in (*known, (host[size : 2 * size], positions), (table, pages[:, :columns])):
             target[:rows] = source.numpy()
             target[rows:] = target[rows - 1]
-        # from ordinary memory the copy has left `host` when the call returns
-        self.packed[:used].copy_(torch.from_numpy(host), non_blocking=True)
+        first = size if here else 0
+        self.packed[first:used].copy_(packed[first:], non_blocking=True)
+        if here:
+            self.packed[:rows] = tokens
+            self.packed[rows:size] = tokens[-1]
         self.page_table[:, :columns] = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
 
 
@@ -231,8 +239,8 @@ class GraphedModel:
 
     def _replay(self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch) -> Tensor:
         """Valid until the next replay."""
-        rows, largest, batch = len(batch.tokens), self.sizes[-1], batch.to(torch.device("cpu"))
-        table = batch.page_table
+        rows, largest = len(batch.tokens), self.sizes[-1]
+        positions, table = batch.positions.cpu(), batch.page_table.cpu()
         if len(batch.query_lens) < rows:
             table = table.repeat_interleave(torch.tensor(batch.query_lens), dim=0)
         hidden_parts: list[Tensor] = []
@@ -241,7 +249,7 @@ class GraphedModel:
             piece = slice(first, min(first + largest, rows))
             count = piece.stop - first
             step = steps[next(size for size in self.sizes if size >= count)]
-            step.fill(batch.tokens[piece], batch.positions[piece], table[piece])
+            step.fill(batch.tokens[piece], positions[piece], table[piece])
             if step.hidden_in is not None and hidden is not None:
                 step.hidden_in[:count] = hidden[piece]
                 step.hidden_in[count:] = hidden[piece][-1]

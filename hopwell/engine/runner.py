@@ -1,29 +1,33 @@
 """The device's side of the engine: runs batches in order and draws their tokens.
 
-It alone knows how far each slot has come, so a step can be launched before the last one's tokens are known. All calls
-but `launch` and `close` happen in one thread: the caller's, or with `overlap` the runner's own.
+It alone knows how far each slot has come, so a step can be launched before the last one's tokens are known. With
+`overlap` a CPU's steps run in a thread of the runner's own. A GPU works on its own anyhow: there a step of decode rows
+alone is given to it while it computes the one before, whose tokens it takes from where they are, in its memory.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopwell.engine.batch import Admission, Batch, Chunk, Flight, StepResult
+from hopwell.engine.batch import Admission, Batch, Chunk, Flight, Result, StepResult
 from hopwell.engine.core import TokenLogprobs
-from hopwell.engine.sampler import Sampler, token_logprobs
+from hopwell.engine.sampler import Drawing, Sampler, to_device, token_logprobs
 from hopwell.engine.shaping import Shaper
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.model.batch import ForwardBatch
 
 Ints = NDArray[np.int64]
+T = TypeVar("T")
 LOGPROB_ROWS = 256
 """Rows of prompt logits that are in memory at once."""
 
@@ -39,6 +43,26 @@ class Model(Protocol):
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
     def logits(self, hidden: Tensor) -> Tensor: ...
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A step of decode rows that a GPU has been given and whose tokens are not here yet."""
+
+    runner: Runner
+    slots: Ints
+    rows: Ints
+    """The slots' rows in the batch."""
+    height: int
+    """Rows of the batch."""
+    drawing: Drawing
+    started: float
+    done: StepResult | None = None
+
+    def result(self) -> StepResult:
+        if self.done is None:
+            self.done = self.runner._read(self)
+        return self.done
 
 
 class Runner:
@@ -64,35 +88,103 @@ class Runner:
         self._last = np.zeros(slots, np.int64)  # the last token known
         self._draft = np.zeros((slots, drafts), np.int64)
         self._drafted = np.zeros(slots, np.int64)
-        self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap else None
+        on_gpu = self.device.type == "cuda"
+        self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
+        self._runs_ahead, self._ahead = overlap and on_gpu, None
 
     def launch(self, batch: Batch) -> Flight:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
         if self._thread is not None:
-            return Flight(batch, self._thread.submit(self._on_device, batch))
+            return Flight(batch, self._thread.submit(self._on_device, batch, self._execute))
         result: Future[StepResult] = Future()
         try:
-            result.set_result(self._on_device(batch))
+            if self._runs_ahead and self._only_decodes(batch):
+                return Flight(batch, self._on_device(batch, self._execute_ahead))
+            self._settle()
+            result.set_result(self._on_device(batch, self._execute))
         except Exception as error:
             result.set_exception(error)
         return Flight(batch, result)
 
+    def _settle(self) -> None:
+        """Until nothing is ahead."""
+        if self._ahead is not None:
+            self._ahead.result()
+
+    def _only_decodes(self, batch: Batch) -> bool:
+        """Whether a step needs nothing of the one before but its tokens."""
+        if self.drafts or batch.chunks or batch.admissions:
+            return False
+        slots = batch.decode.tolist()
+        return not (self._logprobs[batch.decode] >= 0).any() and not any(slot in self._shapers for slot in slots)
+
     def close(self) -> None:
         """Waits for what was launched, ends the runner's thread and gives the latent cache's memory back."""
+        self._settle()
         if self._thread is not None:
             self._thread.shutdown()
         self.latent = torch.empty(0)
 
-    def _on_device(self, batch: Batch) -> StepResult:
-        """`_execute`, with the model's GPU as this thread's: Triton launches on the thread's, whatever the tensors'."""
+    def _on_device(self, batch: Batch, execute: Callable[[Batch], T]) -> T:
+        """Executes, with the model's GPU as this thread's: Triton launches on the thread's, whatever the tensors'."""
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
-            return self._execute(batch)
+            return execute(batch)
+
+    @torch.inference_mode()
+    def _execute_ahead(self, batch: Batch) -> Result:
+        """Gives the device a step of decode rows; `_read` takes in what it drew."""
+        started = time.perf_counter()
+        self._empty(batch.fresh)
+        live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
+        slots = batch.decode[live]
+        result: Future[StepResult] = Future()
+        if not len(slots):
+            result.set_result(StepResult.empty(len(batch.pages), 1))
+            return result
+        forward = self._forward_batch(
+            batch, live, np.ones(len(slots), np.int64), self._last[slots], self._length[slots] - 1
+        )
+        before = self._ahead
+        if before is not None:
+            row_of = np.full(len(self._length), -1)
+            row_of[before.slots] = np.arange(len(before.slots))
+            source = row_of[slots]
+            if (source < 0).any():  # a slot that paused: its last token is known, the others' will be
+                self._settle()
+                forward = replace(forward, tokens=torch.from_numpy(self._last[slots]))
+            elif np.array_equal(source, np.arange(len(before.slots))):
+                forward = replace(forward, tokens=before.drawing.tokens)
+            else:
+                forward = replace(forward, tokens=before.drawing.tokens[self._tensor(source)])
+        hidden = self.model.forward(forward, self.latent)
+        drawing = self.sampler.start(self.model.logits(hidden), slots, self._length[slots])
+        self._length[slots] += 1
+        self._ahead = _Ahead(self, slots, live, len(batch.pages), drawing, started)
+        return self._ahead
+
+    def _read(self, step: _Ahead) -> StepResult:
+        """The tokens of a step that was given ahead."""
+        draws, result = step.drawing.read(), StepResult.empty(step.height, 1)
+        result.tokens[step.rows, 0], result.counts[step.rows] = draws.tokens, 1
+        result.computed = len(step.slots)
+        self._last[step.slots] = draws.tokens
+        for i in (~np.isfinite(draws.best)).nonzero()[0].tolist():
+            result.faults[int(step.rows[i])] = "nan_logits"
+            self._limit[step.slots[i]] = 0  # a step already launched must not run it again
+        if self._ahead is step:
+            self._ahead = None
+        result.seconds = time.perf_counter() - step.started
+        return result
+
+    def _empty(self, pages: list[int]) -> None:
+        """Zeroes pages that have changed hands. As bytes: PyTorch has no index_fill_ of e4m3."""
+        if pages:
+            self.latent.view(torch.uint8).index_fill_(1, self._tensor(np.array(pages, np.int64)), 0)
 
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
-        if len(batch.fresh):  # as bytes: PyTorch has no index_fill_ of e4m3
-            self.latent.view(torch.uint8).index_fill_(1, self._tensor(np.asarray(batch.fresh, np.int64)), 0)
+        self._empty(batch.fresh)
         for admission in batch.admissions:
             self._admit(admission)
 
@@ -271,4 +363,4 @@ class Runner:
         return found
 
     def _tensor(self, array: NDArray) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        return to_device(array, self.device)

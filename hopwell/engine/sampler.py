@@ -28,6 +28,30 @@ class Draws:
     """The highest logit of each row: NaN or infinite where nothing can be drawn."""
 
 
+@dataclass(slots=True)
+class Drawing:
+    """Draws on their way from the device."""
+
+    tokens: Tensor
+    """int64 [rows], where the logits are."""
+    _host: tuple[Tensor, Tensor]
+    _arrived: torch.cuda.Event | None
+
+    def read(self) -> Draws:
+        """Waits for them, not for what the device was given since."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        tokens, best = self._host
+        return Draws(tokens.numpy(), best.numpy())
+
+
+def to_device(array: NDArray, device: torch.device) -> Tensor:
+    """A copy on a device, a GPU's without waiting for what it is doing."""
+    tensor = torch.from_numpy(array)
+    # a copy from ordinary memory may wait for the stream; PyTorch keeps pinned memory until the copy is done
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 class Sampler:
     """Draws tokens. It holds the parameters of each slot as arrays, so that a step costs the same for any mix."""
 
@@ -55,13 +79,25 @@ class Sampler:
             slots: whose parameters hold for each row.
             positions: the sequence position that each token will take.
         """
-        best, greedy = logits.max(dim=-1)
-        tokens = greedy.cpu().numpy()
+        return self.start(logits, slots, positions).read()
+
+    def start(self, logits: Tensor, slots: Ints, positions: Ints) -> Drawing:
+        """`draw`, without waiting for the device."""
+        best, tokens = logits.max(dim=-1)
         sampled = self.temperature[slots].nonzero()[0]
-        if sampled.size:
-            rows = logits if sampled.size == len(slots) else logits[self._tensor(sampled)]
-            tokens[sampled] = self._sample(rows, slots[sampled], positions[sampled]).cpu().numpy()
-        return Draws(tokens, best.cpu().numpy())
+        if sampled.size == len(slots):
+            tokens = self._sample(logits, slots, positions)
+        elif sampled.size:
+            where = self._tensor(sampled)
+            tokens[where] = self._sample(logits[where], slots[sampled], positions[sampled])
+        if not logits.is_cuda:
+            return Drawing(tokens, (tokens.cpu(), best.cpu()), None)
+        host = tuple(torch.empty_like(t, device="cpu", pin_memory=True) for t in (tokens, best))
+        for target, source in zip(host, (tokens, best), strict=True):
+            target.copy_(source, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return Drawing(tokens, (host[0], host[1]), arrived)
 
     def _sample(self, logits: Tensor, slots: Ints, positions: Ints) -> Tensor:
         seeds, places = self._tensor(self.seed[slots]).unsqueeze(1), self._tensor(positions).unsqueeze(1)
@@ -84,7 +120,7 @@ class Sampler:
         return ids.gather(1, choice).squeeze(1)
 
     def _tensor(self, array: NDArray) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        return to_device(array, self.device)
 
 
 def token_logprobs(logits: Tensor, tokens: Ints, alternatives: list[int]) -> list[TokenLogprobs]:

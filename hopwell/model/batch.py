@@ -28,7 +28,5 @@ class ForwardBatch:
 
     def to(self, device: torch.device) -> ForwardBatch:
         """The same with its tensors on `device`."""
-        if self.tokens.device == device:
-            return self
         tokens, positions, page_table = (t.to(device) for t in (self.tokens, self.positions, self.page_table))
         return replace(self, tokens=tokens, positions=positions, page_table=page_table)

@@ -20,10 +20,6 @@ LEADERS_UP_TO = 16
 """Tokens up to which programs find their rows themselves; also the rows of a tile then."""
 
 
-LONG_SORT = 8192
-"""Pairs above which a program sorts more of them at a time."""
-
-
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Which rows each expert multiplies."""
@@ -90,7 +86,7 @@ def group_by_expert(expert_ids: Tensor, experts: int, tile: int) -> Groups:
     pairs, device = tokens * slots, expert_ids.device
     sorted_pairs = torch.empty(pairs, dtype=torch.int32, device=device)
     tiles = torch.empty(experts + pairs // tile, 3, dtype=torch.int32, device=device)
-    block, warps = (4096, 8) if pairs > LONG_SORT else (1024, 4)
+    block, warps = (4096, 8) if tile >= 64 else (1024, 4)  # for many pairs
     launch(
         _sort, (experts,), expert_ids, sorted_pairs, tiles, pairs, EXPERTS=experts, TILE=tile, BLOCK=block, warps=warps
     )

@@ -11,28 +11,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hopwell.ops.triton_common import INTERPRET, from_e4m3, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import let_next_start, matmul, to_bf16, wait_for_inputs
 
 PAGE = tl.constexpr(64)
-
-
-@triton.jit
-def _from_pairs(pairs, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Pairs of e4m3 codes, uint16 [ROWS, COLUMNS / 2], as bf16 values [ROWS, COLUMNS], exactly.
-
-    A code's bits, moved to where bf16 has its sign, exponent and mantissa, are the value times 2^-120.
-
-    hazard: Triton moves a conversion between a load and a product behind the change of layout between them, and then
-    loads codes byte by byte in the order the product wants. It does not move what joins two halves.
-    """
-    if INTERPRET:
-        codes = tl.reshape(tl.join(pairs & 0xFF, pairs >> 8), (ROWS, COLUMNS)).to(tl.uint8)
-        return from_e4m3(codes.to(tl.float8e4nv, bitcast=True))
-    else:
-        low = ((pairs & 0x7F) << 4) | ((pairs & 0x80) << 8)
-        high = ((pairs >> 4) & 0x7F0) | (pairs & 0x8000)
-        bits = tl.reshape(tl.join(low, high), (ROWS, COLUMNS)).to(tl.uint16)
-        return bits.to(tl.bfloat16, bitcast=True) * 1.329227995784916e36
 
 
 @triton.jit(do_not_specialize=["table_width"])
@@ -52,7 +33,7 @@ def _decode_rows(
     ROPE: tl.constexpr,
     SPLITS: tl.constexpr,
     BH: tl.constexpr,
-    CODES: tl.constexpr,  # the cache holds pairs of e4m3 codes, as uint16, with the two scales
+    CODES: tl.constexpr,  # the cache holds e4m3 codes with the two scales
 ):
     token, split = tl.program_id(0), tl.program_id(1)
     head = tl.program_id(2) * BH + tl.arange(0, BH)
@@ -76,6 +57,14 @@ def _decode_rows(
     q = tl.load(q_at + c[None, :], mask=valid[:, None], other=0.0)
     q_rope = tl.load(q_at + RANK + r[None, :], mask=valid[:, None], other=0.0)
 
+    if CODES:
+        # e4m3 becomes float16 in one instruction, exactly, and bf16 in six. Queries keep their mantissa in float16; a
+        # power of two a head keeps them in its range
+        top = tl.maximum(tl.max(tl.abs(q.to(tl.float32)), axis=1), tl.max(tl.abs(q_rope.to(tl.float32)), axis=1))
+        unit = tl.exp2(tl.ceil(tl.log2(tl.maximum(top, 1e-30))))
+        q = (q.to(tl.float32) / unit[:, None]).to(tl.float16)
+        q_rope = (q_rope.to(tl.float32) / unit[:, None]).to(tl.float16)
+        unit *= scale_log2
     peak = tl.full((BH,), float("-inf"), tl.float32)
     total = tl.zeros((BH,), tl.float32)
     acc = tl.zeros((BH, RANK), tl.float32)
@@ -87,16 +76,17 @@ def _decode_rows(
         page = following.to(tl.int64)
         following = tl.load(numbers + tl.minimum(index + 1, end - 1))
         # hazard: rows past the sequence's end may hold NaN, and 0 * NaN is NaN; the last row is read in their place
-        row = page * PAGE + tl.maximum(tl.minimum(j, length - 1 - index * PAGE), 0)
-        if CODES:  # a code is a bf16 value exactly; its scale waits until after the product
-            half = latent + row[:, None] * (WIDTH // 2)
-            kv = _from_pairs(tl.load(half + tl.arange(0, RANK // 2)[None, :]), PAGE, RANK)
-            k_rope = _from_pairs(tl.load(half + RANK // 2 + tl.arange(0, ROPE // 2)[None, :]), PAGE, ROPE)
-            scores = matmul(q, tl.trans(kv), None) * (latent_scale * scale_log2)
-            scores += matmul(q_rope, tl.trans(k_rope), None) * (rope_scale * scale_log2)
+        inside = tl.maximum(tl.minimum(j, length - 1 - index * PAGE), 0)
+        rows = latent + (page * PAGE + inside)[:, None] * WIDTH
+        kv = tl.load(rows + c[None, :])
+        k_rope = tl.load(rows + RANK + r[None, :])
+        if CODES:  # their scales wait until after the products
+            # hazard: loaded once for both products, codes would not be fetched ahead; the second load finds them near
+            values = tl.load(rows + c[None, :], eviction_policy="evict_last").to(tl.float16)
+            scores = matmul(q, tl.trans(kv.to(tl.float16)), None) * (latent_scale * unit)[:, None]
+            scores += matmul(q_rope, tl.trans(k_rope.to(tl.float16)), None) * (rope_scale * unit)[:, None]
         else:
-            kv = tl.load(latent + row[:, None] * WIDTH + c[None, :])
-            k_rope = tl.load(latent + row[:, None] * WIDTH + RANK + r[None, :])
+            values = kv
             scores = matmul(q, tl.trans(kv), None)
             scores = matmul(q_rope, tl.trans(k_rope), scores) * scale_log2
         seen = index * PAGE + j < length
@@ -105,7 +95,8 @@ def _decode_rows(
         weights = tl.exp2(scores - new_peak[:, None])
         shrink = tl.exp2(peak - new_peak)
         total = total * shrink + tl.sum(weights, axis=1)
-        acc = matmul(to_bf16(weights), kv, acc * shrink[:, None])
+        shares = weights.to(tl.float16) if CODES else to_bf16(weights)
+        acc = matmul(shares, values, acc * shrink[:, None])
         peak = new_peak
     tl.store(lse + at, peak + tl.log2(total), mask=valid)
     if CODES:

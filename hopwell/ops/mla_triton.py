@@ -159,8 +159,7 @@ def decode(
     how = how or form(tokens, heads, scales is not None, capability(queries.device))
     out = torch.empty(tokens, splits, heads, rank, device=queries.device)
     lse = torch.empty(tokens, splits, heads, device=queries.device)
-    rows = latent if scales is None else latent.view(torch.uint16)
-    tensors = (queries, rows, page_table, positions, out, lse, softmax_scale * 1.4426950408889634)
+    tensors = (queries, latent, page_table, positions, out, lse, softmax_scale * 1.4426950408889634)
     grid = (tokens, splits, cdiv(heads, how.heads))
     shape = {"HEADS": heads, "RANK": rank, "ROPE": width - rank, "SPLITS": splits, "BH": how.heads}
     shape |= {"warps": how.warps, "stages": how.stages}

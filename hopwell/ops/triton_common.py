@@ -71,12 +71,6 @@ def to_e4m3(x):
 
 
 @triton.jit
-def from_e4m3(x):
-    """e4m3 codes as bf16 values, exactly."""
-    return x.to(tl.float32).to(tl.bfloat16) if INTERPRET else x.to(tl.bfloat16)
-
-
-@triton.jit
 def quantize_groups(x):
     """Rounds each row of x [groups, 128] to e4m3 under one scale: codes [groups, 128] and float32 scales [groups].
 

@@ -24,8 +24,11 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
     return model, cases, answers
 
 
-@pytest.mark.parametrize(("drafts", "cache", "overlap"), [*MODES, (1, True, True), (3, True, False)])
-def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool) -> None:
+@pytest.mark.parametrize(
+    ("drafts", "cache", "overlap"),
+    [*MODES, (1, True, True), (3, True, False), (0, True, "ahead"), (0, False, "ahead"), (2, True, "ahead")],
+)
+def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str) -> None:
     """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
     model, cases, answers = burst
     engine = toy_engine(model, pages=20, drafts=drafts, prefix_cache=cache, overlap=overlap)
@@ -39,8 +42,8 @@ def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool) -> N
     assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
 
 
-@pytest.mark.parametrize("overlap", [False, True])
-def test_sampled_answers_do_not_depend_on_drafts_or_company(overlap: bool) -> None:
+@pytest.mark.parametrize("overlap", [False, True, "ahead"])
+def test_sampled_answers_do_not_depend_on_drafts_or_company(overlap: bool | str) -> None:
     """Seeded draws are the same token by token alone, in a batch, and with any number of drafts."""
     r = random.Random(1)
     requests = [

@@ -15,9 +15,9 @@ from hopwell.engine.core import FinishReason, Request, RequestError, SamplingPar
 from hopwell.engine.loop import Engine
 
 
-@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("overlap", [False, True, "ahead"])
 @pytest.mark.parametrize("drafts", [0, 2])
-def test_nan_logits_end_one_request(drafts: int, overlap: bool) -> None:
+def test_nan_logits_end_one_request(drafts: int, overlap: bool | str) -> None:
     """NaN latents must not reach the next owner of the page, nor anyone through the prefix cache."""
     model = ToyModel()
     engine = toy_engine(model, pages=12, drafts=drafts, overlap=overlap)
@@ -118,8 +118,8 @@ def test_an_id_in_use_is_refused_and_free_again_after() -> None:
     run(engine, [ask([9], max_tokens=3)])
 
 
-@pytest.mark.parametrize("overlap", [False, True])
-def test_more_work_than_pages_is_done_by_preemption(overlap: bool) -> None:
+@pytest.mark.parametrize("overlap", [False, True, "ahead"])
+def test_more_work_than_pages_is_done_by_preemption(overlap: bool | str) -> None:
     model = ToyModel()
     engine = toy_engine(model, pages=6, overlap=overlap)
     requests = [ask([9 + i] * 60, str(i), max_tokens=200, ignore_eos=True) for i in range(6)]
@@ -139,8 +139,8 @@ def test_a_sequence_may_fill_the_whole_pool_but_not_more() -> None:
     assert caught.value.kind == "too_long"
 
 
-@pytest.mark.parametrize("overlap", [False, True])
-def test_cancelling_at_any_moment_returns_the_pages(overlap: bool) -> None:
+@pytest.mark.parametrize("overlap", [False, True, "ahead"])
+def test_cancelling_at_any_moment_returns_the_pages(overlap: bool | str) -> None:
     for moment in range(12):
         engine = toy_engine(overlap=overlap, max_batch_tokens=64)
         engine.submit(ask([9] * 300, "gone", max_tokens=100, ignore_eos=True, n=2, temperature=1.0))
