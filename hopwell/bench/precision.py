@@ -63,14 +63,17 @@ class Measured:
     rtn: float
 
 
-def measure(case: LinearCase, fmt: BlockFormat, name: str, extra_bytes: bool = True) -> Measured:
-    """Compensates one linear in one format, and with `extra_bytes` in every way that takes more."""
-    started = time.perf_counter()
-    best = compensate(case.weight, case.inputs, fmt)
-    seconds = time.perf_counter() - started
+def measure(case: LinearCase, fmt: BlockFormat, name: str, extra_bytes: bool = True) -> Measured | None:
+    """Compensates one linear in one format, and with `extra_bytes` in every way that takes more. None if the format
+    holds the weights exactly, as one does that they were in before."""
     signal = case.judge.error(case.weight)
     plain = quantize(case.weight, fmt)
     rtn = case.judge.error(plain.dequantize() - case.weight)
+    if rtn == 0:
+        return None
+    started = time.perf_counter()
+    best = compensate(case.weight, case.inputs, fmt)
+    seconds = time.perf_counter() - started
 
     def unseen(value: Tensor) -> float:
         return case.judge.error(value - case.weight)
@@ -213,7 +216,10 @@ def run(
         for label in formats:
             fmt = FORMATS[label]
             fits = [c for c in cases if fmt.bits == 8 or c.weight.shape[1] % fmt.columns == 0]
-            measured = [measure(case, fmt, name, extra_bytes) for case in fits]
+            measured = [m for case in fits if (m := measure(case, fmt, name, extra_bytes)) is not None]
+            if not measured:
+                say(f"{name} {label}: exact, since its weights were in this format before")
+                continue
             summaries.append(summarise(measured))
             rows += [asdict(replace(m.row)) for m in measured]
             if ablation:

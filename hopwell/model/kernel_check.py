@@ -24,11 +24,12 @@ SHARPNESS = 8.0
 """Standard deviation of the scores."""
 CASES: tuple[tuple[list[int], list[int]], ...] = (
     ([1], [150]),
-    ([1, 1, 1, 1, 1], [1, 64, 65, 128, 300]),
+    ([1, 1, 1, 1], [1, 65, 128, 300]),
     ([3, 17], [90, 17]),
     ([1, 140], [77, 200]),
 )
-"""New tokens and tokens in all of each sequence: decoding, drafts and short chunks, and a step too long for a graph."""
+"""New tokens and tokens in all of each sequence: decoding, drafts and short chunks, and a step too long for a graph.
+They launch no kernel that serving does not: none is compiled for the check alone."""
 
 
 def kernel_fault(decoder: Decoder) -> str | None:
@@ -77,8 +78,8 @@ def _attention_fault(model: Transformer, query_lens: list[int], seq_lens: list[i
     plan = AttentionPlan.build(query_lens, seq_lens, batch.positions, batch.page_table)
     generator = torch.Generator().manual_seed(1)
     heads, nope = a.w_uk.shape[:2]
-    shapes = ((len(batch.tokens), heads, width) for width in (nope, model.config.qk_rope_head_dim))
-    q_nope, q_rope = (torch.randn(shape, generator=generator).to(model.device, model.dtype) for shape in shapes)
+    own = torch.randn(len(batch.tokens), heads, model.config.qk_head_dim, generator=generator)
+    q_nope, q_rope = own.to(model.device, model.dtype).split((nope, model.config.qk_rope_head_dim), dim=-1)
     with plain_ops():
         some = cached_rows(rows, batch.page_table[:1, :1].long(), torch.float32, a.cache_scales)[0]
         queries = torch.cat((torch.einsum("thk,hkr->thr", q_nope.float(), a.w_uk.float()), q_rope.float()), dim=-1)

@@ -95,3 +95,41 @@ def test_kernels_are_compiled_ahead_and_never_late(script: str, tmp_path: Path) 
     path.write_text(script, encoding="utf-8")
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+CHECK = """
+import torch
+from hopwell.bench.models import bench_config
+from hopwell.model import kernel_check, warm
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.decode import Decoder
+from hopwell.model.random_weights import random_transformer
+from hopwell.ops.aot import record
+from hopwell.ops.attention import AttentionPlan, mla_attention
+
+config = bench_config("r1-tp8", 2)
+model = random_transformer(config, "meta")
+decoder, latent, a = Decoder.of(model), model.new_latent(64), model.layers[0].attention
+meta = lambda *shape, dtype=torch.int64: torch.empty(shape, dtype=dtype, device="meta")
+
+def check():
+    for new, lengths in kernel_check.CASES:
+        rows, pages = sum(new), meta(len(new), -(-max(lengths) // 64), dtype=torch.int32)
+        batch = ForwardBatch(meta(rows), meta(rows), new, lengths, pages)
+        own = meta(rows, 16, 192, dtype=torch.bfloat16)
+        plan = AttentionPlan.build(new, lengths, batch.positions, pages)
+        mla_attention(own[..., :128], own[..., 128:], latent[0], a.w_uk, a.w_uv, plan, 0.1)
+        if rows > 128:
+            decoder.forward_long(batch, latent)
+        else:
+            decoder.forward(meta(rows), meta(rows), meta(rows, 8, dtype=torch.int32), latent)
+
+wanted = set(record(check, 90))
+assert len(wanted) > 20 and wanted <= set(warm.launches(config.raw, 90)), "the check compiles kernels of its own"
+"""
+
+
+def test_the_check_before_serving_compiles_nothing_of_its_own() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
