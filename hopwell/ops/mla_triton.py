@@ -115,7 +115,7 @@ class Form:
     """How attention is computed: which side of the product the heads are on, and how far ahead pages are fetched."""
 
     heads_first: bool
-    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches and single queries or many heads on Hopper."""
+    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper, few queries of few heads and many of many."""
     heads: int
     """Heads of a program."""
     warps: int
@@ -127,7 +127,8 @@ class Form:
 def form(tokens: int, heads: int, codes: bool, capability: int) -> Form:
     """The form for a number of queries and heads, a cache of e4m3 codes or of bf16, and a compute capability (90, 100):
     on Hopper as `hopwell bench gpu --part forms` found it."""
-    if codes or capability >= 100 or (heads <= 16 and tokens > 4):
+    few = tokens <= 4
+    if codes or capability >= 100 or (few if heads > 16 else not few):
         return Form(True, 16 if heads <= 16 else 32, 8, 3)
     return Form(False, 16, 4, 2, False) if heads <= 16 else Form(False, 64, 8, 2, False)
 
