@@ -15,9 +15,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     import json
     from dataclasses import asdict
 
+    from hopwell.cli.progress import kernel_progress
     from hopwell.engine.machine import examine
 
-    checks = examine()
+    with kernel_progress() as progress:
+        checks = examine(progress)
     runs = next(check.ok for check in checks if check.name == "nano")
     if as_json:
         print(json.dumps({"nano_runs": runs, "checks": [asdict(check) for check in checks]}, indent=1))

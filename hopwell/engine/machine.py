@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -42,10 +42,14 @@ class Check:
     remedy: str | None = None
 
 
-def examine() -> list[Check]:
-    """All checks; the one named "nano" says whether anything can run at all."""
+def examine(on_compile: Callable[[int, int, str], None] | None = None) -> list[Check]:
+    """All checks; the one named "nano" says whether anything can run at all.
+
+    Args:
+        on_compile: as `load_model` has it: on a GPU nano's kernels are compiled when they are first wanted.
+    """
     memory = memory_bytes()
-    return [*_software(), *_hardware(memory), *_gpus(), *_kernels(), _nano(), *_models(memory)]
+    return [*_software(), *_hardware(memory), *_gpus(), *_kernels(), _nano(on_compile), *_models(memory)]
 
 
 def memory_bytes() -> int:
@@ -166,14 +170,14 @@ def _capability() -> tuple[int, int] | None:
     return torch.cuda.get_device_capability() if torch.cuda.is_available() else None
 
 
-def _nano() -> Check:
+def _nano(on_compile: Callable[[int, int, str], None] | None) -> Check:
     """Loads the embedded model and lets it say a word."""
     from hopwell.engine.core import SamplingParams
     from hopwell.engine.llm import LLM
 
     started = time.perf_counter()
     try:
-        llm = LLM(max_seqs=1, cache_tokens=1024)
+        llm = LLM(on_compile=on_compile, max_seqs=1, cache_tokens=1024)
         answer = llm.chat([{"role": "user", "content": "1 + 1"}], SamplingParams(temperature=0.0, max_tokens=4))
         llm.close()
     except (HopwellError, RuntimeError, OSError) as error:

@@ -115,7 +115,8 @@ class Form:
     """How attention is computed: which side of the product the heads are on, and how far ahead pages are fetched."""
 
     heads_first: bool
-    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper, few queries of few heads and many of many."""
+    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper: few queries of few heads, or many of
+    many."""
     heads: int
     """Heads of a program."""
     warps: int
