@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hopwell.model.shipped import cut, shipped_config
 from hopwell.model.synthesis import synthesise
 from hopwell.precision.convert import Conversion
@@ -19,7 +21,9 @@ VOCABULARY = 1024
 """Of the slice: embedding and head are not converted."""
 
 
-def run(work: Path, experts: int, tokens: int, format: str, say: Callable[[str], None]) -> dict[str, Any]:
+def run(
+    work: Path, experts: int, tokens: int, format: str, say: Callable[[str], None], device: torch.device | str = "cpu"
+) -> dict[str, Any]:
     """Synthesises one MoE layer of R1's width with a few experts, half of which read every token, and converts it.
 
     Attention, shared and dense networks stay in FP8, as they do in the conversions of R1 that keep its accuracy.
@@ -40,6 +44,7 @@ def run(work: Path, experts: int, tokens: int, format: str, say: Callable[[str],
     conversion = Conversion(
         work / "slice", work / "out", settings, sequences, say,
         progress=lambda done, total, name: marks.append((time.perf_counter(), time.process_time(), name)),
+        device=device,
     )  # fmt: skip
     rows = {row.name: row for row in conversion.candidate_rows()}
     spent = [(b[0] - a[0], b[1] - a[1], rows[b[2]]) for a, b in pairwise(marks)]
@@ -51,6 +56,7 @@ def run(work: Path, experts: int, tokens: int, format: str, say: Callable[[str],
     )
     moe_layers = r1["num_hidden_layers"] - r1["first_k_dense_replace"]
     return {
+        "device": torch.cuda.get_device_name() if torch.device(device).type == "cuda" else "CPU",
         "format": format,
         "experts": experts,
         "calibration_tokens": sum(map(len, conversion.fit)),

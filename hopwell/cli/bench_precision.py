@@ -124,6 +124,7 @@ def conversion(
     tokens: Annotated[int, typer.Option(min=2048, help="Of calibration.")] = 4096,
     format: Annotated[str, typer.Option(help="To convert to.")] = "nvfp4",
     work: Annotated[Path | None, typer.Option(help="A new folder for the slice; default: a temporary one.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
 ) -> None:
@@ -135,10 +136,11 @@ def conversion(
     from hopwell.bench.precision_slice import run
     from hopwell.bench.result import write_result
     from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import pick_device
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as place:
-        row = run((work or Path(place)).absolute(), experts, tokens, format, typer.echo)
+        row = run((work or Path(place)).absolute(), experts, tokens, format, typer.echo, pick_device(device))
     print_rows([{"": k, "measured": f"{v:.4g}" if isinstance(v, float) else v} for k, v in row.items()])
     if out is not None:
         write_result(out, "precision-conversion", [row], threads=threads)

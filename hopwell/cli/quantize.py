@@ -41,11 +41,13 @@ def quantize(
     ] = None,
     plain: Annotated[bool, typer.Option(help="Round plainly, without compensation.")] = False,
     calibration: Text = None,
+    device: Annotated[str, typer.Option(help="Where a layer is converted: auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Convert a checkpoint to smaller formats under a budget of error or bytes, with a report and fingerprints."""
     import torch
 
+    from hopwell.engine.loading import pick_device
     from hopwell.precision.convert import Conversion
     from hopwell.precision.plan import Settings
 
@@ -58,7 +60,7 @@ def quantize(
     settings.check()
     sequences = sequences_of(source, calibration, seed=0, fresh=False)
     with _bar() as (say, progress):
-        Conversion(source, out, settings, sequences, say, progress=progress).run()
+        Conversion(source, out, settings, sequences, say, progress=progress, device=pick_device(device)).run()
 
 
 def verify(

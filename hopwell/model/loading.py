@@ -37,8 +37,20 @@ def load(
 class Loader:
     """Takes tensors by name, moves them to the device, fuses what reads the same input."""
 
-    def __init__(self, source: WeightSource, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        source: WeightSource,
+        config: ModelConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+        plain_only: bool = False,
+    ) -> None:
+        """
+        Args:
+            plain_only: matrices become plain values on any device.
+        """
         self.source, self.config, self.device, self.dtype = source, config, device, dtype
+        self.keeps_formats = device.type == "cuda" and not plain_only
 
     def transformer(self) -> Transformer:
         c = self.config
@@ -143,7 +155,7 @@ class Loader:
     def stored(self, name: str, rows: int, columns: int) -> Weight:
         """A matrix as the device wants it: in its format on a GPU, as plain values on a CPU."""
         weight = self.source.take_linear(name, (rows, columns)).to(self.device)
-        return weight if self.device.type == "cuda" and weight.format != "plain" else self.plain(weight)
+        return weight if self.keeps_formats and weight.format != "plain" else self.plain(weight)
 
     def matrix(self, name: str, rows: int, columns: int) -> Weight:
         return self.ready(self.stored(name, rows, columns))

@@ -49,6 +49,7 @@ class Conversion:
         say: told of progress, a line at a time.
         share: overrides how much of an expert's Hessian is the layer's.
         progress: told weights done, weights in all, and the group just finished.
+        device: where candidates are made. What KL is measured on stays in main memory.
 
     Raises:
         PrecisionError: source, settings, calibration or disk do not allow it.
@@ -63,10 +64,11 @@ class Conversion:
         say: Callable[[str], None] = print,
         share: float | None = None,
         progress: Progress = lambda done, total, name: None,
+        device: torch.device | str = "cpu",
     ) -> None:
         settings.check()
         self.source, self.settings, self.out, self.say, self.share = Checkpoint.open(source), settings, out, say, share
-        self.config = ModelConfig.from_dict(self.source.config)
+        self.config, self.device = ModelConfig.from_dict(self.source.config), torch.device(device)
         check_source(self.source, self.config)
         check_tokens(sum(map(len, sequences)))
         self.fit = [s for i, s in enumerate(sequences) if i % JUDGED_SHARE]
@@ -75,7 +77,7 @@ class Conversion:
         self.progress, self._weights_done, self._weights = progress, 0, self._count_weights()
         self._yardstick: Yardstick | None = None
         self.work = out / ".work"
-        self._claim(identity(self.source, settings, sequences))
+        self._claim(identity(self.source, settings, sequences, self.device.type))
 
     def _claim(self, mine: dict[str, Any]) -> None:
         """Makes sure that `out` is empty or holds the beginnings of this very conversion."""
@@ -166,7 +168,7 @@ class Conversion:
         return self._rows()
 
     def _make_candidates(self) -> None:
-        walk = Walk(self.source, self.config, self.fit, self.share, self.settings.keep)
+        walk = Walk(self.source, self.config, self.fit, self.share, self.settings.keep, self.device)
         layers = self.config.num_hidden_layers
         seconds: list[float] = []
         for index in range(layers):
@@ -175,7 +177,7 @@ class Conversion:
                 continue
             started = time.perf_counter()
             before = self.work / f"hidden-{index:03}.safetensors"
-            hidden = read_tensors(before)["hidden"] if index else walk.embed()
+            hidden = read_tensors(before)["hidden"].to(self.device) if index else walk.embed()
             tensors: dict[str, Tensor] = {}
             rows = []
             for group in walk.layer(index, hidden):
@@ -184,7 +186,7 @@ class Conversion:
                 self.progress(self._weights_done, self._weights, group.name)
             write_tensors(self.work / f"layer-{index:03}.safetensors", tensors)
             if index + 1 < layers:
-                write_tensors(self.work / f"hidden-{index + 1:03}.safetensors", {"hidden": hidden})
+                write_tensors(self.work / f"hidden-{index + 1:03}.safetensors", {"hidden": hidden.cpu()})
             write_json(self.work / f"layer-{index:03}.json", rows)
             before.unlink(missing_ok=True)
             seconds.append(time.perf_counter() - started)
@@ -207,7 +209,7 @@ class Conversion:
                 done = [self._compensate(w, group, fmt, False) for w in group.matrices]
             for name, result in zip(group.names, done, strict=True):
                 packed = to_compressed_tensors(result.quantized)
-                tensors |= {f"{label}/{name}.{suffix}": t for suffix, t in packed.items()}
+                tensors |= {f"{label}/{name}.{suffix}": t.cpu() for suffix, t in packed.items()}
             row.formats[label] = {
                 "bytes": sum(fmt.nbytes(w.shape) for w in group.matrices),
                 "before": [r.before for r in done],

@@ -55,17 +55,19 @@ def coordinate_descent(w: Tensor, q: Tensor, moments: Tensor, round_columns: Rou
     """Sweeps over all columns, moving each code to its best place given the others (QuantEase, Behdin et al., 2023)."""
     q = q.clone()
     diagonal = moments.diagonal()
-    columns_of = torch.arange(w.shape[1], device=w.device).split(BLOCK)
+    read = (diagonal > 0).tolist()  # at once: on a GPU each look at a value waits for all work before it
+    every = torch.arange(w.shape[1], device=w.device)
     for _ in range(sweeps):
         before = q.clone()
         gradient = (q - w) @ moments
-        for columns in columns_of:
-            start, end = int(columns[0]), int(columns[-1]) + 1
+        for start in range(0, w.shape[1], BLOCK):
+            end = min(start + BLOCK, w.shape[1])
+            columns = every[start:end]
             local = moments[start:end, start:end]
             slope, values = gradient[:, start:end].t().contiguous(), q[:, start:end].t().contiguous()
             moves = torch.zeros_like(values)
             for j in range(end - start):
-                if diagonal[start + j] <= 0:
+                if not read[start + j]:
                     continue
                 target = values[j] - slope[j] / diagonal[start + j]
                 new = round_columns(target.unsqueeze(1), columns[j : j + 1]).squeeze(1)

@@ -53,9 +53,9 @@ class Inputs:
         return cls(second_moments(fit), x[held][:keep].contiguous(), len(fit))
 
     @classmethod
-    def nothing(cls, width: int) -> Inputs:
+    def nothing(cls, width: int, device: torch.device | str = "cpu") -> Inputs:
         """No statistics at all."""
-        return cls(torch.zeros(0, 0), torch.zeros(0, width), 0)
+        return cls(torch.zeros(0, 0, device=device), torch.zeros(0, width, device=device), 0)
 
     def mixed_with(self, layer: Inputs, share: float) -> Inputs:
         """An expert's own statistics with `share` of the whole layer's.

@@ -179,8 +179,11 @@ def check_tokens(count: int) -> None:
         raise PrecisionError(f"calibration text has {count} tokens; give {FEWEST_TOKENS} or more")
 
 
-def identity(checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """What two runs must share for one to go on where the other stopped: whatever decides the candidates.
+def identity(
+    checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Sequence[int]], device: str = "cpu"
+) -> dict[str, Any]:
+    """What two runs must share for one to go on where the other stopped: whatever decides the candidates, the kind of
+    device included, for sums end in other bits on another.
 
     The goal is not part of it: what cannot be reached is asked for anew, at a price that can be paid.
     """
@@ -188,6 +191,7 @@ def identity(checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Seq
     made = {"formats": settings.candidates, "compensate": settings.compensate, "keep": settings.keep}
     return {
         "source": str(checkpoint.path.resolve()),
+        "device": device,
         "tensors": hashlib.sha256(json.dumps(layout).encode()).hexdigest(),
         "settings": json.loads(json.dumps(made)),
         "calibration": hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest(),

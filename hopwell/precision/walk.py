@@ -54,6 +54,7 @@ class Walk:
         sequences: tokens of each sequence.
         share: of an expert's Hessian that is the layer's; None decides by the expert's tokens.
         keep: parts whose groups come without statistics, because nobody will convert them.
+        device: where a layer is while it is walked through.
     """
 
     def __init__(
@@ -63,22 +64,24 @@ class Walk:
         sequences: Sequence[Sequence[int]],
         share: float | None = None,
         keep: Sequence[str] = (),
+        device: torch.device | str = "cpu",
     ) -> None:
         self.reader, self.config, self.share, self.keep = reader, config, share, keep
+        self.device = torch.device(device)
         self.lengths = [len(s) for s in sequences]
         self.tokens = torch.tensor([t for s in sequences for t in s])
-        self.rope = config.rope.table(max(self.lengths), torch.device("cpu"))
+        self.rope = config.rope.table(max(self.lengths), self.device)
 
     def embed(self) -> Tensor:
         """Hidden states before the first layer: float32 [tokens, hidden]."""
         c = self.config
         table = WeightSource(self.reader).take("model.embed_tokens.weight", (c.vocab_size, c.hidden_size))
-        return table[self.tokens].float()
+        return table[self.tokens].float().to(self.device)
 
     def layer(self, index: int, hidden: Tensor) -> Iterator[Group]:
         """Yields every group of layer `index` with its inputs, and moves `hidden` in place to behind the layer."""
         c, prefix = self.config, f"model.layers.{index}."
-        loader = Loader(WeightSource(self.reader), c, torch.device("cpu"), torch.float32)
+        loader = Loader(WeightSource(self.reader), c, self.device, torch.float32, plain_only=True)
         x = rms_norm(hidden, loader.norm(prefix + "input_layernorm.weight", c.hidden_size), c.rms_norm_eps)
         hidden += yield from self._attention(loader, prefix + "self_attn.", x)
         x = rms_norm(hidden, loader.norm(prefix + "post_attention_layernorm.weight", c.hidden_size), c.rms_norm_eps)
@@ -116,10 +119,10 @@ class Walk:
                 size += self.lengths[last]
                 last += 1
             lengths = self.lengths[first:last]
-            positions = torch.cat([torch.arange(n) for n in lengths])
+            positions = torch.cat([torch.arange(n, device=self.device) for n in lengths])
             pages = -(-max(lengths) // PAGE)
-            table = torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages)
-            cache = torch.zeros(table.numel(), PAGE, self.config.latent_dim)
+            table = torch.arange(len(lengths) * pages, dtype=torch.int32, device=self.device).view(-1, pages)
+            cache = torch.zeros(table.numel(), PAGE, self.config.latent_dim, device=self.device)
             yield (
                 x[row : row + size],
                 self.rope[positions],
@@ -134,7 +137,7 @@ class Walk:
         expert_ids, weights = route(x, *loader.gate(prefix), c.router)
         total = torch.zeros_like(x)
         kept = "routed_experts" in self.keep
-        layer = Inputs.nothing(hidden) if kept else Inputs.of(x, prefix + "experts")
+        layer = Inputs.nothing(hidden, self.device) if kept else Inputs.of(x, prefix + "experts")
         sample = x[:: max(1, len(x) // LAYER_SAMPLE)]
         for expert in range(c.n_routed_experts):
             rows, slots = (expert_ids == expert).nonzero(as_tuple=True)
@@ -145,7 +148,7 @@ class Walk:
             yield self._expert(names, gate_up, x[rows], layer, float(x.abs().max()))
             both = torch.cat(gate_up).t()
             inner, usual = silu_mul(x[rows] @ both), silu_mul(sample @ both)
-            of_all = Inputs.nothing(width) if kept else Inputs.of(usual, name)
+            of_all = Inputs.nothing(width, self.device) if kept else Inputs.of(usual, name)
             yield self._expert([name + "down_proj"], [down], inner, of_all, float(usual.abs().max()))
             total.index_add_(0, rows, (inner @ down.t()) * weights[rows, slots].unsqueeze(1))
         if c.n_shared_experts:
@@ -162,7 +165,7 @@ class Walk:
         return Group(names, matrices, own.mixed_with(layer, share), peak, "routed_experts", len(x))
 
     def _group(self, names: list[str], matrices: list[Tensor], x: Tensor, part: str, usual_peak: float = 0.0) -> Group:
-        inputs = Inputs.nothing(x.shape[1]) if part in self.keep else Inputs.of(x, names[0])
+        inputs = Inputs.nothing(x.shape[1], self.device) if part in self.keep else Inputs.of(x, names[0])
         return Group(names, matrices, inputs, float(x.abs().max()) if len(x) else usual_peak, part, len(x))
 
     def _network(self, loader: Loader, prefix: str, width: int, x: Tensor, part: str) -> Generator[Group, None, Tensor]:

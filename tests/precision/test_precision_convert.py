@@ -45,6 +45,19 @@ def nvfp4(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_converts_as_well_as_a_cpu(source: Path, nvfp4: Path, tmp_path: Path) -> None:
+    """Sums end in other bits, so codes differ; what they do to held-out rows does not."""
+    settings = Settings(Goal(format="nvfp4"))
+    report = Conversion(source, tmp_path / "out", settings, SEQUENCES, lambda line: None, device="cuda").run()
+    errors = [
+        [e for g in r["groups"] for d in g["formats"].values() for e in d["after"]]
+        for r in (report, json.loads((nvfp4 / REPORT).read_text()))
+    ]
+    assert errors[0] == pytest.approx(errors[1], rel=0.2)
+
+
 def loaded(path: Path) -> Transformer:
     return Transformer.load(Checkpoint.open(path), "cpu", torch.float32)
 
