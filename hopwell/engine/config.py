@@ -39,7 +39,7 @@ class EngineConfig:
     """Benches only: mean tokens a step (1 to drafts + 1), accepted whether or not they are right."""
     prefix_cache: bool = True
     overlap: bool = False
-    """Schedule the next step while the device runs the last one; on a GPU the default."""
+    """Schedule the next step while the device runs the last one; on a GPU, without drafts, the default."""
     graphs: bool = True
     """Replay small steps as CUDA graphs, on a GPU."""
     deterministic: bool = True

@@ -96,7 +96,7 @@ class LoadedModel:
         settings.setdefault("drafts", int(self.model.has_mtp))
         if self.model.device.type == "cuda":  # it costs half the speed there: only if asked for
             settings.setdefault("deterministic", False)
-            settings.setdefault("overlap", True)
+            settings.setdefault("overlap", not settings["drafts"])  # a step with drafts waits for the one before
         if self.model.device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
             seqs = settings.get("max_seqs", EngineConfig().max_seqs)
             settings.setdefault("max_batch_tokens", max(CPU_BATCH_TOKENS, seqs * (1 + settings["drafts"])))
