@@ -70,7 +70,8 @@ class WeightSource:
             if full not in self.left:
                 continue
             if "scale" in suffix and self.left[full].dtype != torch.uint8:
-                check_scale(self.checkpoint, full, self.checkpoint.read(full).float())
+                # packed INT4 is what comes with a shape
+                check_scale(self.checkpoint, full, self.checkpoint.read(full).float(), "weight_shape" in suffixes)
             self._strike(full)
         try:
             stored = from_module(tensors, shape)
@@ -122,16 +123,20 @@ class WeightSource:
         return tensor_fault(self.checkpoint, name, fault, remedy)
 
 
-def check_scale(checkpoint: WeightReader, name: str, scale: Tensor) -> None:
+def check_scale(checkpoint: WeightReader, name: str, scale: Tensor, signed: bool = False) -> None:
     """Refuses scales with which no weight can be right.
+
+    Args:
+        signed: scales may be negative, as AutoRound's are where a group's peak is: INT4 ranges from -8 to 7.
 
     Raises:
         CheckpointError: a scale is NaN, infinite, zero or negative; the message says which.
     """
-    bad = ~(scale.isfinite() & (scale > 0))
+    bad = ~(scale.isfinite() & ((scale != 0) if signed else (scale > 0)))
     if bad.any():
         place = bad.nonzero()[0].tolist()
-        fault = f"is {scale[tuple(place)].item()} at {place}, expected finite and above 0"
+        expected = "finite and not 0" if signed else "finite and above 0"
+        fault = f"is {scale[tuple(place)].item()} at {place}, expected {expected}"
         raise tensor_fault(checkpoint, name, fault, "the scales are corrupt: fetch the file again")
 
 

@@ -17,6 +17,8 @@ from tiny import linear_shapes, random_tensors, tiny_config, write_checkpoint
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.blocks import NVFP4, Quantized
 from hopwell.formats.layouts import from_module
@@ -35,9 +37,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("source"), CONFIG, tensors)
 
 
-def converted(source: Path, out: Path, writer: str) -> dict[str, Tensor]:
+def converted(source: Path, out: Path, writer: str, label: str = "nvfp4") -> dict[str, Tensor]:
     sequences = torch.randint(0, 128, (16, 160), generator=torch.Generator().manual_seed(1)).tolist()
-    settings = Settings(Goal(format="nvfp4"), writer, compensate=False)
+    settings = Settings(Goal(format=label), writer, compensate=False)
     Conversion(source, out, settings, sequences, lambda line: None).run()
     return {name: t for shard in out.glob("*.safetensors") for name, t in load_file(shard).items()}
 
@@ -143,3 +145,27 @@ def test_modelopt_files_by_numpy_are_read_here(source: Path, tmp_path: Path) -> 
     for module, value in expected.items():
         assert np.array_equal(loading.take_linear(module, MAIN[module]).data.numpy(), value), module
     Transformer.load(Checkpoint.open(folder), "cpu", torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("label", "times", "good"), [("int4_g32", -1, True), ("int4_g32", 0, False), ("nvfp4", -1, False)]
+)
+def test_scales_below_zero_are_int4s_alone(source: Path, tmp_path: Path, label: str, times: int, good: bool) -> None:
+    """AutoRound writes them: a group's codes turned over, and its scale with them."""
+    out, module = tmp_path / "out", next(iter(MAIN))
+    converted(source, out, "compressed-tensors", label)
+
+    def read() -> Tensor:
+        return WeightSource(Checkpoint.open(out)).take_linear(module, MAIN[module]).data
+
+    want = read()
+    (out / REPORT).unlink()  # its fingerprints would notice first
+    for path in out.glob("*.safetensors"):
+        tensors = load_file(path)
+        if (scale := tensors.get(f"{module}.weight_scale")) is not None:
+            save_file(tensors | {f"{module}.weight_scale": (scale.float() * times).to(scale.dtype)}, path)
+    if good:
+        assert torch.equal(read(), times * want)
+    else:
+        with pytest.raises(CheckpointError, match=f"{module}.weight_scale is -?[0-9.e-]+ at"):
+            read()
