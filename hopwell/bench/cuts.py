@@ -36,7 +36,9 @@ class Sizes:
     """A layer's experts."""
 
     experts: int
+    """Routed ones and, behind them, shared ones."""
     slots: int
+    shared: int
     hidden: int
     width: int
     fp8: bool
@@ -45,7 +47,7 @@ class Sizes:
     def of(cls, name: str) -> Sizes:
         c = bench_config(name)
         shared = c.n_shared_experts
-        return cls(c.n_routed_experts + shared, c.router.top_k + shared, c.hidden_size, c.moe_intermediate_size,
+        return cls(c.n_routed_experts + shared, c.router.top_k + shared, shared, c.hidden_size, c.moe_intermediate_size,
                    c.weight_block_size is not None)  # fmt: skip
 
     def weight(self, count: int, width_out: int, width_in: int, device: str) -> Weight:
@@ -108,7 +110,7 @@ class Layer:
     def jobs(self, batch: int, device: str) -> Iterator[tuple[str, dict[str, int], Callable[[], object]]]:
         """Each cut of each product, and what runs it for a number of choices."""
         s = self.sizes
-        shared = torch.arange(s.experts - 2, s.experts, device=device)[-(s.slots - (8 if s.fp8 else 6)) :]
+        shared = torch.arange(s.experts - s.shared, s.experts, device=device)
         ids = []
         for _ in range(SETS):
             drawn = torch.rand(batch, s.experts - len(shared), device=device).topk(s.slots - len(shared)).indices
@@ -187,7 +189,7 @@ def compile_share(index: int, count: int) -> None:
 
 
 def cut_rows(processes: int = 16) -> Iterator[dict[str, Any]]:
-    """Each cut: microseconds, GB/s of the weights it touches, percent of the limit."""
+    """Each cut: microseconds and percent of the limit."""
     command = [sys.executable, "-m", "hopwell.bench.cuts"]
     compilers = [subprocess.Popen([*command, str(i), str(processes)]) for i in range(processes)]
     for compiler in compilers:
