@@ -196,8 +196,8 @@ def start() -> Rows:
     """Seconds from nothing to ready, by phase, on r1-tp8 with 8 layers: an empty kernel cache, then a full one."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "r1-tp8"
-        _run([sys.executable, "-m", "hopwell", "synth", "r1-tp8", str(checkpoint), "--layers", "8", "--no-mtp",
-              "--device", "cuda"])  # fmt: skip
+        _run([sys.executable, "-m", "hopwell", "synth", "r1-tp8", str(checkpoint), "--layers", "8", "--dense", "1",
+              "--no-mtp", "--device", "cuda"])  # fmt: skip
         task = {"decode": [[1, 64], [128, 64]], "steps": 8, "prefill": [[1, 64]]}
         ours, _ = sides(checkpoint, task, None, say=lambda _: None)
     return [
