@@ -25,6 +25,7 @@ from hopwell.ops.grouping_triton import LEADERS_UP_TO, group_by_expert
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling, tiling
 from hopwell.ops.norm_triton import Normed, empty_rows
+from hopwell.ops.triton_common import capability
 
 CASES = (("r1-tp8", (1, 8, 32, 128)), ("v2-lite", (1, 8, 32, 128)), ("r1-slice", (8, 32, 128)))
 SETS = 8
@@ -62,12 +63,14 @@ class Sizes:
         scale = torch.full(scale_shape(shape), 0.01, device=device)
         return Weight(data.view(torch.float8_e4m3fn), scale, "fp8_block")
 
-    def rows(self, count: int, width: int, device: str) -> Normed:
-        rows = empty_rows(count, width, self.fp8, torch.device(device))
-        for data in (rows.codes, rows.scales, rows.values):
-            if data is not None and device != "meta":
-                data.copy_(torch.randn(data.shape, device=device).clamp(-4, 4))
-        return rows
+
+def random_rows(count: int, width: int, fp8: bool, device: str) -> Normed:
+    """What enters a product, in FP8 or bf16."""
+    rows = empty_rows(count, width, fp8, torch.device(device))
+    for data in (rows.codes, rows.scales, rows.values):
+        if data is not None and device != "meta":
+            data.copy_(torch.randn(data.shape, device=device).clamp(-4, 4))
+    return rows
 
 
 def ups(sizes: Sizes, batch: int) -> Iterator[Tiling]:
@@ -115,7 +118,8 @@ class Layer:
         for _ in range(SETS):
             drawn = torch.rand(batch, s.experts - len(shared), device=device).topk(s.slots - len(shared)).indices
             ids.append(torch.cat((drawn, shared.expand(batch, -1)), dim=1).int())
-        x, inner = s.rows(batch, s.hidden, device), s.rows(batch * s.slots, s.width, device)
+        x = random_rows(batch, s.hidden, s.fp8, device)
+        inner = random_rows(batch * s.slots, s.width, s.fp8, device)
         groups = {t: [group_by_expert(i, s.experts, t) for i in ids] for t in (16, 32)}
         for cut in ups(s, batch):
             yield (
@@ -143,10 +147,7 @@ class Matrix:
         """Each cut, and what runs it on every copy."""
         width_out, width_in = self.copies[0].shape
         fp8 = self.copies[0].format == "fp8_block"
-        x = empty_rows(batch, width_in, fp8, torch.device(device))
-        for data in (x.codes, x.scales, x.values):
-            if data is not None and device != "meta":
-                data.copy_(torch.randn(data.shape, device=device).clamp(-4, 4))
+        x = random_rows(batch, width_in, fp8, device)
         usual = tiling(batch, width_out, width_in, fp8)
         splits = [n for n in (usual.splits // 2, usual.splits, 2 * usual.splits) if n]
         if self.op == "head":
@@ -180,7 +181,7 @@ def compile_share(index: int, count: int) -> None:
             for batch in batches:
                 found = record(lambda b=batch, one=part: [run() for _, _, run in one.jobs(b, "meta")])
                 launches |= dict.fromkeys(found)
-    arch = 90 if not torch.cuda.is_available() else 10 * torch.cuda.get_device_capability()[0]
+    arch = capability(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     for launch in list(launches)[index::count]:
         try:
             machine_code(launch, arch)

@@ -86,7 +86,7 @@ def decode_cases(decoder: Decoder, batch: int, context: int) -> list[Case]:
     logits = product(normed, experts.gate, eps)
     ids, shares = router_triton.select_experts(logits, None, c.router, experts.shared)
     count, width = experts.experts.count, c.moe_intermediate_size
-    groups = grouping_triton.group_by_expert(ids, count, grouping_triton.tile_rows(ids.numel(), count))
+    groups = grouping_triton.group_by_expert(ids, count)
     gated = experts_triton.experts_up(normed, experts.experts.gate_up, groups, eps)
     inner = norm_triton.silu_mul(gated, fp8)
     out = experts_triton.experts_down(inner, experts.experts.down, groups)

@@ -137,8 +137,8 @@ class Runner:
         self._empty(batch.fresh)
         live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
         slots = batch.decode[live]
-        result: Future[StepResult] = Future()
         if not len(slots):
+            result: Future[StepResult] = Future()
             result.set_result(StepResult.empty(len(batch.pages), 1))
             return result
         forward = self._forward_batch(

@@ -32,7 +32,6 @@ from hopwell.ops.linear import Weight, linear
 from hopwell.ops.linear_triton import Tiling, product, token_tile
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.norm_triton import Normed
-from hopwell.ops.triton_common import capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +228,7 @@ class Decoder:
         if on_route is not None:
             on_route(ids)
         gate_up, down = experts.experts.gate_up, experts.experts.down
-        count = experts.experts.count
-        tile = grouping_triton.tile_rows(ids.numel(), count, capability(ids.device))
-        groups = grouping_triton.group_by_expert(ids, count, tile)
+        groups = grouping_triton.group_by_expert(ids, experts.experts.count)
         up = experts_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype)
         inner = norm_triton.silu_mul(up, down.format == "fp8_block")
         return residual, experts_triton.experts_down(inner, down, groups), shares

@@ -7,13 +7,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile, tile_rows
+from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import ROWS_FIRST_FROM, Tiling
 from hopwell.ops.moe import Experts
 from hopwell.ops.norm_triton import Normed, add_weighted, quantize, silu_mul
 from hopwell.ops.triton_common import (
-    capability,
     cdiv,
     for_tokens,
     inverse_rms,
@@ -297,8 +296,7 @@ def experts_down(
 
 def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
     """`moe.moe` for FP8 or bf16 experts: rows that enter an FP8 product are rounded to e4m3, sums are in float32."""
-    tile = tile_rows(expert_ids.numel(), experts.count, capability(x.device))
-    groups = group_by_expert(expert_ids.int(), experts.count, tile)
+    groups = group_by_expert(expert_ids.int(), experts.count)
     rows = quantize(x) if experts.gate_up.format == "fp8_block" else Normed(None, None, x.contiguous(), None)
     # many rows: the sum is complete and in memory, where bf16 is half the bytes
     dtype = torch.bfloat16 if groups.tile >= 64 else torch.float32

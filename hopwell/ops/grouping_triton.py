@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.triton_common import cdiv, launch, let_next_start, next_power_of_2, wait_for_inputs
+from hopwell.ops.triton_common import capability, cdiv, launch, let_next_start, next_power_of_2, wait_for_inputs
 
 LEADERS_UP_TO = 16
 """Tokens up to which programs find their rows themselves; also the rows of a tile then."""
@@ -78,9 +78,12 @@ def _sort(expert_ids, sorted_pairs, tiles, pairs, EXPERTS: tl.constexpr, TILE: t
         tl.store(at + 2, tl.minimum(tl.maximum(count - done, 0), TILE))
 
 
-def group_by_expert(expert_ids: Tensor, experts: int, tile: int) -> Groups:
-    """Prepares the pairs of int32 expert_ids [tokens, slots], all below `experts`, for the products below."""
+def group_by_expert(expert_ids: Tensor, experts: int, tile: int | None = None) -> Groups:
+    """Prepares the pairs of int32 expert_ids [tokens, slots], all below `experts`, for the products below; in tiles of
+    `tile` rows, by default as suits their number."""
     tokens, slots = expert_ids.shape
+    if tile is None:
+        tile = tile_rows(expert_ids.numel(), experts, capability(expert_ids.device))
     if tokens <= LEADERS_UP_TO:
         return Groups(expert_ids, experts, LEADERS_UP_TO, None, None)
     pairs, device = tokens * slots, expert_ids.device
