@@ -31,8 +31,8 @@ from hopwell.ops.linear_triton import Tiling, product
 BATCHES = (1, 8, 32, 128)
 TILINGS = (Tiling(128, 128, 1, 8, 3), Tiling(128, 128, 1, 8, 4), Tiling(128, 64, 1, 4, 3), Tiling(128, 64, 1, 4, 4),
            Tiling(64, 128, 1, 4, 3))  # fmt: skip
-"""Cuts of a product with many tokens; the first is the one in use. FP8's scales hold for 128 rows of weights: no program
-has more."""
+"""Cuts of a product with many tokens; the first is the one in use. FP8's scales hold for 128 rows of weights: no
+program has more."""
 
 
 def decode() -> Rows:
