@@ -105,9 +105,11 @@ def machine_code(launch: Launch, arch: int) -> Any:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
+    from triton.experimental.gluon._runtime import GluonASTSource
 
     attributes = {(i,): [["tt.divisibility", 16]] for i in launch.aligned}
-    source = ASTSource(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
+    kind = GluonASTSource if launch.kernel.is_gluon() else ASTSource
+    source = kind(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
     options = {"num_warps": launch.warps, "num_stages": launch.stages, "launch_pdl": True}
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 

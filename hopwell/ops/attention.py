@@ -27,6 +27,8 @@ UNABSORBED_FROM = 128
 """Queries of one sequence from which rebuilding keys and values is cheaper than attending in latent space."""
 REBUILT_BYTES = 1 << 30
 """Keys and values that a GPU rebuilds at once."""
+TOGETHER = 1 << 16
+"""Rows of the sequences that a GPU attends to at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class AttentionPlan:
 
     @classmethod
     def build(cls, query_lens: list[int], seq_lens: list[int], positions: Tensor, page_table: Tensor) -> AttentionPlan:
-        """Groups decode rows of adjacent sequences into one product; a longer query is a group of its own.
+        """Groups adjacent sequences with equally many new tokens, for one product: with up to 8, or more on a GPU if
+        the sequences are about as long. Else a query is a group of its own.
 
         Args:
             query_lens: new tokens of each sequence.
@@ -113,7 +116,11 @@ class AttentionPlan:
         while first < len(query_lens):
             new = query_lens[first]
             last = first + 1
-            while last < len(query_lens) and query_lens[last] == new and new <= 8:
+            while last < len(query_lens) and query_lens[last] == new:
+                shortest, longest = min(seq_lens[first : last + 1]), max(seq_lens[first : last + 1])
+                alike = 4 * longest <= 5 * shortest and longest * (last + 1 - first) <= TOGETHER
+                if new > 8 and not (on_gpu(positions) and alike):
+                    break
                 last += 1
             lengths = seq_lens[first:last]
             tokens = slice(row, row + new * (last - first))
@@ -121,7 +128,10 @@ class AttentionPlan:
             # hazard: a shorter sequence's padding must read its own pages, or another's NaN would reach it (0 * NaN)
             owned = starts < torch.tensor(lengths, device=device).unsqueeze(1)
             pages = torch.where(owned, table[first:last, : owned.shape[1]], table[first:last, :1])
-            groups.append(Group(tokens, new, lengths, positions[tokens], pages))
+            # hazard: a slice may start at any multiple of 8 bytes, and for an unaligned pointer Triton compiles another
+            # kernel
+            own = positions if new * (last - first) == len(positions) else positions[tokens].clone()
+            groups.append(Group(tokens, new, lengths, own, pages))
             first, row = last, tokens.stop
         return cls(slots, groups)
 

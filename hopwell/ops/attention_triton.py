@@ -13,8 +13,18 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.attention import REBUILT_BYTES, CacheScales, Group, cached_rows
+from hopwell.ops.attention_gluon import _prefill_wide
 from hopwell.ops.mla_triton import combine_heads, decode
-from hopwell.ops.triton_common import cdiv, launch, let_next_start, matmul, to_bf16, wait_for_inputs
+from hopwell.ops.triton_common import (
+    INTERPRET,
+    capability,
+    cdiv,
+    launch,
+    let_next_start,
+    matmul,
+    to_bf16,
+    wait_for_inputs,
+)
 
 
 def absorbed(
@@ -32,9 +42,7 @@ def absorbed(
     q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)
     pages = group.pages.int().repeat_interleave(group.new_tokens, dim=0)
     queries = torch.cat((q_latent, q_rope), dim=-1)
-    # hazard: a slice may start at any multiple of 8 bytes, and for an unaligned pointer Triton compiles another kernel
-    positions = group.positions.clone()
-    cuts, lse = decode(queries, latent, pages, positions, scale, scales)
+    cuts, lse = decode(queries, latent, pages, group.positions, scale, scales)
     out = combine_heads(cuts, lse, w_uv, codes=False).values
     assert out is not None
     return out.view(tokens, heads, -1)
@@ -51,31 +59,33 @@ def unabsorbed(
     scales: CacheScales | None = None,
 ) -> Tensor:
     """Queries attend to rebuilt keys and values: shapes as in `attention.mla_attention`, for one group's tokens."""
-    new, (heads, nope, rank) = group.new_tokens, w_uk.shape
+    heads, nope, rank = w_uk.shape
     out = torch.empty(len(q_nope), heads, w_uv.shape[-1], dtype=q_nope.dtype, device=q_nope.device)
-    for index, length in enumerate(group.lengths):
-        tokens = slice(index * new, (index + 1) * new)
-        rows = cached_rows(latent, group.pages[index : index + 1], q_nope.dtype, scales)[0, :length]
-        latents = rows[:, :rank]
-        # keys and values of all heads of a long context would be gigabytes
-        at_once = max(1, REBUILT_BYTES // (length * (nope + w_uv.shape[-1]) * rows.element_size()))
-        for first in range(0, heads, at_once):
-            some = slice(first, first + at_once)
-            keys, values = latents @ w_uk[some].transpose(1, 2), latents @ w_uv[some]  # [heads, length, 128]
-            prefill(q_nope[tokens, some], q_rope[tokens, some], keys, rows[:, rank:], values, scale, out[tokens, some])
+    rows = cached_rows(latent, group.pages, q_nope.dtype, scales).flatten(0, 1)
+    latents = rows[:, :rank]
+    # keys and values of all heads of a long context would be gigabytes
+    at_once = max(1, REBUILT_BYTES // (len(rows) * (nope + w_uv.shape[-1]) * rows.element_size()))
+    for first in range(0, heads, at_once):
+        some = slice(first, first + at_once)
+        keys, values = latents @ w_uk[some].transpose(1, 2), latents @ w_uv[some]  # [heads, rows, 128]
+        prefill(
+            q_nope[:, some], q_rope[:, some], keys, rows[:, rank:], values, group.positions, scale, len(group.lengths),
+            out[:, some],
+        )  # fmt: skip
     return out
 
 
-@triton.jit(do_not_specialize=["tokens", "length"])
+@triton.jit(do_not_specialize=["tokens", "room"])
 def _prefill(
     q_nope,
     q_rope,
     keys,
     k_rope,
     values,
+    positions,
     out,
     tokens,
-    length,
+    room,  # rows that a sequence has among the keys
     scale_log2,
     q_stride,  # from a token to the next; a head's values are HEAD_STRIDE apart from the next head's
     rope_stride,
@@ -91,17 +101,20 @@ def _prefill(
 ):
     # the last queries see the most keys: they start first, and the short ones fill in behind them
     m0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BM
-    head = tl.program_id(1)
+    head, sequence = tl.program_id(1), tl.program_id(2)
     m = m0 + tl.arange(0, BM)
     c, r, v = tl.arange(0, NOPE), tl.arange(0, ROPE), tl.arange(0, V)
     valid = m < tokens
     wait_for_inputs()
     let_next_start()
-    rows = m.to(tl.int64)[:, None]
+    length = tl.load(positions + sequence * tokens + tokens - 1).to(tl.int32) + 1
+    rows = (sequence * tokens + m).to(tl.int64)[:, None]
     q = tl.load(q_nope + rows * q_stride + head * HEAD_STRIDE + c[None, :], mask=valid[:, None], other=0.0)
     qr = tl.load(q_rope + rows * rope_stride + head * ROPE_HEAD_STRIDE + r[None, :], mask=valid[:, None], other=0.0)
-    keys += head.to(tl.int64) * length * NOPE
-    values += head.to(tl.int64) * length * V
+    own = (head * tl.num_programs(2) + sequence).to(tl.int64) * room
+    keys += own * NOPE
+    values += own * V
+    k_rope += sequence.to(tl.int64) * room * k_rope_stride
     first = length - tokens  # the first query's position
     seen_by_all = (first + m0 + 1) // BN * BN
     end = tl.minimum(first + m0 + BM, length)
@@ -134,40 +147,38 @@ def prefill(
     keys: Tensor,
     k_rope: Tensor,
     values: Tensor,
+    positions: Tensor,
     scale: float,
+    sequences: int = 1,
     out: Tensor | None = None,
+    wide: bool | None = None,
 ) -> Tensor:
-    """Causal attention of a sequence's last tokens to all of it.
+    """Causal attention of each sequence's last tokens to all of it. Sequences have equally many of either.
 
     Args:
-        q_nope: bf16 [tokens, heads, 128]; q_rope: bf16 [tokens, heads, 64]. Parts of wider rows will do.
-        keys: bf16 [heads, length, 128]; k_rope: bf16 [length, 64], shared by the heads, or part of wider rows.
-        values: bf16 [heads, length, 128].
+        q_nope: bf16 [sequences * tokens, heads, 128]; q_rope: bf16 [.., heads, 64]. Parts of wider rows will do.
+        keys: bf16 [heads, sequences * room, 128]; of a sequence's rows those behind its last token are not read.
+        k_rope: bf16 [sequences * room, 64], shared by the heads, or part of wider rows.
+        values: bf16 [heads, sequences * room, 128].
+        positions: int64 [sequences * tokens], each token's position in its sequence.
         out: where to write to, heads side by side.
+        wide: by `attention_gluon`; None: on Hopper.
 
     Returns:
-        bf16 [tokens, heads, 128].
+        bf16 [sequences * tokens, heads, 128].
     """
-    tokens, heads, nope = q_nope.shape
-    length, v = keys.shape[1], values.shape[-1]
+    tokens, heads, nope = len(q_nope) // sequences, *q_nope.shape[1:]
+    room, v = keys.shape[1] // sequences, values.shape[-1]
     if out is None:
-        out = torch.empty(tokens, heads, v, dtype=torch.bfloat16, device=q_nope.device)
+        out = torch.empty(len(q_nope), heads, v, dtype=torch.bfloat16, device=q_nope.device)
+    if wide is None:
+        wide = not INTERPRET and capability(q_nope.device) == 90
+    kernel, stages = (_prefill_wide, 1) if wide else (_prefill, 3)
+    strides = (q_nope.stride(0), q_rope.stride(0), k_rope.stride(0), out.stride(0))
     launch(
-        _prefill,
-        (cdiv(tokens, 128), heads),
-        q_nope,
-        q_rope,
-        keys,
-        k_rope,
-        values,
-        out,
-        tokens,
-        length,
-        scale * 1.4426950408889634,
-        q_nope.stride(0),
-        q_rope.stride(0),
-        k_rope.stride(0),
-        out.stride(0),
+        kernel,
+        (cdiv(tokens, 128), heads, sequences),
+        *(q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, scale * 1.4426950408889634, *strides),
         HEAD_STRIDE=q_nope.stride(1),
         ROPE_HEAD_STRIDE=q_rope.stride(1),
         NOPE=nope,
@@ -176,6 +187,6 @@ def prefill(
         BM=128,
         BN=64,
         warps=8,
-        stages=3,
+        stages=stages,
     )
     return out

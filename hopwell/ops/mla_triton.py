@@ -14,9 +14,11 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.attention import CacheScales
+from hopwell.ops.mla_gluon import _decode_64
 from hopwell.ops.mla_rows_triton import _decode_rows
 from hopwell.ops.norm_triton import Normed, empty_rows
 from hopwell.ops.triton_common import (
+    INTERPRET,
     capability,
     cdiv,
     launch,
@@ -115,23 +117,25 @@ class Form:
     """How attention is computed: which side of the product the heads are on, and how far ahead pages are fetched."""
 
     heads_first: bool
-    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper: few queries of few heads, or many of
-    many."""
+    """`mla_rows_triton._decode_rows`; else `_decode`, for bf16 caches on Hopper and few heads."""
     heads: int
     """Heads of a program."""
     warps: int
     stages: int
     ahead: bool = True
     """Page numbers are read a page early; always so with `heads_first`."""
+    by_hand: bool = False
+    """`mla_gluon._decode_64`: bf16 caches on Hopper, 64 heads a program."""
 
 
 def form(tokens: int, heads: int, codes: bool, capability: int) -> Form:
     """The form for a number of queries and heads, a cache of e4m3 codes or of bf16, and a compute capability (90, 100):
     on Hopper as `hopwell bench gpu --part forms` found it."""
-    few = tokens <= 4
-    if codes or capability >= 100 or (few if heads > 16 else not few):
+    if heads > 16 and not codes and capability < 100:
+        return Form(True, 64, 8, 2) if INTERPRET else Form(True, 64, 8, 1, by_hand=True)
+    if heads > 16 or codes or capability >= 100 or tokens > 4:
         return Form(True, 16 if heads <= 16 else 32, 8, 3)
-    return Form(False, 16, 4, 2, False) if heads <= 16 else Form(False, 64, 8, 2, False)
+    return Form(False, 16, 4, 2, False)
 
 
 def decode(
@@ -165,7 +169,9 @@ def decode(
     grid = (tokens, splits, cdiv(heads, how.heads))
     shape = {"HEADS": heads, "RANK": rank, "ROPE": width - rank, "SPLITS": splits, "BH": how.heads}
     shape |= {"warps": how.warps, "stages": how.stages}
-    if how.heads_first:
+    if how.by_hand:
+        launch(_decode_64, grid, *tensors, page_table.shape[1], **shape)
+    elif how.heads_first:
         pair = (1.0, 1.0) if scales is None else (scales.latent, scales.rope)
         launch(_decode_rows, grid, *tensors, *pair, page_table.shape[1], **shape, CODES=scales is not None)
     else:

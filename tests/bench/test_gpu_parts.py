@@ -73,7 +73,7 @@ def test_attention_in_its_forms_at_the_real_row(
     monkeypatch: pytest.MonkeyPatch, heads: int, form: str, fp8: bool
 ) -> None:
     monkeypatch.setattr(gpu_correct, "DEVICE", DEVICE)
-    how = gpu_correct.FORMS.get(form) or gpu_correct.FORMS_128["rows, 3 stages"]
+    how = gpu_correct.FORMS.get(form) or gpu_correct.FORMS_128["32 rows, 3 stages"]
     assert gpu_correct.attention_error(heads, 65, how, fp8, seed=5) <= 2.0**-6
 
 

@@ -316,13 +316,17 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
     assert math.isfinite(lse.max().item())
 
 
-@pytest.mark.parametrize(("query_lens", "seq_lens"), [([1, 1], [1, 70]), ([3], [66]), ([130], [135]), ([64], [64])])
+@pytest.mark.parametrize(("query_lens", "seq_lens"), [([1, 1], [1, 70]), ([3], [66]), ([130], [135]), ([64], [64]), ([9, 9], [140, 120])])
 @pytest.mark.parametrize("absorbed", [True, False])
-def test_attention_is_the_reference_either_way(query_lens: list[int], seq_lens: list[int], absorbed: bool) -> None:
+def test_attention_is_the_reference_either_way(
+    query_lens: list[int], seq_lens: list[int], absorbed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heads, rank, tokens, scale = 2, 128, sum(query_lens), 0.1
     pages = [-(-n // 64) for n in seq_lens]
     table = torch.arange(len(pages) * max(pages), dtype=torch.int32, device=DEVICE).view(len(pages), -1).flip(0)
     positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)]).to(DEVICE)
+    # sequences of many tokens are together, as on a GPU
+    monkeypatch.setattr("hopwell.ops.attention.on_gpu", lambda x: True)
     plan = AttentionPlan.build(query_lens, seq_lens, positions, table)
     latent = randn(table.numel(), 64, rank + 64, seed=50).bfloat16()
     q_nope, q_rope = randn(tokens, heads, 128, seed=51).bfloat16(), randn(tokens, heads, 64, seed=52).bfloat16()
@@ -331,6 +335,7 @@ def test_attention_is_the_reference_either_way(query_lens: list[int], seq_lens: 
     attend = attention_triton.absorbed if absorbed else attention_triton.unabsorbed
     (group,) = plan.groups
     out = attend(q_nope, q_rope, latent, w_uk, w_uv, group, scale)
+    monkeypatch.undo()
     exact = [t.double().cpu() for t in (q_nope, q_rope, latent, w_uk, w_uv)]
     plan = AttentionPlan.build(query_lens, seq_lens, positions.cpu(), table.cpu())
     ref = mla_attention(*exact, plan, scale, absorbed=True)

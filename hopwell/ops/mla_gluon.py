@@ -1,0 +1,122 @@
+"""Absorbed attention for 64 heads a program on Hopper, in Gluon: what `mla_rows_triton._decode_rows` does, which is its
+plain twin, with the order of copies and products set by hand.
+
+Two warpgroups share a page's scores by columns and the sum by latent columns; in plain Triton each of them computed all
+scores. The product of a page with its weights is still running when the next page's scores are queued behind it, and
+the page after that is fetched as soon as it ends. FlashMLA (DeepSeek, 2025) cuts the work alike.
+"""
+
+from __future__ import annotations
+
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import (
+    async_copy,
+    fence_async_shared,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+PAGE = gl.constexpr(64)
+
+
+@gluon.jit
+def _fetch(rows, latents, ropes, page, last, RANK: gl.constexpr, ROPE: gl.constexpr, COPY: gl.constexpr):
+    """Starts copying a page; rows past the sequence's `last` one are copies of that."""
+    j = gl.arange(0, PAGE, layout=gl.SliceLayout(1, COPY))
+    c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
+    r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))
+    inside = gl.maximum(gl.minimum(j, last), 0)
+    at = rows + (page * PAGE + inside)[:, None] * (RANK + ROPE)
+    async_copy.async_copy_global_to_shared(latents, at + c[None, :])
+    async_copy.async_copy_global_to_shared(ropes, at + RANK + r[None, :])
+    async_copy.commit_group()
+
+
+@gluon.jit(do_not_specialize=["table_width"])
+def _decode_64(
+    queries,
+    latent,
+    page_table,
+    positions,
+    out,
+    lse,
+    scale_log2,
+    table_width,
+    HEADS: gl.constexpr,
+    RANK: gl.constexpr,
+    ROPE: gl.constexpr,
+    SPLITS: gl.constexpr,
+    BH: gl.constexpr,
+):
+    SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
+    COPY: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [8, 1], [1, 0])
+    SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 2], [16, 32, 16])
+    SUM: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 2], [16, RANK // 2, 16])
+    WIDTH: gl.constexpr = RANK + ROPE
+    token, split = gl.program_id(0), gl.program_id(1)
+    first_head = gl.program_id(2) * BH
+    length = gl.load(positions + token).to(gl.int32) + 1
+    pages = (length + PAGE - 1) // PAGE
+    per_split = (pages + SPLITS - 1) // SPLITS
+    begin = split * per_split
+    end = gl.minimum(begin + per_split, pages)
+    gdc_wait()
+    gdc_launch_dependents()
+    at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
+    h = gl.arange(0, BH, layout=gl.SliceLayout(1, SCORES))
+    if begin >= end:
+        gl.store(lse + at + h, gl.full([BH], float("-inf"), gl.float32, gl.SliceLayout(1, SCORES)), first_head + h < HEADS)
+        return
+
+    latents = gl.allocate_shared_memory(gl.bfloat16, [2, PAGE, RANK], SHARED)
+    ropes = gl.allocate_shared_memory(gl.bfloat16, [2, PAGE, ROPE], SHARED)
+    numbers = page_table + token * table_width
+    _fetch(latent, latents.index(0), ropes.index(0), gl.load(numbers + begin).to(gl.int64), length - 1 - begin * PAGE,
+           RANK, ROPE, COPY)  # fmt: skip
+    q_head = gl.arange(0, BH, layout=gl.SliceLayout(1, COPY))
+    q_c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
+    q_r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))
+    q_at = queries + ((token.to(gl.int64) * HEADS + first_head) + q_head)[:, None] * WIDTH
+    valid = (first_head + q_head < HEADS)[:, None]
+    q = gl.allocate_shared_memory(gl.bfloat16, [BH, RANK], SHARED, gl.load(q_at + q_c[None, :], valid, 0.0))
+    q_rope = gl.allocate_shared_memory(gl.bfloat16, [BH, ROPE], SHARED, gl.load(q_at + RANK + q_r[None, :], valid, 0.0))
+    shares = gl.allocate_shared_memory(gl.bfloat16, [BH, PAGE], SHARED)
+
+    peak = gl.full([BH], float("-inf"), gl.float32, gl.SliceLayout(1, SCORES))
+    total = gl.zeros([BH, PAGE], gl.float32, SCORES)  # summed over a page's rows after the last one
+    zero = gl.zeros([BH, PAGE], gl.float32, SCORES)
+    acc = gl.zeros([BH, RANK], gl.float32, SUM)
+    j = gl.arange(0, PAGE, layout=gl.SliceLayout(0, SCORES))
+    following = gl.load(numbers + gl.minimum(begin + 1, end - 1))
+    for index in range(begin, end):
+        slot = (index - begin) % 2
+        here = latents.index(slot)
+        async_copy.wait_group(0)
+        fence_async_shared()
+        scores = warpgroup_mma(q, here.permute((1, 0)), zero, use_acc=False, is_async=True)
+        scores = warpgroup_mma(q_rope, ropes.index(slot).permute((1, 0)), scores, is_async=True)
+        if index + 1 < end:
+            page = following.to(gl.int64)
+            following = gl.load(numbers + gl.minimum(index + 2, end - 1))
+            _fetch(latent, latents.index(1 - slot), ropes.index(1 - slot), page, length - 1 - (index + 1) * PAGE,
+                   RANK, ROPE, COPY)  # fmt: skip
+        scores = warpgroup_mma_wait(0, deps=[scores])
+        scores = gl.where((index * PAGE + j < length)[None, :], scores * scale_log2, float("-inf"))
+        new_peak = gl.maximum(peak, gl.max(scores, axis=1))
+        weights = gl.exp2(scores - new_peak[:, None])
+        shrink = gl.exp2(peak - new_peak)
+        shares.store(weights.to(gl.bfloat16))
+        total = total * shrink[:, None] + weights
+        acc = acc * gl.convert_layout(shrink, gl.SliceLayout(1, SUM))[:, None]
+        fence_async_shared()
+        # waited for at once: products of two sums in flight together are put one after the other by the assembler
+        acc = warpgroup_mma(shares, here, acc)
+        peak = new_peak
+    whole = gl.sum(total, axis=1)
+    gl.store(lse + at + h, peak + gl.log2(whole), first_head + h < HEADS)
+    o_head = gl.arange(0, BH, layout=gl.SliceLayout(1, SUM))
+    o_c = gl.arange(0, RANK, layout=gl.SliceLayout(0, SUM))
+    mean = acc / gl.convert_layout(whole, gl.SliceLayout(1, SUM))[:, None]
+    gl.store(out + (at + o_head)[:, None] * RANK + o_c[None, :], mean, (first_head + o_head < HEADS)[:, None])
