@@ -14,7 +14,7 @@ import torch
 
 from hopwell.bench.against import sides
 from hopwell.bench.engine import StepRow, decode_rows
-from hopwell.bench.gpu_correct import FORMS, FORMS_128, Rows, attention_error
+from hopwell.bench.gpu_correct import FORMS, FORMS_128, Rows, attention_error, caches
 from hopwell.bench.models import bench_config, random_transformer
 from hopwell.bench.ops import op_rows
 from hopwell.bench.prefill import prefill_rows
@@ -138,7 +138,7 @@ def forms() -> Rows:
     limit, rows = Ceilings.measure(), []
     for heads, every in ((16, FORMS), (128, FORMS_128)):
         for name, how in every.items():
-            for fp8 in (False, True) if how.heads_first and how.heads <= 32 else (False,):
+            for fp8 in caches(how):
                 try:
                     wrong = attention_error(heads, 8192, how, fp8, 1)
                     for batch, context in ((1, 1024), (8, 8192), (32, 8192), (128, 1024), (128, 8192)):

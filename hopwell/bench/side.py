@@ -44,7 +44,9 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
         if repeats > 1:
             timed(batch, context, 4)
         short = min(timed(batch, context, 1) for _ in range(repeats))
-        long = min(timed(batch, context, 1 + steps) for _ in range(2))  # the first may compile what prompts and answers together need
+        long = min(
+            timed(batch, context, 1 + steps) for _ in range(2)
+        )  # the first may compile what prompts and answers together need
         joules = long[1] - short[1]
         decode.append({"batch": batch, "context": context, "ms_per_step": 1e3 * (long[0] - short[0]) / steps,
                        "mj_per_token": 1e3 * joules / steps / batch if joules > 0 else None})  # fmt: skip

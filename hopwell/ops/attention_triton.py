@@ -13,18 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.attention import REBUILT_BYTES, CacheScales, Group, cached_rows
-from hopwell.ops.attention_gluon import _prefill_wide
 from hopwell.ops.mla_triton import combine_heads, decode
-from hopwell.ops.triton_common import (
-    INTERPRET,
-    capability,
-    cdiv,
-    launch,
-    let_next_start,
-    matmul,
-    to_bf16,
-    wait_for_inputs,
-)
+from hopwell.ops.triton_common import cdiv, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
 
 def absorbed(
@@ -151,7 +141,6 @@ def prefill(
     scale: float,
     sequences: int = 1,
     out: Tensor | None = None,
-    wide: bool | None = None,
 ) -> Tensor:
     """Causal attention of each sequence's last tokens to all of it. Sequences have equally many of either.
 
@@ -162,7 +151,6 @@ def prefill(
         values: bf16 [heads, sequences * room, 128].
         positions: int64 [sequences * tokens], each token's position in its sequence.
         out: where to write to, heads side by side.
-        wide: by `attention_gluon`; None: on Hopper.
 
     Returns:
         bf16 [sequences * tokens, heads, 128].
@@ -171,14 +159,23 @@ def prefill(
     room, v = keys.shape[1] // sequences, values.shape[-1]
     if out is None:
         out = torch.empty(len(q_nope), heads, v, dtype=torch.bfloat16, device=q_nope.device)
-    if wide is None:
-        wide = not INTERPRET and capability(q_nope.device) == 90
-    kernel, stages = (_prefill_wide, 1) if wide else (_prefill, 3)
-    strides = (q_nope.stride(0), q_rope.stride(0), k_rope.stride(0), out.stride(0))
     launch(
-        kernel,
+        _prefill,
         (cdiv(tokens, 128), heads, sequences),
-        *(q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, scale * 1.4426950408889634, *strides),
+        q_nope,
+        q_rope,
+        keys,
+        k_rope,
+        values,
+        positions,
+        out,
+        tokens,
+        room,
+        scale * 1.4426950408889634,
+        q_nope.stride(0),
+        q_rope.stride(0),
+        k_rope.stride(0),
+        out.stride(0),
         HEAD_STRIDE=q_nope.stride(1),
         ROPE_HEAD_STRIDE=q_rope.stride(1),
         NOPE=nope,
@@ -187,6 +184,6 @@ def prefill(
         BM=128,
         BN=64,
         warps=8,
-        stages=stages,
+        stages=3,
     )
     return out

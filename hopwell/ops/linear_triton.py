@@ -45,6 +45,8 @@ class Tiling:
     stages: int
     step: int = 64
     """Of the reduction, values that a bf16 program takes at a time; FP8 takes a block of 128."""
+    band: int = 1
+    """Tiles of tokens that take turns on a tile of weights; more than one only where the reduction is not cut."""
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -67,10 +69,19 @@ def _product(
     BT: tl.constexpr,
     BK: tl.constexpr,
     ROWS_FIRST: tl.constexpr,
+    BAND: tl.constexpr,  # tiles of tokens that take turns on a tile of weights
 ):
     STEPS: tl.constexpr = (K + BK - 1) // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
-    n0 = tl.program_id(0) * BN
+    tile_n, tile_t = tl.program_id(0), tl.program_id(2)
+    if BAND > 1:  # programs that run together share what they read
+        in_order = tile_n + tile_t * tl.num_programs(0)
+        band = BAND * tl.num_programs(0)
+        first = in_order // band * BAND
+        height = tl.minimum(tl.num_programs(2) - first, BAND)
+        tile_t = first + in_order % band % height
+        tile_n = in_order % band // height
+    n0 = tile_n * BN
     split = tl.program_id(1)
     rn = n0 + tl.arange(0, BN)
     rk = tl.arange(0, BK)
@@ -79,7 +90,7 @@ def _product(
     # rows past the matrix read its last row; their results are not stored
     w_rows = w + tl.minimum(rn, N - 1)[:, None].to(tl.int64) * K + begin * BK
     wait_for_inputs()
-    x_rows = tl.program_id(2) * BT + tl.arange(0, BT)
+    x_rows = tile_t * BT + tl.arange(0, BT)
     valid = x_rows < tokens
     let_next_start()
     w_at = w_rows + rk[None, :]
@@ -132,7 +143,7 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     every multiprocessor's loads in flight, of parts long enough to be worth a start."""
     tile = token_tile(tokens)
     if tokens > 128:
-        return Tiling(128, tile, 1, 8, 3)
+        return Tiling(128, tile, 1, 8, 3, band=8)
     rows = cdiv(width_out, 64)
     if tile == 128 and (fp8 or 16 * rows < sms):
         tile = 64  # two programs share a tile of weights
@@ -191,6 +202,7 @@ def product(
         BT=cut.tokens,
         BK=128 if fp8 else cut.step,
         ROWS_FIRST=cut.tokens >= ROWS_FIRST_FROM,
+        BAND=cut.band,
         warps=cut.warps,
         stages=cut.stages,
     )

@@ -28,19 +28,19 @@ def report(model: str, *options: str) -> list[dict]:
 
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
           "_silu_mul", "_down"}  # fmt: skip
-PROMPT = {"_quantize", "_sort", "_rotate_query"}
+PROMPT = {"_prefill", "_quantize", "_sort", "_rotate_query"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill",
-            "_prefill_wide", "_decode_64"}  # fmt: skip
+            "_decode_64", "_decode_codes"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("model", "arch", "options", "wanted"),
     [
-        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | PROMPT | {"_decode", "_prefill_wide"}),
+        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | PROMPT | {"_decode"}),
         ("r1-slice", 90, ("--batches", "8", "--max-rows", "1"), DECODE | {"_decode_64"}),
-        ("r1-tp8", 90, ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"), DECODE | {"_decode_rows"}),
+        ("r1-tp8", 90, ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"), DECODE | {"_decode_codes"}),
         ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_decode_rows"}),
-        ("v2-lite", 100, ("--batches", "32", "--max-rows", "140"), DECODE | PROMPT - {"_quantize"} | {"_decode_rows", "_prefill"}),
+        ("v2-lite", 100, ("--batches", "32", "--max-rows", "140"), DECODE | PROMPT - {"_quantize"} | {"_decode_rows"}),
     ],
     ids=["r1-tp8", "r1-slice", "r1-tp8-fp8-cache", "r1-tp8-blackwell", "v2-lite-blackwell"],
 )

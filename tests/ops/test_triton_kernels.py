@@ -316,7 +316,9 @@ def test_decode_and_combine(heads: int, lengths: list[int], splits: int, codes: 
     assert math.isfinite(lse.max().item())
 
 
-@pytest.mark.parametrize(("query_lens", "seq_lens"), [([1, 1], [1, 70]), ([3], [66]), ([130], [135]), ([64], [64]), ([9, 9], [140, 120])])
+@pytest.mark.parametrize(
+    ("query_lens", "seq_lens"), [([1, 1], [1, 70]), ([3], [66]), ([130], [135]), ([64], [64]), ([9, 9], [140, 120])]
+)
 @pytest.mark.parametrize("absorbed", [True, False])
 def test_attention_is_the_reference_either_way(
     query_lens: list[int], seq_lens: list[int], absorbed: bool, monkeypatch: pytest.MonkeyPatch
