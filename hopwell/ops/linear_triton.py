@@ -143,7 +143,7 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     every multiprocessor's loads in flight, of parts long enough to be worth a start."""
     tile = token_tile(tokens)
     if tokens > 128:
-        return Tiling(128, tile, 1, 8, 3, band=8)
+        return Tiling(128, tile, 1, 8, 4, band=16)
     rows = cdiv(width_out, 64)
     if tile == 128 and (fp8 or 16 * rows < sms):
         tile = 64  # two programs share a tile of weights
