@@ -1,9 +1,11 @@
-"""Absorbed attention for 64 heads a program on Hopper, in Gluon: what `mla_rows_triton._decode_rows` does, which is its
-plain twin, with the order of copies and products set by hand.
+"""Absorbed attention on Hopper in Gluon, with the order of copies, products and conversions set by hand.
 
-Two warpgroups share a page's scores by columns and the sum by latent columns; in plain Triton each of them computed all
-scores. The product of a page with its weights is still running when the next page's scores are queued behind it, and
-the page after that is fetched as soon as it ends. FlashMLA (DeepSeek, 2025) cuts the work alike.
+`mla_rows_triton._decode_rows` computes the same and is the plain twin of both kernels, for the interpreter and for
+Blackwell. `_decode_64`: bf16 caches, 64 heads a program. Two warpgroups share a page's scores by columns and the sum by
+latent columns, as FlashMLA (DeepSeek, 2025) cuts the work; from plain Triton's layouts each of them computes all scores.
+The next page is on its way from the moment this one's products begin. `_decode_codes`: FP8 caches, up to 16 heads.
+Codes become float16 once, in shared memory, while the page before is multiplied; plain Triton's second product reads
+them from there one by one.
 """
 
 from __future__ import annotations
