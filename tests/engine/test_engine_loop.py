@@ -31,7 +31,7 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
 def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str) -> None:
     """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
     model, cases, answers = burst
-    engine = toy_engine(model, pages=20, drafts=drafts, prefix_cache=cache, overlap=overlap)
+    engine = toy_engine(model, pages=14, drafts=drafts, prefix_cache=cache, overlap=overlap)
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
     assert not result.wrong
