@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from hopwell.bench.side import cache_tokens, longest, measure, most, read_task
+from hopwell.bench.side import STEP_TOKENS, cache_tokens, longest, measure, most, read_task
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     from hopwell.engine.llm import LLM
 
     llm = LLM(
-        checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=most(task), max_batch_tokens=16384,
+        checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=most(task), max_batch_tokens=STEP_TOKENS,
         max_model_len=longest(task), cache_tokens=cache_tokens(task), prefix_cache=False, overlap=True,
         cache_dtype=task.get("cache_dtype", "auto"),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hopwell.bench.side import cache_tokens, longest, measure, most, read_task
+from hopwell.bench.side import STEP_TOKENS, cache_tokens, longest, measure, most, read_task
 
 SETTINGS = {
     "VLLM_USE_FLASHINFER_SAMPLER": "0",
@@ -45,7 +45,7 @@ def main() -> None:
         max_model_len=longest(task),
         kv_cache_memory_bytes=cache_tokens(task) * a_token(config),  # what ours holds
         max_num_seqs=most(task),
-        max_num_batched_tokens=16384,
+        max_num_batched_tokens=STEP_TOKENS,
         enable_prefix_caching=False,
         seed=0,
         disable_log_stats=True,

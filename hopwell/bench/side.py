@@ -1,7 +1,9 @@
 """One way to measure any engine: what a decode step, a prompt and the start take, seen from its `generate`.
 
-A step's time is the difference between answers of many tokens and of one, so that prompts, scheduling and the first
-token cancel out. This file needs nothing but Python, for it also runs in a peer's own environment.
+A step's time is the difference between longer and shorter answers, so that prompts, scheduling and the first token
+cancel out. Prompts that need several steps are read while earlier ones are answered already; the shorter answers are
+long enough for all of them to be answered at once. This file needs nothing but Python, for it also runs in a peer's own
+environment.
 """
 
 from __future__ import annotations
@@ -40,13 +42,10 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
     timed(4, 64, 8)
     decode: list[dict[str, Any]] = []
     for batch, context in task["decode"]:
-        steps, repeats = answer(task, batch), 2 if batch * context <= ONCE_ABOVE else 1
-        if repeats > 1:
-            timed(batch, context, 4)
-        short = min(timed(batch, context, 1) for _ in range(repeats))
-        long = min(
-            timed(batch, context, 1 + steps) for _ in range(2)
-        )  # the first may compile what prompts and answers together need
+        steps, lead = answer(task, batch), lead_in(batch, context)
+        # the first may compile what prompts and answers together need
+        long = min(timed(batch, context, lead + steps) for _ in range(2))
+        short = min(timed(batch, context, lead) for _ in range(2 if batch * context <= ONCE_ABOVE else 1))
         joules = long[1] - short[1]
         decode.append({"batch": batch, "context": context, "ms_per_step": 1e3 * (long[0] - short[0]) / steps,
                        "mj_per_token": 1e3 * joules / steps / batch if joules > 0 else None})  # fmt: skip
@@ -60,7 +59,14 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
 
 
 ONCE_ABOVE = 1 << 17
-"""Tokens of all prompts above which a batch is timed once: its prompts take most of the time."""
+"""Tokens of all prompts above which short answers are timed once: prompts take most of the time."""
+STEP_TOKENS = 16384
+"""Tokens of prompts that either engine reads in a step."""
+
+
+def lead_in(batch: int, context: int) -> int:
+    """Tokens of a short answer: as many as the prompts need steps, and one."""
+    return 1 + -(-batch * context // STEP_TOKENS)
 
 
 def answer(task: dict[str, Any], batch: int) -> int:
@@ -70,13 +76,15 @@ def answer(task: dict[str, Any], batch: int) -> int:
 
 def longest(task: dict[str, Any]) -> int:
     """Tokens that the longest sequence of a task has."""
-    decoding = [context + answer(task, batch) + 8 for batch, context in task["decode"]]
+    decoding = [context + lead_in(batch, context) + answer(task, batch) + 8 for batch, context in task["decode"]]
     return max([80, *decoding, *(t + 8 for _, t in task["prefill"])])
 
 
 def cache_tokens(task: dict[str, Any]) -> int:
     """Tokens that the cache must hold at once, in pages of 64."""
-    decoding = [batch * (context + answer(task, batch) + 72) for batch, context in task["decode"]]
+    decoding = [
+        batch * (context + lead_in(batch, context) + answer(task, batch) + 72) for batch, context in task["decode"]
+    ]
     return max([4096, *decoding, *(p * (t + 72) for p, t in task["prefill"])])
 
 

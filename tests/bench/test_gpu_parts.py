@@ -100,7 +100,8 @@ def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: py
     assert [row["ms_per_step"] for row in found["decode"]] == pytest.approx([500.0, 500.0])
     assert found["prefill"][0]["tokens_per_s"] == pytest.approx(100 / 0.6)
     assert side.answer(task, 1) == 1024 and side.answer(task, 300) == 8  # small batches answer at more length
-    assert side.longest(task) == 100 + 1024 + 8 and side.cache_tokens(task) == 300 * 580 and side.most(task) == 300
+    assert side.lead_in(1, 100) == 2 and side.lead_in(300, 500) == 11
+    assert side.longest(task) == 100 + 2 + 1024 + 8 and side.cache_tokens(task) == 300 * 591 and side.most(task) == 300
 
 
 def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
