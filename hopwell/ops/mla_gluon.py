@@ -1,11 +1,11 @@
 """Absorbed attention on Hopper in Gluon, with the order of copies, products and conversions set by hand.
 
 `mla_rows_triton._decode_rows` computes the same and is the plain twin of both kernels, for the interpreter and for
-Blackwell. `_decode_64`: bf16 caches, 64 heads a program. Two warpgroups share a page's scores by columns and the sum by
-latent columns, as FlashMLA (DeepSeek, 2025) cuts the work; from plain Triton's layouts each of them computes all scores.
-The next page is on its way from the moment this one's products begin. `_decode_codes`: FP8 caches, up to 16 heads.
-Codes become float16 once, in shared memory, while the page before is multiplied; plain Triton's second product reads
-them from there one by one.
+Blackwell. `_decode_64`: bf16 caches, 64 heads a program. Two warpgroups share a page's scores by columns and the sum
+by latent columns, as FlashMLA (DeepSeek, 2025) cuts the work; from plain Triton's layouts each of them computes all
+scores. The next page is on its way from the moment this one's products begin. `_decode_codes`: FP8 caches, up to 16
+heads. Codes become float16 once, in shared memory, while the page before is multiplied; plain Triton's second product
+reads them from there one by one.
 """
 
 from __future__ import annotations
