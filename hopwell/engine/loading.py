@@ -24,7 +24,7 @@ from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
 from hopwell.model.latent_cache import page_bytes, step_bytes, use_cache
 from hopwell.model.transformer import Transformer
-from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels
+from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels, rows_are_summed_alike
 from hopwell.precision.cache_format import decided_scales
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class LoadedModel:
         """Whether a token's bits can be kept from depending on its batch: on CPUs that multiply in bfloat16, and on a
         GPU whose kernels suit the model. Elsewhere rounding may differ between batch sizes, and rarely a token."""
         if self.model.device.type == "cpu":
-            return self.model.dtype == torch.bfloat16 and cpu_multiplies_bf16()
+            return self.model.dtype == torch.bfloat16 and cpu_multiplies_bf16() and rows_are_summed_alike()
         return self.unsuited is None
 
     @cached_property

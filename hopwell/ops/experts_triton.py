@@ -183,7 +183,7 @@ def down_tiling(groups: Groups, weight: Weight) -> tuple[Tiling, int]:
     width_out, width_in = weight.shape[-2:]
     if groups.tile >= 64:
         tiles = cdiv(width_out, 128) * min(groups.tile_count, groups.experts)
-        return Tiling(128, groups.tile, 1, 8, 4), max(1, min(16, tiles // 528, 4096 // width_in))
+        return Tiling(128, groups.tile, 1, 8, 4 if fp8 else 5), max(1, min(16, tiles // 528, 4096 // width_in))
     many = cdiv(width_out, 64) * min(groups.tile_count, groups.experts) >= 4096
     step = 128 if width_in % 128 == 0 else 64
     return Tiling(64, groups.tile, 1, 4, 3 if fp8 else 4, step), 2 if many and width_in <= 512 else 1

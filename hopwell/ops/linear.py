@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,17 @@ from hopwell.limits.cost import OpCost
 SUMMED_AT_ONCE = 1024
 """Inputs that the CPU's bf16 product adds up in one order for any number of rows; above, a lone row differs."""
 BYTES_PER_WEIGHT = {"plain": 2.0, "fp8_block": 1.0 + 4 / 128**2}
+
+
+ONEDNN_ISA = "AVX512_CORE_BF16"
+# hazard: with AMX the CPU library cuts a long sum by the number of rows (seen with PyTorch 2.11 on a Xeon, 640 inputs
+# and more), and a token must not depend on its batch. The library looks at this once, before its first product
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", ONEDNN_ISA)
+
+
+def rows_are_summed_alike() -> bool:
+    """Whether a row's bf16 product on this CPU is the same in any batch: unless someone let the library use AMX."""
+    return os.environ["ONEDNN_MAX_CPU_ISA"] == ONEDNN_ISA or not torch.cpu._is_amx_tile_supported()
 
 
 def cpu_multiplies_bf16() -> bool:

@@ -74,6 +74,15 @@ def test_a_token_does_not_depend_on_its_batch(loaded: LoadedModel) -> None:
                 assert torch.equal(part, whole[start:end])
 
 
+def test_without_the_order_of_rows_nothing_is_promised(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AMX sums a row by its company: whoever lets it gets no deterministic mode."""
+    loaded = load_model(folder, device="cpu", dtype="bfloat16")
+    assert loaded.deterministic == cpu_multiplies_bf16()
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "DEFAULT")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert not loaded.deterministic
+
+
 def test_generate_is_the_model_alone(folder: Path) -> None:
     """Also in float32, where rounding may depend on the batch: one prompt alone."""
     llm = LLM(folder, device="cpu", dtype="float32", max_seqs=4)
