@@ -8,6 +8,9 @@ heads. Codes become float16 once, in shared memory, while the page before is mul
 reads them from there one by one.
 """
 
+# Gluon types what it is given at compile time as if it were given at run time
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAssignmentType=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 from triton.experimental import gluon
