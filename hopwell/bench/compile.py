@@ -40,12 +40,17 @@ class KernelRow:
 
 
 def kernel_rows(
-    model: str, batches: list[int], archs: list[int], cache_dtype: str = "auto", max_rows: int = MAX_ROWS
+    model: str,
+    batches: list[int],
+    archs: list[int],
+    cache_dtype: str = "auto",
+    max_rows: int = MAX_ROWS,
+    activations: str | None = None,
 ) -> list[KernelRow]:
     """Every kernel of decode steps at these batches, and of prompts up to `max_rows` rows, for each architecture."""
     rows = []
     for arch in archs:
-        todo = launches(bench_config(model).raw, arch, cache_dtype, batches, max_rows)
+        todo = launches(bench_config(model).raw, arch, cache_dtype, batches, max_rows, activations)
         rows += [KernelRow(**asdict(c), fits=c.shared_bytes <= SHARED_MEMORY) for c in compile_all(todo, [arch])]
     return rows
 
@@ -57,17 +62,21 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--archs", type=int, nargs="+", default=[90, 100])
     parser.add_argument("--cache-dtype", default="auto")
+    parser.add_argument("--activations", help="fp8, bf16 or auto.")
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS, help="Of a step; under 129: no prompts.")
     parser.add_argument("--out", type=Path, help="JSON file or folder for the result, in place of printing it.")
     options = parser.parse_args()
     rows = []
     for model in options.models:
-        found = kernel_rows(model, options.batches, options.archs, options.cache_dtype, options.max_rows)
+        found = kernel_rows(
+            model, options.batches, options.archs, options.cache_dtype, options.max_rows, options.activations
+        )
         rows += [{"model": model, **asdict(row)} for row in found]
     if options.out is None:
         print(json.dumps(rows, indent=1))
     else:
-        print(write_result(options.out, "compile", rows, cache_dtype=options.cache_dtype))
+        print(write_result(options.out, "compile", rows, cache_dtype=options.cache_dtype,
+                           activations=options.activations))  # fmt: skip
 
 
 if __name__ == "__main__":

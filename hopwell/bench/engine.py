@@ -13,6 +13,7 @@ from hopwell.bench.models import bench_config, random_transformer
 from hopwell.bench.timing import capture, graph_joules, graph_seconds
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
+from hopwell.model.activations import use_activations
 from hopwell.model.config import ModelConfig
 from hopwell.model.decode import Decoder
 from hopwell.model.latent_cache import use_cache
@@ -40,6 +41,7 @@ class StepRow:
     millijoules_per_token: float | None
     limit_ms: float
     cache_dtype: str = "auto"
+    activations: str | None = None
 
 
 def step_costs(
@@ -95,6 +97,7 @@ def decode_rows(
     energy: bool = False,
     device: str = "cuda",
     cache_dtype: str = "auto",
+    activations: str | None = None,
 ) -> Iterator[StepRow]:
     """Times a decode step, greedy sampling included, for every batch and context.
 
@@ -102,10 +105,12 @@ def decode_rows(
         ceilings: what the device gives at most.
         layers: cut the model to this depth.
         energy: read the energy counter over two seconds of steps as well.
+        activations: as `use_activations` has them. The limit is that of e4m3 rows for all.
     """
     config = bench_config(name, layers)
     model = random_transformer(config, device)
     use_cache(model, cache_dtype)
+    use_activations(model, activations)
     decoder = Decoder.of(model)
     for context in contexts:
         for batch in batches:
@@ -120,7 +125,7 @@ def decode_rows(
             yield StepRow(
                 name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, moved / 1e9,
                 moved / seconds / 1e9, 100 * limit / seconds, None if joules is None else 1e3 * joules / batch,
-                1e3 * limit, cache_dtype,
+                1e3 * limit, cache_dtype, activations,
             )  # fmt: skip
             del inputs, graph  # the next cache may need their memory
 

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hopwell.bench import gpu_correct, gpu_speed
+from hopwell.bench.activation_steps import step_rows
 from hopwell.bench.cuts import cut_rows
 from hopwell.bench.gpu_correct import Rows
 from hopwell.errors import HopwellError
@@ -38,6 +39,7 @@ PARTS = {
     "cache": Part(gpu_speed.cache, 180),
     "layer": Part(gpu_speed.layer, 240),
     "tilings": Part(gpu_speed.tilings, 120),
+    "activations": Part(lambda: [asdict(row) for row in step_rows()], 240),
     "cuts": Part(lambda: list(cut_rows()), 240),
     "whole": Part(gpu_speed.whole, 400),
     "nano": Part(gpu_correct.nano, 400),

@@ -23,7 +23,7 @@ def main() -> None:
     llm = LLM(
         checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=most(task), max_batch_tokens=STEP_TOKENS,
         max_model_len=longest(task), cache_tokens=cache_tokens(task), prefix_cache=False, overlap=True,
-        cache_dtype=task.get("cache_dtype", "auto"),
+        cache_dtype=task.get("cache_dtype", "auto"), activations=task.get("activations"),
     )  # fmt: skip
     ready = time.perf_counter() - began
 

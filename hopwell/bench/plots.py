@@ -62,4 +62,6 @@ def _name(row: Mapping[str, Any]) -> tuple[str, ...]:
         parts.append(f"context {row['context']:,}")
     if row.get("cache_dtype") not in (None, "auto"):
         parts.append(f"{row['cache_dtype']} cache")
+    if row.get("activations") is not None:
+        parts.append(f"{row['activations']} activations")
     return tuple(parts)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hopwell.cli.bench_activations import activations
 from hopwell.cli.bench_engine import cache, scaling, scheduler, speed, stress, turns
 from hopwell.cli.bench_gpu import against, ceilings, engine, gpu, latent, layer, ops, prefill
 from hopwell.cli.bench_precision import budgets, conversion, peers, precision
@@ -17,7 +18,7 @@ bench = typer.Typer(name="bench", help="Measure this machine, and the model on i
 for command in (
     *(serve, cache, turns, scaling, scheduler, speed, stress),
     *(ceilings, ops, layer, engine, prefill, against, latent, gpu),
-    *(precision, peers, budgets, conversion),
+    *(precision, activations, peers, budgets, conversion),
     routing,
 ):
     bench.command()(command)

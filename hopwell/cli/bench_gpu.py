@@ -17,6 +17,7 @@ Model = Annotated[str, typer.Argument(help="A shipped config: r1-tp8, r1-slice, 
 Batch = Annotated[list[int] | None, typer.Option(min=1, help="Sequences; may be repeated. Default: 1, 8, 32, 128.")]
 Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; may be repeated. Default: 1024.")]
 Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.")]
+Activations = Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")]
 CacheDtype = Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")]
 Layers = Annotated[int | None, typer.Option(min=2, help="Cut the model to this many layers, one of them dense.")]
 
@@ -88,6 +89,7 @@ def engine(
     layers: Layers = None,
     energy: Annotated[bool, typer.Option(help="Also read the energy counter, two seconds a row.")] = False,
     cache_dtype: CacheDtype = "auto",
+    activations: Activations = None,
     out: Out = None,
     plot: Plot = None,
 ) -> None:
@@ -95,7 +97,10 @@ def engine(
     from hopwell.bench.engine import decode_rows
 
     limit = _ceilings()
-    found = decode_rows(model, batch or BATCHES, context or [1024], limit, layers, energy, cache_dtype=cache_dtype)
+    found = decode_rows(
+        model, batch or BATCHES, context or [1024], limit, layers, energy, cache_dtype=cache_dtype,
+        activations=activations,
+    )  # fmt: skip
     _show([asdict(row) for row in found], "engine", out, plot, ceilings=asdict(limit))
 
 
@@ -109,6 +114,7 @@ def against(
     prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Tokens of a long answer, at least.")] = 128,
     cache_dtype: CacheDtype = "auto",
+    activations: Activations = None,
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
     out: Out = None,
     plot: Plot = None,
@@ -122,7 +128,7 @@ def against(
     pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
     task = {"decode": pairs, "steps": steps,
             "prefill": [_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
-            "cache_dtype": cache_dtype}  # fmt: skip
+            "cache_dtype": cache_dtype, "activations": activations}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)
     limit = _ceilings() if torch.cuda.is_available() and device != "cpu" else None
     torch.cuda.empty_cache()

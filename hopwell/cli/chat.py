@@ -46,6 +46,7 @@ def chat(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     drafts: opt.Drafts = None,
+    activations: opt.Activations = None,
 ) -> None:
     """Chat with a model; without a name, with the embedded nano, which knows arithmetic.
 
@@ -59,7 +60,7 @@ def chat(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed
     )
     question = None if sys.stdin.isatty() else _piped()
-    llm = opt.load(model, device, dtype, drafts, max_seqs=1)
+    llm = opt.load(model, device, dtype, drafts, max_seqs=1, activations=activations)
     from hopwell.engine.conversation import Conversation
 
     talk = Conversation(

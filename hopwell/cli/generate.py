@@ -46,6 +46,7 @@ def generate(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     drafts: opt.Drafts = None,
+    activations: opt.Activations = None,
 ) -> None:  # fmt: skip
     """Answer prompts, many at once, in the order in which they were given.
 
@@ -60,7 +61,7 @@ def generate(
         stop=stop or None,
     )  # fmt: skip
     texts = _texts(prompts, file)
-    llm = opt.load(model, device, dtype, drafts, max_seqs=min(MAX_SEQS, len(texts) * n))
+    llm = opt.load(model, device, dtype, drafts, max_seqs=min(MAX_SEQS, len(texts) * n), activations=activations)
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]
     params = opt.params_of(llm, options)
     started, tokens, failed = time.perf_counter(), 0, 0

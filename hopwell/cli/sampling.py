@@ -22,6 +22,9 @@ MaxTokens = Annotated[int | None, typer.Option(help="Of an answer; default: to t
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, bfloat16 or float32.")]
 Drafts = Annotated[int | None, typer.Option(help="Tokens that the MTP layer proposes a step, 0 to 3. [default: 1]")]
+Activations = Annotated[
+    str | None, typer.Option(help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]")
+]
 System = Annotated[str | None, typer.Option(help="System prompt.")]
 Thinking = Annotated[
     bool | None, typer.Option("--thinking/--no-thinking", help="For templates with a switch, such as V3.1's.")

@@ -12,6 +12,7 @@ import typer
 def warm(
     model: Annotated[str | None, typer.Argument(help="A folder or shipped config; default: nano.")] = None,
     cache_dtype: Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")] = "auto",
+    activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
     max_batch_tokens: Annotated[int, typer.Option(min=1, help="Rows of the longest step.")] = 2048,
     arch: Annotated[int | None, typer.Option(help="90 (Hopper), 100 (Blackwell); default: this GPU's.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Compilers at once; default: one a core.")] = None,
@@ -30,7 +31,9 @@ def warm(
     if values is None:
         values = dict(ModelConfig.from_file(Path(model) if model is not None else NANO).raw)
     started = time.perf_counter()
-    with Warming(values, arch or _this_gpu(), cache_dtype, max_batch_tokens, processes) as warming:
+    with Warming(
+        values, arch or _this_gpu(), cache_dtype, max_batch_tokens, processes, activations=activations
+    ) as warming:
         if warming.full:
             print(f"all kernels are there already: {cache_folder()}")
             return

@@ -31,6 +31,10 @@ class EngineConfig:
     """Size of the latent cache, in tokens; None: by the memory at hand."""
     cache_dtype: str = "auto"
     """Format of the latent cache: "auto" (the model's own dtype), "bfloat16" or "fp8"."""
+    activations: str | None = None
+    """How rows enter products with FP8 weights: "fp8" (rounded to e4m3), "bf16" (unrounded), or "auto", which for each
+    op and number of rows takes what costs no time; None: as the device does it unasked, FP8 by a GPU's kernels and
+    unrounded in plain PyTorch."""
     max_waiting: int = 16384
     """Requests beyond this are refused as overloaded."""
     drafts: int = 0

@@ -22,6 +22,7 @@ from hopwell.engine.core import SamplingParams
 from hopwell.engine.loop import Engine
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.errors import HopwellError
+from hopwell.model.activations import use_activations
 from hopwell.model.latent_cache import page_bytes, step_bytes, use_cache
 from hopwell.model.transformer import Transformer
 from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels, rows_are_summed_alike
@@ -109,6 +110,7 @@ class LoadedModel:
         # calibrated scales if `hopwell verify-cache` approved them; a model that it refused does not start with fp8
         scales = decided_scales(self.path, self.model) if config.cache_dtype == "fp8" else None
         use_cache(self.model, config.cache_dtype, scales)
+        use_activations(self.model, config.activations, config.deterministic)
         # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
         self.model.absorbed = True if config.deterministic and self.deterministic else None
         model = self._runnable(config)  # before pages are counted: it may move weights

@@ -68,6 +68,18 @@ def quantize_fp8_block(w: Tensor, power_of_two: bool = False) -> tuple[Tensor, T
     return _from_blocks(codes, w.shape).contiguous(), scale
 
 
+def round_to_e4m3(x: Tensor) -> Tensor:
+    """The values [rows, width] that are left of x when each 128 of a row share a scale in e4m3: what an FP8 product
+    multiplies. The scale puts the largest magnitude, at least 1e-4, at 448 (DeepSeek-V3's inference code, `act_quant`);
+    a row's last group may be short. In x's dtype.
+    """
+    rows, width = x.shape
+    groups = torch.nn.functional.pad(x, (0, -width % BLOCK)).float().view(rows, -1, BLOCK)
+    scale = groups.abs().amax(-1, keepdim=True).clamp_min(1e-4) * (1 / E4M3_MAX)
+    codes = (groups / scale).clamp_(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn)
+    return (codes.float() * scale).flatten(1)[:, :width].to(x.dtype).contiguous()
+
+
 def _to_blocks(x: Tensor) -> Tensor:
     """[..., out, in] -> [..., row blocks, 128, column blocks, 128], padded with zeros; a view if none is ragged."""
     rows, columns = x.shape[-2:]

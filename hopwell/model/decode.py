@@ -2,8 +2,9 @@
 with another attention.
 
 It computes what `Transformer.forward` does, with the roundings of R1's own inference code: rows that enter an FP8
-product are rounded to e4m3 under a scale for each 128 values. Between kernels travel parts of sums, which the next
-kernel adds: nothing is written twice, and no kernel exists only to add.
+product are rounded to e4m3 under a scale for each 128 values, or stay in bf16 where `model/activations.py` says so.
+Between kernels travel parts of sums, which the next kernel adds: nothing is written twice, and no kernel exists only to
+add.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from hopwell.ops import (
 )
 from hopwell.ops.attention import PAGE, AttentionPlan, mla_attention
 from hopwell.ops.linear import Weight, linear
-from hopwell.ops.linear_triton import Tiling, product, token_tile
+from hopwell.ops.linear_triton import Tiling, product, rows_for, token_tile
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.norm_triton import Normed
 
@@ -95,9 +96,7 @@ class Decoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`Transformer.logits` by this file's kernels: bf16 [tokens, hidden] -> float32 [tokens, vocabulary]."""
-        if self.model.head.format == "fp8_block":
-            return self._scores(norm_triton.quantize(hidden))
-        return self._scores(Normed(None, None, hidden.contiguous(), None))
+        return self._scores(rows_for(hidden, self.model.head))
 
     def _scores(self, normed: Normed) -> Tensor:
         rows = normed.codes if normed.values is None else normed.values
@@ -167,8 +166,8 @@ class Decoder:
         for layer, experts, pages in zip(model.layers, self.experts, latent, strict=False):
             residual, parts = self._attend(layer, residual, parts, shares, rows, pages)
             residual, parts, shares = self._feed_forward(layer, experts, residual, parts, rows, on_route)
-        fp8 = model.head.format == "fp8_block"
-        _, normed = norm_triton.add_norm(residual, model.final_norm, parts, shares, codes=fp8, values=True)
+        codes = model.head.takes_codes(tokens.shape[0])
+        _, normed = norm_triton.add_norm(residual, model.final_norm, parts, shares, codes=codes, values=True)
         return normed
 
     def _attend(
@@ -176,22 +175,24 @@ class Decoder:
     ) -> tuple[Tensor, Tensor]:
         a: MLA = layer.attention
         c, eps, rope = self.model.config, layer.eps, self.model.rope_table
-        fp8 = a.qkv_a.format == "fp8_block"
-        residual, normed = norm_triton.add_norm(residual, layer.input_norm, parts, shares, codes=fp8, values=not fp8)
+        tokens = residual.shape[0]
+        codes = a.qkv_a.takes_codes(tokens)
+        residual, normed = norm_triton.add_norm(
+            residual, layer.input_norm, parts, shares, codes=codes, values=not codes
+        )
         down = product(normed, a.qkv_a, eps)
-        q_fp8 = a.q_b is not None and a.q_b.format == "fp8_block"
+        q_codes = a.q_b is not None and a.q_b.takes_codes(tokens)
         query = query_triton.latent_and_query(
-            down, a.q_a_norm, a.kv_a_norm, rope, rows.positions, rows.page_table, pages, eps, q_fp8, a.cache_scales,
+            down, a.q_a_norm, a.kv_a_norm, rope, rows.positions, rows.page_table, pages, eps, q_codes, a.cache_scales,
             own_page=rows.plan is not None,
         )  # fmt: skip
         q = down if query is None or a.q_b is None else product(query, a.q_b, dtype=rows.part_dtype)
-        o_fp8 = a.o.format == "fp8_block"
         if rows.plan is None:
             queries = query_triton.absorb_query(q, a.w_uk, rope, rows.positions)
             cuts, lse = mla_triton.decode(
                 queries, pages, rows.page_table, rows.positions, c.softmax_scale, a.cache_scales
             )
-            heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=o_fp8)
+            heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.takes_codes(tokens))
         else:
             nope = c.qk_nope_head_dim
             own = query_triton.rotate_query(q[0], c.num_attention_heads, nope, rope, rows.positions)
@@ -199,7 +200,7 @@ class Decoder:
                 own[..., :nope], own[..., nope:], pages, a.w_uk, a.w_uv, rows.plan, c.softmax_scale,
                 self.model.absorbed, a.cache_scales,
             ).flatten(1)  # fmt: skip
-            heads = norm_triton.quantize(mixed) if o_fp8 else Normed(None, None, mixed, None)
+            heads = rows_for(mixed, a.o)
         return residual, product(heads, a.o, dtype=rows.part_dtype)
 
     def _feed_forward(
@@ -212,17 +213,18 @@ class Decoder:
         on_route: Callable[[Tensor], object] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns the residual, what to add to it, and the experts' shares of that (None for a dense network)."""
-        eps, network = layer.eps, layer.network
+        eps, network, tokens = layer.eps, layer.network, residual.shape[0]
         if isinstance(network, Dense):
-            fp8 = network.gate_up.format == "fp8_block"
-            residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=fp8, values=not fp8)
+            codes = network.gate_up.takes_codes(tokens)
+            residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=codes, values=not codes)
             inner = norm_triton.silu_mul(
-                product(normed, network.gate_up, eps, dtype=rows.part_dtype), network.down.format == "fp8_block"
+                product(normed, network.gate_up, eps, dtype=rows.part_dtype), network.down.takes_codes(tokens)
             )
             return residual, product(inner, network.down, dtype=rows.part_dtype), None
         assert experts is not None
-        fp8 = experts.experts.gate_up.format == "fp8_block"
-        residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=fp8, values=True)
+        # the network's own weights say how rows enter: the stack's were copied from them when it was made
+        codes = network.experts.gate_up.takes_codes(tokens)
+        residual, normed = norm_triton.add_norm(residual, layer.post_norm, parts, codes=codes, values=True)
         logits = product(normed, experts.gate, eps)
         ids, shares = router_triton.select_experts(logits, network.bias, network.router, experts.shared)
         if on_route is not None:
@@ -230,7 +232,7 @@ class Decoder:
         gate_up, down = experts.experts.gate_up, experts.experts.down
         groups = grouping_triton.group_by_expert(ids, experts.experts.count)
         up = experts_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype)
-        inner = norm_triton.silu_mul(up, down.format == "fp8_block")
+        inner = norm_triton.silu_mul(up, network.experts.down.takes_codes(tokens))
         return residual, experts_triton.experts_down(inner, down, groups), shares
 
 

@@ -47,7 +47,8 @@ def join_experts(network: MoE, config: ModelConfig) -> AllExperts:
 
 def _map(weight: Weight, change: Callable[[Tensor], Tensor]) -> Weight:
     """The same change to a weight's values and its scales."""
-    return Weight(change(weight.data), None if weight.scale is None else change(weight.scale), weight.format)
+    scale = None if weight.scale is None else change(weight.scale)
+    return Weight(change(weight.data), scale, weight.format, rounds_from=weight.rounds_from)
 
 
 def _slice(weight: Weight, which: int | slice) -> Weight:
@@ -68,7 +69,7 @@ def _join_rows(gate: Weight, up: Weight) -> Weight:
     scale = None
     if gate.scale is not None and up.scale is not None:
         scale = torch.cat((gate.scale, up.scale), dim=1)
-    return Weight(torch.cat((gate.data, up.data), dim=1), scale, gate.format)
+    return Weight(torch.cat((gate.data, up.data), dim=1), scale, gate.format, rounds_from=gate.rounds_from)
 
 
 def _stack(first: Weight, second: Weight) -> Weight:
@@ -78,4 +79,4 @@ def _stack(first: Weight, second: Weight) -> Weight:
     scale = None
     if first.scale is not None and second.scale is not None:
         scale = torch.cat((first.scale, second.scale))
-    return Weight(torch.cat((first.data, second.data)), scale, first.format)
+    return Weight(torch.cat((first.data, second.data)), scale, first.format, rounds_from=first.rounds_from)

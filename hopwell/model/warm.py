@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from hopwell.errors import HopwellError
+from hopwell.model.activations import use_activations
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.decode import Decoder, unsuited
@@ -45,6 +46,7 @@ def launches(
     cache_dtype: str = "auto",
     sizes: Sequence[int] = GRAPH_SIZES,
     max_rows: int = MAX_ROWS,
+    activations: str | None = None,
 ) -> list[Launch]:
     """The distinct kernels that an engine launches for the model of a config.json.
 
@@ -53,12 +55,17 @@ def launches(
         arch: compute capability, 90 or 100.
         sizes: rows of captured steps.
         max_rows: rows of the longest step.
+        activations: as `use_activations` has them; for "auto" the kernels of both formats.
     """
+    if activations == "auto":
+        both = [launches(values, arch, cache_dtype, sizes, max_rows, one) for one in ("fp8", "bf16")]
+        return list(dict.fromkeys(both[0] + both[1]))
     dense = min(values.get("first_k_dense_replace", 0), 1)
     model = random_transformer(ModelConfig.from_dict(cut(values, dense + 1, dense)), "meta")
     if unsuited(model) is not None:
         return []
     use_cache(model, "auto")
+    use_activations(model, activations)
     if cache_dtype == "fp8":
         _fp8_on_meta(model)
     decoder = Decoder.of(model)
@@ -118,13 +125,14 @@ class Warming:
         max_rows: int = MAX_ROWS,
         processes: int | None = None,
         sizes: Sequence[int] = GRAPH_SIZES,
+        activations: str | None = None,
     ) -> None:
         """
         Args:
             values: the contents of config.json.
             processes: compilers at once; None: one a core, 16 at most.
         """
-        self.marker = _marker(values, arch, cache_dtype, max_rows, sizes)
+        self.marker = _marker(values, arch, cache_dtype, max_rows, sizes, activations)
         self.full = self.marker.exists()
         """Everything was compiled before: nothing is started."""
         count = 0 if self.full else processes or min(16, len(os.sched_getaffinity(0)))
@@ -136,7 +144,7 @@ class Warming:
                 stderr=subprocess.PIPE, text=True, env=environment,
             )  # fmt: skip
             assert worker.stdin is not None
-            task = [dict(values), arch, cache_dtype, sizes, max_rows, index, count]
+            task = [dict(values), arch, cache_dtype, sizes, max_rows, activations, index, count]
             worker.stdin.write(json.dumps(task))
             worker.stdin.close()
             self._workers.append(worker)
@@ -207,9 +215,9 @@ def _marker(values: Mapping[str, Any], *settings: object) -> Path:
 
 def _compile_share() -> None:
     """A worker: every n-th kernel; a line each, with the number of all kernels and the name."""
-    values, arch, cache_dtype, sizes, max_rows, index, count = json.loads(sys.stdin.read())
+    values, arch, cache_dtype, sizes, max_rows, activations, index, count = json.loads(sys.stdin.read())
     torch.set_num_threads(1)
-    todo = launches(values, arch, cache_dtype, sizes, max_rows)
+    todo = launches(values, arch, cache_dtype, sizes, max_rows, activations)
     print(len(todo), "-", flush=True)
     # the slowest to compile are those with the most constants: dealt out in turn, each worker gets its part of them
     for launch in sorted(todo, key=lambda each: (-len(each.constants), each.kernel.__name__))[index::count]:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile
 from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import ROWS_FIRST_FROM, Tiling
+from hopwell.ops.linear_triton import Tiling, rows_first, rows_for
 from hopwell.ops.moe import Experts
-from hopwell.ops.norm_triton import Normed, add_weighted, quantize, silu_mul
+from hopwell.ops.norm_triton import Normed, add_weighted, silu_mul
 from hopwell.ops.triton_common import (
     cdiv,
     for_tokens,
@@ -22,6 +22,7 @@ from hopwell.ops.triton_common import (
     next_power_of_2,
     store_product,
     wait_for_inputs,
+    widen,
     zero_product,
 )
 
@@ -69,7 +70,7 @@ def _up(
     w_at = w + expert.to(tl.int64) * (N * K) + tl.minimum(rn, N - 1)[:, None] * K + begin * BK + rk[None, :]
     x_at = x + token[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = zero_product(BN, BT, ROWS_FIRST)
-    if FP8:
+    if FP8 and x.dtype.element_ty == tl.float8e4nv:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + token * STEPS + begin
         b_at = w_scales + (expert * ((N + 127) // 128) + n0 // 128) * STEPS + begin
@@ -86,6 +87,18 @@ def _up(
             w_at += BK
             x_at += BK
             a_at += 1
+            b_at += 1
+    elif FP8:  # bf16 rows: codes are widened on their way to the product, and a block's scale is all there is
+        b_at = w_scales + (expert * ((N + 127) // 128) + n0 // 128) * STEPS + begin
+        b = tl.load(b_at, mask=begin < end, other=0.0)
+        for step in range(begin, end):
+            w_tile = widen(tl.load(w_at))
+            x_tile = tl.load(x_at, mask=valid[:, None], other=0.0)
+            b_next = tl.load(b_at + 1, mask=step + 1 < end, other=0.0)
+            acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * b
+            b = b_next
+            w_at += BK
+            x_at += BK
             b_at += 1
     else:
         for _ in range(begin, end):
@@ -135,6 +148,7 @@ def _down(
     # the reduction is short: one loop runs through several tiles of rows, so that loads never pause between them
     if FP8:
         w_scales += expert * (((N + 127) // 128) * STEPS)
+    if FP8 and x.dtype.element_ty == tl.float8e4nv:
         a_at = x_scales + place * STEPS
         a, b = tl.load(a_at, mask=valid, other=0.0), tl.load(w_scales + (n0 // 128) * STEPS)
         for index in range(0, RUN * STEPS):
@@ -147,6 +161,20 @@ def _down(
             b_next = tl.load(w_scales + (n_next // 128) * STEPS + following % STEPS)
             acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * for_tokens(a * b, ROWS_FIRST)
             a, b = a_next, b_next
+            if step == STEPS - 1:
+                store_product(out, acc, pair, n + rn, valid, N, ROWS_FIRST)
+                acc = zero_product(BN, BT, ROWS_FIRST)
+    elif FP8:  # bf16 rows
+        b = tl.load(w_scales + (n0 // 128) * STEPS)
+        for index in range(0, RUN * STEPS):
+            n, step = n0 + (index // STEPS) * BN, index % STEPS
+            following = tl.minimum(index + 1, RUN * STEPS - 1)
+            n_next = tl.minimum(n0 + (following // STEPS) * BN, N - 1)
+            w_tile = widen(tl.load(w + tl.minimum(n + rn, N - 1)[:, None] * K + step * BK + rk[None, :]))
+            x_tile = tl.load(x_at + step * BK, mask=valid[:, None], other=0.0)
+            b_next = tl.load(w_scales + (n_next // 128) * STEPS + following % STEPS)
+            acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * b
+            b = b_next
             if step == STEPS - 1:
                 store_product(out, acc, pair, n + rn, valid, N, ROWS_FIRST)
                 acc = zero_product(BN, BT, ROWS_FIRST)
@@ -200,14 +228,14 @@ def experts_up(
     """Every pair's product with its expert's matrix.
 
     Args:
-        x: a row a token, in FP8 for an FP8 weight, else bf16; an outstanding rms is applied with `eps`.
+        x: a row a token, in FP8 or bf16 for an FP8 weight, else bf16; an outstanding rms is applied with `eps`.
         weight: [experts, out, in].
 
     Returns:
         [splits, pairs, out] of `dtype`, parts of a sum; rows in the order that `experts_down` expects.
     """
     fp8 = weight.format == "fp8_block"
-    data = x.codes if fp8 else x.values
+    data = x.codes if fp8 and x.codes is not None else x.values
     assert data is not None
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
@@ -239,7 +267,7 @@ def experts_up(
         BN=cut.rows,
         BT=groups.tile,
         BK=128 if fp8 else cut.step,
-        ROWS_FIRST=groups.tile >= ROWS_FIRST_FROM,
+        ROWS_FIRST=rows_first(groups.tile, weight, data),
         warps=cut.warps,
         stages=cut.stages,
     )
@@ -259,7 +287,7 @@ def experts_down(
         bf16 [tokens, slots, out].
     """
     fp8 = weight.format == "fp8_block"
-    data = x.codes if fp8 else x.values
+    data = x.codes if fp8 and x.codes is not None else x.values
     assert data is not None
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
@@ -287,7 +315,7 @@ def experts_down(
         BT=groups.tile,
         BK=128 if fp8 else cut.step,
         RUN=run,
-        ROWS_FIRST=groups.tile >= ROWS_FIRST_FROM,
+        ROWS_FIRST=rows_first(groups.tile, weight, data),
         warps=cut.warps,
         stages=cut.stages,
     )
@@ -295,10 +323,12 @@ def experts_down(
 
 
 def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
-    """`moe.moe` for FP8 or bf16 experts: rows that enter an FP8 product are rounded to e4m3, sums are in float32."""
+    """`moe.moe` for FP8 or bf16 experts: rows that enter an FP8 product are rounded to e4m3 where the experts want it,
+    sums are in float32."""
     groups = group_by_expert(expert_ids.int(), experts.count)
-    rows = quantize(x) if experts.gate_up.format == "fp8_block" else Normed(None, None, x.contiguous(), None)
+    rows = rows_for(x, experts.gate_up)
     # many rows: the sum is complete and in memory, where bf16 is half the bytes
     dtype = torch.bfloat16 if groups.tile >= 64 else torch.float32
-    inner = silu_mul(experts_up(rows, experts.gate_up, groups, dtype=dtype), codes=experts.down.format == "fp8_block")
+    up = experts_up(rows, experts.gate_up, groups, dtype=dtype)
+    inner = silu_mul(up, codes=experts.down.takes_codes(x.shape[0]))
     return add_weighted(experts_down(inner, experts.down, groups), expert_weights)

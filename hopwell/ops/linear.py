@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,11 +14,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from hopwell.formats.fp8 import dequantize_fp8_block
+from hopwell.formats.fp8 import dequantize_fp8_block, round_to_e4m3
 from hopwell.limits.cost import OpCost
 
 SUMMED_AT_ONCE = 1024
 """Inputs that the CPU's bf16 product adds up in one order for any number of rows; above, a lone row differs."""
+NEVER = sys.maxsize
+"""More rows than any step has."""
 BYTES_PER_WEIGHT = {"plain": 2.0, "fp8_block": 1.0 + 4 / 128**2}
 
 
@@ -51,6 +54,9 @@ class Weight:
     format: str = "plain"
     packed: Tensor | None = None
     """The same matrix in the CPU library's own order, made by `prepare`."""
+    rounds_from: int | None = None
+    """Rows of a step from which they enter this product rounded to e4m3; fewer stay in bf16. None: as the device's
+    product does it, always for FP8 kernels and never in plain PyTorch. `model/activations.py` sets it."""
 
     @property
     def shape(self) -> torch.Size:
@@ -58,7 +64,16 @@ class Weight:
 
     def to(self, device: torch.device | str) -> Weight:
         """A copy on `device`, format kept."""
-        return Weight(self.data.to(device), None if self.scale is None else self.scale.to(device), self.format)
+        scale = None if self.scale is None else self.scale.to(device)
+        return Weight(self.data.to(device), scale, self.format, rounds_from=self.rounds_from)
+
+    def rounds(self, rows: int) -> bool:
+        """Whether so many rows are to be rounded for a product in plain PyTorch."""
+        return self.rounds_from is not None and rows >= self.rounds_from
+
+    def takes_codes(self, rows: int) -> bool:
+        """Whether kernels multiply so many rows as e4m3 codes; else as bf16 values."""
+        return self.format == "fp8_block" and (self.rounds_from is None or rows >= self.rounds_from)
 
     def dequantize(self, dtype: torch.dtype) -> Tensor:
         """The values as a plain matrix of `dtype`."""
@@ -78,15 +93,17 @@ class Weight:
 
 def linear(x: Tensor, weight: Weight) -> Tensor:
     """x @ weight.T: x [tokens, in] and weight [out, in] -> [tokens, out] in x's dtype."""
+    if on_matrix_unit(x, weight):
+        from hopwell.ops import linear_triton  # Triton is a GPU's dependency
+
+        return linear_triton.linear(x, weight)
+    if weight.rounds(x.shape[0]):
+        x = round_to_e4m3(x)
     if weight.packed is not None:
         # hazard: the CPU library sums a long row in another order when it is alone, and a token must not depend on that
         alone = x.shape[0] == 1 and x.shape[1] > SUMMED_AT_ONCE
         out = torch.ops.mkldnn._linear_pointwise(x.repeat(2, 1) if alone else x, weight.packed, None, "none", [], "")
         return out[:1] if alone else out
-    if on_matrix_unit(x, weight):
-        from hopwell.ops import linear_triton  # Triton is a GPU's dependency
-
-        return linear_triton.linear(x, weight)
     return torch.nn.functional.linear(x, weight.dequantize(x.dtype))
 
 
@@ -120,8 +137,11 @@ def on_matrix_unit(x: Tensor, weight: Weight) -> bool:
     return on_gpu(x) and x.dtype == torch.bfloat16 and weight.format == "fp8_block" and weight.shape[-1] % 128 == 0
 
 
-def cost(tokens: int, width_in: int, width_out: int, weight_format: str = "fp8_block") -> OpCost:
-    """Weights once, activations in bf16 in and out."""
+def cost(
+    tokens: int, width_in: int, width_out: int, weight_format: str = "fp8_block", activations: str = "fp8"
+) -> OpCost:
+    """Weights once, activations in bf16 in and out. FP8 weights meet rows rounded to e4m3 (`activations` "fp8"), or are
+    widened to meet them in bf16 ("bf16")."""
     weights = int(BYTES_PER_WEIGHT[weight_format] * width_in * width_out)
-    math = "fp8" if weight_format == "fp8_block" else "bf16"
+    math = activations if weight_format == "fp8_block" else "bf16"
     return OpCost(weights + 2 * tokens * (width_in + width_out), 2 * tokens * width_in * width_out, math)

@@ -27,6 +27,7 @@ from hopwell.ops.triton_common import (
     next_power_of_2,
     store_product,
     wait_for_inputs,
+    widen,
     zero_product,
 )
 
@@ -96,7 +97,7 @@ def _product(
     w_at = w_rows + rk[None, :]
     x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = zero_product(BN, BT, ROWS_FIRST)
-    if FP8:
+    if FP8 and x.dtype.element_ty == tl.float8e4nv:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + x_rows * (K // 128) + begin
         b_at = w_scales + (n0 // 128) * (K // 128) + begin
@@ -114,6 +115,18 @@ def _product(
             w_at += BK
             x_at += BK
             a_at += 1
+            b_at += 1
+    elif FP8:  # bf16 rows: codes are widened on their way to the product, and a block's scale is all there is
+        b_at = w_scales + (n0 // 128) * (K // 128) + begin
+        b = tl.load(b_at, mask=begin < end, other=0.0)
+        for step in range(begin, end):
+            w_tile = widen(tl.load(w_at))
+            x_tile = tl.load(x_at, mask=valid[:, None], other=0.0)
+            b_next = tl.load(b_at + 1, mask=step + 1 < end, other=0.0)
+            acc += multiply(w_tile, x_tile, None, ROWS_FIRST) * b
+            b = b_next
+            w_at += BK
+            x_at += BK
             b_at += 1
     else:
         for step in range(begin, end):
@@ -156,6 +169,12 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     return Tiling(64, tile, splits, 4, 6 if tokens > 64 and steps >= 14 * splits else 4)
 
 
+def rows_first(tile: int, weight: Weight, data: Tensor) -> bool:
+    """Whether a tile's rows, not the weight's, lie on the matrix unit's long side. A weight whose codes are widened
+    always lies there: that side may come from registers, and bf16 rows have no scales to load."""
+    return tile >= ROWS_FIRST_FROM and (weight.format == "plain" or data.dtype == torch.float8_e4m3fn)
+
+
 def product(
     x: Normed,
     weight: Weight,
@@ -166,15 +185,15 @@ def product(
     """x @ weight.T, as the parts that the reader adds.
 
     Args:
-        x: rows [tokens, in]: codes for an FP8 weight, values for a plain one. An outstanding rms is applied, with
-            `eps`.
+        x: rows [tokens, in]: codes or, where there are none, values for an FP8 weight; values for a plain one. An
+            outstanding rms is applied, with `eps`.
         weight: [out, in].
 
     Returns:
         [splits, tokens, out] of `dtype`; with one split the sum is complete.
     """
     fp8 = weight.format == "fp8_block"
-    data = x.codes if fp8 else x.values
+    data = x.codes if fp8 and x.codes is not None else x.values
     assert data is not None
     (tokens, width_in), width_out = data.shape, weight.shape[0]
     if cut is None:
@@ -201,7 +220,7 @@ def product(
         BN=cut.rows,
         BT=cut.tokens,
         BK=128 if fp8 else cut.step,
-        ROWS_FIRST=cut.tokens >= ROWS_FIRST_FROM,
+        ROWS_FIRST=rows_first(cut.tokens, weight, data),
         BAND=cut.band,
         warps=cut.warps,
         stages=cut.stages,
@@ -210,8 +229,17 @@ def product(
 
 
 def linear(x: Tensor, weight: Weight) -> Tensor:
-    """`linear.linear` for an FP8 weight: x bf16 [tokens, in], rounded to e4m3 -> bf16 [tokens, out]."""
+    """`linear.linear` for an FP8 weight: x bf16 [tokens, in], rounded to e4m3 where the weight wants it -> bf16
+    [tokens, out]."""
     cut = tiling(x.shape[0], *weight.shape, fp8=True)
+    rows = rows_for(x, weight)
     if cut.splits == 1:
-        return product(quantize(x), weight, cut=cut, dtype=torch.bfloat16)[0]
-    return product(quantize(x), weight, cut=cut).sum(0).to(x.dtype)
+        return product(rows, weight, cut=cut, dtype=torch.bfloat16)[0]
+    return product(rows, weight, cut=cut).sum(0).to(x.dtype)
+
+
+def rows_for(x: Tensor, weight: Weight) -> Normed:
+    """bf16 rows [tokens, in] as they enter the product with a weight."""
+    if weight.takes_codes(x.shape[0]):
+        return quantize(x)
+    return Normed(None, None, x.contiguous(), None)

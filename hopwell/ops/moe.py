@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hopwell.formats.fp8 import round_to_e4m3
 from hopwell.limits.cost import OpCost
-from hopwell.ops.linear import BYTES_PER_WEIGHT, Weight, linear, on_gpu, on_matrix_unit
+from hopwell.ops.linear import BYTES_PER_WEIGHT, NEVER, Weight, linear, on_gpu, on_matrix_unit
 
 FUSE_BELOW_BYTES = 16 << 20
 """Experts whose weights together are smaller than this run as one network on a CPU: see `Experts.fuse`."""
@@ -75,7 +76,10 @@ def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts)
     if experts.fused is not None:
         gate, up, down = experts.fused
         scale = x.new_zeros(x.shape[0], experts.count).scatter_(1, expert_ids, expert_weights.to(x.dtype))
-        inner = torch.nn.functional.silu(linear(x, gate)).mul_(linear(x, up))
+        rows = round_to_e4m3(x) if experts.gate_up.rounds(x.shape[0]) else x
+        inner = torch.nn.functional.silu(linear(rows, gate)).mul_(linear(rows, up))
+        if experts.down.rounds(x.shape[0]):
+            inner = round_to_e4m3(inner.view(-1, experts.width)).view_as(inner)
         inner.view(x.shape[0], experts.count, -1).mul_(scale.unsqueeze(-1))
         return linear(inner, down)
     if suits_kernels(x, experts.gate_up) and suits_kernels(x, experts.down):
@@ -97,18 +101,29 @@ def reference(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Ex
     total = torch.zeros_like(x, dtype=torch.float32)
     for expert in expert_ids.unique().tolist():
         rows, slots = (expert_ids == expert).nonzero(as_tuple=True)
-        out = feed_forward(x[rows], _one(experts.gate_up, expert), _one(experts.down, expert))
+        out = feed_forward(x[rows], *(_one(w, expert, len(x)) for w in (experts.gate_up, experts.down)))
         total.index_add_(0, rows, out.float() * expert_weights[rows, slots].unsqueeze(-1))
     return total.to(x.dtype)
 
 
-def _one(weight: Weight, expert: int) -> Weight:
-    """Expert `expert`'s matrix of a stacked weight."""
-    return Weight(weight.data[expert], None if weight.scale is None else weight.scale[expert], weight.format)
+def _one(weight: Weight, expert: int, tokens: int) -> Weight:
+    """Expert `expert`'s matrix of a stacked weight; the step's `tokens`, not its own, decide how its rows enter."""
+    scale = None if weight.scale is None else weight.scale[expert]
+    rounds_from = None if weight.rounds_from is None else 0 if weight.rounds(tokens) else NEVER
+    return Weight(weight.data[expert], scale, weight.format, rounds_from=rounds_from)
 
 
-def cost(tokens: int, hidden: int, width: int, top_k: int, distinct: int, weight_format: str = "fp8_block") -> OpCost:
-    """Each of the `distinct` experts that got a token is read once; a token's activations in and out in bf16."""
+def cost(
+    tokens: int,
+    hidden: int,
+    width: int,
+    top_k: int,
+    distinct: int,
+    weight_format: str = "fp8_block",
+    activations: str = "fp8",
+) -> OpCost:
+    """Each of the `distinct` experts that got a token is read once; a token's activations in and out in bf16.
+    `activations` as `linear.cost` has them."""
     weights = int(BYTES_PER_WEIGHT[weight_format] * 3 * hidden * width) * distinct
-    math = "fp8" if weight_format == "fp8_block" else "bf16"
+    math = activations if weight_format == "fp8_block" else "bf16"
     return OpCost(weights + 4 * tokens * hidden, 6 * tokens * top_k * hidden * width, math)

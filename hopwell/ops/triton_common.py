@@ -89,6 +89,13 @@ def matmul(a, b, acc):
 
 
 @triton.jit
+def widen(codes):
+    """e4m3 to bf16, exactly. By float32: straight from float16, where codes go first, takes a slow unit's instruction a
+    value (F2F on sm_90)."""
+    return codes.to(tl.float32).to(tl.bfloat16)
+
+
+@triton.jit
 def multiply(w, x, acc, ROWS_FIRST: tl.constexpr):
     """acc plus the product of weights w [out, k] and rows x [tokens, k]: [tokens, out] if ROWS_FIRST, else
     [out, tokens]. acc None starts from zero.

@@ -131,10 +131,11 @@ def banner(service: Service, listener: socket.socket, tenants: int) -> str:
     c, model = engine.config, loaded.model
     weights = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in weight_bytes(model).items())
     cache_dtype = "" if c.cache_dtype == "auto" else f" in {c.cache_dtype}"
+    activations = "" if c.activations is None else f", {c.activations} activations"
     same = "the same whatever shares their batch" if service.deterministic else "may differ in rounding between batches"
     rows = {
         "model": f"{service.name} on {model.device} ({loaded.path})",
-        "precision": f"{str(model.dtype).removeprefix('torch.')}, matrices {weights}",
+        "precision": f"{str(model.dtype).removeprefix('torch.')}, matrices {weights}{activations}",
         "cache": f"{engine.metrics.pages_total * PAGE:,} tokens{cache_dtype}, prefix reuse"
         f" {'on' if c.prefix_cache else 'off'}",
         "limits": f"{service.max_model_len:,} tokens a request, {c.max_seqs:,} at once, {c.max_waiting:,} waiting,"

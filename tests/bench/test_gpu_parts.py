@@ -13,9 +13,10 @@ import torch
 
 pytest.importorskip("triton")
 
-from hopwell.bench import against, engine, gpu, gpu_correct, gpu_speed, models, ops, prefill, side
+from hopwell.bench import activation_steps, against, engine, gpu, gpu_correct, gpu_speed, models, ops, prefill, side
 from hopwell.bench.plots import plot_limit
 from hopwell.errors import HopwellError
+from hopwell.limits.catalogue import find_gpu
 from hopwell.limits.ceilings import Ceilings
 from hopwell.model.config import ModelConfig
 from hopwell.ops.router import RouterConfig
@@ -35,7 +36,7 @@ def small(name: str, layers: int | None = None) -> ModelConfig:
 @pytest.fixture
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Work is done once, and always takes a millisecond."""
-    for module in (engine, ops):
+    for module in (activation_steps, engine, ops):
         monkeypatch.setattr(module, "capture", lambda run: run())
         monkeypatch.setattr(module, "graph_seconds", lambda graph, **_: 1e-3)
         monkeypatch.setattr(module, "bench_config", small)
@@ -50,6 +51,15 @@ def test_decode_steps_and_their_kernels_from_an_fp8_cache(no_clock: None) -> Non
     assert row.ms == 1.0 and row.percent_of_limit == pytest.approx(100 * row.limit_ms)
     found = list(ops.op_rows("r1-tp8", [1], [65], LIMIT, 2, DEVICE, "fp8"))
     assert len(found) == 14 and all(row.us == pytest.approx(500) for row in found)
+
+
+def test_steps_in_every_format_of_activations(no_clock: None) -> None:
+    h100 = find_gpu("H100")
+    slow = replace(h100, bf16=h100.bf16 / 7.5)  # 16 rows are many for a dense product, but not for four experts
+    rows = list(activation_steps.step_rows("r1-tp8", 2, (2,), 65, DEVICE, slow))
+    assert [row.activations for row in rows] == ["fp8", "bf16", "auto"] and all(row.right for row in rows)
+    assert [row.in_bf16 for row in rows] == ["0 of 12", "12 of 12", "4 of 12"]
+    assert rows[1].error == rows[1].from_bf16 < 0.02 < rows[0].from_bf16
 
 
 def test_a_layer_is_the_sum_of_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,13 @@ def test_one_question_is_answered_through_the_template() -> None:
     assert "tokens/s" in done.stderr and "\x1b" not in done.stdout + done.stderr
 
 
+def test_activations_are_taken_or_refused_by_name() -> None:
+    done = run("What is 37 * 43?", "--activations", "fp8", *GREEDY)
+    assert done.returncode == 0 and "1591" in done.stdout
+    done = run("What is 37 * 43?", "--activations", "int8", *GREEDY)
+    assert done.returncode == 2 and "activations is 'int8'; known: fp8, bf16, auto" in done.stderr
+
+
 def test_json_lines_in_the_order_of_the_prompts() -> None:
     sums = [(1000 + 37 * i, i) for i in range(12)]
     lines = "\n\n".join(f"{a} * {b}" if i % 2 else f"{a} + {b}" for i, (a, b) in enumerate(sums))

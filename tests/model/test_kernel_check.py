@@ -12,6 +12,7 @@ pytest.importorskip("triton")
 
 from hopwell.bench.models import bench_config, random_transformer
 from hopwell.model import kernel_check
+from hopwell.model.activations import use_activations
 from hopwell.model.decode import Decoder, unsuited
 from hopwell.model.kernel_check import kernel_fault
 from hopwell.model.latent_cache import use_cache
@@ -43,14 +44,22 @@ def kernels_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("name", "cache", "cases"), [("r1-tp8", "auto", (1, 3)), ("v2-lite", "fp8", (1,))], ids=["r1", "v2-lite-fp8-cache"]
+    ("name", "cache", "cases", "activations"),
+    [("r1-tp8", "auto", (1, 3), None), ("r1-tp8", "auto", (1, 3), "bf16"), ("v2-lite", "fp8", (1,), None)],
+    ids=["r1", "r1-bf16-rows", "v2-lite-fp8-cache"],
 )
 def test_every_op_of_a_forward_pass_by_kernels_and_without(
-    kernels_everywhere: None, monkeypatch: pytest.MonkeyPatch, name: str, cache: str, cases: tuple[int, ...]
+    kernels_everywhere: None,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    cache: str,
+    cases: tuple[int, ...],
+    activations: str | None,
 ) -> None:
     """An odd number of heads, a latent of 512, steps for graphs and steps run op by op; then one kernel goes wrong."""
     small = model(name)
     use_cache(small, cache)
+    use_activations(small, activations)
     monkeypatch.setattr(kernel_check, "CASES", [kernel_check.CASES[i] for i in cases])
     decoder = Decoder.of(small)
     assert kernel_fault(decoder) is None

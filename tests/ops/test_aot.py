@@ -39,10 +39,20 @@ MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_quer
         ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | PROMPT | {"_decode"}),
         ("r1-slice", 90, ("--batches", "8", "--max-rows", "1"), DECODE | {"_decode_64"}),
         ("r1-tp8", 90, ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"), DECODE | {"_decode_codes"}),
+        ("r1-tp8", 90, ("--batches", "1", "64", "--activations", "bf16"), DECODE | PROMPT - {"_quantize"}),
         ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_decode_rows"}),
+        ("r1-tp8", 100, ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"), DECODE),
         ("v2-lite", 100, ("--batches", "32", "--max-rows", "140"), DECODE | PROMPT - {"_quantize"} | {"_decode_rows"}),
     ],
-    ids=["r1-tp8", "r1-slice", "r1-tp8-fp8-cache", "r1-tp8-blackwell", "v2-lite-blackwell"],
+    ids=[
+        "r1-tp8",
+        "r1-slice",
+        "r1-tp8-fp8-cache",
+        "r1-tp8-bf16-rows",
+        "r1-tp8-blackwell",
+        "r1-tp8-blackwell-bf16-rows",
+        "v2-lite-blackwell",
+    ],
 )
 def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str, ...], wanted: set[str]) -> None:
     rows = report(model, "--archs", str(arch), *options)

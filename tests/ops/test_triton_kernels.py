@@ -15,7 +15,7 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
+from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block, round_to_e4m3
 from hopwell.ops import (
     attention_triton,
     experts_triton,
@@ -136,13 +136,43 @@ def test_fp8_product(tokens: int, n: int, k: int, splits: int) -> None:
     assert error(parts.sum(0), x64 @ w64.T) <= (2.0**-12 if DEVICE == "cuda" else 1e-6)
 
 
+@pytest.mark.parametrize(("tokens", "n", "k", "splits"), [(1, 64, 256, 1), (3, 192, 640, 3), (70, 136, 384, 2)])
+def test_fp8_weights_meet_bf16_rows(tokens: int, n: int, k: int, splits: int) -> None:
+    """Nothing is rounded but the sums: neither the rows, nor the codes that become bf16, nor their scales."""
+    x = randn(tokens, k, seed=8).bfloat16()
+    weight, w64 = fp8_weight(n, k, seed=9)
+    cut = linear_triton.Tiling(64, min(linear_triton.token_tile(tokens), 64), splits, 4, 3)
+    parts = linear_triton.product(Normed(None, None, x, None), weight, cut=cut)
+    assert error(parts.sum(0), x.double() @ w64.T) <= 1e-5
+    weight.rounds_from = tokens + 1
+    assert error(linear_triton.linear(x, weight), x.double() @ w64.T) <= BF16_STEP
+    weight.rounds_from = tokens
+    rounded = linear_triton.linear(x, weight)
+    want = round_to_e4m3(x.double()) @ w64.T
+    assert error(rounded, want) <= BF16_STEP
+
+
+def test_every_code_is_widened_exactly() -> None:
+    """All finite values of e4m3, subnormal ones among them, by the identity."""
+    codes = torch.arange(256, dtype=torch.uint8, device=DEVICE)
+    codes = codes.masked_fill(codes.bitwise_and(0x7F) == 0x7F, 0).view(64, 4).repeat_interleave(32, dim=1)
+    weight = Weight(codes.view(torch.float8_e4m3fn), torch.ones(1, 1, device=DEVICE), "fp8_block")
+    x = torch.eye(128, device=DEVICE).bfloat16()
+    out = linear_triton.product(Normed(None, None, x, None), weight).sum(0)
+    assert torch.equal(out.T, weight.data.float())
+
+
 def test_product_applies_an_outstanding_rms() -> None:
     residual, norm = randn(5, 1152, seed=10).bfloat16(), 1 + 0.1 * randn(1152, seed=11)
     _, normed = norm_triton.add_norm(residual, norm, values=True)
     weight = Weight(randn(70, 1152, seed=12).bfloat16())
     out = linear_triton.product(normed, weight, eps=1e-6, dtype=torch.bfloat16)
-    ref = torch.nn.functional.rms_norm(residual.double(), (1152,), norm.double(), 1e-6) @ weight.data.double().T
-    assert error(out.sum(0), ref) <= BF16_STEP
+    rows = torch.nn.functional.rms_norm(residual.double(), (1152,), norm.double(), 1e-6)
+    assert error(out.sum(0), rows @ weight.data.double().T) <= BF16_STEP
+    normed.codes = None
+    in_codes, w64 = fp8_weight(70, 1152, seed=12)
+    out = linear_triton.product(normed, in_codes, eps=1e-6, dtype=torch.bfloat16)
+    assert error(out.sum(0), rows @ w64.T) <= BF16_STEP
 
 
 @pytest.mark.parametrize(("tokens", "n", "k"), [(2, 96, 192), (33, 64, 72)])
@@ -174,8 +204,9 @@ def test_select_experts_is_the_reference(name: str) -> None:
     assert (weights[:, config.top_k :] == 1).all()
 
 
+@pytest.mark.parametrize("codes", [True, False], ids=["e4m3 rows", "bf16 rows"])
 @pytest.mark.parametrize("routing", ["spread", "one expert takes all", "one token"])
-def test_grouped_products_compute_the_experts(routing: str) -> None:
+def test_grouped_products_compute_the_experts(routing: str, codes: bool) -> None:
     experts, slots, hidden, width = 6, 3, 256, 128
     tokens = {"spread": 9, "one expert takes all": 35, "one token": 1}[routing]
     ids = torch.stack([torch.randperm(experts, generator=gen(t))[:slots] for t in range(tokens)])
@@ -188,32 +219,39 @@ def test_grouped_products_compute_the_experts(routing: str) -> None:
     assert groups.pairs is None or torch.equal(groups.pairs.long(), order)
 
     x, x64 = fp8_rows(tokens, hidden, seed=17)
+    if not codes:
+        values = randn(tokens, hidden, seed=17).bfloat16()
+        x, x64 = Normed(None, None, values, None), values.double()
     up, up64 = fp8_weight(experts, 2 * width, hidden, seed=18)
     down, down64 = fp8_weight(experts, hidden, width, seed=19)
     gated = experts_triton.experts_up(x, up, groups, cut=linear_triton.Tiling(64, 16, 2, 4, 3))
     ref = torch.einsum("ph,pwh->pw", x64[order // slots], up64[flat[order]])
     assert error(gated.sum(0), ref) <= (2.0**-12 if DEVICE == "cuda" else 1e-6)
 
-    inner = norm_triton.silu_mul(gated)
+    inner = norm_triton.silu_mul(gated, codes)
     out = experts_triton.experts_down(inner, down, groups, run=3)
     pairs = torch.empty(tokens * slots, width, dtype=torch.float64, device=DEVICE)
-    pairs[order] = values_of(inner)
+    pairs[order] = values_of(inner) if inner.values is None else inner.values.double()
     ref = torch.einsum("pw,phw->ph", pairs, down64[flat])
     assert error(out.flatten(0, 1), ref) <= BF16_STEP / 2
 
 
+@pytest.mark.parametrize("rounds_from", [None, 100])
 @pytest.mark.parametrize("tokens", [1, 150])
-def test_linear_and_moe_stand_in_for_the_references(tokens: int) -> None:
+def test_linear_and_moe_stand_in_for_the_references(tokens: int, rounds_from: int | None) -> None:
     x = randn(tokens, 256, seed=40).bfloat16()
     weight, w64 = fp8_weight(192, 256, seed=41)
-    # rounding to e4m3 errs by 2^-4 at most
-    assert error(linear_triton.linear(x, weight), x.double() @ w64.T) <= 2.0**-4
+    # rounding to e4m3 errs by 2^-4 at most; in bf16 only results are rounded, each of the two products' to 2^-9
+    weight.rounds_from = rounds_from
+    tolerance = 2.0**-4 if weight.takes_codes(tokens) else BF16_STEP
+    assert error(linear_triton.linear(x, weight), x.double() @ w64.T) <= tolerance
     experts = Experts(fp8_weight(4, 256, 256, seed=42)[0], fp8_weight(4, 256, 128, seed=43)[0])
     ids = torch.stack([torch.randperm(4, generator=gen(t))[:2] for t in range(tokens)]).to(DEVICE)
     shares = randn(tokens, 2, seed=44).sigmoid()
     wide = Experts(*(Weight(w.dequantize(torch.float32)) for w in (experts.gate_up, experts.down)))
     ref = reference_moe(x.float(), ids, shares, wide)
-    assert error(experts_triton.moe(x, ids, shares, experts), ref) <= 2 * 2.0**-4
+    experts.gate_up.rounds_from = experts.down.rounds_from = rounds_from
+    assert error(experts_triton.moe(x, ids, shares, experts), ref) <= 2 * tolerance
 
 
 ROPE = RopeConfig(64, factor=40.0).table(400, DEVICE)

@@ -1,0 +1,87 @@
+"""Decode steps with rows rounded to e4m3, left in bf16, and as "auto" has them: which is faster, and is each right?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from hopwell.bench.engine import StepInputs, random_inputs
+from hopwell.bench.models import bench_config, random_transformer
+from hopwell.bench.timing import capture, graph_seconds
+from hopwell.limits.catalogue import Gpu
+from hopwell.model.activations import ACTIVATIONS, products, use_activations
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.decode import Decoder
+from hopwell.model.kernel_check import TOLERANCE
+from hopwell.model.latent_cache import use_cache
+from hopwell.model.transformer import Transformer
+from hopwell.ops.linear import plain_ops
+
+
+@dataclass(frozen=True)
+class ActivationsRow:
+    """One decode step, timed and held to plain PyTorch."""
+
+    model: str
+    batch: int
+    context: int
+    activations: str
+    in_bf16: str
+    """Products whose rows stay in bf16, of those with FP8 weights."""
+    ms: float
+    error: float
+    """Of the logits, beside plain PyTorch with the same roundings."""
+    from_bf16: float
+    """The same beside plain PyTorch without roundings: what e4m3 rows cost on random weights."""
+    right: bool
+
+
+def step_rows(
+    name: str = "r1-tp8",
+    layers: int = 8,
+    sizes: Sequence[int] = (1, 8, 32, 128),
+    context: int = 1024,
+    device: str = "cuda",
+    gpu: Gpu | None = None,
+) -> Iterator[ActivationsRow]:
+    """A decode step (1 dense layer, the rest MoE) in every format of activations, by batch.
+
+    Args:
+        gpu: whose limits "auto" goes by; None: the device's.
+    """
+    model = random_transformer(bench_config(name, layers), device)
+    use_cache(model, "auto")
+    decoder = Decoder.of(model)
+    for batch in sizes:
+        inputs = random_inputs(model, batch, context)
+        step = partial(decoder.step, inputs.tokens, inputs.positions, inputs.page_table, inputs.latent)
+        use_activations(model, "bf16")
+        unrounded = _plain_step(model, inputs)
+        for activations in ACTIVATIONS:
+            use_activations(model, activations, gpu=gpu)
+            want, got = _plain_step(model, inputs), step()
+            off = _error(got, want)
+            formats = [not weight.takes_codes(batch) for weight, _ in products(model) if weight.format == "fp8_block"]
+            yield ActivationsRow(
+                name, batch, context, activations, f"{sum(formats)} of {len(formats)}",
+                1e3 * graph_seconds(capture(step)), off, _error(got, unrounded), off <= TOLERANCE,
+            )  # fmt: skip
+        del inputs, step  # the next cache may need their memory
+
+
+@torch.inference_mode()
+def _plain_step(model: Transformer, inputs: StepInputs) -> Tensor:
+    """The step's logits without kernels, the cache left as it was."""
+    count, context = len(inputs.tokens), int(inputs.positions[0]) + 1
+    batch = ForwardBatch(inputs.tokens, inputs.positions, [1] * count, [context] * count, inputs.page_table)
+    with plain_ops():
+        return model.logits(model.forward(batch, inputs.latent.clone()))
+
+
+def _error(got: Tensor, want: Tensor) -> float:
+    """Relative, in the 2-norm."""
+    return ((got - want).norm() / want.norm()).item()
