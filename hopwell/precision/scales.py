@@ -58,7 +58,7 @@ def search_scales(
 
 
 def neighbours(fmt: BlockFormat, scale: Tensor) -> Tensor:
-    """Representable scales around present ones [n], those first: [candidates, n]."""
+    """Representable scales around present ones [...], those first: [candidates, ...]."""
     if fmt.scales == "e8m0":
         return torch.stack([scale, scale * 2, scale / 2])
     if fmt.scales == "e4m3":
