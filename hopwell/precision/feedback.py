@@ -17,6 +17,7 @@ from hopwell.formats.elements import round_elements
 from hopwell.ops.linear import on_gpu
 from hopwell.precision.hessian import PrecisionError
 from hopwell.precision.scales import neighbours
+from hopwell.precision.stages import stage
 
 BLOCK = 128
 """Columns treated before the rest of the matrix is updated in one product."""
@@ -42,6 +43,7 @@ class Rounder:
         return Quantized(self.fmt, round_elements(self.fmt.elements, q / self.scale), scale, tensor_scale)
 
 
+@stage("gptq")
 def gptq(w: Tensor, moments: Tensor, order: Tensor, round_columns: Rounder, damp: float) -> Tensor:
     """Representable values of W [out, in], rounded in `order` with error feedback.
 
@@ -81,6 +83,7 @@ def _feed_back(values: Tensor, factor: Tensor, columns: Tensor, round_columns: R
     return chosen.t(), errors.t()
 
 
+@stage("descent")
 def coordinate_descent(w: Tensor, q: Tensor, moments: Tensor, round_columns: Rounder, sweeps: int) -> Tensor:
     """Sweeps over all columns, moving each code to its best place given the others (QuantEase, Behdin et al., 2023)."""
     q = q.clone()
@@ -119,6 +122,7 @@ def _descend(values: Tensor, slope: Tensor, moments: Tensor, columns: Tensor, ro
     return moves.t()
 
 
+@stage("factor")
 def inverse_factor(moments: Tensor, damp: float) -> Tensor:
     """The upper Cholesky factor of (H + damping)^-1, the damping raised tenfold while H is not positive.
 
@@ -149,6 +153,7 @@ def _try_factor(moments: Tensor, damp: float) -> tuple[Tensor, Tensor]:
     return factor, (failed != 0) | (again != 0)
 
 
+@stage("joint")
 def joint_descent(
     w: Tensor, q: Tensor, scale: Tensor, tensor_scale: Tensor, moments: Tensor, fmt: BlockFormat
 ) -> tuple[Tensor, Tensor]:

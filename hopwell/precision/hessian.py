@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.errors import HopwellError
+from hopwell.precision.stages import stage
 
 
 class PrecisionError(HopwellError):
@@ -35,6 +36,7 @@ class Inputs:
         self.judge = Judge(self.held_out)
 
     @classmethod
+    @stage("moments")
     def of(cls, x: Tensor, name: str = "input", keep: int = 4096) -> Inputs:
         """Splits rows [n, in] by position: every fourth is held out (`keep` at most).
 
@@ -57,6 +59,7 @@ class Inputs:
         """No statistics at all."""
         return cls(torch.zeros(0, 0, device=device), torch.zeros(0, width, device=device), 0)
 
+    @stage("moments")
     def mixed_with(self, layer: Inputs, share: float) -> Inputs:
         """An expert's own statistics with `share` of the whole layer's.
 
@@ -91,6 +94,7 @@ class Judge:
         self.many = len(held_out) > 2 * held_out.shape[1]
         self._gram: Tensor | None = None
 
+    @stage("judge")
     def error(self, difference: Tensor) -> float:
         """As `output_error`, to about six digits."""
         if not self.many:

@@ -1,4 +1,5 @@
-"""The compile gate: every kernel of a decode step, a prompt and a conversion becomes machine code within bounds, at real sizes.
+"""The compile gate: every kernel of a decode step, a prompt or a conversion becomes machine code within bounds, at real
+sizes.
 
 It runs in a process of its own, since this one may have Triton's interpreter on.
 """
