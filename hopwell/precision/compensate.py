@@ -92,8 +92,8 @@ def compensate(
     q = quantize(w, fmt, scale, tensor_scale).dequantize()
     if methods.feedback:
         damp = damping(inputs.tokens, w.shape[1]) if methods.damp is None else methods.damp
-        order = torch.argsort(diagonal, descending=True, stable=True)
-        q = gptq(w, inputs.moments, order, rounder, damp)
+        order, factor = inputs.feedback(damp)
+        q = gptq(w, inputs.moments, order, rounder, damp, factor)
         offer("gptq", rounder.quantized(q, scale, tensor_scale))
     if methods.sweeps:
         ridge = diagonal.mean() * damping(inputs.tokens, w.shape[1]) / 10

@@ -15,7 +15,7 @@ from torch import Tensor
 from hopwell.formats.blocks import BlockFormat, Quantized
 from hopwell.formats.elements import round_elements
 from hopwell.ops.linear import on_gpu
-from hopwell.precision.hessian import PrecisionError
+from hopwell.precision.hessian import inverse_factor, inverse_factors
 from hopwell.precision.scales import neighbours
 from hopwell.precision.stages import stage
 
@@ -44,18 +44,22 @@ class Rounder:
 
 
 @stage("gptq")
-def gptq(w: Tensor, moments: Tensor, order: Tensor, round_columns: Rounder, damp: float) -> Tensor:
+def gptq(
+    w: Tensor, moments: Tensor, order: Tensor, round_columns: Rounder, damp: float, factor: Tensor | None = None
+) -> Tensor:
     """Representable values of W [out, in], rounded in `order` with error feedback.
 
     Args:
         moments: H, float32 [in, in].
         order: a permutation of the columns; those early are rounded best, those late carry the others' errors.
         damp: share of H's mean diagonal that is added to it.
+        factor: `inverse_factor` of H in that order, if it is known.
 
     Raises:
         PrecisionError: H cannot be inverted at any damping.
     """
-    factor = inverse_factor(moments[order][:, order], damp)
+    if factor is None:
+        factor = inverse_factor(moments[order][:, order], damp)
     rest, out = w[:, order].clone(), torch.empty_like(w)
     for start in range(0, w.shape[1], BLOCK):
         end = min(start + BLOCK, w.shape[1])
@@ -122,37 +126,6 @@ def _descend(values: Tensor, slope: Tensor, moments: Tensor, columns: Tensor, ro
     return moves.t()
 
 
-@stage("factor")
-def inverse_factor(moments: Tensor, damp: float) -> Tensor:
-    """The upper Cholesky factor of (H + damping)^-1, the damping raised tenfold while H is not positive.
-
-    Raises:
-        PrecisionError: no damping helps: H is not finite.
-    """
-    for _ in range(4):
-        factor, failed = _try_factor(moments, damp)
-        if not failed:
-            return factor
-        damp *= 10
-    raise PrecisionError("the second moments of a linear's inputs are not finite: calibration activations are broken")
-
-
-def _inverse_factors(moments: Tensor, damp: float) -> Tensor:
-    """`inverse_factor` of many small matrices [blocks, n, n], with one look at the outcome of all."""
-    factors, failed = _try_factor(moments, damp)
-    return torch.stack([inverse_factor(m, damp) for m in moments]) if failed.any() else factors
-
-
-def _try_factor(moments: Tensor, damp: float) -> tuple[Tensor, Tensor]:
-    """The upper Cholesky factors of inverses of [..., n, n], and which failed, [...]."""
-    identity = torch.eye(moments.shape[-1], device=moments.device)
-    mean = moments.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(torch.finfo(torch.float32).tiny)
-    lower, failed = torch.linalg.cholesky_ex(moments + damp * mean[..., None, None] * identity)
-    lower = torch.where((failed != 0)[..., None, None], identity, lower)  # which always has an inverse
-    factor, again = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
-    return factor, (failed != 0) | (again != 0)
-
-
 @stage("joint")
 def joint_descent(
     w: Tensor, q: Tensor, scale: Tensor, tensor_scale: Tensor, moments: Tensor, fmt: BlockFormat
@@ -175,7 +148,7 @@ def joint_descent(
     tried = neighbours(fmt, scale.t().contiguous())  # [candidates, blocks, out]
     blocks = (scale.shape[1], fmt.columns)
     within = moments.unflatten(0, blocks).unflatten(2, blocks).diagonal(dim1=0, dim2=2).permute(2, 0, 1).contiguous()
-    factors = _inverse_factors(within, 1e-3).contiguous()
+    factors = inverse_factors(within, 1e-3).contiguous()
     inverses = factors.mT @ factors
     for block in range(scale.shape[1]):
         start, end = block * fmt.columns, (block + 1) * fmt.columns
