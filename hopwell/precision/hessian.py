@@ -99,6 +99,7 @@ def inverse_factor(moments: Tensor, damp: float) -> Tensor:
     raise PrecisionError("the second moments of a linear's inputs are not finite: calibration activations are broken")
 
 
+@stage("factor")
 def inverse_factors(moments: Tensor, damp: float) -> Tensor:
     """`inverse_factor` of many small matrices [blocks, n, n], with one look at the outcome of all."""
     factors, failed = _try_factor(moments, damp)
