@@ -1,5 +1,7 @@
 """Compiles a model's kernels for Hopper and Blackwell without a GPU: `python -m hopwell.bench.compile r1-tp8`.
 
+`conversion` in place of a model are the kernels that `hopwell quantize` launches for R1's experts.
+
 Prints a JSON list, one entry a kernel and architecture: registers, local memory, shared memory, matrix instructions.
 """
 
@@ -10,10 +12,15 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from hopwell.bench.models import bench_config
 from hopwell.bench.result import write_result
+from hopwell.formats.blocks import FORMATS
 from hopwell.model.warm import MAX_ROWS, launches
-from hopwell.ops.aot import compile_all
+from hopwell.ops.aot import Launch, compile_all, record
+from hopwell.precision.feedback import BLOCK
 
 SHARED_MEMORY = 232448
 """Bytes of shared memory that a program may take (CUDA C++ guide, compute capability 9.0 and 10.0)."""
@@ -39,6 +46,29 @@ class KernelRow:
     """In the shared memory of a multiprocessor."""
 
 
+def conversion_launches(arch: int) -> list[Launch]:
+    """What choosing codes launches, in every format, for a matrix of an expert of R1."""
+    from hopwell.ops import codes_triton
+
+    def meta(*shape: int) -> Tensor:
+        return torch.empty(shape, device="meta")
+
+    def run() -> None:
+        out, width = 2048, 7168
+        values, square, scale = meta(out, width), meta(BLOCK, BLOCK), meta(out, BLOCK)
+        block = values[:, :BLOCK]
+        for fmt in FORMATS.values():
+            codes_triton.feed_back(block, scale, square, fmt.elements)
+            codes_triton.descend(block, block, scale, square, fmt.elements)
+            if fmt.bits == 4:
+                span, local = values[:, : fmt.columns], meta(fmt.columns, fmt.columns)
+                tried, scales = meta(8, out), meta(out, width // fmt.columns)
+                target = meta(out, fmt.columns)
+                codes_triton.rescale(target, span, span, tried, scales[:, 0], meta(1), local, local, fmt.elements)
+
+    return record(run, arch)
+
+
 def kernel_rows(
     model: str,
     batches: list[int],
@@ -50,7 +80,10 @@ def kernel_rows(
     """Every kernel of decode steps at these batches, and of prompts up to `max_rows` rows, for each architecture."""
     rows = []
     for arch in archs:
-        todo = launches(bench_config(model).raw, arch, cache_dtype, batches, max_rows, activations)
+        if model == "conversion":
+            todo = conversion_launches(arch)
+        else:
+            todo = launches(bench_config(model).raw, arch, cache_dtype, batches, max_rows, activations)
         rows += [KernelRow(**asdict(c), fits=c.shared_bytes <= SHARED_MEMORY) for c in compile_all(todo, [arch])]
     return rows
 
@@ -58,7 +91,7 @@ def kernel_rows(
 def main() -> None:
     """Compiles, and prints or writes what came out."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("models", nargs="+", help="Or `conversion`.")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--archs", type=int, nargs="+", default=[90, 100])
     parser.add_argument("--cache-dtype", default="auto")

@@ -105,7 +105,8 @@ def budgets(files: Sequence[Mapping[str, Any]]) -> str:
 def conversion(files: Sequence[Mapping[str, Any]]) -> str:
     """Time and memory of R1's experts."""
     rows = [row for file in files for row in file["rows"]]
-    body = [[k.replace("_", " "), *(_plain(row[k]) for row in rows)] for k in rows[0] if k != "format"]
+    keys = dict.fromkeys(k for row in rows for k in row if k != "format")
+    body = [[k.replace("_", " "), *(_plain(row.get(k, "")) for row in rows)] for k in keys]
     return table(("", *(row["format"] for row in rows)), body)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.blocks import BlockFormat, Quantized, block_peaks, over_elements, quantize, round_scales
-from hopwell.precision.compensate import Compensated, Rounder
-from hopwell.precision.feedback import coordinate_descent, gptq
+from hopwell.precision.compensate import Compensated
+from hopwell.precision.feedback import Rounder, coordinate_descent, gptq
 from hopwell.precision.hessian import Inputs, damping
 
 HALF_GAP = {"e2m1": 1.0, "int4": 0.5, "e4m3": 16.0}
@@ -82,6 +82,8 @@ def _low_scales(fmt: BlockFormat, unit: Tensor, tensor_scale: Tensor) -> Tensor:
 
 class _TwoLevels(Rounder):
     """A rounder that is two-level on some columns."""
+
+    plain = False
 
     def __init__(self, fmt: BlockFormat, scale: Tensor, low_scale: Tensor, columns: Tensor) -> None:
         super().__init__(fmt, scale)

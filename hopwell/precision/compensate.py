@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.blocks import BlockFormat, Quantized, over_elements, quantize, tensor_scale_for
-from hopwell.formats.elements import round_elements
-from hopwell.precision.feedback import coordinate_descent, gptq, joint_descent
+from hopwell.precision.feedback import Rounder, coordinate_descent, gptq, joint_descent
 from hopwell.precision.hessian import Inputs, damping
 from hopwell.precision.scales import search_scales
 
@@ -93,8 +92,8 @@ def compensate(
     q = quantize(w, fmt, scale, tensor_scale).dequantize()
     if methods.feedback:
         damp = damping(inputs.tokens, w.shape[1]) if methods.damp is None else methods.damp
-        order = torch.argsort(diagonal, descending=True, stable=True)
-        q = gptq(w, inputs.moments, order, rounder, damp)
+        order, factor = inputs.feedback(damp)
+        q = gptq(w, inputs.moments, order, rounder, damp, factor)
         offer("gptq", rounder.quantized(q, scale, tensor_scale))
     if methods.sweeps:
         ridge = diagonal.mean() * damping(inputs.tokens, w.shape[1]) / 10
@@ -107,18 +106,3 @@ def compensate(
             q = coordinate_descent(w, q, damped, rounder, methods.sweeps)
             offer("joint", rounder.quantized(q, scale, tensor_scale))
     return result
-
-
-class Rounder:
-    """Rounds columns to the values that their scales allow."""
-
-    def __init__(self, fmt: BlockFormat, scale: Tensor) -> None:
-        self.fmt, self.scale, self.by_column = fmt, scale, scale.t().contiguous()
-
-    def __call__(self, values: Tensor, columns: Tensor) -> Tensor:
-        scale = self.by_column[columns].t()
-        return round_elements(self.fmt.elements, values / scale) * scale
-
-    def quantized(self, q: Tensor, scale: Tensor, tensor_scale: Tensor) -> Quantized:
-        """Values that this rounder chose, as elements."""
-        return Quantized(self.fmt, round_elements(self.fmt.elements, q / self.scale), scale, tensor_scale)

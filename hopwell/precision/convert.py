@@ -32,6 +32,7 @@ from hopwell.precision.divergence import Divergence, Sensitivity, Yardstick
 from hopwell.precision.files import Overlay, read_tensors, write_json, write_tensors
 from hopwell.precision.hessian import PrecisionError
 from hopwell.precision.plan import JUDGED_SHARE, Settings, as_plain, check_room, check_source, check_tokens, identity
+from hopwell.precision.stages import stage
 from hopwell.precision.walk import Group, Walk
 from hopwell.precision.write import write_checkpoint
 
@@ -208,8 +209,9 @@ class Conversion:
             if len({float(r.quantized.tensor_scale) for r in done}) > 1:  # one kept plain rounding: then all must
                 done = [self._compensate(w, group, fmt, False) for w in group.matrices]
             for name, result in zip(group.names, done, strict=True):
-                packed = to_compressed_tensors(result.quantized)
-                tensors |= {f"{label}/{name}.{suffix}": t.cpu() for suffix, t in packed.items()}
+                with stage("pack"):
+                    packed = to_compressed_tensors(result.quantized)
+                    tensors |= {f"{label}/{name}.{suffix}": t.cpu() for suffix, t in packed.items()}
             row.formats[label] = {
                 "bytes": sum(fmt.nbytes(w.shape) for w in group.matrices),
                 "before": [r.before for r in done],

@@ -2,102 +2,131 @@
 
 Both minimise tr((Q - W) H (Q - W)^T), H = E[x x^T]. GPTQ (Frantar et al., 2022) rounds columns one after another and
 moves the rest to make up for each error; coordinate descent then revisits every code, given all others.
+
+The loop over the columns of a block is a kernel on a GPU (`ops/codes_triton.py`), for launches would take all the time;
+here it is in plain PyTorch, to which the kernels are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from hopwell.formats.blocks import BlockFormat
+from hopwell.formats.blocks import BlockFormat, Quantized
 from hopwell.formats.elements import round_elements
-from hopwell.precision.hessian import PrecisionError
+from hopwell.ops.linear import on_gpu
+from hopwell.precision.hessian import inverse_factor, inverse_factors
 from hopwell.precision.scales import neighbours
+from hopwell.precision.stages import stage
 
 BLOCK = 128
 """Columns treated before the rest of the matrix is updated in one product."""
 CACHE_BYTES = 1 << 20
 """Rows are treated so many at once that their candidates stay in a core's cache."""
-Rounder = Callable[[Tensor, Tensor], Tensor]
-"""(values [out, n], their columns [n]) -> nearest representable values."""
 
 
-def gptq(w: Tensor, moments: Tensor, order: Tensor, round_columns: Rounder, damp: float) -> Tensor:
+class Rounder:
+    """Rounds columns to the values that their scales allow."""
+
+    plain = True
+    """Nothing but the nearest element under one scale: what kernels can do, too."""
+
+    def __init__(self, fmt: BlockFormat, scale: Tensor) -> None:
+        self.fmt, self.scale, self.by_column = fmt, scale, scale.t().contiguous()
+
+    def __call__(self, values: Tensor, columns: Tensor) -> Tensor:
+        scale = self.by_column[columns].t()
+        return round_elements(self.fmt.elements, values / scale) * scale
+
+    def quantized(self, q: Tensor, scale: Tensor, tensor_scale: Tensor) -> Quantized:
+        """Values that this rounder chose, as elements."""
+        return Quantized(self.fmt, round_elements(self.fmt.elements, q / self.scale), scale, tensor_scale)
+
+
+@stage("gptq")
+def gptq(
+    w: Tensor, moments: Tensor, order: Tensor, round_columns: Rounder, damp: float, factor: Tensor | None = None
+) -> Tensor:
     """Representable values of W [out, in], rounded in `order` with error feedback.
 
     Args:
         moments: H, float32 [in, in].
         order: a permutation of the columns; those early are rounded best, those late carry the others' errors.
         damp: share of H's mean diagonal that is added to it.
+        factor: `inverse_factor` of H in that order, if it is known.
 
     Raises:
         PrecisionError: H cannot be inverted at any damping.
     """
-    factor = inverse_factor(moments[order][:, order], damp)
+    if factor is None:
+        factor = inverse_factor(moments[order][:, order], damp)
     rest, out = w[:, order].clone(), torch.empty_like(w)
     for start in range(0, w.shape[1], BLOCK):
         end = min(start + BLOCK, w.shape[1])
         columns = order[start:end]
-        block, local = rest[:, start:end].t().contiguous(), factor[start:end, start:end]
-        errors, chosen = torch.empty_like(block), torch.empty_like(block)
-        for j in range(end - start):
-            chosen[j] = round_columns(block[j].unsqueeze(1), columns[j : j + 1]).squeeze(1)
-            errors[j] = (block[j] - chosen[j]) / local[j, j]
-            block[j:] -= torch.outer(local[j, j:], errors[j])
-        out[:, columns] = chosen.t()
-        rest[:, end:] -= errors.t() @ factor[start:end, end:]
+        chosen, errors = _feed_back(rest[:, start:end], factor[start:end, start:end], columns, round_columns)
+        out[:, columns] = chosen
+        rest[:, end:] -= errors @ factor[start:end, end:]
     return out
 
 
+def _feed_back(values: Tensor, factor: Tensor, columns: Tensor, round_columns: Rounder) -> tuple[Tensor, Tensor]:
+    """GPTQ within a block of columns [out, columns]: what was chosen, and each column's error over the factor's
+    diagonal."""
+    if round_columns.plain and on_gpu(values):
+        from hopwell.ops import codes_triton  # Triton is a GPU's dependency
+
+        scale = round_columns.scale.index_select(1, columns)
+        return codes_triton.feed_back(values, scale, factor, round_columns.fmt.elements)
+    block = values.t().contiguous()
+    errors, chosen = torch.empty_like(block), torch.empty_like(block)
+    for j in range(len(block)):
+        chosen[j] = round_columns(block[j].unsqueeze(1), columns[j : j + 1]).squeeze(1)
+        errors[j] = (block[j] - chosen[j]) / factor[j, j]
+        block[j:] -= torch.outer(factor[j, j:], errors[j])
+    return chosen.t(), errors.t()
+
+
+@stage("descent")
 def coordinate_descent(w: Tensor, q: Tensor, moments: Tensor, round_columns: Rounder, sweeps: int) -> Tensor:
     """Sweeps over all columns, moving each code to its best place given the others (QuantEase, Behdin et al., 2023)."""
     q = q.clone()
-    diagonal = moments.diagonal()
-    read = (diagonal > 0).tolist()  # at once: on a GPU each look at a value waits for all work before it
     every = torch.arange(w.shape[1], device=w.device)
     for _ in range(sweeps):
         before = q.clone()
         gradient = (q - w) @ moments
         for start in range(0, w.shape[1], BLOCK):
             end = min(start + BLOCK, w.shape[1])
-            columns = every[start:end]
-            local = moments[start:end, start:end]
-            slope, values = gradient[:, start:end].t().contiguous(), q[:, start:end].t().contiguous()
-            moves = torch.zeros_like(values)
-            for j in range(end - start):
-                if not read[start + j]:
-                    continue
-                target = values[j] - slope[j] / diagonal[start + j]
-                new = round_columns(target.unsqueeze(1), columns[j : j + 1]).squeeze(1)
-                moves[j] = new - values[j]
-                slope += torch.outer(local[j], moves[j])
-            q[:, start:end] += moves.t()
-            gradient += moves.t() @ moments[start:end]
+            span = slice(start, end)
+            moves = _descend(q[:, span], gradient[:, span], moments[span, span], every[span], round_columns)
+            q[:, span] += moves
+            gradient[:, end:] += moves @ moments[span, end:]
         if torch.equal(q, before):
             break
     return q
 
 
-def inverse_factor(moments: Tensor, damp: float) -> Tensor:
-    """The upper Cholesky factor of (H + damping)^-1, the damping raised tenfold while H is not positive.
+def _descend(values: Tensor, slope: Tensor, moments: Tensor, columns: Tensor, round_columns: Rounder) -> Tensor:
+    """Coordinate descent within a block of columns: how far each value moves, [out, columns]."""
+    if round_columns.plain and on_gpu(values):
+        from hopwell.ops import codes_triton
 
-    Raises:
-        PrecisionError: no damping helps: H is not finite.
-    """
-    identity = torch.eye(len(moments), device=moments.device)
-    mean = moments.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny)
-    for _ in range(4):
-        lower, failed = torch.linalg.cholesky_ex(moments + damp * mean * identity)
-        if not failed:
-            factor, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
-            if not failed:
-                return factor
-        damp *= 10
-    raise PrecisionError("the second moments of a linear's inputs are not finite: calibration activations are broken")
+        scale = round_columns.scale.index_select(1, columns)
+        return codes_triton.descend(values, slope, scale, moments, round_columns.fmt.elements)
+    values, slope = values.t().contiguous(), slope.t().contiguous()
+    read = (moments.diagonal() > 0).tolist()
+    moves = torch.zeros_like(values)
+    for j in range(len(values)):
+        if not read[j]:
+            continue
+        target = values[j] - slope[j] / moments[j, j]
+        new = round_columns(target.unsqueeze(1), columns[j : j + 1]).squeeze(1)
+        moves[j] = new - values[j]
+        slope += torch.outer(moments[j], moves[j])
+    return moves.t()
 
 
+@stage("joint")
 def joint_descent(
     w: Tensor, q: Tensor, scale: Tensor, tensor_scale: Tensor, moments: Tensor, fmt: BlockFormat
 ) -> tuple[Tensor, Tensor]:
@@ -114,34 +143,50 @@ def joint_descent(
     Returns:
         New values and scales; the objective never rises.
     """
-    q, scale, rows = q.clone(), scale.clone(), torch.arange(len(q), device=q.device)
+    q, scale = q.clone(), scale.clone()
     gradient = (q - w) @ moments
-    at_once = max(16, CACHE_BYTES // (4 * fmt.columns * len(neighbours(fmt, scale[:1, 0]))))
-    move = torch.empty_like(q[:, : fmt.columns])
+    tried = neighbours(fmt, scale.t().contiguous())  # [candidates, blocks, out]
+    blocks = (scale.shape[1], fmt.columns)
+    within = moments.unflatten(0, blocks).unflatten(2, blocks).diagonal(dim1=0, dim2=2).permute(2, 0, 1).contiguous()
+    factors = inverse_factors(within, 1e-3).contiguous()
+    inverses = factors.mT @ factors
     for block in range(scale.shape[1]):
-        span = slice(block * fmt.columns, (block + 1) * fmt.columns)
-        local = moments[span, span]
-        factor = inverse_factor(local, 1e-3)
+        start, end = block * fmt.columns, (block + 1) * fmt.columns
+        values, slope, local, factor = q[:, start:end], gradient[:, start:end], within[block], factors[block]
         # the block's best values were codes continuous: where the objective's slope vanishes
-        target = q[:, span] - gradient[:, span] @ (factor.t() @ factor)
-        for some in rows.split(at_once):
-            tried = neighbours(fmt, scale[some, block])
-            unit = tried * tensor_scale
-            rest = target[some].t().unsqueeze(1).expand(-1, *tried.shape).clone()  # [columns, candidates, out]
-            chosen = torch.empty_like(rest)
-            for j in range(fmt.columns):
-                chosen[j] = round_elements(fmt.elements, rest[j] / unit) * unit
-                error = (rest[j] - chosen[j]) / factor[j, j]
-                rest[j:] -= factor[j, j:, None, None] * error
-            moves = (chosen - q[some, span].t().unsqueeze(1)).permute(1, 2, 0)  # [candidates, out, columns]
-            change = ((moves @ local) * moves).sum(-1) + 2 * (moves * gradient[some, span]).sum(-1)
-            least, index = change.min(0)
-            move[some] = torch.where(
-                (least < 0).unsqueeze(1), moves[index, torch.arange(len(some), device=q.device)], 0.0
-            )
-            scale[some, block] = torch.where(
-                least < 0, tried[index, torch.arange(len(some), device=q.device)], scale[some, block]
-            )
-        q[:, span] += move
-        gradient += move @ moments[span]
+        target = values - slope @ inverses[block]
+        move = _rescale(target, values, slope, tried[:, block], scale[:, block], tensor_scale, factor, local, fmt)
+        values += move
+        gradient[:, end:] += move @ moments[start:end, end:]
     return q, scale
+
+
+def _rescale(
+    target: Tensor, values: Tensor, slope: Tensor, tried: Tensor, scale: Tensor, tensor_scale: Tensor, factor: Tensor,
+    moments: Tensor, fmt: BlockFormat,
+) -> Tensor:  # fmt: skip
+    """Gives each row's block the best of the scales `tried` [candidates, out] with the codes that go with it, if that
+    lowers the objective: overwrites `scale` [out] and returns how far each value moves, [out, columns]."""
+    if on_gpu(values):
+        from hopwell.ops import codes_triton
+
+        return codes_triton.rescale(target, values, slope, tried, scale, tensor_scale, factor, moments, fmt.elements)
+    move = torch.empty_like(target)
+    at_once = max(16, CACHE_BYTES // (4 * fmt.columns * len(tried)))
+    for start in range(0, len(target), at_once):
+        some = slice(start, start + at_once)
+        stored = tried[:, some]
+        unit = stored * tensor_scale
+        rest = target[some].t().unsqueeze(1).expand(-1, *stored.shape).clone()  # [columns, candidates, out]
+        chosen = torch.empty_like(rest)
+        for j in range(fmt.columns):
+            chosen[j] = round_elements(fmt.elements, rest[j] / unit) * unit
+            error = (rest[j] - chosen[j]) / factor[j, j]
+            rest[j:] -= factor[j, j:, None, None] * error
+        moves = (chosen - values[some].t().unsqueeze(1)).permute(1, 2, 0)  # [candidates, out, columns]
+        change = ((moves @ moments) * moves).sum(-1) + 2 * (moves * slope[some]).sum(-1)
+        least, index = change.min(0)
+        rows = torch.arange(len(least), device=least.device)
+        move[some] = torch.where((least < 0).unsqueeze(1), moves[index, rows], 0.0)
+        scale[some] = torch.where(least < 0, stored[index, rows], scale[some])
+    return move

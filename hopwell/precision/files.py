@@ -16,6 +16,7 @@ from hopwell.checkpoint import files
 from hopwell.checkpoint.header import TensorInfo
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.precision.hessian import PrecisionError
+from hopwell.precision.stages import stage
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -30,6 +31,7 @@ def write_text(path: Path, text: str) -> None:
         files.write_text(path, text)
 
 
+@stage("write")
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes a safetensors file, whole or not at all; the same tensors make the same bytes."""
     with _told(path), files.replacing(path) as partial:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.errors import HopwellError
+from hopwell.precision.stages import stage
 
 
 class PrecisionError(HopwellError):
@@ -30,11 +31,13 @@ class Inputs:
     """Rows behind `moments`."""
     judge: Judge = field(init=False)
     """Holds `held_out`."""
+    _feedback: dict[float, tuple[Tensor, Tensor]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.held_out)
 
     @classmethod
+    @stage("moments")
     def of(cls, x: Tensor, name: str = "input", keep: int = 4096) -> Inputs:
         """Splits rows [n, in] by position: every fourth is held out (`keep` at most).
 
@@ -57,6 +60,17 @@ class Inputs:
         """No statistics at all."""
         return cls(torch.zeros(0, 0, device=device), torch.zeros(0, width, device=device), 0)
 
+    def feedback(self, damp: float) -> tuple[Tensor, Tensor]:
+        """GPTQ's order of columns, those with the largest E[x^2] first, and `inverse_factor` in that order.
+
+        Kept: a large Hessian takes longer to factor than a matrix to round, and gate and up read the same inputs.
+        """
+        if damp not in self._feedback:
+            order = torch.argsort(self.moments.diagonal(), descending=True, stable=True)
+            self._feedback[damp] = order, inverse_factor(self.moments[order][:, order], damp)
+        return self._feedback[damp]
+
+    @stage("moments")
     def mixed_with(self, layer: Inputs, share: float) -> Inputs:
         """An expert's own statistics with `share` of the whole layer's.
 
@@ -68,6 +82,38 @@ class Inputs:
         if len(held_out) < ENOUGH_TO_JUDGE:
             held_out = torch.cat((held_out, layer.held_out[: 2 * ENOUGH_TO_JUDGE]))
         return Inputs(moments, held_out, self.tokens)
+
+
+@stage("factor")
+def inverse_factor(moments: Tensor, damp: float) -> Tensor:
+    """The upper Cholesky factor of (H + damping)^-1, the damping raised tenfold while H is not positive.
+
+    Raises:
+        PrecisionError: no damping helps: H is not finite.
+    """
+    for _ in range(4):
+        factor, failed = _try_factor(moments, damp)
+        if not failed:
+            return factor
+        damp *= 10
+    raise PrecisionError("the second moments of a linear's inputs are not finite: calibration activations are broken")
+
+
+@stage("factor")
+def inverse_factors(moments: Tensor, damp: float) -> Tensor:
+    """`inverse_factor` of many small matrices [blocks, n, n], with one look at the outcome of all."""
+    factors, failed = _try_factor(moments, damp)
+    return torch.stack([inverse_factor(m, damp) for m in moments]) if failed.any() else factors
+
+
+def _try_factor(moments: Tensor, damp: float) -> tuple[Tensor, Tensor]:
+    """The upper Cholesky factors of inverses of [..., n, n], and which failed, [...]."""
+    identity = torch.eye(moments.shape[-1], device=moments.device)
+    mean = moments.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(torch.finfo(torch.float32).tiny)
+    lower, failed = torch.linalg.cholesky_ex(moments + damp * mean[..., None, None] * identity)
+    lower = torch.where((failed != 0)[..., None, None], identity, lower)  # which always has an inverse
+    factor, again = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+    return factor, (failed != 0) | (again != 0)
 
 
 def second_moments(x: Tensor) -> Tensor:
@@ -91,6 +137,7 @@ class Judge:
         self.many = len(held_out) > 2 * held_out.shape[1]
         self._gram: Tensor | None = None
 
+    @stage("judge")
     def error(self, difference: Tensor) -> float:
         """As `output_error`, to about six digits."""
         if not self.many:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hopwell.formats.blocks import BlockFormat, over_elements, plain_scales, round_scales
 from hopwell.formats.elements import round_elements
+from hopwell.precision.stages import stage
 
 FOUR_OVER_SIX = (1.0, 1.5)
 """NVFP4's two ways to fit a block: its peak at 6 or at 4 (Cook et al., 2025: Four Over Six)."""
@@ -30,6 +31,7 @@ def candidates(fmt: BlockFormat, wide: bool = True) -> tuple[float, ...]:
     return (1.0, *(2.0 ** (i / 8) for i in range(1, 8)))
 
 
+@stage("scales")
 def search_scales(
     w: Tensor, fmt: BlockFormat, tensor_scale: Tensor, weights: Tensor | None, wide: bool = True
 ) -> Tensor:
@@ -58,7 +60,7 @@ def search_scales(
 
 
 def neighbours(fmt: BlockFormat, scale: Tensor) -> Tensor:
-    """Representable scales around present ones [n], those first: [candidates, n]."""
+    """Representable scales around present ones [...], those first: [candidates, ...]."""
     if fmt.scales == "e8m0":
         return torch.stack([scale, scale * 2, scale / 2])
     if fmt.scales == "e4m3":

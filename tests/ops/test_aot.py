@@ -1,4 +1,5 @@
-"""The compile gate: every kernel of a decode step and of a prompt becomes machine code within bounds, at real sizes.
+"""The compile gate: every kernel of a decode step, a prompt or a conversion becomes machine code within bounds, at real
+sizes.
 
 It runs in a process of its own, since this one may have Triton's interpreter on.
 """
@@ -29,6 +30,7 @@ def report(model: str, *options: str) -> list[dict]:
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
           "_silu_mul", "_down"}  # fmt: skip
 PROMPT = {"_prefill", "_quantize", "_sort", "_rotate_query"}
+CODES = {"_feed_back", "_descend", "_rescale"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill",
             "_decode_64", "_decode_codes"}  # fmt: skip
 
@@ -43,6 +45,8 @@ MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_quer
         ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_decode_rows"}),
         ("r1-tp8", 100, ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"), DECODE),
         ("v2-lite", 100, ("--batches", "32", "--max-rows", "140"), DECODE | PROMPT - {"_quantize"} | {"_decode_rows"}),
+        ("conversion", 90, (), CODES),
+        ("conversion", 100, (), CODES),
     ],
     ids=[
         "r1-tp8",
@@ -52,6 +56,8 @@ MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_quer
         "r1-tp8-blackwell",
         "r1-tp8-blackwell-bf16-rows",
         "v2-lite-blackwell",
+        "conversion",
+        "conversion-blackwell",
     ],
 )
 def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str, ...], wanted: set[str]) -> None:

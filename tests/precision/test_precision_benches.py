@@ -27,6 +27,9 @@ def test_what_r1_takes_is_reckoned_from_the_experts_that_were_converted(
     row = precision_slice.run(tmp_path, 2, 2304, "nvfp4", lambda line: None)
     assert row["tokens_an_expert"] == pytest.approx(row["calibration_tokens"] / 2)
     assert row["hours_for_r1"] == pytest.approx(row["seconds_an_expert"] * 256 * 58 / 3600)
+    stages = ("walk", "moments", "scales", "factor", "gptq", "descent", "joint", "judge", "pack", "write")
+    assert all(row[f"seconds_of_{stage}"] > 0 for stage in stages)
+    assert sum(row[f"seconds_of_{stage}"] for stage in stages) == pytest.approx(row["seconds_an_expert"], rel=0.01)
     size = 2 * 3 * FP8_BLOCK.nbytes((128, 256))
     assert row["source_gb_per_second"] == pytest.approx(size / 1e9 / (2 * row["seconds_an_expert"]))
     assert 0.3 < row["squared_reduction"] < 1 and row["peak_memory_gb"] > 0.1

@@ -11,8 +11,15 @@ from torch import Tensor
 from hopwell.formats.blocks import FORMATS, INT4_G32, NVFP4, over_elements, quantize, tensor_scale_for
 from hopwell.precision.channels import high_low
 from hopwell.precision.compensate import Methods, Rounder, compensate
-from hopwell.precision.feedback import coordinate_descent, gptq, inverse_factor, joint_descent
-from hopwell.precision.hessian import Inputs, PrecisionError, output_error, second_moments
+from hopwell.precision.feedback import coordinate_descent, gptq, joint_descent
+from hopwell.precision.hessian import (
+    Inputs,
+    PrecisionError,
+    inverse_factor,
+    inverse_factors,
+    output_error,
+    second_moments,
+)
 from hopwell.precision.scales import candidates, search_scales
 
 
@@ -141,6 +148,24 @@ def test_an_expert_without_tokens_takes_the_layers_statistics(w: Tensor) -> None
     assert torch.equal(nothing.moments, layer.moments) and len(nothing.held_out) > 0
     done = compensate(w, nothing, NVFP4)
     assert done.after < done.before and done.quantized.scale.isfinite().all()
+
+
+def test_a_hessian_is_factored_once_for_all_that_read_its_inputs() -> None:
+    inputs = Inputs.of(correlated(500, 128))
+    order, factor = inputs.feedback(0.01)
+    assert inputs.feedback(0.01)[1] is factor and inputs.feedback(0.1)[1] is not factor
+    assert torch.equal(factor, inverse_factor(inputs.moments[order][:, order], 0.01))
+
+
+def test_many_small_factors_are_those_of_each_alone() -> None:
+    moments = torch.stack([second_moments(correlated(100, 16, seed)) for seed in range(5)])
+    torch.testing.assert_close(inverse_factors(moments, 1e-3), torch.stack([inverse_factor(m, 1e-3) for m in moments]))
+    moments[2] = torch.eye(16)
+    moments[2, 0, 1] = moments[2, 1, 0] = 1.005  # positive once it is damped ten times as much
+    found = inverse_factors(moments, 1e-3)
+    torch.testing.assert_close(found[3], inverse_factor(moments[3], 1e-3))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[2], inverse_factor(moments[2], 1e-2))
 
 
 def test_broken_activations_are_refused_by_name() -> None:
