@@ -1,4 +1,4 @@
-"""Decode steps with rows rounded to e4m3, left in bf16, and as "auto" has them: which is faster, and is each right?"""
+"""Decode steps with rows rounded to e4m3, left in bf16, and as "auto" has them: which is faster?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hopwell.limits.catalogue import Gpu
 from hopwell.model.activations import ACTIVATIONS, products, use_activations
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.decode import Decoder
-from hopwell.model.kernel_check import TOLERANCE
 from hopwell.model.latent_cache import use_cache
 from hopwell.model.transformer import Transformer
 from hopwell.ops.linear import plain_ops
@@ -34,10 +33,11 @@ class ActivationsRow:
     """Products whose rows stay in bf16, of those with FP8 weights."""
     ms: float
     error: float
-    """Of the logits, beside plain PyTorch with the same roundings."""
+    """Of the logits, beside plain PyTorch with the same roundings. Weights are random and scores of experts near ties,
+    so a last bit sends tokens to other experts: with 8 layers this says how far that goes, not whether kernels are
+    right. `tests/ops` says that of each, and a start's check of each layer."""
     from_bf16: float
     """The same beside plain PyTorch without roundings: what e4m3 rows cost on random weights."""
-    right: bool
 
 
 def step_rows(
@@ -68,7 +68,7 @@ def step_rows(
             formats = [not weight.takes_codes(batch) for weight, _ in products(model) if weight.format == "fp8_block"]
             yield ActivationsRow(
                 name, batch, context, activations, f"{sum(formats)} of {len(formats)}",
-                1e3 * graph_seconds(capture(step)), off, _error(got, unrounded), off <= TOLERANCE,
+                1e3 * graph_seconds(capture(step)), off, _error(got, unrounded),
             )  # fmt: skip
         del inputs, step  # the next cache may need their memory
 

@@ -57,7 +57,7 @@ def test_steps_in_every_format_of_activations(no_clock: None) -> None:
     h100 = find_gpu("H100")
     slow = replace(h100, bf16=h100.bf16 / 7.5)  # 16 rows are many for a dense product, but not for four experts
     rows = list(activation_steps.step_rows("r1-tp8", 2, (2,), 65, DEVICE, slow))
-    assert [row.activations for row in rows] == ["fp8", "bf16", "auto"] and all(row.right for row in rows)
+    assert [row.activations for row in rows] == ["fp8", "bf16", "auto"] and all(row.error < 0.3 for row in rows)
     assert [row.in_bf16 for row in rows] == ["0 of 12", "12 of 12", "4 of 12"]
     assert rows[1].error == rows[1].from_bf16 < 0.02 < rows[0].from_bf16
 
