@@ -22,7 +22,7 @@ ACTIVATIONS = ("fp8", "bf16", "auto")
 MARGIN = 2.0
 """Bytes must take this many times as long as products in bf16: the matrix unit does not reach its rate, and codes are
 widened on the way. On an H100 or a B200 dense products then change at 65 rows, experts only where steps are long.
-Chosen, not measured: `hopwell bench gpu --part activations` shows which format is faster at which batch."""
+By cost alone: on an H200 widening was not hidden, and bf16 rows took 20 to 44 % longer (docs/precision.md)."""
 CLASSES = ((1, 16), (17, 32), (33, 64), (65, 128))
 """First and last rows of each class of products whose kernels are the same. hazard: a format that changed within one
 would want kernels that were not loaded before `ready`."""
