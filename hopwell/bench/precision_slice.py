@@ -51,7 +51,8 @@ def run(
         stages.turn(REST)
         marks.append((time.perf_counter(), time.process_time(), dict(stages.seconds), name))
 
-    settings = Settings(Goal(format=format), keep=("attention", "dense", "shared_experts"))
+    writer = "compressed-tensors" if format.startswith("int4") else "modelopt"
+    settings = Settings(Goal(format=format), writer=writer, keep=("attention", "dense", "shared_experts"))
     conversion = Conversion(
         work / "slice", work / "out", settings, sequences, say,
         progress=lambda done, total, name: mark(name), device=device,
