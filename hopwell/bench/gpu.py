@@ -80,8 +80,10 @@ def run_parts(out: Path, parts: Sequence[str], minutes: float | None = None) -> 
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
             lines = done.stderr.strip().splitlines()
             outcome = {0: "done", 1: "wrong"}.get(done.returncode, lines[-1] if lines else f"exit {done.returncode}")
-        except subprocess.TimeoutExpired:
-            outcome = f"too long: stopped after {limit:.0f} s"
+        except subprocess.TimeoutExpired as late:
+            heard = late.stderr.decode() if isinstance(late.stderr, bytes) else late.stderr or ""
+            last = heard.strip().splitlines()[-1:]
+            outcome = "; ".join([f"too long: stopped after {limit:.0f} s", *last])
         yield Outcome(part, time.monotonic() - started, outcome)
 
 

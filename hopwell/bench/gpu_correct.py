@@ -37,7 +37,9 @@ TESTS = (
     "tests/ops/test_triton_kernels.py",
     "tests/model/test_kernel_check.py",
     "tests/model/test_decode_step.py",
+    "tests/model/test_activations.py",
     "tests/engine/test_graphs.py",
+    "tests/precision/test_precision_kernels.py",
 )
 FORMS = {
     "wide": Form(False, 16, 4, 2, False),
@@ -193,7 +195,7 @@ def _experts(seed: int) -> Rows:
 
 def tests() -> Rows:
     """The kernels' own tests, compiled; needs a checkout and pytest."""
-    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-q", "-p", "no:cacheprovider"])]
+    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-v", "-p", "no:cacheprovider"])]
 
 
 def sanitizer() -> Rows:
@@ -210,13 +212,19 @@ def _pytest(command: list[str], more: dict[str, str] | None = None) -> dict[str,
     root = Path(__file__).parents[2]
     if not (root / TESTS[0]).exists() or importlib.util.find_spec("pytest") is None:
         raise HopwellError("the tests need a checkout of this project and pytest")
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env={**os.environ, **(more or {})}, check=False
-    )
-    tail = [line for line in done.stdout.splitlines() if line.strip()][-3:]
-    found = [line for line in done.stdout.splitlines() if "ERROR SUMMARY" in line or line.startswith("FAILED")]
-    return {"command": " ".join(command[-8:]), "exit": done.returncode, "right": done.returncode == 0,
-            "tail": tail, "found": found[:20], "stderr": done.stderr[-500:]}  # fmt: skip
+    environment = {**os.environ, **(more or {})}
+    lines, found = [], []
+    with subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as run:
+        assert run.stdout is not None
+        for line in filter(str.strip, run.stdout):
+            lines.append(line.rstrip())
+            if "ERROR SUMMARY" in line or "FAILED" in line:
+                found.append(line.strip())
+                print(line.strip(), file=sys.stderr, flush=True)  # known even if a time limit cuts the run off
+    return {"command": " ".join(command[-8:]), "exit": run.returncode, "right": run.returncode == 0,
+            "tail": lines[-3:], "found": found[:20]}  # fmt: skip
 
 
 def nano(problems: int = 25, seed: int = 11) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -96,6 +97,22 @@ def test_parts_are_stopped_counted_and_named(tmp_path: Path, monkeypatch: pytest
                                        "bad": gpu.Part(lambda: [{"right": False}], 60)})  # fmt: skip
     assert (gpu.main("good", tmp_path), gpu.main("bad", tmp_path)) == (0, 1)
     assert json.loads((tmp_path / "good.json").read_text())["rows"] == [{"right": True}]
+
+
+def test_a_failing_test_is_named_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    shout = "print('x.py::test_a FAILED', flush=True); print('1 failed'); raise SystemExit(1)"
+    row = gpu_correct._pytest([sys.executable, "-c", shout])
+    assert (row["exit"], row["right"], row["found"], row["tail"][-1]) == (1, False, ["x.py::test_a FAILED"], "1 failed")
+    assert "test_a FAILED" in capfd.readouterr().err
+
+
+def test_a_part_that_is_cut_off_leaves_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(command: list[str], **_: object) -> object:
+        raise subprocess.TimeoutExpired(command, 1, stderr=b"one\nx.py::test_a FAILED\n")
+
+    monkeypatch.setattr(gpu.subprocess, "run", late)
+    (outcome,) = gpu.run_parts(tmp_path, ["tests"])
+    assert outcome.outcome.startswith("too long") and outcome.outcome.endswith("test_a FAILED")
 
 
 def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
