@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hopwell.bench.engine import StepInputs, random_inputs
+from hopwell.bench.gpu_correct import error
 from hopwell.bench.models import bench_config, random_transformer
 from hopwell.bench.timing import capture, graph_seconds
 from hopwell.limits.catalogue import Gpu
@@ -64,11 +65,10 @@ def step_rows(
         for activations in ACTIVATIONS:
             use_activations(model, activations, gpu=gpu)
             want, got = _plain_step(model, inputs), step()
-            off = _error(got, want)
             formats = [not weight.takes_codes(batch) for weight, _ in products(model) if weight.format == "fp8_block"]
             yield ActivationsRow(
                 name, batch, context, activations, f"{sum(formats)} of {len(formats)}",
-                1e3 * graph_seconds(capture(step)), off, _error(got, unrounded),
+                1e3 * graph_seconds(capture(step)), error(got, want), error(got, unrounded),
             )  # fmt: skip
         del inputs, step  # the next cache may need their memory
 
@@ -80,8 +80,3 @@ def _plain_step(model: Transformer, inputs: StepInputs) -> Tensor:
     batch = ForwardBatch(inputs.tokens, inputs.positions, [1] * count, [context] * count, inputs.page_table)
     with plain_ops():
         return model.logits(model.forward(batch, inputs.latent.clone()))
-
-
-def _error(got: Tensor, want: Tensor) -> float:
-    """Relative, in the 2-norm."""
-    return ((got - want).norm() / want.norm()).item()

@@ -116,11 +116,13 @@ class AttentionPlan:
         while first < len(query_lens):
             new = query_lens[first]
             last = first + 1
+            shortest = longest = seq_lens[first]
             while last < len(query_lens) and query_lens[last] == new:
-                shortest, longest = min(seq_lens[first : last + 1]), max(seq_lens[first : last + 1])
-                alike = 4 * longest <= 5 * shortest and longest * (last + 1 - first) <= TOGETHER
-                if new > 8 and not (on_gpu(positions) and alike):
-                    break
+                if new > 8:
+                    shortest, longest = min(shortest, seq_lens[last]), max(longest, seq_lens[last])
+                    alike = 4 * longest <= 5 * shortest and longest * (last + 1 - first) <= TOGETHER
+                    if not (on_gpu(positions) and alike):
+                        break
                 last += 1
             lengths = seq_lens[first:last]
             tokens = slice(row, row + new * (last - first))

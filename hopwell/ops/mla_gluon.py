@@ -27,15 +27,26 @@ PAGE = gl.constexpr(64)
 
 
 @gluon.jit
-def _fetch(rows, latents, ropes, page, last, RANK: gl.constexpr, ROPE: gl.constexpr, COPY: gl.constexpr):
+def _cut(positions, token, split, SPLITS: gl.constexpr):
+    """Rows of a token's sequence, and the first page of a cut of them and the one behind its last."""
+    length = gl.load(positions + token).to(gl.int32) + 1
+    pages = (length + PAGE - 1) // PAGE
+    per_split = (pages + SPLITS - 1) // SPLITS
+    begin = split * per_split
+    return length, begin, gl.minimum(begin + per_split, pages)
+
+
+@gluon.jit
+def _fetch(rows, latents, ropes, page, last, COPY: gl.constexpr, COPY_ROPE: gl.constexpr):
     """Starts copying a page; rows past the sequence's `last` one are copies of that."""
-    j = gl.arange(0, PAGE, layout=gl.SliceLayout(1, COPY))
+    RANK: gl.constexpr = latents.shape[1]
+    ROPE: gl.constexpr = ropes.shape[1]
     c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
-    r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))
-    inside = gl.maximum(gl.minimum(j, last), 0)
-    at = rows + (page * PAGE + inside)[:, None] * (RANK + ROPE)
-    async_copy.async_copy_global_to_shared(latents, at + c[None, :])
-    async_copy.async_copy_global_to_shared(ropes, at + RANK + r[None, :])
+    j = gl.maximum(gl.minimum(gl.arange(0, PAGE, layout=gl.SliceLayout(1, COPY)), last), 0)
+    async_copy.async_copy_global_to_shared(latents, rows + (page * PAGE + j)[:, None] * (RANK + ROPE) + c[None, :])
+    r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY_ROPE))
+    j = gl.maximum(gl.minimum(gl.arange(0, PAGE, layout=gl.SliceLayout(1, COPY_ROPE)), last), 0)
+    async_copy.async_copy_global_to_shared(ropes, rows + (page * PAGE + j)[:, None] * (RANK + ROPE) + RANK + r[None, :])
     async_copy.commit_group()
 
 
@@ -62,11 +73,7 @@ def _decode_64(
     WIDTH: gl.constexpr = RANK + ROPE
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
-    length = gl.load(positions + token).to(gl.int32) + 1
-    pages = (length + PAGE - 1) // PAGE
-    per_split = (pages + SPLITS - 1) // SPLITS
-    begin = split * per_split
-    end = gl.minimum(begin + per_split, pages)
+    length, begin, end = _cut(positions, token, split, SPLITS)
     gdc_wait()
     gdc_launch_dependents()
     at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
@@ -81,7 +88,7 @@ def _decode_64(
     ropes = gl.allocate_shared_memory(gl.bfloat16, [2, PAGE, ROPE], SHARED)
     numbers = page_table + token * table_width
     _fetch(latent, latents.index(0), ropes.index(0), gl.load(numbers + begin).to(gl.int64), length - 1 - begin * PAGE,
-           RANK, ROPE, COPY)  # fmt: skip
+           COPY, COPY)  # fmt: skip
     q_head = gl.arange(0, BH, layout=gl.SliceLayout(1, COPY))
     q_c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
     q_r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))
@@ -108,7 +115,7 @@ def _decode_64(
             page = following.to(gl.int64)
             following = gl.load(numbers + gl.minimum(index + 2, end - 1))
             _fetch(latent, latents.index(1 - slot), ropes.index(1 - slot), page, length - 1 - (index + 1) * PAGE,
-                   RANK, ROPE, COPY)  # fmt: skip
+                   COPY, COPY)  # fmt: skip
         scores = warpgroup_mma_wait(0, deps=[scores])
         scores = gl.where((index * PAGE + j < length)[None, :], scores * scale_log2, float("-inf"))
         new_peak = gl.maximum(peak, gl.max(scores, axis=1))
@@ -127,20 +134,6 @@ def _decode_64(
     o_c = gl.arange(0, RANK, layout=gl.SliceLayout(0, SUM))
     mean = acc / gl.convert_layout(whole, gl.SliceLayout(1, SUM))[:, None]
     gl.store(out + (at + o_head)[:, None] * RANK + o_c[None, :], mean, (first_head + o_head < HEADS)[:, None])
-
-
-@gluon.jit
-def _fetch_codes(rows, latents, ropes, page, last, COPY: gl.constexpr, COPY_ROPE: gl.constexpr):
-    """`_fetch` of a page of codes."""
-    RANK: gl.constexpr = latents.shape[1]
-    ROPE: gl.constexpr = ropes.shape[1]
-    c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
-    j = gl.maximum(gl.minimum(gl.arange(0, PAGE, layout=gl.SliceLayout(1, COPY)), last), 0)
-    async_copy.async_copy_global_to_shared(latents, rows + (page * PAGE + j)[:, None] * (RANK + ROPE) + c[None, :])
-    r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY_ROPE))
-    j = gl.maximum(gl.minimum(gl.arange(0, PAGE, layout=gl.SliceLayout(1, COPY_ROPE)), last), 0)
-    async_copy.async_copy_global_to_shared(ropes, rows + (page * PAGE + j)[:, None] * (RANK + ROPE) + RANK + r[None, :])
-    async_copy.commit_group()
 
 
 @gluon.jit
@@ -183,11 +176,7 @@ def _decode_codes(
     WIDTH: gl.constexpr = RANK + ROPE
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
-    length = gl.load(positions + token).to(gl.int32) + 1
-    pages = (length + PAGE - 1) // PAGE
-    per_split = (pages + SPLITS - 1) // SPLITS
-    begin = split * per_split
-    end = gl.minimum(begin + per_split, pages)
+    length, begin, end = _cut(positions, token, split, SPLITS)
     gdc_wait()
     gdc_launch_dependents()
     at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
@@ -202,7 +191,7 @@ def _decode_codes(
     ropes = gl.allocate_shared_memory(gl.float16, [2, PAGE, ROPE], WIDE)
     numbers = page_table + token * table_width
     page = gl.load(numbers + begin).to(gl.int64)
-    _fetch_codes(latent, raw, raw_rope, page, length - 1 - begin * PAGE, COPY, COPY_ROPE)
+    _fetch(latent, raw, raw_rope, page, length - 1 - begin * PAGE, COPY, COPY_ROPE)
 
     # queries keep their mantissa in float16; a power of two a head keeps them in its range. The rotary part takes its
     # scale's ratio to the latent's along, so that one sum holds both
@@ -228,7 +217,7 @@ def _decode_codes(
     _widen(raw, latents.index(0), PART, LINE)
     _widen(raw_rope, ropes.index(0), ROPE, LINE_ROPE)
     following = gl.load(numbers + gl.minimum(begin + 1, end - 1)).to(gl.int64)
-    _fetch_codes(latent, raw, raw_rope, following, length - 1 - (begin + 1) * PAGE, COPY, COPY_ROPE)
+    _fetch(latent, raw, raw_rope, following, length - 1 - (begin + 1) * PAGE, COPY, COPY_ROPE)
     following = gl.load(numbers + gl.minimum(begin + 2, end - 1))
     peak = gl.full([BH], float("-inf"), gl.float32, COLUMNS)
     total = gl.zeros([PAGE, BH], gl.float32, SCORES)  # summed over a page's rows after the last one
@@ -247,7 +236,7 @@ def _decode_codes(
         _widen(raw_rope, ropes.index(1 - slot), ROPE, LINE_ROPE)
         page = following.to(gl.int64)
         following = gl.load(numbers + gl.minimum(index + 3, end - 1))
-        _fetch_codes(latent, raw, raw_rope, page, length - 1 - (index + 2) * PAGE, COPY, COPY_ROPE)
+        _fetch(latent, raw, raw_rope, page, length - 1 - (index + 2) * PAGE, COPY, COPY_ROPE)
         scores = warpgroup_mma_wait(0, deps=[scores])
         scores = gl.where((index * PAGE + j < length)[:, None], scores * factor[None, :], float("-inf"))
         new_peak = gl.maximum(peak, gl.max(scores, axis=0))
