@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hopwell.bench.engine import step_costs
+from hopwell.bench.side import MEASURED
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
 from hopwell.model.config import ModelConfig
@@ -40,28 +41,41 @@ def sides(
         environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(_paths())}
         say("hopwell, empty kernel cache")
         brief = {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
-        cold = _side([*own, json.dumps(brief)], environment)
+        cold = _side([*own, json.dumps(brief)], environment, say)
         say("hopwell, full kernel cache")
-        ours = _side([*own, json.dumps(task)], environment)
+        ours = _side([*own, json.dumps(task)], environment, say)
     ours["ready_cold_s"], ours["phases_cold"] = cold["ready_s"], cold["phases"]
     if peer_site is None:
         return ours, None
     say("vllm")
     site = {"PYTHONPATH": os.pathsep.join([str(peer_site), str(ROOT)])}
     script = str(ROOT / "hopwell/bench/peer_vllm.py")
-    return ours, _side([sys.executable, script, str(checkpoint), json.dumps(task)], site)
+    return ours, _side([sys.executable, script, str(checkpoint), json.dumps(task)], site, say)
 
 
 def _paths() -> list[str]:
     return [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
-def _side(command: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-        raise HopwellError(f"{command[1]} {command[2]} failed: {last}")
+def _side(command: list[str], environment: Mapping[str, str], say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Runs a side and returns what it printed last; its measurements are told as they come."""
+    heard: list[str] = []
+    with (
+        tempfile.TemporaryFile("w+") as printed,
+        subprocess.Popen(
+            command, stdout=printed, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        ) as run,
+    ):
+        assert run.stderr is not None
+        for line in filter(str.strip, run.stderr):
+            heard.append(line.strip())
+            if line.startswith(MEASURED):
+                say(f"  {line.strip()}")
+        code = run.wait()
+        printed.seek(0)
+        lines = printed.read().strip().splitlines()
+    if code != 0 or not lines:
+        raise HopwellError(f"{command[1]} {command[2]} failed: {heard[-1] if heard else 'it wrote nothing'}")
     return json.loads(lines[-1])
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from hopwell.limits.power import energy_joules
 
+MEASURED = "measured: "
+"""How a line begins that tells of a measurement, among all that an engine writes."""
 Generate = Callable[[list[list[int]], int], object]
 """Answers prompts, all at once, greedily, with exactly so many tokens each."""
 
@@ -39,6 +41,9 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
         generate(prompts, tokens)
         return time.perf_counter() - began, (energy_joules() or 0.0) - joules
 
+    def tell(found: str) -> None:
+        print(MEASURED + found, file=sys.stderr, flush=True)
+
     timed(4, 64, 8)
     decode: list[dict[str, Any]] = []
     for batch, context in task["decode"]:
@@ -49,12 +54,12 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
         joules = long[1] - short[1]
         decode.append({"batch": batch, "context": context, "ms_per_step": 1e3 * (long[0] - short[0]) / steps,
                        "mj_per_token": 1e3 * joules / steps / batch if joules > 0 else None})  # fmt: skip
-        print(decode[-1], file=sys.stderr, flush=True)
+        tell(f"step at batch {batch}, context {context}: {decode[-1]['ms_per_step']:.3f} ms")
     prefill = []
     for prompts, tokens in task["prefill"]:
         seconds = min(timed(prompts, tokens, 1)[0] for _ in range(3))
         prefill.append({"prompts": prompts, "tokens": tokens, "tokens_per_s": prompts * tokens / seconds})
-        print(prefill[-1], file=sys.stderr, flush=True)
+        tell(f"{prompts} prompts of {tokens} tokens: {prefill[-1]['tokens_per_s']:,.0f} tokens/s")
     return {"decode": decode, "prefill": prefill}
 
 

@@ -128,7 +128,7 @@ class GraphedModel:
         on_gpu = latent.is_cuda
         if on_gpu:
             with self._phase("check"):
-                self.fault = kernel_fault(self.decoder)
+                self.fault = kernel_fault(self.decoder, 0 if self.deterministic else self._longest(latent))
             if self.fault is not None:
                 log.error("the kernels are not used on this GPU: %s", self.fault)
                 return latent
@@ -189,12 +189,15 @@ class GraphedModel:
             self.logits(torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device))
         if self.deterministic:  # it has no long steps
             return
-        rows = min(self.max_rows, latent.shape[1] * latent.shape[2], self.config.max_position_embeddings)
-        for query_lens, seq_lens in eager_batches(self.config, rows):
+        for query_lens, seq_lens in eager_batches(self.config, self._longest(latent)):
             batch = dummy_batch(query_lens, seq_lens, self.device)
             hidden = self.decoder.forward_long(batch, latent)
             if self.has_mtp:
                 self.decoder.draft_long(hidden, batch, latent)
+
+    def _longest(self, latent: Tensor) -> int:
+        """Rows of the longest step."""
+        return min(self.max_rows, latent.shape[1] * latent.shape[2], self.config.max_position_embeddings)
 
     @torch.inference_mode()
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:

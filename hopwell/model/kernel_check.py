@@ -11,9 +11,13 @@ from torch import Tensor
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.decode import Decoder
 from hopwell.model.shape_classes import LONG
-from hopwell.model.transformer import Transformer
+from hopwell.model.transformer import Dense, Transformer
 from hopwell.ops.attention import PAGE, AttentionPlan, cached_rows, mla_attention
-from hopwell.ops.linear import plain_ops
+from hopwell.ops.experts_triton import experts_down, experts_up
+from hopwell.ops.grouping_triton import group_by_expert
+from hopwell.ops.linear import Weight, plain_ops
+from hopwell.ops.linear_triton import product, rows_for
+from hopwell.ops.norm_triton import Normed
 
 TOLERANCE = 0.3
 """Of a chain, relative. FP8 products round their inputs to e4m3 and a near tie may send a token to another expert: a
@@ -32,10 +36,15 @@ CASES: tuple[tuple[list[int], list[int]], ...] = (
 They launch no kernel that serving does not: none is compiled for the check alone."""
 
 
-def kernel_fault(decoder: Decoder) -> str | None:
+PRODUCT_TOLERANCE = 2.0**-6
+"""Of a long step's products: their results are rounded to bf16, and the matrix unit keeps 14 bits of a block's sum."""
+
+
+def kernel_fault(decoder: Decoder, longest: int = 0) -> str | None:
     """What is wrong with the kernels' results on this device, or None.
 
-    The model's first dense and first MoE layer compute small steps over a cache of random rows.
+    The model's first dense and first MoE layer compute small steps over a cache of random rows; then the products of a
+    step of `longest` rows, for which there are kernels of their own.
     """
     kinds: dict[type, int] = {}
     for index, layer in enumerate(decoder.model.layers):
@@ -50,10 +59,95 @@ def kernel_fault(decoder: Decoder) -> str | None:
         try:
             fault = _attention_fault(model, query_lens, seq_lens) or _chain_fault(model, few, query_lens, seq_lens)
         except Exception as error:  # a kernel that does not fit this GPU, or does not compile for it
-            fault = f"they fail: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            fault = f"they fail: {_first_line(error)}"
         if fault:
             return f"with {query_lens} new tokens over {seq_lens}, {fault}"
+    if longest >= LONG:
+        try:
+            fault = _products_fault(few, longest)
+        except Exception as error:
+            fault = f"they fail: {_first_line(error)}"
+        if fault:
+            return f"with {longest} rows, {fault}"
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+@torch.inference_mode()
+def _products_fault(decoder: Decoder, rows: int) -> str | None:
+    """Each product of a long step: some of its rows, with the first and the last of its weights' rows."""
+    device = decoder.model.device
+    generator = torch.Generator(device).manual_seed(rows)
+    some = torch.arange(rows - 1, 0, -max(1, rows // SAMPLES), device=device)
+
+    def random(count: int, width: int) -> Tensor:
+        return torch.randn(count, width, generator=generator, device=device, dtype=decoder.model.dtype)
+
+    for layer, experts in zip(decoder.model.layers, decoder.experts, strict=True):
+        a, network = layer.attention, layer.network
+        dense = (network.gate_up, network.down) if isinstance(network, Dense) else ()
+        for weight in filter(None, (a.qkv_a, a.q_b, a.o, *dense)):
+            entering = rows_for(random(rows, weight.shape[-1]), weight)
+            got = product(entering, weight, dtype=torch.bfloat16)[0, some]
+            for part in _ends(weight):
+                want = _values(entering, some) @ _dequantized(weight, part).T
+                if fault := _fault(f"rows of {list(weight.shape)}", got[:, part], want, PRODUCT_TOLERANCE):
+                    return fault
+        if experts is None:
+            continue
+        count = experts.experts.count
+        slots = decoder.model.config.router.top_k
+        ids = torch.rand(rows, count, generator=generator, device=device).topk(slots).indices.int()
+        groups = group_by_expert(ids, count)
+        if groups.pairs is None:
+            continue
+        pairs = groups.pairs.long()
+        places = torch.arange(len(pairs) - 1, 0, -max(1, len(pairs) // SAMPLES), device=device)
+        for down, weight in ((False, experts.experts.gate_up), (True, experts.experts.down)):
+            entering = rows_for(random(len(pairs) if down else rows, weight.shape[-1]), weight)
+            if down:
+                got = experts_down(entering, weight, groups).flatten(0, 1)[pairs[places]]
+            else:
+                got = experts_up(entering, weight, groups, dtype=torch.bfloat16)[0, places]
+            values = _values(entering, places if down else pairs[places] // slots)
+            of = ids.flatten().long()[pairs[places]]
+            for part in _ends(weight):
+                want = torch.einsum("pk,pnk->pn", values, _dequantized(weight, part, of))
+                if fault := _fault(f"experts' rows of {list(weight.shape)}", got[:, part], want, PRODUCT_TOLERANCE):
+                    return fault
+    return None
+
+
+SAMPLES = 32
+"""Rows of a long product that are computed again."""
+
+
+def _ends(weight: Weight) -> tuple[slice, slice]:
+    """The first and the last block of a matrix's rows."""
+    out = weight.shape[-2]
+    return slice(0, min(out, 128)), slice((out - 1) // 128 * 128, out)
+
+
+def _dequantized(weight: Weight, part: slice, experts: Tensor | None = None) -> Tensor:
+    """Some of a matrix's rows in float32; of a stack, those of the given experts."""
+    data = weight.data[..., part, :]
+    scale = None if weight.scale is None else weight.scale[..., part.start // 128 : part.start // 128 + 1, :]
+    if experts is not None:
+        data, scale = data.view(torch.uint8)[experts].view(data.dtype), None if scale is None else scale[experts]
+    return Weight(data, scale, weight.format).dequantize(torch.float32)
+
+
+def _values(rows: Normed, some: Tensor) -> Tensor:
+    """What rows stand for, in float32."""
+    if rows.codes is None:
+        assert rows.values is not None
+        return rows.values[some].float()
+    assert rows.scales is not None
+    codes = rows.codes.view(torch.uint8)[some].view(torch.float8_e4m3fn).float()
+    return (codes.unflatten(1, (-1, 128)) * rows.scales[some].unsqueeze(2)).flatten(1)
 
 
 def _batch(model: Transformer, query_lens: list[int], seq_lens: list[int]) -> tuple[ForwardBatch, Tensor]:

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops import attention_gluon
 from hopwell.ops.attention import REBUILT_BYTES, CacheScales, Group, cached_rows
 from hopwell.ops.mla_triton import combine_heads, decode
 from hopwell.ops.triton_common import cdiv, launch, let_next_start, matmul, to_bf16, wait_for_inputs
@@ -159,6 +160,9 @@ def prefill(
     room, v = keys.shape[1] // sequences, values.shape[-1]
     if out is None:
         out = torch.empty(len(q_nope), heads, v, dtype=torch.bfloat16, device=q_nope.device)
+    if attention_gluon.suits(q_nope, q_rope, k_rope, out):
+        attention_gluon.prefill(q_nope, q_rope, keys, k_rope, values, positions, scale, sequences, out)
+        return out
     launch(
         _prefill,
         (cdiv(tokens, 128), heads, sequences),

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops import product_gluon
 from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling, rows_first, rows_for
@@ -239,6 +240,10 @@ def experts_up(
     assert data is not None
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
+    if cut is None and product_gluon.suits(weight, data, groups):
+        out = torch.empty(1, tokens * slots, width_out, dtype=dtype, device=data.device)
+        product_gluon.multiply(x, weight, out[0], eps, groups)
+        return out
     cut = cut or up_tiling(groups, weight)
     out = torch.empty(cut.splits, tokens * slots, width_out, dtype=dtype, device=data.device)
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
@@ -291,9 +296,12 @@ def experts_down(
     assert data is not None
     tokens, slots = groups.expert_ids.shape
     width_out, width_in = weight.shape[-2:]
+    out = torch.empty(tokens, slots, width_out, dtype=torch.bfloat16, device=data.device)
+    if cut is None and run is None and product_gluon.suits(weight, data, groups):
+        product_gluon.multiply(x, weight, out.view(-1, width_out), groups=groups, down=True)
+        return out
     usual, usual_run = down_tiling(groups, weight)
     cut, run = cut or usual, run or usual_run
-    out = torch.empty(tokens, slots, width_out, dtype=torch.bfloat16, device=data.device)
     launch(
         _down,
         (cdiv(width_out, cut.rows * run), groups.tile_count),

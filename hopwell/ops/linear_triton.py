@@ -1,4 +1,5 @@
-"""Matrix products for FP8-block and bf16 weights, from one token to thousands.
+"""Matrix products for FP8-block and bf16 weights, from one token to thousands; on Hopper thousands are left to
+`product_gluon`.
 
 Up to 32 tokens the operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the
 tokens on the short one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the
@@ -15,6 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops import product_gluon
 from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed, quantize
 from hopwell.ops.triton_common import (
@@ -196,8 +198,11 @@ def product(
     data = x.codes if fp8 and x.codes is not None else x.values
     assert data is not None
     (tokens, width_in), width_out = data.shape, weight.shape[0]
-    if cut is None:
-        cut = tiling(tokens, width_out, width_in, fp8)
+    if cut is None and product_gluon.suits(weight, data):
+        return product_gluon.multiply(x, weight, torch.empty(tokens, width_out, dtype=dtype, device=data.device), eps)[
+            None
+        ]
+    cut = cut or tiling(tokens, width_out, width_in, fp8)
     out = torch.empty(cut.splits, tokens, width_out, dtype=dtype, device=data.device)
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
@@ -234,8 +239,8 @@ def linear(x: Tensor, weight: Weight) -> Tensor:
     cut = tiling(x.shape[0], *weight.shape, fp8=True)
     rows = rows_for(x, weight)
     if cut.splits == 1:
-        return product(rows, weight, cut=cut, dtype=torch.bfloat16)[0]
-    return product(rows, weight, cut=cut).sum(0).to(x.dtype)
+        return product(rows, weight, dtype=torch.bfloat16)[0]
+    return product(rows, weight).sum(0).to(x.dtype)
 
 
 def rows_for(x: Tensor, weight: Weight) -> Normed:

@@ -172,6 +172,11 @@ def capability(device: torch.device) -> int:
     return 10 * major + minor
 
 
+def multiprocessors(device: torch.device) -> int:
+    """Of a device; a Hopper's where there is none."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132
+
+
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, stages: int = 1, **constants: Any) -> None:
     """Runs a kernel after those already on the stream, its start overlapped with the previous one's end."""
     options = {"num_warps": warps, "num_stages": stages, "launch_pdl": True}

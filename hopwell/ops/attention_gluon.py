@@ -1,0 +1,273 @@
+"""Prompts' attention on Hopper, in Gluon: a warpgroup copies keys and values while two others attend, each to its own
+queries and at its own pace, so that the softmax of one runs beside the products of the other (FlashAttention-3, Shah et
+al., 2024).
+
+`attention_triton._prefill` computes the same and is the plain twin, for the interpreter and for Blackwell.
+"""
+
+# Gluon types what it is given at compile time as if it were given at run time
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAssignmentType=false, reportGeneralTypeIssues=false
+
+from __future__ import annotations
+
+from torch import Tensor
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import (
+    async_copy,
+    fence_async_shared,
+    mbarrier,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from hopwell.ops.triton_common import INTERPRET, capability, cdiv, launch, multiprocessors
+
+QUERIES = gl.constexpr(64)
+"""Of an attending warpgroup."""
+KEYS = gl.constexpr(128)
+"""Of a block."""
+LONG = 64
+"""Blocks of queries from which a program takes one tile only."""
+
+
+@gluon.jit
+def _tile(index, blocks, heads):
+    """The first query of a tile, its head, its sequence.
+
+    Programs that run together share a head's keys. Every other round of tiles goes backwards, for the last queries see
+    the most keys.
+    """
+    programs = gl.num_programs(0)
+    turn = index // programs
+    here = index - turn * programs
+    last = gl.minimum(programs, blocks * heads - turn * programs) - 1
+    if turn % 2 == 1:
+        index = turn * programs + last - here
+    return (blocks - 1 - index % blocks) * (2 * QUERIES), index // blocks
+
+
+@gluon.jit
+def _copy_rows(to, at, some, stride, LAYOUT: gl.constexpr):
+    """Starts copying rows that are `stride` apart; those after the first `some` become zeros."""
+    r = gl.arange(0, to.shape[0], layout=gl.SliceLayout(1, LAYOUT))
+    c = gl.arange(0, to.shape[1], layout=gl.SliceLayout(0, LAYOUT))
+    async_copy.async_copy_global_to_shared(to, at + r[:, None] * stride + c[None, :], (r < some)[:, None])
+
+
+@gluon.jit
+def _copy(
+    q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, q_nope, q_rope, keys, k_rope, values, positions,
+    tokens, room, heads, sequences, q_stride, rope_stride, k_rope_stride, HEAD_STRIDE: gl.constexpr,
+    ROPE_HEAD_STRIDE: gl.constexpr, NOPE: gl.constexpr, ROPE: gl.constexpr, V: gl.constexpr,
+):  # fmt: skip
+    STAGES: gl.constexpr = k_ring.shape[0]
+    WIDE: gl.constexpr = gl.BlockedLayout([1, 8], [2, 16], [4, 1], [1, 0])
+    NARROW: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [4, 1], [1, 0])
+    blocks = (tokens + 2 * QUERIES - 1) // (2 * QUERIES)
+    slot = 0
+    phase = 1
+    q_phase = 1
+    for index in range(gl.program_id(0), blocks * heads * sequences, gl.num_programs(0)):
+        m0, own = _tile(index, blocks, heads * sequences)
+        head, sequence = own // sequences, own % sequences
+        length = gl.load(positions + sequence * tokens + tokens - 1).to(gl.int32) + 1
+        row = sequence.to(gl.int64) * tokens + m0
+        for half in gl.static_range(2):
+            mbarrier.wait(q_empty.index(half), q_phase)
+            query = row + half * QUERIES
+            some = tokens - m0 - half * QUERIES
+            _copy_rows(q.index(half), q_nope + query * q_stride + head * HEAD_STRIDE, some, q_stride, WIDE)
+            _copy_rows(
+                qr.index(half), q_rope + query * rope_stride + head * ROPE_HEAD_STRIDE, some, rope_stride, NARROW
+            )
+            async_copy.mbarrier_arrive(q_full.index(half), increment_count=False)
+        q_phase ^= 1
+        k_at = keys + own.to(gl.int64) * room * NOPE
+        v_at = values + own.to(gl.int64) * room * V
+        rope_at = k_rope + sequence.to(gl.int64) * room * k_rope_stride
+        for n0 in range(0, gl.minimum(length - tokens + m0 + 2 * QUERIES, length), KEYS):
+            mbarrier.wait(empty.index(slot), phase)
+            _copy_rows(k_ring.index(slot), k_at, length - n0, NOPE, WIDE)
+            _copy_rows(rope_ring.index(slot), rope_at, length - n0, k_rope_stride, NARROW)
+            async_copy.mbarrier_arrive(full.index(slot), increment_count=False)
+            mbarrier.wait(empty.index(STAGES + slot), phase)
+            _copy_rows(v_ring.index(slot), v_at, length - n0, V, WIDE)
+            async_copy.mbarrier_arrive(full.index(STAGES + slot), increment_count=False)
+            k_at += KEYS * NOPE
+            v_at += KEYS * V
+            rope_at += KEYS * k_rope_stride
+            slot += 1
+            if slot == STAGES:
+                slot = 0
+                phase ^= 1
+
+
+@gluon.jit
+def _attend(
+    q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, out, positions, tokens, heads, sequences, scale_log2,
+    out_stride, V: gl.constexpr, HALF: gl.constexpr,
+):  # fmt: skip
+    STAGES: gl.constexpr = k_ring.shape[0]
+    SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, KEYS, 16])
+    SUM: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, V, 16])
+    WEIGHTS: gl.constexpr = gl.DotOperandLayout(operand_index=0, parent=SUM, k_width=2)
+    LINES: gl.constexpr = gl.BlockedLayout([1, 8], [2, 16], [4, 1], [1, 0])
+    j = gl.arange(0, KEYS, layout=gl.SliceLayout(0, SCORES))
+    zero = gl.zeros([QUERIES, KEYS], gl.float32, SCORES)
+    blocks = (tokens + 2 * QUERIES - 1) // (2 * QUERIES)
+    slot = 0
+    phase = 0
+    q_phase = 0
+    for index in range(gl.program_id(0), blocks * heads * sequences, gl.num_programs(0)):
+        m0, own = _tile(index, blocks, heads * sequences)
+        head, sequence = own // sequences, own % sequences
+        length = gl.load(positions + sequence * tokens + tokens - 1).to(gl.int32) + 1
+        first = length - tokens  # the first query's position
+        every = gl.minimum(first + m0 + 2 * QUERIES, length)  # keys that the other warpgroup may need
+        m0 += HALF * QUERIES
+        position = first + m0 + gl.arange(0, QUERIES, layout=gl.SliceLayout(1, SCORES))
+        seen_by_all = (first + m0 + 1) // KEYS * KEYS
+        end = gl.minimum(first + m0 + QUERIES, length)
+        peak = gl.full([QUERIES], float("-inf"), gl.float32, gl.SliceLayout(1, SCORES))
+        total = gl.zeros([QUERIES], gl.float32, gl.SliceLayout(1, SCORES))
+        acc = gl.zeros([QUERIES, V], gl.float32, SUM)
+        mbarrier.wait(q_full.index(HALF), q_phase)
+        q_phase ^= 1
+        for edge in gl.static_range(2):  # blocks that every query sees; then those along the diagonal
+            for n0 in range(seen_by_all if edge else 0, end if edge else seen_by_all, KEYS):
+                mbarrier.wait(full.index(slot), phase)
+                fence_async_shared()
+                scores = warpgroup_mma(q.index(HALF), k_ring.index(slot).permute((1, 0)), zero, use_acc=False,
+                                       is_async=True)  # fmt: skip
+                scores = warpgroup_mma(qr.index(HALF), rope_ring.index(slot).permute((1, 0)), scores, is_async=True)
+                scores = warpgroup_mma_wait(0, deps=[scores])
+                mbarrier.arrive(empty.index(slot), count=1)
+                if edge:
+                    scores = gl.where((n0 + j)[None, :] <= position[:, None], scores, float("-inf"))
+                new_peak = gl.maximum(peak, gl.max(scores, axis=1) * scale_log2)
+                weights = gl.exp2(scores * scale_log2 - new_peak[:, None])
+                shrink = gl.exp2(peak - new_peak)
+                total = total * shrink + gl.sum(weights, axis=1)
+                acc = acc * gl.convert_layout(shrink, gl.SliceLayout(1, SUM))[:, None]
+                shares = gl.convert_layout(weights.to(gl.bfloat16), WEIGHTS)
+                mbarrier.wait(full.index(STAGES + slot), phase)
+                fence_async_shared()
+                acc = warpgroup_mma(shares, v_ring.index(slot), acc, is_async=True)
+                acc = warpgroup_mma_wait(0, deps=[acc])
+                mbarrier.arrive(empty.index(STAGES + slot), count=1)
+                peak = new_peak
+                slot += 1
+                if slot == STAGES:
+                    slot = 0
+                    phase ^= 1
+        mbarrier.arrive(q_empty.index(HALF), count=1)
+        if (end + KEYS - 1) // KEYS < (every + KEYS - 1) // KEYS:  # a block for the other warpgroup alone
+            mbarrier.wait(full.index(slot), phase)
+            mbarrier.arrive(empty.index(slot), count=1)
+            mbarrier.wait(full.index(STAGES + slot), phase)
+            mbarrier.arrive(empty.index(STAGES + slot), count=1)
+            slot += 1
+            if slot == STAGES:
+                slot = 0
+                phase ^= 1
+        mean = acc / gl.convert_layout(total, gl.SliceLayout(1, SUM))[:, None]
+        m = m0 + gl.arange(0, QUERIES, layout=gl.SliceLayout(1, LINES))
+        at = out + (sequence.to(gl.int64) * tokens + m)[:, None] * out_stride
+        at += (head * V + gl.arange(0, V, layout=gl.SliceLayout(0, LINES)))[None, :]
+        gl.store(at, gl.convert_layout(mean.to(gl.bfloat16), LINES), (m < tokens)[:, None])
+
+
+@gluon.jit(do_not_specialize=["tokens", "room", "heads", "sequences"])
+def _prefill_apart(
+    q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, heads, sequences, scale_log2, q_stride,
+    rope_stride, k_rope_stride, out_stride, HEAD_STRIDE: gl.constexpr, ROPE_HEAD_STRIDE: gl.constexpr,
+    NOPE: gl.constexpr, ROPE: gl.constexpr, V: gl.constexpr, STAGES: gl.constexpr, REGS: gl.constexpr,
+    COPY_REGS: gl.constexpr,
+):  # fmt: skip
+    SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
+    k_ring = gl.allocate_shared_memory(gl.bfloat16, [STAGES, KEYS, NOPE], SHARED)
+    rope_ring = gl.allocate_shared_memory(gl.bfloat16, [STAGES, KEYS, ROPE], SHARED)
+    v_ring = gl.allocate_shared_memory(gl.bfloat16, [STAGES, KEYS, V], SHARED)
+    q = gl.allocate_shared_memory(gl.bfloat16, [2, QUERIES, NOPE], SHARED)
+    qr = gl.allocate_shared_memory(gl.bfloat16, [2, QUERIES, ROPE], SHARED)
+    full = gl.allocate_shared_memory(gl.int64, [2 * STAGES, 1], mbarrier.MBarrierLayout())
+    empty = gl.allocate_shared_memory(gl.int64, [2 * STAGES, 1], mbarrier.MBarrierLayout())
+    q_full = gl.allocate_shared_memory(gl.int64, [2, 1], mbarrier.MBarrierLayout())
+    q_empty = gl.allocate_shared_memory(gl.int64, [2, 1], mbarrier.MBarrierLayout())
+    for stage in gl.static_range(2 * STAGES):
+        mbarrier.init(full.index(stage), count=128)
+        mbarrier.init(empty.index(stage), count=2)
+    for half in gl.static_range(2):
+        mbarrier.init(q_full.index(half), count=128)
+        mbarrier.init(q_empty.index(half), count=1)
+    gdc_wait()
+    gdc_launch_dependents()
+    gl.warp_specialize(
+        [
+            (_attend, (q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, out, positions, tokens,
+                       heads, sequences, scale_log2, out_stride, V, gl.constexpr(0))),
+            (_attend, (q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, out, positions, tokens,
+                       heads, sequences, scale_log2, out_stride, V, gl.constexpr(1))),
+            (_copy, (q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, q_nope, q_rope, keys, k_rope,
+                     values, positions, tokens, room, heads, sequences, q_stride, rope_stride, k_rope_stride,
+                     HEAD_STRIDE, ROPE_HEAD_STRIDE, NOPE, ROPE, V)),
+        ],
+        [4, 4],
+        [REGS, COPY_REGS],
+    )  # fmt: skip
+
+
+def suits(q_nope: Tensor, q_rope: Tensor, k_rope: Tensor, out: Tensor) -> bool:
+    """Whether this kernel serves: on Hopper, for rows that are copied 16 bytes at a time."""
+    strides = (q_nope.stride(0), q_nope.stride(1), q_rope.stride(0), q_rope.stride(1), k_rope.stride(0), out.stride(0))
+    return not INTERPRET and capability(q_nope.device) < 100 and not any(stride % 16 for stride in strides)
+
+
+def prefill(
+    q_nope: Tensor,
+    q_rope: Tensor,
+    keys: Tensor,
+    k_rope: Tensor,
+    values: Tensor,
+    positions: Tensor,
+    scale: float,
+    sequences: int,
+    out: Tensor,
+) -> None:
+    """`attention_triton.prefill`, to `out`."""
+    tokens, heads, nope = len(q_nope) // sequences, *q_nope.shape[1:]
+    blocks = cdiv(tokens, 2 * QUERIES.value)
+    tiles = blocks * heads * sequences
+    # programs that stay hide the start of a short tile; long tiles of different lengths are better dealt out as programs
+    # become free
+    programs = tiles if blocks >= LONG else min(tiles, multiprocessors(q_nope.device))
+    launch(
+        _prefill_apart,
+        (programs,),
+        q_nope,
+        q_rope,
+        keys,
+        k_rope,
+        values,
+        positions,
+        out,
+        tokens,
+        keys.shape[1] // sequences,
+        heads,
+        sequences,
+        scale * 1.4426950408889634,
+        q_nope.stride(0),
+        q_rope.stride(0),
+        k_rope.stride(0),
+        out.stride(0),
+        HEAD_STRIDE=q_nope.stride(1),
+        ROPE_HEAD_STRIDE=q_rope.stride(1),
+        NOPE=nope,
+        ROPE=q_rope.shape[-1],
+        V=values.shape[-1],
+        STAGES=2,
+        REGS=216,
+        COPY_REGS=72,
+    )
