@@ -121,7 +121,7 @@ echo "12 passed"; echo "========= ERROR SUMMARY: {errors} errors"
     monkeypatch.setattr(gpu_correct.shutil, "which", lambda name: str(tool))
     rows = gpu_correct.sanitizer()
     assert [row["right"] for row in rows] == right
-    assert rows[1]["command"].startswith("compute-sanitizer --tool memcheck") and "12 passed" in rows[1]["tail"]
+    assert rows[0]["command"].startswith("compute-sanitizer --tool memcheck") and "12 passed" in rows[0]["tail"]
 
 
 def test_nano_is_counted_by_task() -> None:
