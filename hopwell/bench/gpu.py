@@ -1,7 +1,7 @@
 """Everything that a GPU has to show, in parts with a time limit each: correctness, speed, start, memory accesses.
 
 Each part runs in a process of its own, `python -m hopwell.bench.gpu PART OUT`, so that one that fails or takes too long
-costs no other its turn; its rows are in OUT/PART.json as soon as it ends.
+costs no other its turn; its rows are in OUT/PART.json as soon as it ends, and what it says meanwhile in OUT/PART.log.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def run_parts(out: Path, parts: Sequence[str], minutes: float | None = None) -> 
         started = time.monotonic()
         command = [sys.executable, "-m", "hopwell.bench.gpu", part, str(out)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+            with (out / f"{part}.log").open("w", encoding="utf-8") as log:
+                done = subprocess.run(
+                    command, stdout=log, stderr=subprocess.PIPE, text=True, timeout=limit, check=False
+                )
             lines = done.stderr.strip().splitlines()
             outcome = {0: "done", 1: "wrong"}.get(done.returncode, lines[-1] if lines else f"exit {done.returncode}")
         except subprocess.TimeoutExpired as late:
@@ -97,7 +100,8 @@ def main(part: str, out: Path) -> int:
         print(error, file=sys.stderr)
         return 3
     write_result(out / f"{part}.json", f"gpu-{part}", rows)
-    return int(any(row.get("right") is False or row.get("compiled_after_ready") for row in rows))
+    signs = ("compiled_after_ready", "no_kernels")
+    return int(any(row.get("right") is False or any(row.get(sign) for sign in signs) for row in rows))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from hopwell.bench.nano import measure
 from hopwell.bench.nano_tasks import TASKS, held_out_problems
 from hopwell.engine.core import SamplingParams
 from hopwell.engine.llm import LLM
-from hopwell.engine.loading import load_model
+from hopwell.engine.loading import LoadedModel, load_model
 from hopwell.errors import HopwellError
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.ops import attention_triton, mla_triton, moe
@@ -41,6 +43,12 @@ TESTS = (
     "tests/engine/test_graphs.py",
     "tests/precision/test_precision_kernels.py",
 )
+SANITIZED = (TESTS[0], TESTS[2], TESTS[5])
+"""They launch every kernel that serves or converts. Graphs need PyTorch's caching of memory, which hides overruns."""
+ROOT = Path(__file__).parents[2]
+NO_CACHE = ["-p", "no:cacheprovider"]
+WORKERS = 16
+CPU_PROCESSES = 4
 FORMS = {
     "wide": Form(False, 16, 4, 2, False),
     "wide, numbers ahead": Form(False, 16, 4, 2, True),
@@ -195,51 +203,109 @@ def _experts(seed: int) -> Rows:
 
 def tests() -> Rows:
     """The kernels' own tests, compiled; needs a checkout and pytest."""
-    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-v", "-p", "no:cacheprovider"])]
+    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-v", *_side_by_side()])]
 
 
 def sanitizer() -> Rows:
-    """The kernels' tests under compute-sanitizer's memcheck."""
+    """The kernels' tests under compute-sanitizer's memcheck, and a planted overrun that it must find."""
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not Path(tool).exists():
         raise HopwellError("compute-sanitizer is not installed; it comes with the CUDA toolkit")
-    command = [tool, "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m", "pytest", TESTS[0], "-q",
-               "-x", "-p", "no:cacheprovider"]  # fmt: skip
-    return [_pytest(command, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})]
+    # this project's kernels alone: C++ names begin with _Z. A call that fails is PyTorch's to report, which probes for
+    # what a driver lacks. One process: 62 tests take it 15 s once their kernels are compiled; 16 workers of pytest had
+    # not started after 150 s
+    under = [tool, "--tool", "memcheck", "--error-exitcode", "9", "--kernel-name", "regex=^_[a-z]", "--padding", "1024",
+             "--report-api-errors", "no", "--destroy-on-device-error", "kernel", "--target-processes",
+             "application-only", sys.executable, "-m"]  # fmt: skip
+    apart = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}  # each tensor has bounds of its own
+    clean = _pytest([*under, "pytest", *SANITIZED, "-k", "not compensates", "-v", *NO_CACHE], apart)
+    summaries = [line for line in clean["found"] if "ERROR SUMMARY" in line]
+    clean["right"] = clean["right"] and bool(summaries) and all("SUMMARY: 0 errors" in line for line in summaries)
+    planted = _run([*under, "hopwell.bench.overrun"], apart)
+    planted["right"] = planted["exit"] == 9 and any("Invalid __global__ write" in line for line in planted["found"])
+    return [{"what": "the kernels' tests", **clean}, {"what": "a planted overrun", **planted}]
+
+
+def _side_by_side() -> list[str]:
+    """Options of pytest: compiling is what takes time, and a worker compiles on one core."""
+    if importlib.util.find_spec("xdist") is None:
+        return NO_CACHE
+    return [*NO_CACHE, "-n", str(min(WORKERS, os.cpu_count() or 1)), "--dist", "worksteal"]
 
 
 def _pytest(command: list[str], more: dict[str, str] | None = None) -> dict[str, Any]:
-    root = Path(__file__).parents[2]
-    if not (root / TESTS[0]).exists() or importlib.util.find_spec("pytest") is None:
+    if not (ROOT / TESTS[0]).exists() or importlib.util.find_spec("pytest") is None:
         raise HopwellError("the tests need a checkout of this project and pytest")
-    environment = {**os.environ, **(more or {})}
+    return _run(command, {"OMP_NUM_THREADS": "1", **(more or {})})
+
+
+def _run(command: list[str], more: dict[str, str]) -> dict[str, Any]:
+    """A command's outcome. All it says goes to stdout, what went wrong to stderr too, at once: it may be cut off."""
     lines, found = [], []
     with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **more}
     ) as run:
         assert run.stdout is not None
         for line in filter(str.strip, run.stdout):
             lines.append(line.rstrip())
-            if "ERROR SUMMARY" in line or "FAILED" in line:
+            print(lines[-1], flush=True)
+            if any(sign in line for sign in ("ERROR SUMMARY", "FAILED", "Invalid __")):
                 found.append(line.strip())
-                print(line.strip(), file=sys.stderr, flush=True)  # known even if a time limit cuts the run off
-    return {"command": " ".join(command[-8:]), "exit": run.returncode, "right": run.returncode == 0,
-            "tail": lines[-3:], "found": found[:20]}  # fmt: skip
+                print(line.strip(), file=sys.stderr, flush=True)
+    said = " ".join("python" if word == sys.executable else Path(word).name if word == command[0] else word
+                    for word in command)  # fmt: skip
+    return {"command": said, "exit": run.returncode, "right": run.returncode == 0, "tail": lines[-3:],
+            "found": [*found[:20], *found[20:][-1:]]}  # fmt: skip
 
 
 def nano(problems: int = 25, seed: int = 11) -> Rows:
     """Nano's accuracy on the GPU and on the CPU, on the same problems; and on the GPU from both cache formats."""
-    rows: Rows = []
-    for device in ("cuda", "cpu"):
-        llm = LLM(load_model(device=device), drafts=1)
-        report = measure(llm, problems, seed)
-        right, count = sum(row.right for row in report.rows), problems * len(TASKS)
-        rows.append({"device": device, "problems": count, "right": right, "accuracy": right / count,
-                     "tokens": report.tokens, "mtp_acceptance": report.mtp_acceptance})  # fmt: skip
-        llm.close()
     from dataclasses import asdict
 
-    return rows + [asdict(row) for row in latent_rows(load_model(device="cuda"), problems, seed)]
+    tasks = list(TASKS)
+    # beside the GPU, in processes: on a CPU nano computes with one thread
+    with ProcessPoolExecutor(CPU_PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        shares = [tasks[i::CPU_PROCESSES] for i in range(CPU_PROCESSES)]
+        waiting = [pool.submit(_solved, None, problems, seed, share) for share in shares]
+        loaded = load_model(device="cuda")
+        on_gpu = _solved(loaded, problems, seed, tasks)
+        formats = [asdict(row) for row in latent_rows(loaded, problems, seed)]
+        done = [future.result() for future in waiting]
+    on_cpu: dict[str, Any] = {
+        "device": "cpu",
+        "right": sum(part["right"] for part in done),
+        "tokens": sum(part["tokens"] for part in done),
+        "by_task": {task: right for part in done for task, right in part["by_task"].items()},
+        "wrong": [problem for part in done for problem in part["wrong"]],
+    }
+    for row, other in ((on_gpu, on_cpu), (on_cpu, on_gpu)):
+        row["problems"] = problems * len(tasks)
+        row["accuracy"] = row["right"] / row["problems"]
+        row["right_only_here"] = [problem for problem in other["wrong"] if problem not in row["wrong"]]
+    return [on_gpu, on_cpu, *formats]
+
+
+def _solved(loaded: LoadedModel | None, problems: int, seed: int, tasks: list[str]) -> dict[str, Any]:
+    """What nano solves of some tasks, with drafts, and whether kernels computed it; None: on the CPU."""
+    loaded = loaded or load_model(device="cpu")
+    llm = LLM(loaded, drafts=1)
+    report, model = measure(llm, problems, seed, tasks, balance=False), llm.engine.runner.model
+    late = getattr(model, "late", None)
+    found: dict[str, Any] = {
+        "device": loaded.model.device.type,
+        "right": sum(row.right for row in report.rows),
+        "tokens": report.tokens,
+        "by_task": {row.task: row.right for row in report.rows},
+        "wrong": [f"{w.problem.task}: {w.problem.messages[-1]['content']}" for w in report.wrong],
+    }
+    if late is not None:
+        late.stop()
+    if loaded.model.device.type == "cuda":
+        found["no_kernels"] = loaded.unsuited or getattr(model, "fault", None)
+        found["compiled_after_ready"] = late.names if late is not None else None
+        found["mtp_acceptance"] = report.mtp_acceptance
+    llm.close()
+    return found
 
 
 def batches(requests: int = 200, tokens: int = 512, batch: int = 64) -> Rows:

@@ -50,7 +50,7 @@ def latent_rows(
     for name in formats:
         started = time.perf_counter()
         llm = LLM(loaded, cache_dtype=name, drafts=0)
-        report = measure(llm, problems, seed, tasks)
+        report = measure(llm, problems, seed, tasks, balance=False)
         llm.close()
         right = sum(row.right for row in report.rows)
         wrong = {repr(w.problem.messages) for w in report.wrong}

@@ -106,6 +106,30 @@ def test_a_failing_test_is_named_at_once(capfd: pytest.CaptureFixture[str]) -> N
     assert "test_a FAILED" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("planted", "errors", "right"), [("Invalid __global__ write", 0, [True, True]), ("", 2, [False, False])]
+)
+def test_a_memory_checker_must_find_what_was_planted_and_nothing_else(
+    planted: str, errors: int, right: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(f"""#!/bin/sh
+case "$*" in *overrun*) echo "{planted}"; exit 9;; esac
+echo "12 passed"; echo "========= ERROR SUMMARY: {errors} errors"
+""")
+    tool.chmod(0o755)
+    monkeypatch.setattr(gpu_correct.shutil, "which", lambda name: str(tool))
+    rows = gpu_correct.sanitizer()
+    assert [row["right"] for row in rows] == right
+    assert rows[0]["command"].startswith("compute-sanitizer --tool memcheck") and "12 passed" in rows[0]["tail"]
+
+
+def test_nano_is_counted_by_task() -> None:
+    row = gpu_correct._solved(None, 2, 3, ["addition", "unit"])
+    assert row["device"] == "cpu" and row["right"] == sum(row["by_task"].values()) == 4 - len(row["wrong"])
+    assert set(row["by_task"]) == {"addition", "unit"} and "no_kernels" not in row
+
+
 def test_a_part_that_is_cut_off_leaves_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(command: list[str], **_: object) -> object:
         raise subprocess.TimeoutExpired(command, 1, stderr=b"one\nx.py::test_a FAILED\n")
