@@ -194,12 +194,10 @@ class Decoder:
             )
             heads = mla_triton.combine_heads(cuts, lse, a.w_uv, codes=a.o.takes_codes(tokens))
         else:
-            nope = c.qk_nope_head_dim
-            own = query_triton.rotate_query(q[0], c.num_attention_heads, nope, rope, rows.positions)
+            own = query_triton.rotate_query(q[0], c.num_attention_heads, c.qk_nope_head_dim, rope, rows.positions)
             mixed = mla_attention(
-                own[..., :nope], own[..., nope:], pages, a.w_uk, a.w_uv, rows.plan, c.softmax_scale,
-                self.model.absorbed, a.cache_scales,
-            ).flatten(1)  # fmt: skip
+                *own, pages, a.w_uk, a.w_uv, rows.plan, c.softmax_scale, self.model.absorbed, a.cache_scales
+            ).flatten(1)
             heads = rows_for(mixed, a.o)
         return residual, product(heads, a.o, dtype=rows.part_dtype)
 

@@ -106,8 +106,8 @@ def _copy(
 
 @gluon.jit
 def _attend(
-    q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, out, positions, tokens, heads, sequences, scale_log2,
-    out_stride, V: gl.constexpr, HALF: gl.constexpr,
+    q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, out, positions, tokens, heads, sequences,
+    scale_log2, out_stride, V: gl.constexpr, HALF: gl.constexpr,
 ):  # fmt: skip
     STAGES: gl.constexpr = k_ring.shape[0]
     SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, KEYS, 16])
@@ -240,8 +240,7 @@ def prefill(
     tokens, heads, nope = len(q_nope) // sequences, *q_nope.shape[1:]
     blocks = cdiv(tokens, 2 * QUERIES.value)
     tiles = blocks * heads * sequences
-    # programs that stay hide the start of a short tile; long tiles of different lengths are better dealt out as programs
-    # become free
+    # programs that stay hide the start of a short tile; long tiles, which differ more, go to whoever becomes free
     programs = tiles if blocks >= LONG else min(tiles, multiprocessors(q_nope.device))
     launch(
         _prefill_apart,

@@ -26,6 +26,8 @@ from hopwell.ops.triton_common import (
 
 CHUNK = 1024
 """Values of a row that one program handles."""
+MANY = 128
+"""Rows above which a program handles more: there are programs enough, and each start costs."""
 
 
 @dataclass(slots=True)
@@ -122,7 +124,8 @@ def add_norm(
         The new residual bf16 [tokens, width], and the normalised rows.
     """
     tokens, width = residual.shape
-    chunks = cdiv(width, CHUNK)
+    chunk = CHUNK if tokens <= MANY else min(4 * CHUNK, next_power_of_2(width))
+    chunks = cdiv(width, chunk)
     count = 0 if parts is None else parts.shape[1] if part_weights is not None else parts.shape[0]
     out = torch.empty_like(residual) if count else residual
     device = residual.device
@@ -148,7 +151,7 @@ def add_norm(
         WIDTH=width,
         PARTS=count,
         PER_TOKEN=part_weights is not None,
-        CHUNK=CHUNK,
+        CHUNK=chunk,
         CODES=codes,
         VALUES=values,
     )
@@ -217,38 +220,44 @@ def _silu_mul(
     rows,
     WIDTH: tl.constexpr,
     PARTS: tl.constexpr,
+    ROWS: tl.constexpr,
     GROUPS: tl.constexpr,
     CODES: tl.constexpr,
 ):
-    row = tl.program_id(0).to(tl.int64)
-    group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
+    each = tl.arange(0, ROWS * GROUPS)
+    row = tl.program_id(0).to(tl.int64) * ROWS + each // GROUPS
+    group = tl.program_id(1) * GROUPS + each % GROUPS
     col = group[:, None] * 128 + tl.arange(0, 128)[None, :]
-    inside = col < WIDTH
+    inside = (row < rows)[:, None] & (col < WIDTH)
+    base = parts + row[:, None] * (2 * WIDTH) + col
     wait_for_inputs()
-    gate = tl.zeros((GROUPS, 128), tl.float32)
-    up = tl.zeros((GROUPS, 128), tl.float32)
-    for part in tl.static_range(PARTS):
-        base = parts + (part * rows + row) * (2 * WIDTH)
-        gate += tl.load(base + col, mask=inside, other=0.0).to(tl.float32)
-        up += tl.load(base + WIDTH + col, mask=inside, other=0.0).to(tl.float32)
+    gate = tl.zeros((ROWS * GROUPS, 128), tl.float32)
+    up = tl.zeros((ROWS * GROUPS, 128), tl.float32)
+    for _ in tl.static_range(PARTS):
+        gate += tl.load(base, mask=inside, other=0.0).to(tl.float32)
+        up += tl.load(base + WIDTH, mask=inside, other=0.0).to(tl.float32)
+        base += rows.to(tl.int64) * (2 * WIDTH)
     let_next_start()
     inner = gate * tl.sigmoid(gate) * up
+    at = row[:, None] * WIDTH + col
     if CODES:
         code, scale = quantize_groups(inner)
-        tl.store(codes + row * WIDTH + col, code, mask=inside)
-        tl.store(scales + row * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
+        tl.store(codes + at, code, mask=inside)
+        tl.store(scales + row * (WIDTH // 128) + group, scale, mask=(row < rows) & (group < WIDTH // 128))
     else:
-        tl.store(values + row * WIDTH + col, to_bf16(inner), mask=inside)
+        tl.store(values + at, to_bf16(inner), mask=inside)
 
 
 def silu_mul(parts: Tensor, codes: bool = True) -> Normed:
     """silu(gate) * up of summed split-K parts [parts, rows, 2 width], float32 or bf16, in e4m3 or bf16."""
     count, rows, width = parts.shape[0], parts.shape[1], parts.shape[2] // 2
     out = empty_rows(rows, width, codes, parts.device)
-    groups = min(8, next_power_of_2(cdiv(width, 128)))
+    most = 8 if rows <= MANY * 16 else 16
+    groups = min(most, next_power_of_2(cdiv(width, 128)))
+    at_once = 1 if rows <= MANY * 16 else most // groups
     launch(
         _silu_mul,
-        (rows, cdiv(width, groups * 128)),
+        (cdiv(rows, at_once), cdiv(width, groups * 128)),
         parts,
         out.codes,
         out.scales,
@@ -256,9 +265,10 @@ def silu_mul(parts: Tensor, codes: bool = True) -> Normed:
         rows,
         WIDTH=width,
         PARTS=count,
+        ROWS=at_once,
         GROUPS=groups,
         CODES=codes,
-        warps=1 if groups <= 2 else 4,
+        warps=1 if groups * at_once <= 2 else 4,
     )
     return out
 
@@ -280,7 +290,7 @@ def quantize(x: Tensor) -> Normed:
     """x [tokens, width], width a multiple of 128, in e4m3 with a scale for each 128 values of a row."""
     tokens, width = x.shape
     x = x.contiguous()
-    groups = min(8, next_power_of_2(width // 128))
+    groups = min(8 if tokens <= MANY else 32, next_power_of_2(width // 128))
     out = empty_rows(tokens, width, True, x.device)
     launch(_quantize, (tokens, cdiv(width // 128, groups)), x, out.codes, out.scales, WIDTH=width, GROUPS=groups)
     return out

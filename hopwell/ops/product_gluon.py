@@ -9,6 +9,7 @@ and take tile after tile, so that the ring is filled ahead across tiles.
 
 # Gluon types what it is given at compile time as if it were given at run time
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAssignmentType=false, reportGeneralTypeIssues=false
+# pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ OUT = gl.constexpr(256)
 """Of a tile, weights' rows: each multiplying warpgroup takes half of them."""
 DENSE, UP, DOWN = gl.constexpr(0), gl.constexpr(1), gl.constexpr(2)
 LEAST_REDUCTION = 1024
-"""Values that a reduction must have to be worth a ring: what is read and written around it takes its time too."""
+"""Values that a reduction must have."""
 BAND = 16
 """Tiles of rows that take turns on a tile of weights."""
 
@@ -174,7 +175,8 @@ def _multiply(
             if KIND == UP:
                 low = gl.load(pairs + low, m < some, 0) // SLOTS
                 high = gl.load(pairs + high, M + m < some, 0) // SLOTS
-            block = gl.minimum(wide * (OUT // 128) + HALF, BLOCKS - 1)
+            at = wide * OUT + HALF * W
+            block = gl.minimum(at // 128, BLOCKS - 1)
             scales = w_scales + (expert * BLOCKS + block) * STEPS if FP8 else w_scales
             if some > M:
                 acc0, acc1, slot, phase = _reduce(
@@ -186,7 +188,6 @@ def _multiply(
                     rows_from, weights_from, full, empty, x_scales, scales, low, high, some, slot, phase, STEPS, FP8,
                     HALF, False,
                 )  # fmt: skip
-            at = wide * OUT + HALF * W
             _store(out, acc0, sumsq, pairs, first, low, some, at, eps, K, N, KIND, CHUNKS)
             if some > M:
                 _store(out, acc1, sumsq, pairs, first + M, high, some - M, at, eps, K, N, KIND, CHUNKS)
@@ -240,11 +241,12 @@ def _rows_by_weights(
     gdc_launch_dependents()
     gl.warp_specialize(
         [
-            (_multiply, (rows_ring, weights_ring, full, empty, x_scales, w_scales, sumsq, pairs, tiles, out, rows, count,
-                         eps, K, N, BK, KIND, SLOTS, BAND, CHUNKS, FP8, gl.constexpr(0))),
-            (_multiply, (rows_ring, weights_ring, full, empty, x_scales, w_scales, sumsq, pairs, tiles, out, rows, count,
-                         eps, K, N, BK, KIND, SLOTS, BAND, CHUNKS, FP8, gl.constexpr(1))),
-            (_copy, (rows_ring, weights_ring, full, empty, x, w, pairs, tiles, rows, count, K, N, BK, KIND, SLOTS, BAND)),
+            (_multiply, (rows_ring, weights_ring, full, empty, x_scales, w_scales, sumsq, pairs, tiles, out, rows,
+                         count, eps, K, N, BK, KIND, SLOTS, BAND, CHUNKS, FP8, gl.constexpr(0))),
+            (_multiply, (rows_ring, weights_ring, full, empty, x_scales, w_scales, sumsq, pairs, tiles, out, rows,
+                         count, eps, K, N, BK, KIND, SLOTS, BAND, CHUNKS, FP8, gl.constexpr(1))),
+            (_copy, (rows_ring, weights_ring, full, empty, x, w, pairs, tiles, rows, count, K, N, BK, KIND, SLOTS,
+                     BAND)),
         ],
         [4, 4],
         [REGS, COPY_REGS],
@@ -252,8 +254,8 @@ def _rows_by_weights(
 
 
 def suits(weight: Weight, data: Tensor, groups: Groups | None = None) -> bool:
-    """Whether these kernels serve, and pay: on Hopper, for rows in the weight's own format, and enough of them for every
-    multiprocessor to have a tile."""
+    """Whether these kernels serve, and pay: on Hopper, for rows in the weight's own format, enough of them for nearly
+    every multiprocessor to have a tile, and a reduction long enough to hide what surrounds it."""
     width_out, width_in = weight.shape[-2:]
     if INTERPRET or capability(data.device) >= 100 or width_in < LEAST_REDUCTION or width_in % 128:
         return False

@@ -172,35 +172,40 @@ def latent_and_query(
 
 @triton.jit(do_not_specialize=["tokens"])
 def _rotate_query(
-    q, rope, positions, out, tokens, row_stride, HEADS: tl.constexpr, NOPE: tl.constexpr, ROPE: tl.constexpr,
-    BT: tl.constexpr,
+    q, rope, positions, q_nope, q_rope, tokens, row_stride, HEADS: tl.constexpr, NOPE: tl.constexpr,
+    ROPE: tl.constexpr, BT: tl.constexpr, COPY: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
     t = tl.program_id(0) * BT + tl.arange(0, BT)
     valid = (t < tokens)[:, None]
     k, r = tl.arange(0, NOPE), tl.arange(0, ROPE)
     rows = q + t.to(tl.int64)[:, None] * row_stride + head * (NOPE + ROPE)
-    out_rows = out + (t.to(tl.int64) * HEADS + head)[:, None] * (NOPE + ROPE)
+    place = (t.to(tl.int64) * HEADS + head)[:, None]
     wait_for_inputs()
     let_next_start()
-    nope = tl.load(rows + k[None, :], mask=valid, other=0.0).to(tl.float32)
     rotary = tl.load(rows + NOPE + r[None, :], mask=valid, other=0.0).to(tl.float32)
     rotated = _rotate(rotary, rope, tl.load(positions + t, mask=t < tokens, other=0), BT, ROPE)
-    tl.store(out_rows + k[None, :], to_bf16(nope), mask=valid)
-    tl.store(out_rows + NOPE + r[None, :], to_bf16(rotated), mask=valid)
+    tl.store(q_rope + place * ROPE + r[None, :], to_bf16(rotated), mask=valid)
+    if COPY:
+        nope = tl.load(rows + k[None, :], mask=valid, other=0.0).to(tl.float32)
+        tl.store(q_nope + place * NOPE + k[None, :], to_bf16(nope), mask=valid)
 
 
-def rotate_query(q: Tensor, heads: int, nope: int, rope: Tensor, positions: Tensor) -> Tensor:
-    """Heads' own queries with their rotary part rotated: q [tokens, columns], float32 or bf16, whose first heads * 192
-    columns they are -> bf16 [tokens, heads, 192]."""
+def rotate_query(q: Tensor, heads: int, nope: int, rope: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Heads' own queries, their rotary part rotated: q [tokens, columns], float32 or bf16, whose first heads * 192
+    columns they are -> bf16 [tokens, heads, 128], of bf16 columns a view, and bf16 [tokens, heads, 64]."""
     tokens, columns = q.shape
     rope_dim = rope.shape[1] * 2
-    out = torch.empty(tokens, heads, nope + rope_dim, dtype=torch.bfloat16, device=q.device)
+    copy = q.dtype != torch.bfloat16
+    q_rope = torch.empty(tokens, heads, rope_dim, dtype=torch.bfloat16, device=q.device)
+    q_nope = q[:, : heads * (nope + rope_dim)].unflatten(1, (heads, -1))[..., :nope]
+    if copy:
+        q_nope = torch.empty(tokens, heads, nope, dtype=torch.bfloat16, device=q.device)
     launch(
-        _rotate_query, (cdiv(tokens, 32), heads), q, rope, positions, out, tokens, columns,
-        HEADS=heads, NOPE=nope, ROPE=rope_dim, BT=32,
+        _rotate_query, (cdiv(tokens, 32), heads), q, rope, positions, q_nope, q_rope, tokens, columns,
+        HEADS=heads, NOPE=nope, ROPE=rope_dim, BT=32, COPY=copy,
     )  # fmt: skip
-    return out
+    return q_nope, q_rope
 
 
 @triton.jit(do_not_specialize=["tokens"])

@@ -77,7 +77,15 @@ def quantize_groups(x):
     The scale puts the row's largest magnitude, at least 1e-4, at 448 (DeepSeek-V3's inference code, `act_quant`).
     """
     scale = tl.maximum(tl.max(tl.abs(x), axis=1), 1e-4) * (1.0 / 448.0)
-    return to_e4m3(tl.div_rn(x, tl.broadcast_to(scale[:, None], x.shape))), scale
+    divisor = tl.broadcast_to(scale[:, None], x.shape)
+    if INTERPRET:  # it has no fused multiply-add
+        return to_e4m3(tl.div_rn(x, divisor)), scale
+    # the quotient rounded to nearest, by one division a row (Markstein, 1990): what remains is exact in one step
+    inverse = tl.broadcast_to(tl.div_rn(tl.full(scale.shape, 1.0, tl.float32), scale)[:, None], x.shape)
+    quotient = x * inverse
+    for _ in tl.static_range(2):
+        quotient = tl.fma(tl.fma(-quotient, divisor, x), inverse, quotient)
+    return to_e4m3(quotient), scale
 
 
 @triton.jit

@@ -75,6 +75,17 @@ def stale_pages(queries: torch.Tensor, latent: torch.Tensor, page_table: torch.T
     return mla_triton.decode(queries, latent, table, *rest)  # type: ignore[arg-type]
 
 
+def test_products_of_long_steps_are_computed_again(kernels_everywhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_check, "CASES", [])
+    decoder = Decoder.of(model())
+    assert kernel_fault(decoder, LONG) is None
+    for part, wrong in (("product", "rows of"), ("experts_down", "experts' rows of")):
+        right = getattr(kernel_check, part)
+        monkeypatch.setattr(kernel_check, part, lambda *a, right=right, **k: right(*a, **k).roll(1, -1))
+        assert f"with {LONG} rows, {wrong}" in (kernel_fault(decoder, LONG) or "")
+        monkeypatch.setattr(kernel_check, part, right)
+
+
 def test_what_the_chain_cannot_compute_is_said() -> None:
     assert unsuited(model()) is None
     assert unsuited(model("v2-lite", moe_intermediate_size=192)) is None  # bf16: in steps of 64

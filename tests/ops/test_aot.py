@@ -17,6 +17,8 @@ pytest.importorskip("triton")
 
 SPILL = {90: 0, 100: 16}
 """Bytes a thread that a kernel may spill."""
+SPILL_AROUND = {"_rows_by_weights": 128, "_prefill_apart": 64}
+"""The same where warps part ways: what they take along crosses a point with few registers, outside of every loop."""
 
 
 def report(model: str, *options: str) -> list[dict]:
@@ -29,22 +31,33 @@ def report(model: str, *options: str) -> list[dict]:
 
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
           "_silu_mul", "_down"}  # fmt: skip
-PROMPT = {"_prefill", "_quantize", "_sort", "_rotate_query"}
+PROMPT = {"_quantize", "_sort", "_rotate_query"}
+LONG = {"_rows_by_weights", "_prefill_apart"}  # on Hopper
 CODES = {"_feed_back", "_descend", "_rescale"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill",
-            "_decode_64", "_decode_codes"}  # fmt: skip
+            "_decode_64", "_decode_codes", *LONG}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("model", "arch", "options", "wanted"),
     [
-        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | PROMPT | {"_decode"}),
+        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | PROMPT | LONG | {"_decode"}),
         ("r1-slice", 90, ("--batches", "8", "--max-rows", "1"), DECODE | {"_decode_64"}),
         ("r1-tp8", 90, ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"), DECODE | {"_decode_codes"}),
-        ("r1-tp8", 90, ("--batches", "1", "64", "--activations", "bf16"), DECODE | PROMPT - {"_quantize"}),
+        (
+            "r1-tp8",
+            90,
+            ("--batches", "1", "64", "--activations", "bf16"),
+            DECODE | PROMPT - {"_quantize"} | {"_prefill_apart"},
+        ),
         ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_decode_rows"}),
         ("r1-tp8", 100, ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"), DECODE),
-        ("v2-lite", 100, ("--batches", "32", "--max-rows", "140"), DECODE | PROMPT - {"_quantize"} | {"_decode_rows"}),
+        (
+            "v2-lite",
+            100,
+            ("--batches", "32", "--max-rows", "140"),
+            DECODE | PROMPT - {"_quantize"} | {"_decode_rows", "_prefill"},
+        ),
         ("conversion", 90, (), CODES),
         ("conversion", 100, (), CODES),
     ],
@@ -69,4 +82,4 @@ def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str
             assert row["matrix_instructions"] > 0, row  # on the matrix unit
         assert row["fits"], row
         assert row["operand_rows"] <= 256, row  # taller ones are stored in one order and read in another
-        assert row["stack_bytes"] <= SPILL[arch], row
+        assert row["stack_bytes"] <= SPILL_AROUND.get(row["kernel"], SPILL[arch]), row

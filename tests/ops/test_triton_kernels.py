@@ -308,7 +308,7 @@ def test_rotate_query(dtype: torch.dtype) -> None:
     heads, tokens = 3, 35
     q = randn(tokens, heads * 192 + 7, seed=23).to(dtype)
     positions = torch.arange(tokens, device=DEVICE) * 3
-    out = query_triton.rotate_query(q, heads, 128, ROPE, positions)
+    out = torch.cat(query_triton.rotate_query(q, heads, 128, ROPE, positions), -1)
     own = q[:, : heads * 192].float().view(tokens, heads, 192)
     ref = torch.cat((own[..., :128], apply_rope(own[..., 128:], ROPE[positions])), -1)
     assert error(out, ref) <= BF16_STEP / 2
