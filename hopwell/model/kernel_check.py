@@ -16,8 +16,8 @@ from hopwell.ops.attention import PAGE, AttentionPlan, cached_rows, mla_attentio
 from hopwell.ops.experts_triton import experts_down, experts_up
 from hopwell.ops.grouping_triton import group_by_expert
 from hopwell.ops.linear import Weight, plain_ops
-from hopwell.ops.linear_triton import product, rows_for
-from hopwell.ops.norm_triton import Normed
+from hopwell.ops.linear_triton import product
+from hopwell.ops.norm_triton import Normed, chunks_of
 
 TOLERANCE = 0.3
 """Of a chain, relative. FP8 products round their inputs to e4m3 and a near tie may send a token to another expert: a
@@ -86,34 +86,52 @@ def _products_fault(decoder: Decoder, rows: int) -> str | None:
     def random(count: int, width: int) -> Tensor:
         return torch.randn(count, width, generator=generator, device=device, dtype=decoder.model.dtype)
 
+    def entering(count: int, weight: Weight, normed: bool) -> Normed:
+        """Rows as they come to a weight: from a norm, their rms outstanding, or from another product."""
+        width = weight.shape[-1]
+        found = Normed(None, None, random(count, width), None)
+        if weight.takes_codes(count):
+            scales = torch.rand(count, width // 128, generator=generator, device=device) + 0.5
+            found = Normed(random(count, width).to(torch.float8_e4m3fn), scales, None, None)
+        if normed:
+            chunks = chunks_of(count, width)[1]
+            found.sumsq = torch.rand(count, chunks, generator=generator, device=device) + width / chunks
+        return found
+
+    eps = decoder.model.config.rms_norm_eps
     for layer, experts in zip(decoder.model.layers, decoder.experts, strict=True):
         a, network = layer.attention, layer.network
-        dense = (network.gate_up, network.down) if isinstance(network, Dense) else ()
-        for weight in filter(None, (a.qkv_a, a.q_b, a.o, *dense)):
-            entering = rows_for(random(rows, weight.shape[-1]), weight)
-            got = product(entering, weight, dtype=torch.bfloat16)[0, some]
+        weights = [(a.qkv_a, True, torch.float32), (a.q_b, False, torch.bfloat16), (a.o, False, torch.bfloat16)]
+        if isinstance(network, Dense):
+            weights += [(network.gate_up, True, torch.bfloat16), (network.down, False, torch.bfloat16)]
+        for weight, normed, dtype in weights:
+            if weight is None:
+                continue
+            x = entering(rows, weight, normed)
+            got = product(x, weight, eps, dtype=dtype).sum(0)[some]
             for part in _ends(weight):
-                want = _values(entering, some) @ _dequantized(weight, part).T
+                want = _values(x, some, eps) @ _dequantized(weight, part).T
                 if fault := _fault(f"rows of {list(weight.shape)}", got[:, part], want, PRODUCT_TOLERANCE):
                     return fault
         if experts is None:
             continue
-        count = experts.experts.count
-        slots = decoder.model.config.router.top_k
-        ids = torch.rand(rows, count, generator=generator, device=device).topk(slots).indices.int()
+        count, router = experts.experts.count, decoder.model.config.router
+        drawn = torch.rand(rows, count - experts.shared, generator=generator, device=device).topk(router.top_k).indices
+        shared = torch.arange(count - experts.shared, count, device=device).expand(rows, -1)
+        ids = torch.cat((drawn, shared), dim=1).int()
         groups = group_by_expert(ids, count)
         if groups.pairs is None:
             continue
-        pairs = groups.pairs.long()
+        pairs, slots = groups.pairs.long(), ids.shape[1]
         places = torch.arange(len(pairs) - 1, 0, -max(1, len(pairs) // SAMPLES), device=device)
+        of = ids.flatten().long()[pairs[places]]
         for down, weight in ((False, experts.experts.gate_up), (True, experts.experts.down)):
-            entering = rows_for(random(len(pairs) if down else rows, weight.shape[-1]), weight)
+            x = entering(len(pairs) if down else rows, weight, not down)
             if down:
-                got = experts_down(entering, weight, groups).flatten(0, 1)[pairs[places]]
+                got = experts_down(x, weight, groups).flatten(0, 1)[pairs[places]]
             else:
-                got = experts_up(entering, weight, groups, dtype=torch.bfloat16)[0, places]
-            values = _values(entering, places if down else pairs[places] // slots)
-            of = ids.flatten().long()[pairs[places]]
+                got = experts_up(x, weight, groups, eps, dtype=torch.bfloat16).sum(0)[places]
+            values = _values(x, places if down else pairs[places] // slots, eps)
             for part in _ends(weight):
                 want = torch.einsum("pk,pnk->pn", values, _dequantized(weight, part, of))
                 if fault := _fault(f"experts' rows of {list(weight.shape)}", got[:, part], want, PRODUCT_TOLERANCE):
@@ -140,14 +158,18 @@ def _dequantized(weight: Weight, part: slice, experts: Tensor | None = None) -> 
     return Weight(data, scale, weight.format).dequantize(torch.float32)
 
 
-def _values(rows: Normed, some: Tensor) -> Tensor:
+def _values(rows: Normed, some: Tensor, eps: float) -> Tensor:
     """What rows stand for, in float32."""
     if rows.codes is None:
         assert rows.values is not None
-        return rows.values[some].float()
-    assert rows.scales is not None
-    codes = rows.codes.view(torch.uint8)[some].view(torch.float8_e4m3fn).float()
-    return (codes.unflatten(1, (-1, 128)) * rows.scales[some].unsqueeze(2)).flatten(1)
+        found = rows.values[some].float()
+    else:
+        assert rows.scales is not None
+        codes = rows.codes.view(torch.uint8)[some].view(torch.float8_e4m3fn).float()
+        found = (codes.unflatten(1, (-1, 128)) * rows.scales[some].unsqueeze(2)).flatten(1)
+    if rows.sumsq is None:
+        return found
+    return found * (rows.sumsq[some].sum(1, keepdim=True) / found.shape[1] + eps).rsqrt()
 
 
 def _batch(model: Transformer, query_lens: list[int], seq_lens: list[int]) -> tuple[ForwardBatch, Tensor]:

@@ -102,6 +102,12 @@ def _add_norm(
         tl.store(scales + token * (WIDTH // 128) + group, scale, mask=group < WIDTH // 128)
 
 
+def chunks_of(tokens: int, width: int) -> tuple[int, int]:
+    """Values of a row that one program of `add_norm` handles, and how many programs share a row."""
+    chunk = CHUNK if tokens <= MANY else min(4 * CHUNK, next_power_of_2(width))
+    return chunk, cdiv(width, chunk)
+
+
 def add_norm(
     residual: Tensor,
     weight: Tensor,
@@ -124,8 +130,7 @@ def add_norm(
         The new residual bf16 [tokens, width], and the normalised rows.
     """
     tokens, width = residual.shape
-    chunk = CHUNK if tokens <= MANY else min(4 * CHUNK, next_power_of_2(width))
-    chunks = cdiv(width, chunk)
+    chunk, chunks = chunks_of(tokens, width)
     count = 0 if parts is None else parts.shape[1] if part_weights is not None else parts.shape[0]
     out = torch.empty_like(residual) if count else residual
     device = residual.device

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 pytest.importorskip("triton")
 
 from hopwell.bench.models import bench_config, random_transformer
+from hopwell.engine.graphs import dummy_batch
 from hopwell.model import kernel_check
 from hopwell.model.activations import use_activations
 from hopwell.model.decode import Decoder, unsuited
@@ -18,7 +20,7 @@ from hopwell.model.kernel_check import kernel_fault
 from hopwell.model.latent_cache import use_cache
 from hopwell.model.shape_classes import LONG, eager_batches
 from hopwell.model.transformer import MoE, Transformer
-from hopwell.ops import attention, attention_triton, linear, mla_triton, moe
+from hopwell.ops import attention, attention_triton, linear, mla_triton, moe, product_gluon, triton_common
 from hopwell.ops.linear import Weight
 from hopwell.ops.router import RouterConfig
 
@@ -84,6 +86,41 @@ def test_products_of_long_steps_are_computed_again(kernels_everywhere: None, mon
         monkeypatch.setattr(kernel_check, part, lambda *a, right=right, **k: right(*a, **k).roll(1, -1))
         assert f"with {LONG} rows, {wrong}" in (kernel_fault(decoder, LONG) or "")
         monkeypatch.setattr(kernel_check, part, right)
+
+
+def test_nothing_is_compiled_for_the_check_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Hopper, where long products have kernels of their own, also in their smallest classes."""
+    monkeypatch.setattr(product_gluon, "INTERPRET", False)
+    monkeypatch.setattr(product_gluon, "LEAST_REDUCTION", 128)
+    monkeypatch.setattr(product_gluon, "multiprocessors", lambda _: 1)
+    monkeypatch.setattr(torch, "empty", torch.zeros)  # kernels are recorded and write nothing
+    monkeypatch.setattr(kernel_check, "_fault", lambda *_: None)
+    decoder, longest = Decoder.of(model()), 300
+    latent = decoder.model.new_latent(8)
+
+    def serve() -> None:
+        for query_lens, seq_lens in eager_batches(decoder.model.config, longest):
+            decoder.forward_long(dummy_batch(query_lens, seq_lens, "cpu"), latent)
+
+    served, checked = launches(serve), launches(lambda: kernel_check._products_fault(decoder, longest))
+    assert {name for name, _, _ in checked} >= {"_rows_by_weights", "_sort"}
+    assert checked <= served
+
+
+def launches(run: Callable[[], object]) -> set[tuple[str, tuple[object, ...], tuple[tuple[str, object], ...]]]:
+    """What a run would compile: kernels, their arguments' types, their constants."""
+    found = set()
+
+    def take(kernel: Any, _: object, args: tuple[object, ...], constants: dict[str, object], options: object) -> None:
+        types = tuple(getattr(arg, "dtype", None if arg is None else type(arg)) for arg in args)
+        found.add((kernel.__name__, types, (*constants.items(), ("options", str(options)))))
+
+    token = triton_common.launcher.set(take)
+    try:
+        run()
+    finally:
+        triton_common.launcher.reset(token)
+    return found
 
 
 def test_what_the_chain_cannot_compute_is_said() -> None:
