@@ -1,6 +1,7 @@
 """Side by side with another engine: both load the same checkpoint from disk, one after the other, on this machine.
 
-Each side is a process of its own, ours started twice: with an empty kernel cache, and with a full one.
+Each side is a process of its own, ours started twice unless told otherwise: with an empty kernel cache, and with a full
+one.
 """
 
 from __future__ import annotations
@@ -25,13 +26,18 @@ Rows = list[dict[str, Any]]
 
 
 def sides(
-    checkpoint: Path, task: dict[str, Any], peer_site: Path | None, say: Callable[[str], None] = print
+    checkpoint: Path,
+    task: dict[str, Any],
+    peer_site: Path | None,
+    say: Callable[[str], None] = print,
+    once: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Measures both; without `peer_site` ours alone.
 
     Args:
         task: as `side.measure` has it; `device` and `cache_dtype` are for our side.
         peer_site: the folder that vLLM is installed in, as `pip install --target` makes it.
+        once: ours starts with an empty kernel cache alone; its `ready_s` is None then.
 
     Raises:
         HopwellError: a side failed; the message holds the last line it wrote.
@@ -40,10 +46,12 @@ def sides(
         own = [sys.executable, "-m", "hopwell.bench.own_side", str(checkpoint)]
         environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(_paths())}
         say("hopwell, empty kernel cache")
-        brief = {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
+        brief = task if once else {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
         cold = _side([*own, json.dumps(brief)], environment, say)
-        say("hopwell, full kernel cache")
-        ours = _side([*own, json.dumps(task)], environment, say)
+        ours = {**cold, "ready_s": None, "phases": None}
+        if not once:
+            say("hopwell, full kernel cache")
+            ours = _side([*own, json.dumps(task)], environment, say)
     ours["ready_cold_s"], ours["phases_cold"] = cold["ready_s"], cold["phases"]
     if peer_site is None:
         return ours, None
@@ -111,6 +119,8 @@ def compare(
                      **_pair(row["tokens_per_s"], other, floor, lower=False)})  # fmt: skip
     starts = (("ready, s (kernels compiled before)", "ready_s"), ("ready, s (nothing compiled)", "ready_cold_s"))
     for what, key in starts:
+        if ours[key] is None:
+            continue
         other = theirs["ready_s"] if theirs else None
         rows.append({"what": what, "batch": None, "context": None, "prompts": None,
                      **_pair(ours[key], other, None, lower=True)})  # fmt: skip

@@ -116,6 +116,7 @@ def against(
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
+    once: Annotated[bool, typer.Option(help="Start our side once, with no compiled kernels, not twice.")] = False,
     out: Out = None,
     plot: Plot = None,
 ) -> None:
@@ -132,7 +133,7 @@ def against(
     config = ModelConfig.from_file(checkpoint)
     limit = _ceilings() if torch.cuda.is_available() and device != "cpu" else None
     torch.cuda.empty_cache()
-    ours, theirs = sides(checkpoint, task, peer_site)
+    ours, theirs = sides(checkpoint, task, peer_site, once=once)
     rows = compare(ours, theirs, config, limit)
     decode = [row for row in rows if row["what"].startswith("decode step")]
     drawn = [{"engine": "hopwell", **row} for row in decode]

@@ -29,7 +29,7 @@ from hopwell.model.random_weights import random_transformer
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.shipped import cut
 from hopwell.model.transformer import Transformer
-from hopwell.ops.aot import Launch, machine_code, record
+from hopwell.ops.aot import Launch, build_stub, machine_code, record
 
 MAX_ROWS = 2048
 Progress = Callable[[int, int, str], None]
@@ -220,8 +220,11 @@ def _compile_share() -> None:
     todo = launches(values, arch, cache_dtype, sizes, max_rows, activations)
     print(len(todo), "-", flush=True)
     # the slowest to compile are those with the most constants: dealt out in turn, each worker gets its part of them
+    firsts = {tuple(kind for _, kind in launch.signature): launch for launch in reversed(todo)}
     for launch in sorted(todo, key=lambda each: (-len(each.constants), each.kernel.__name__))[index::count]:
-        machine_code(launch, arch)
+        built = machine_code(launch, arch)
+        if launch is firsts[tuple(kind for _, kind in launch.signature)]:
+            build_stub(built)
         print(len(todo), launch.kernel.__name__, flush=True)
 
 

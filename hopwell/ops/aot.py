@@ -114,6 +114,26 @@ def machine_code(launch: Launch, arch: int) -> Any:
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 
 
+def build_stub(built: Any) -> bool:
+    """Builds the C code that hands a kernel's arguments to the driver, which Triton does at the first launch otherwise.
+    Kernels with the same types of arguments share it.
+
+    Args:
+        built: as `machine_code` returns it.
+
+    Returns:
+        Whether it is in Triton's cache now: not without a driver to link against, or a C compiler.
+    """
+    from triton.backends.nvidia.driver import CudaLauncher, CudaUtils
+
+    try:
+        CudaUtils()
+        CudaLauncher(built.src, built.metadata)
+    except Exception:  # only time is lost: Triton tries again at the launch, and says what is missing
+        return False
+    return True
+
+
 def compile_launch(launch: Launch, arch: int) -> Compiled:
     """A launch's machine code, measured."""
     import triton

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 pytest.importorskip("triton")
 
@@ -83,3 +84,15 @@ def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str
         assert row["fits"], row
         assert row["operand_rows"] <= 256, row  # taller ones are stored in one order and read in another
         assert row["stack_bytes"] <= SPILL_AROUND.get(row["kernel"], SPILL[arch]), row
+
+
+def test_a_stub_is_built_where_there_is_a_driver() -> None:
+    """And nothing fails where there is none. In a process of its own: the kernels here are interpreted ones."""
+    script = (
+        "import torch\nfrom hopwell.ops import norm_triton\nfrom hopwell.ops.aot import build_stub, machine_code, record\n"
+        "x = torch.empty(3, 128, dtype=torch.bfloat16, device='meta')\n"
+        "(launch,) = record(lambda: norm_triton.quantize(x)); print(build_stub(machine_code(launch, 90)))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == [str(torch.cuda.is_available())]
