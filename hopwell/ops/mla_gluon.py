@@ -1,11 +1,12 @@
 """Absorbed attention on Hopper in Gluon, with the order of copies, products and conversions set by hand.
 
-`mla_rows_triton._decode_rows` computes the same and is the plain twin of both kernels, for the interpreter and for
+`mla_rows_triton._decode_rows` computes the same and is the plain twin of all three kernels, for the interpreter and for
 Blackwell. `_decode_64`: bf16 caches, 64 heads a program. Two warpgroups share a page's scores by columns and the sum
 by latent columns, as FlashMLA (DeepSeek, 2025) cuts the work; from plain Triton's layouts each of them computes all
-scores. The next page is on its way from the moment this one's products begin. `_decode_codes`: FP8 caches, up to 16
-heads. Codes become float16 once, in shared memory, while the page before is multiplied; plain Triton's second product
-reads them from there one by one.
+scores. The next page is on its way from the moment this one's products begin. `_decode_16`: bf16 caches, up to 16
+heads, a page's rows on the matrix unit's long side. `_decode_codes`: FP8 caches, up to 16 heads, likewise. Codes become
+float16 once, in shared memory, while the page before is multiplied; plain Triton's second product reads them from there
+one by one.
 """
 
 # Gluon types what it is given at compile time as if it were given at run time
@@ -134,6 +135,89 @@ def _decode_64(
     o_c = gl.arange(0, RANK, layout=gl.SliceLayout(0, SUM))
     mean = acc / gl.convert_layout(whole, gl.SliceLayout(1, SUM))[:, None]
     gl.store(out + (at + o_head)[:, None] * RANK + o_c[None, :], mean, (first_head + o_head < HEADS)[:, None])
+
+
+@gluon.jit(do_not_specialize=["table_width"])
+def _decode_16(
+    queries,
+    latent,
+    page_table,
+    positions,
+    out,
+    lse,
+    scale_log2,
+    table_width,
+    HEADS: gl.constexpr,
+    RANK: gl.constexpr,
+    ROPE: gl.constexpr,
+    SPLITS: gl.constexpr,
+    BH: gl.constexpr,
+):
+    SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
+    NARROW: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=32, element_bitwidth=16, rank=2)
+    COPY: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [4, 1], [1, 0])
+    SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BH, 16])
+    COLUMNS: gl.constexpr = gl.SliceLayout(0, SCORES)
+    WIDTH: gl.constexpr = RANK + ROPE
+    token, split = gl.program_id(0), gl.program_id(1)
+    first_head = gl.program_id(2) * BH
+    length, begin, end = _cut(positions, token, split, SPLITS)
+    gdc_wait()
+    gdc_launch_dependents()
+    at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
+    h = gl.arange(0, BH, layout=COLUMNS)
+    if begin >= end:
+        gl.store(lse + at + h, gl.full([BH], float("-inf"), gl.float32, COLUMNS), first_head + h < HEADS)
+        return
+
+    latents = gl.allocate_shared_memory(gl.bfloat16, [2, PAGE, RANK], SHARED)
+    ropes = gl.allocate_shared_memory(gl.bfloat16, [2, PAGE, ROPE], SHARED)
+    numbers = page_table + token * table_width
+    page = gl.load(numbers + begin).to(gl.int64)
+    _fetch(latent, latents.index(0), ropes.index(0), page, length - 1 - begin * PAGE, COPY, COPY)
+    q_head = gl.arange(0, BH, layout=gl.SliceLayout(1, COPY))
+    q_at = queries + ((token.to(gl.int64) * HEADS + first_head) + q_head)[:, None] * WIDTH
+    valid = (first_head + q_head < HEADS)[:, None]
+    q_c = q_at + gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))[None, :]
+    q_r = q_at + RANK + gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))[None, :]
+    q = gl.allocate_shared_memory(gl.bfloat16, [BH, RANK], SHARED, gl.load(q_c, valid, 0.0))
+    q_rope = gl.allocate_shared_memory(gl.bfloat16, [BH, ROPE], SHARED, gl.load(q_r, valid, 0.0))
+    shares = gl.allocate_shared_memory(gl.bfloat16, [PAGE, BH], NARROW)
+
+    peak = gl.full([BH], float("-inf"), gl.float32, COLUMNS)
+    total = gl.zeros([PAGE, BH], gl.float32, SCORES)  # summed over a page's rows after the last one
+    zero = gl.zeros([PAGE, BH], gl.float32, SCORES)
+    acc = gl.zeros([RANK, BH], gl.float32, SCORES)
+    j = gl.arange(0, PAGE, layout=gl.SliceLayout(1, SCORES))
+    following = gl.load(numbers + gl.minimum(begin + 1, end - 1))
+    for index in range(begin, end):
+        slot = (index - begin) % 2
+        here = latents.index(slot)
+        async_copy.wait_group(0)
+        fence_async_shared()
+        scores = warpgroup_mma(here, q.permute((1, 0)), zero, use_acc=False, is_async=True)
+        scores = warpgroup_mma(ropes.index(slot), q_rope.permute((1, 0)), scores, is_async=True)
+        if index + 1 < end:
+            page = following.to(gl.int64)
+            following = gl.load(numbers + gl.minimum(index + 2, end - 1))
+            _fetch(latent, latents.index(1 - slot), ropes.index(1 - slot), page, length - 1 - (index + 1) * PAGE,
+                   COPY, COPY)  # fmt: skip
+        scores = warpgroup_mma_wait(0, deps=[scores])
+        scores = gl.where((index * PAGE + j < length)[:, None], scores * scale_log2, float("-inf"))
+        new_peak = gl.maximum(peak, gl.max(scores, axis=0))
+        weights = gl.exp2(scores - new_peak[None, :])
+        shrink = gl.exp2(peak - new_peak)
+        shares.store(weights.to(gl.bfloat16))
+        total = total * shrink[None, :] + weights
+        acc = acc * shrink[None, :]
+        fence_async_shared()
+        acc = warpgroup_mma(here.permute((1, 0)), shares, acc)
+        peak = new_peak
+    whole = gl.sum(total, axis=0)
+    gl.store(lse + at + h, peak + gl.log2(whole), first_head + h < HEADS)
+    o_c = gl.arange(0, RANK, layout=gl.SliceLayout(1, SCORES))
+    mean = acc / whole[None, :]
+    gl.store(out + (at + h)[None, :] * RANK + o_c[:, None], mean, (first_head + h < HEADS)[None, :])
 
 
 @gluon.jit

@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.attention import CacheScales
-from hopwell.ops.mla_gluon import _decode_64, _decode_codes
+from hopwell.ops.mla_gluon import _decode_16, _decode_64, _decode_codes
 from hopwell.ops.mla_rows_triton import _decode_rows
 from hopwell.ops.norm_triton import Normed, empty_rows
 from hopwell.ops.triton_common import (
@@ -125,14 +125,15 @@ class Form:
     ahead: bool = True
     """Page numbers are read a page early; always so with `heads_first`."""
     by_hand: bool = False
-    """In Gluon on Hopper: `mla_gluon._decode_64`, or `_decode_codes` for a cache of codes and up to 16 heads."""
+    """In Gluon on Hopper: `mla_gluon._decode_64`; for 16 heads a program `_decode_16`, or for a cache of codes
+    `_decode_codes`."""
 
 
 def form(tokens: int, heads: int, codes: bool, capability: int) -> Form:
     """The form for a number of queries and heads, a cache of e4m3 codes or of bf16, and a compute capability (90, 100):
     on Hopper as `hopwell bench gpu --part forms` found it."""
-    if capability < 100 and not INTERPRET and codes == (heads <= 16):
-        return Form(True, 16, 4, 1, by_hand=True) if codes else Form(True, 64, 8, 1, by_hand=True)
+    if capability < 100 and not INTERPRET and (codes or tokens > 4 if heads <= 16 else not codes):
+        return Form(True, 16, 4, 1, by_hand=True) if heads <= 16 else Form(True, 64, 8, 1, by_hand=True)
     if heads > 16 or codes or capability >= 100 or tokens > 4:
         return Form(True, 16 if heads <= 16 else 32, 8, 3)
     return Form(False, 16, 4, 2, False)
@@ -171,7 +172,7 @@ def decode(
     shape |= {"warps": how.warps, "stages": how.stages}
     pair = (1.0, 1.0) if scales is None else (scales.latent, scales.rope)
     if how.by_hand and scales is None:
-        launch(_decode_64, grid, *tensors, page_table.shape[1], **shape)
+        launch(_decode_64 if how.heads > 16 else _decode_16, grid, *tensors, page_table.shape[1], **shape)
     elif how.by_hand:
         launch(_decode_codes, grid, *tensors, *pair, page_table.shape[1], **shape)
     elif how.heads_first:

@@ -89,7 +89,8 @@ def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str
 def test_a_stub_is_built_where_there_is_a_driver() -> None:
     """And nothing fails where there is none. In a process of its own: the kernels here are interpreted ones."""
     script = (
-        "import torch\nfrom hopwell.ops import norm_triton\nfrom hopwell.ops.aot import build_stub, machine_code, record\n"
+        "import torch\nfrom hopwell.ops import norm_triton\n"
+        "from hopwell.ops.aot import build_stub, machine_code, record\n"
         "x = torch.empty(3, 128, dtype=torch.bfloat16, device='meta')\n"
         "(launch,) = record(lambda: norm_triton.quantize(x)); print(build_stub(machine_code(launch, 90)))"
     )

@@ -1,4 +1,4 @@
-"""Hopper's kernels for many rows against their plain twins and float64. Gluon has no interpreter: they need the GPU."""
+"""Hopper's kernels in Gluon against their plain twins and float64. Gluon has no interpreter: they need the GPU."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
+from hopwell.bench.gpu_correct import FORMS, attention_error
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.ops import attention_gluon, attention_triton, experts_triton, linear_triton, product_gluon
 from hopwell.ops.grouping_triton import group_by_expert
@@ -116,3 +117,10 @@ def test_prompts_attention(heads: int, sequences: int, tokens: int, lengths: lis
         weights = (scores * 0.1).masked_fill(hidden, float("-inf")).softmax(-1)
         want = torch.einsum("htl,hlv->thv", weights, v[:, there].float())
         assert ((out[own].float() - want).norm() / want.norm()).item() <= 2.0**-7  # bf16 weights and results
+
+
+@pytest.mark.parametrize("fp8", [False, True], ids=["bf16 cache", "fp8 cache"])
+@pytest.mark.parametrize("heads", [5, 16])
+def test_decode_by_hand(heads: int, fp8: bool) -> None:
+    for length in (1, 63, 64, 65, 128, 1000, 8192):
+        assert attention_error(heads, length, FORMS["by hand"], fp8, seed=length) <= 2.0**-6
