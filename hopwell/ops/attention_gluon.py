@@ -59,8 +59,8 @@ def _copy_rows(to, at, some, stride, LAYOUT: gl.constexpr):
 @gluon.jit
 def _copy(
     q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, q_nope, q_rope, keys, k_rope, values, positions,
-    tokens, room, heads, sequences, q_stride, rope_stride, k_rope_stride, HEAD_STRIDE: gl.constexpr,
-    ROPE_HEAD_STRIDE: gl.constexpr, NOPE: gl.constexpr, ROPE: gl.constexpr, V: gl.constexpr,
+    tokens, room, heads, sequences, q_stride, rope_stride, k_rope_stride, head_stride, rope_head_stride,
+    NOPE: gl.constexpr, ROPE: gl.constexpr, V: gl.constexpr,
 ):  # fmt: skip
     STAGES: gl.constexpr = k_ring.shape[0]
     WIDE: gl.constexpr = gl.BlockedLayout([1, 8], [2, 16], [4, 1], [1, 0])
@@ -78,9 +78,9 @@ def _copy(
             mbarrier.wait(q_empty.index(half), q_phase)
             query = row + half * QUERIES
             some = tokens - m0 - half * QUERIES
-            _copy_rows(q.index(half), q_nope + query * q_stride + head * HEAD_STRIDE, some, q_stride, WIDE)
+            _copy_rows(q.index(half), q_nope + query * q_stride + head * head_stride, some, q_stride, WIDE)
             _copy_rows(
-                qr.index(half), q_rope + query * rope_stride + head * ROPE_HEAD_STRIDE, some, rope_stride, NARROW
+                qr.index(half), q_rope + query * rope_stride + head * rope_head_stride, some, rope_stride, NARROW
             )
             async_copy.mbarrier_arrive(q_full.index(half), increment_count=False)
         q_phase ^= 1
@@ -182,9 +182,8 @@ def _attend(
 @gluon.jit(do_not_specialize=["tokens", "room", "heads", "sequences"])
 def _prefill_apart(
     q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, heads, sequences, scale_log2, q_stride,
-    rope_stride, k_rope_stride, out_stride, HEAD_STRIDE: gl.constexpr, ROPE_HEAD_STRIDE: gl.constexpr,
-    NOPE: gl.constexpr, ROPE: gl.constexpr, V: gl.constexpr, STAGES: gl.constexpr, REGS: gl.constexpr,
-    COPY_REGS: gl.constexpr,
+    rope_stride, k_rope_stride, out_stride, head_stride, rope_head_stride, NOPE: gl.constexpr, ROPE: gl.constexpr,
+    V: gl.constexpr, STAGES: gl.constexpr, REGS: gl.constexpr, COPY_REGS: gl.constexpr,
 ):  # fmt: skip
     SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
     k_ring = gl.allocate_shared_memory(gl.bfloat16, [STAGES, KEYS, NOPE], SHARED)
@@ -212,7 +211,7 @@ def _prefill_apart(
                        heads, sequences, scale_log2, out_stride, V, gl.constexpr(1))),
             (_copy, (q, qr, k_ring, rope_ring, v_ring, full, empty, q_full, q_empty, q_nope, q_rope, keys, k_rope,
                      values, positions, tokens, room, heads, sequences, q_stride, rope_stride, k_rope_stride,
-                     HEAD_STRIDE, ROPE_HEAD_STRIDE, NOPE, ROPE, V)),
+                     head_stride, rope_head_stride, NOPE, ROPE, V)),
         ],
         [4, 4],
         [REGS, COPY_REGS],
@@ -261,8 +260,8 @@ def prefill(
         q_rope.stride(0),
         k_rope.stride(0),
         out.stride(0),
-        HEAD_STRIDE=q_nope.stride(1),
-        ROPE_HEAD_STRIDE=q_rope.stride(1),
+        q_nope.stride(1),
+        q_rope.stride(1),
         NOPE=nope,
         ROPE=q_rope.shape[-1],
         V=values.shape[-1],

@@ -78,12 +78,12 @@ def _prefill(
     tokens,
     room,  # rows that a sequence has among the keys
     scale_log2,
-    q_stride,  # from a token to the next; a head's values are HEAD_STRIDE apart from the next head's
+    q_stride,  # from a token to the next
     rope_stride,
     k_rope_stride,
     out_stride,
-    HEAD_STRIDE: tl.constexpr,
-    ROPE_HEAD_STRIDE: tl.constexpr,
+    head_stride,  # from a head to the next
+    rope_head_stride,
     NOPE: tl.constexpr,
     ROPE: tl.constexpr,
     V: tl.constexpr,
@@ -100,8 +100,8 @@ def _prefill(
     let_next_start()
     length = tl.load(positions + sequence * tokens + tokens - 1).to(tl.int32) + 1
     rows = (sequence * tokens + m).to(tl.int64)[:, None]
-    q = tl.load(q_nope + rows * q_stride + head * HEAD_STRIDE + c[None, :], mask=valid[:, None], other=0.0)
-    qr = tl.load(q_rope + rows * rope_stride + head * ROPE_HEAD_STRIDE + r[None, :], mask=valid[:, None], other=0.0)
+    q = tl.load(q_nope + rows * q_stride + head * head_stride + c[None, :], mask=valid[:, None], other=0.0)
+    qr = tl.load(q_rope + rows * rope_stride + head * rope_head_stride + r[None, :], mask=valid[:, None], other=0.0)
     own = (head * tl.num_programs(2) + sequence).to(tl.int64) * room
     keys += own * NOPE
     values += own * V
@@ -180,8 +180,8 @@ def prefill(
         q_rope.stride(0),
         k_rope.stride(0),
         out.stride(0),
-        HEAD_STRIDE=q_nope.stride(1),
-        ROPE_HEAD_STRIDE=q_rope.stride(1),
+        q_nope.stride(1),
+        q_rope.stride(1),
         NOPE=nope,
         ROPE=q_rope.shape[-1],
         V=v,
