@@ -57,6 +57,22 @@ def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
     assert broken.exit_code == 1 and "not kept" in broken.output
 
 
+def test_residual_columns_from_the_command_line(source: Path, tmp_path: Path) -> None:
+    text, fresh = tmp_path / "text.txt", tmp_path / "fresh.txt"
+    letters = torch.randint(33, 127, (6000,), generator=torch.Generator().manual_seed(1))
+    text.write_text("".join(map(chr, letters[:3000].tolist())))
+    fresh.write_text("".join(map(chr, letters[3000:].tolist())))
+    given = ("--bytes", "5.2bpw", "--residual-columns", "--calibration", text)
+    refused = call("quantize", source, tmp_path / "out", *given).exception
+    assert isinstance(refused, HopwellError) and "use --layout hopwell" in str(refused)
+    done = call("quantize", source, tmp_path / "out", *given, "--layout", "hopwell")
+    assert done.exit_code == 0, done.output
+    assert "nvfp4+" in (tmp_path / "out/PRECISION.md").read_text()
+    assert not (tmp_path / "out/hf_quant_config.json").exists()
+    checked = call("verify", tmp_path / "out", "--against", source, "--data", fresh)
+    assert checked.exit_code == 0, checked.output
+
+
 def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.txt"
     short.write_text("abc" * 100)
@@ -80,6 +96,8 @@ def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
         (source, ("--format", "nvfp4", "--calibration", short), "300 tokens; give 2048"),
         (source, ("--format", "nvfp4", "--calibration", tmp_path / "none.txt"), "cannot read"),
         (source, ("--format", "nvfp5", "--calibration", short), "'nvfp5' is unknown; known: nvfp4"),
+        (source, ("--format", "nvfp4+10", "--calibration", short), "in percent, as nvfp4+10%"),
+        (source, ("--format", "nvfp4+10%", "--calibration", short), "modelopt has no layout for residual columns"),
         (source, ("--keep", "head", "--calibration", short), "'head' is unknown; known: attention"),
         (source, ("--bytes", "4.5"), "give bits a weight"),
         (source, ("--budget", "ppl=3"), "as kl=0.01"),
