@@ -47,6 +47,10 @@ def quantize(
     ] = None,
     plain: Annotated[bool, typer.Option(help="Round plainly, without compensation.")] = False,
     calibration: Text = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(help="A text file to measure KL on; default: every fourth part of the calibration."),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where a layer is converted: auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
@@ -67,8 +71,11 @@ def quantize(
     )  # fmt: skip
     settings.check()
     sequences = sequences_of(source, calibration, seed=0, fresh=False)
+    judged = None if judge is None else sequences_of(source, judge, seed=0, fresh=False)
     with _bar() as (say, progress):
-        Conversion(source, out, settings, sequences, say, progress=progress, device=pick_device(device)).run()
+        Conversion(
+            source, out, settings, sequences, say, progress=progress, device=pick_device(device), judge=judged
+        ).run()
 
 
 def verify(

@@ -48,7 +48,8 @@ class Conversion:
     """One conversion of `source` into the folder `out`.
 
     Args:
-        sequences: calibration tokens; every fourth sequence is kept apart to measure KL on.
+        sequences: calibration tokens.
+        judge: tokens that fit nothing, to measure KL on; default: every fourth sequence of the calibration.
         say: told of progress, a line at a time.
         share: overrides how much of an expert's Hessian is the layer's.
         progress: told weights done, weights in all, and the group just finished.
@@ -68,19 +69,20 @@ class Conversion:
         share: float | None = None,
         progress: Progress = lambda done, total, name: None,
         device: torch.device | str = "cpu",
+        judge: Sequence[Sequence[int]] | None = None,
     ) -> None:
         settings.check()
         self.source, self.settings, self.out, self.say, self.share = Checkpoint.open(source), settings, out, say, share
         self.config, self.device = ModelConfig.from_dict(self.source.config), torch.device(device)
         check_source(self.source, self.config)
         check_tokens(sum(map(len, sequences)))
-        self.fit = [s for i, s in enumerate(sequences) if i % JUDGED_SHARE]
-        self.judge = [s for i, s in enumerate(sequences) if not i % JUDGED_SHARE]
+        self.fit = [s for i, s in enumerate(sequences) if judge is not None or i % JUDGED_SHARE]
+        self.judge = sequences[::JUDGED_SHARE] if judge is None else judge
         check_room(self.source, out)
         self.progress, self._weights_done, self._weights = progress, 0, self._count_weights()
         self._yardstick: Yardstick | None = None
         self.work = out / ".work"
-        self._claim(identity(self.source, settings, sequences, self.device.type))
+        self._claim(identity(self.source, settings, self.fit, self.judge, self.device.type))
 
     def _claim(self, mine: dict[str, Any]) -> None:
         """Makes sure that `out` is empty or holds the beginnings of this very conversion."""
@@ -285,12 +287,10 @@ class Conversion:
             path = self.work / f"kl-{index:03}.json"
             if not path.exists():
                 if sensitivity is None:
-                    sequences, size = [], 0
-                    for sequence in self.judge:
-                        if size < KL_TOKENS:
-                            sequences.append(sequence)
-                            size += len(sequence)
-                    sensitivity = Sensitivity(self.load({}), sequences)
+                    smallest = {r.name: without_columns(r)[0] if r.formats else SOURCE for r in rows}
+                    yardstick = self._reference()
+                    telling = yardstick.telling(self.load(smallest, rows), KL_TOKENS)
+                    sensitivity = Sensitivity(yardstick.reference, *telling)
                 started = time.perf_counter()
                 values = {r.name: {f: self._kl(sensitivity, r, f) for f in without_columns(r)} for r in members}
                 write_json(path, values)
@@ -325,13 +325,15 @@ class Conversion:
             yield name, quantize(matrix, fmt, tensor_scale=tensor_scale_for(fmt, peak))
 
     def _plain_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> float:
-        assert self._yardstick is not None
-        return self._yardstick.measure(self.load(labels, rows, plain=True)).mean
+        return self._reference().measure(self.load(labels, rows, plain=True)).mean
 
     def _joint_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> Divergence | None:
         """With all of `labels` at once, on the sequences kept apart; None for models that do not fit in memory."""
         if self.source.total_bytes > RESIDENT_BYTES:
             return None
+        return self._reference().measure(self.load(labels, rows))
+
+    def _reference(self) -> Yardstick:
         if self._yardstick is None:
             self._yardstick = Yardstick(self.load({}), self.judge)
-        return self._yardstick.measure(self.load(labels, rows))
+        return self._yardstick

@@ -194,7 +194,11 @@ def check_tokens(count: int) -> None:
 
 
 def identity(
-    checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Sequence[int]], device: str = "cpu"
+    checkpoint: Checkpoint,
+    settings: Settings,
+    fit: Sequence[Sequence[int]],
+    judge: Sequence[Sequence[int]],
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """What two runs must share for one to go on where the other stopped: whatever decides the candidates, the kind of
     device included, for sums end in other bits on another.
@@ -208,8 +212,13 @@ def identity(
         "device": device,
         "tensors": hashlib.sha256(json.dumps(layout).encode()).hexdigest(),
         "settings": json.loads(json.dumps(made)),
-        "calibration": hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest(),
+        "calibration": _digest(fit),
+        "judge": _digest(judge),
     }
+
+
+def _digest(sequences: Sequence[Sequence[int]]) -> str:
+    return hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest()
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:
