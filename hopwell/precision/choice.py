@@ -23,7 +23,7 @@ HALF_DIGIT = 0.005
 OFFER = "give that, or --offer a smaller format"
 TRIALS = 7
 """Budgets of the sum that are tried until the measured KL is just within."""
-REFINEMENTS = 16
+REFINEMENTS = 10
 """Batches of smaller choices that are tried from there."""
 
 

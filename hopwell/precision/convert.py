@@ -287,10 +287,7 @@ class Conversion:
             path = self.work / f"kl-{index:03}.json"
             if not path.exists():
                 if sensitivity is None:
-                    smallest = {r.name: without_columns(r)[0] if r.formats else SOURCE for r in rows}
-                    yardstick = self._reference()
-                    telling = yardstick.telling(self.load(smallest, rows), KL_TOKENS)
-                    sensitivity = Sensitivity(yardstick.reference, *telling)
+                    sensitivity = Sensitivity(self._reference().reference, *self._telling(rows))
                 started = time.perf_counter()
                 values = {r.name: {f: self._kl(sensitivity, r, f) for f in without_columns(r)} for r in members}
                 write_json(path, values)
@@ -298,6 +295,14 @@ class Conversion:
             values = json.loads(path.read_text(encoding="utf-8"))
             for row in members:
                 spread(row, values[row.name])
+
+    def _telling(self, rows: Sequence[GroupRow]) -> tuple[list[Sequence[int]], list[float]]:
+        """Text on which the model diverges with everything in one format, whichever is offered."""
+        everywhere = [
+            {r.name: label if label in r.formats else SOURCE for r in rows}
+            for label in sorted({label for r in rows for label in without_columns(r)})
+        ]
+        return self._reference().telling((self.load(labels, rows) for labels in everywhere), KL_TOKENS)
 
     def _kl(self, sensitivity: Sensitivity, row: GroupRow, label: str) -> float:
         overlay = Overlay(self.source, {n: q.dequantize for n, q in self.quantized(row, label)})

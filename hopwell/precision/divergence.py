@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,16 +91,18 @@ class Yardstick:
             sames.append(same)
         return torch.cat(kls), torch.cat(sames)
 
-    def telling(self, model: Transformer, tokens: int) -> tuple[list[Sequence[int]], list[float]]:
-        """About so many tokens of the text, with preference where `model` diverges: a few places hold most of its KL.
+    def telling(self, models: Iterable[Transformer], tokens: int) -> tuple[list[Sequence[int]], list[float]]:
+        """About so many tokens of the text, with preference where `models` diverge: a few places hold most of their KL.
 
         Returns:
             Whole sequences, each taken with a probability that grows with its KL, and the inverse of that: weighed so,
             any model's mean KL over them is what it is over the whole text (Horvitz and Thompson, 1952).
         """
         lengths = torch.tensor([length for b in self.batches for length in b.query_lens])
-        kls = torch.stack([part.sum() for part in self.rows(model)[0].double().split(lengths.tolist())])
-        size = kls / kls.mean().clamp_min(1e-12) + 1  # others may diverge elsewhere
+        size = torch.ones(len(lengths), dtype=torch.float64)  # others may diverge elsewhere
+        for model in models:
+            kls = torch.stack([part.sum() for part in self.rows(model)[0].double().split(lengths.tolist())])
+            size += kls / kls.mean().clamp_min(1e-12)
         low, high = 0.0, 1e6
         for _ in range(60):
             middle = (low + high) / 2

@@ -35,7 +35,7 @@ def test_a_quarter_of_the_text_has_the_mean_of_all_of_it(models: tuple[Transform
     reference, other = models
     yardstick = Yardstick(reference, TEXT)
     whole, size = yardstick.measure(other).mean, sum(map(len, TEXT))
-    sequences, weights = yardstick.telling(other, size // 4)
+    sequences, weights = yardstick.telling([other], size // 4)
     assert 0.8 * size / 4 < sum(map(len, sequences)) < 1.3 * size / 4
     assert sum(RARE in s for s in sequences) == 6 and all(s in TEXT for s in sequences)
     assert sum(w * len(s) for s, w in zip(sequences, weights, strict=True)) == pytest.approx(size, rel=0.15)
@@ -49,9 +49,9 @@ def test_a_quarter_of_the_text_has_the_mean_of_all_of_it(models: tuple[Transform
 def test_all_of_a_short_text_counts_alike(models: tuple[Transformer, Transformer]) -> None:
     reference, other = models
     yardstick = Yardstick(reference, TEXT)
-    sequences, weights = yardstick.telling(other, 10**6)
+    sequences, weights = yardstick.telling([other], 10**6)
     assert sequences == TEXT and set(weights) == {1.0}
-    assert yardstick.telling(reference, 10**6)[0] == TEXT  # no divergence to prefer
+    assert yardstick.telling([reference], 10**6)[0] == TEXT  # no divergence to prefer
 
 
 def test_a_layer_alone_is_measured_as_the_model_with_it(models: tuple[Transformer, Transformer]) -> None:
