@@ -23,7 +23,7 @@ HALF_DIGIT = 0.005
 OFFER = "give that, or --offer a smaller format"
 TRIALS = 7
 """Budgets of the sum that are tried until the measured KL is just within."""
-REFINEMENTS = 10
+REFINEMENTS = 14
 """Batches of smaller choices that are tried from there."""
 
 
@@ -215,11 +215,12 @@ class Chooser:
     def _refined(self, items: Mapping[str, Sequence[Choice]], best: Chosen, limit: float) -> Chosen:
         """Takes off bytes that the sum of single KLs would keep, as long as the measured KL stays within `limit`.
 
-        Steps down, those first that save most bytes for their KL, are tried in batches; a batch that breaks the budget
-        is halved, and a single step that does is not tried again.
+        Steps down, those first that save most bytes for their KL, are tried in batches: the next is twice as large where
+        one keeps the budget and half as large where it breaks it; a single step that breaks it is not tried again, for
+        one step may cost more KL than all others together.
         """
         lines = {name: hull(choices) for name, choices in items.items()}
-        batch, broke = max(1, len(items) // 8), set[tuple[str, str]]()
+        batch, broke = max(1, len(items) // 32), set[tuple[str, str]]()
         for _ in range(REFINEMENTS):
             steps = [s for s in steps_down(lines, best.allocation.chosen) if (s[0], s[1].label) not in broke]
             if not steps:
@@ -228,7 +229,7 @@ class Chooser:
             nbytes, loss = sum(c.nbytes for c in chosen.values()), sum(c.loss for c in chosen.values())
             found = self._tried(Allocation(chosen, nbytes, loss, best.allocation.bound), limit)
             if found.promised <= limit:
-                best = found
+                best, batch = found, 2 * batch
             elif batch == 1:
                 broke.add((steps[0][0], steps[0][1].label))
             else:
