@@ -215,9 +215,9 @@ class Chooser:
     def _refined(self, items: Mapping[str, Sequence[Choice]], best: Chosen, limit: float) -> Chosen:
         """Takes off bytes that the sum of single KLs would keep, as long as the measured KL stays within `limit`.
 
-        Steps down, those first that save most bytes for their KL, are tried in batches: the next is twice as large where
-        one keeps the budget and half as large where it breaks it; a single step that breaks it is not tried again, for
-        one step may cost more KL than all others together.
+        Steps down, those first that save most bytes for their KL, are tried in batches: after one that keeps the budget
+        twice as many, after one that breaks it half as many. A single step that breaks it is not tried again: it may
+        cost more KL than all others together.
         """
         lines = {name: hull(choices) for name, choices in items.items()}
         batch, broke = max(1, len(items) // 32), set[tuple[str, str]]()
