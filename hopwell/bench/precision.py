@@ -16,13 +16,14 @@ from torch import Tensor
 from hopwell.bench.precision_data import LinearCase
 from hopwell.formats.blocks import FORMATS, FP8_BLOCK, BlockFormat, quantize
 from hopwell.formats.layouts import to_compressed_tensors
+from hopwell.formats.residual import column_count
 from hopwell.precision.allocate import Choice, allocate_bytes
 from hopwell.precision.channels import high_low
 from hopwell.precision.compensate import Compensated, Methods, compensate
 from hopwell.precision.hessian import Inputs
 
-SHARES = (0.05, 0.11, 0.2, 0.35, 0.6)
-"""Channels that may get a residual column."""
+PERCENTS = (5, 10, 18, 30, 55)
+"""Bytes that residual columns may take."""
 EXTRA = (0.05, 0.10, 0.18, 0.25)
 """Bytes beyond the base format's for which the best allocation is reported."""
 ABLATIONS = {
@@ -102,12 +103,12 @@ def _alternatives(
     case: LinearCase, best: Compensated, unseen: Callable[[Tensor], float]
 ) -> list[tuple[str, int, float, float]]:
     found = []
-    for share in SHARES:
-        two = high_low(case.weight, case.inputs, best, int(share * case.weight.shape[1]))
-        tensors = to_compressed_tensors(two.high)
-        tensors |= {"residual." + k: v for k, v in to_compressed_tensors(two.low).items()} | {"columns": two.columns}
-        found.append((f"channels_{share:g}", file_bytes(tensors), two.error, unseen(two.dequantize())))
-    if best.quantized.format.bits == 4:
+    fmt = best.quantized.format
+    for percent in PERCENTS:
+        two = high_low(case.weight, case.inputs, best, column_count(fmt, case.weight.shape, percent))
+        size = file_bytes(to_compressed_tensors(two.quantized))
+        found.append((f"{fmt.name}+{percent}%", size, two.after, unseen(two.quantized.dequantize())))
+    if fmt.bits == 4:
         fp8 = compensate(case.weight, case.inputs, FP8_BLOCK)
         size = file_bytes(to_compressed_tensors(fp8.quantized))
         found.append(("fp8", size, fp8.after, unseen(fp8.quantized.dequantize())))

@@ -17,10 +17,11 @@ from hopwell.model.transformer import Transformer
 from hopwell.precision.choice import SOURCE, GroupRow
 from hopwell.precision.convert import Conversion
 from hopwell.precision.divergence import Yardstick
-from hopwell.precision.plan import Goal, Settings
+from hopwell.precision.plan import Goal, Settings, with_columns
 from hopwell.precision.verify import verify
 
 OFFERED = ("nvfp4", "mxfp4", "int4_g128")
+COLUMNS = with_columns(OFFERED)
 BUDGETS = (0.01, 0.001)
 BITS = 4.5
 LAYER_SHARE = 4
@@ -28,31 +29,41 @@ LAYER_SHARE = 4
 
 
 def run(
-    folder: Path, work: Path, calibration: int, held_out: int, problems: int, say: Callable[[str], None]
+    folder: Path,
+    work: Path,
+    calibration: int,
+    judged: int,
+    held_out: int,
+    problems: int,
+    say: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """Converts nano under each goal, and measures all on problems that neither training nor calibration saw.
 
     Args:
         work: for the conversions; those already in it are not made again.
+        judged: tokens to measure KL on while formats are chosen, of the same tasks as those held out.
         problems: of each task, for the accuracy of the 4.5-bit model beside nano's; 0 leaves it out.
 
     Returns:
         A row a conversion, a row a promotion of whole layers that meets a budget, and a row a task.
     """
     fit = worked_problems(folder, calibration)
-    judge = worked_problems(folder, held_out, held_out=True, seed=1)
+    judge = worked_problems(folder, judged, seed=2, mix=False)
+    unseen = worked_problems(folder, held_out, held_out=True, seed=1)
     goals = {
         "nvfp4, plain rounding": Settings(Goal(format="nvfp4"), compensate=False),
         "nvfp4": Settings(Goal(format="nvfp4")),
         f"{BITS:g} bits": Settings(Goal(bits=BITS), "compressed-tensors", OFFERED),
         **{f"KL {kl:g}": Settings(Goal(kl=kl), "compressed-tensors", OFFERED) for kl in BUDGETS},
+        **{f"KL {kl:g}, residual columns": Settings(Goal(kl=kl), "hopwell", COLUMNS) for kl in BUDGETS},
     }
-    rows, candidates = [], work / "candidates"
+    # the same candidates serve every goal
+    rows, shared = [], {OFFERED: work / "candidates", COLUMNS: work / "candidates-columns"}
     for name, settings in goals.items():
         out = work / name.replace(" ", "-").replace(",", "")
         if not (out / REPORT).exists():
-            conversion = Conversion(folder, out, settings, fit, say)
-            if settings.formats == OFFERED:  # the same candidates serve every goal
+            conversion = Conversion(folder, out, settings, fit, say, judge=judge)
+            if (candidates := shared.get(settings.formats)) is not None:
                 if candidates.exists():
                     shutil.copytree(candidates, conversion.work, dirs_exist_ok=True)
                 else:
@@ -60,7 +71,7 @@ def run(
                     shutil.copytree(conversion.work, candidates)
             conversion.run()
         report = json.loads((out / REPORT).read_text(encoding="utf-8"))
-        verdict = verify(out, folder, judge)
+        verdict = verify(out, folder, unseen)
         rows.append(
             {
                 "goal": name,
@@ -76,14 +87,14 @@ def run(
             }
         )
         say(f"{name}: {report['bits_per_weight']:.3f} bits, KL {verdict.divergence.mean:.3g}")
-    reference = Yardstick(Transformer.load(Checkpoint.open(folder), "cpu", torch.float32), judge[::LAYER_SHARE])
+    reference = Yardstick(Transformer.load(Checkpoint.open(folder), "cpu", torch.float32), unseen[::LAYER_SHARE])
     promoted = []
     for compensate in (False, True):
         settings = Settings(Goal(bits=BITS), "compressed-tensors", OFFERED, compensate=compensate)
         out = work / f"layers-{compensate}"
-        conversion = Conversion(folder, out, settings, fit, say)
+        conversion = Conversion(folder, out, settings, fit, say, judge=judge)
         if compensate:
-            shutil.copytree(candidates, conversion.work, dirs_exist_ok=True)
+            shutil.copytree(shared[OFFERED], conversion.work, dirs_exist_ok=True)
             members = conversion.prepare()
         else:
             members = conversion.candidate_rows()

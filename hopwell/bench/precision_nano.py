@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hopwell.bench.nano_tasks import TASKS, held_out_problems, training_problem
+from hopwell.bench.nano_tasks import TASKS, held_out_problems, training_problem, unlike_held_out
 from hopwell.bench.nano_tasks.render import examples
 from hopwell.bench.precision_data import LinearCase
 from hopwell.checkpoint.reader import Checkpoint
@@ -23,12 +23,15 @@ from hopwell.precision.walk import Group, Walk
 SAMPLE_TOKENS = 512
 
 
-def worked_problems(folder: Path, tokens: int, held_out: bool = False, seed: int = 0) -> list[list[int]]:
+def worked_problems(
+    folder: Path, tokens: int, held_out: bool = False, seed: int = 0, mix: bool = True
+) -> list[list[int]]:
     """Worked problems in nano's own format, at least `tokens` tokens of them.
 
     Args:
         folder: of the checkpoint, for its tokenizer.
         held_out: problems that nano's training never saw, every task alike; else its training mix.
+        mix: False: other problems than those held out, but every task alike as there.
     """
     tokenizer, rng = Tokenizer.open(folder), random.Random(seed)
     found: list[list[int]] = []
@@ -37,7 +40,7 @@ def worked_problems(folder: Path, tokens: int, held_out: bool = False, seed: int
         if held_out:
             problems = [held_out_problems(task, 1, seed + 7919 * rounds)[0] for task in TASKS]
         else:
-            problems = [training_problem(rng) for _ in TASKS]
+            problems = [training_problem(rng) if mix else unlike_held_out(task, rng) for task in TASKS]
         rounds += 1
         for prompt, completion in (pair for problem in problems for pair in examples(problem)):
             found.append(tokenizer.encode(prompt + completion, special=False))

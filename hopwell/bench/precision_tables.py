@@ -83,18 +83,20 @@ def peers(files: Sequence[Mapping[str, Any]]) -> str:
 
 
 def budgets(files: Sequence[Mapping[str, Any]]) -> str:
-    """Conversions under a goal, then promotions of whole layers that meet the same budgets."""
+    """Conversions under a goal, promotions of whole layers that meet the same budgets, accuracy by task."""
     parts = []
     for file in files:
         rows = [[r["goal"], f"{r['bits_per_weight']:.3f}", f"{r['linear_bytes']:,}", f"{r['kl']:.5f}",
                  f"{r['top1']:.2%}", "" if r["budget"] is None else "kept" if r["kept"] else "broken"]
                 for r in file["rows"]]  # fmt: skip
-        parts.append(table(("goal", "bits a weight", "bytes of the linears", "KL", "top-1", "budget"), rows))
+        if rows:
+            parts.append(table(("goal", "bits a weight", "bytes of the linears", "KL", "top-1", "budget"), rows))
         rows = [[f"KL {r['budget']:g}", r["format"], "compensated" if r["compensated"] else "plain rounding",
                  ", ".join(map(str, r["layers_kept"])) or "none", f"{r['linear_bytes']:,}", f"{r['kl']:.5f}"]
                 for r in file["layers"]]  # fmt: skip
         head = ("budget", "the other layers", "by", "layers kept in FP8", "bytes of the linears", "KL")
-        parts.append(table(head, rows))
+        if rows:
+            parts.append(table(head, rows))
         if file["tasks"]:
             rows = [[t["task"], t["problems"], f"{t['reference']:.2%}", f"{t['model']:.2%}", f"{t['points']:+.2f}"]
                     for t in file["tasks"]]  # fmt: skip

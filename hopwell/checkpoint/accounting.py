@@ -9,9 +9,10 @@ from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import WeightReader
-from hopwell.formats.blocks import FP8_BLOCK
+from hopwell.formats.blocks import FP8_BLOCK, Quantized
 from hopwell.formats.fp8 import scale_shape
-from hopwell.formats.layouts import ACTIVATION_SUFFIXES, from_module, stored_suffixes
+from hopwell.formats.layouts import ACTIVATION_SUFFIXES, COLUMNS, from_module, stored_suffixes
+from hopwell.formats.residual import parse_label
 from hopwell.ops.linear import Weight
 
 Progress = Callable[[int, int, str], None]
@@ -22,11 +23,16 @@ FINITE_CHECK_BELOW = 1 << 20
 
 
 class WeightSource:
-    """Hands out a checkpoint's tensors, each once, and remembers what is left."""
+    """Hands out a checkpoint's tensors, each once, and remembers what is left.
+
+    Raises:
+        CheckpointError: config.json tells of formats that are not known here.
+    """
 
     def __init__(self, checkpoint: WeightReader, progress: Progress | None = None) -> None:
         self.checkpoint = checkpoint
         self.left = dict(checkpoint.tensors)
+        self._with_columns = with_columns(checkpoint)
         self._progress = progress
         self._total, self._done = checkpoint.total_bytes, 0
 
@@ -52,6 +58,9 @@ class WeightSource:
             CheckpointError: as `take`; or scales are missing, misshapen, not finite or not positive.
         """
         suffixes = [suffix for suffix in stored_suffixes() if f"{name}.{suffix}" in self.left]
+        if name in self._with_columns and COLUMNS not in suffixes:
+            lost = f"tensor {name}.{COLUMNS} is missing, which config.json tells of"
+            raise CheckpointError(f"{self.checkpoint.path}: {lost}; fetch the file again")
         if not set(suffixes) <= {"weight", "weight_scale_inv"}:
             return self._from_layout(name, shape, suffixes)
         weight = name + ".weight"
@@ -80,7 +89,7 @@ class WeightSource:
             raise CheckpointError(f"{where}: module {name}: {error}; convert the checkpoint again") from None
         if isinstance(stored, Tensor):
             return Weight(stored)
-        if stored.format is FP8_BLOCK:
+        if isinstance(stored, Quantized) and stored.format is FP8_BLOCK:
             return Weight(stored.elements.to(torch.float8_e4m3fn), stored.scale, "fp8_block")
         return Weight(stored.dequantize())
 
@@ -121,6 +130,22 @@ class WeightSource:
 
     def _fault(self, name: str, fault: str, remedy: str) -> CheckpointError:
         return tensor_fault(self.checkpoint, name, fault, remedy)
+
+
+def with_columns(checkpoint: WeightReader) -> set[str]:
+    """Modules that have residual columns, by config.json of Hopwell's own layout; without them they are half read.
+
+    Raises:
+        CheckpointError: a format is unknown.
+    """
+    found = checkpoint.config.get("quantization_config") or {}
+    if found.get("quant_method") != "hopwell":
+        return set()
+    try:
+        return {module for module, label in found["formats"].items() if parse_label(label)[1]}
+    except (ValueError, KeyError, AttributeError) as error:
+        where = f"{checkpoint.path}/config.json: quantization_config.formats"
+        raise CheckpointError(f"{where}: {error}; a newer Hopwell may read it") from None
 
 
 def check_scale(checkpoint: WeightReader, name: str, scale: Tensor, signed: bool = False) -> None:

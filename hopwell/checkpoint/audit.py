@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hopwell.checkpoint.accounting import PLAIN, Progress
+from hopwell.checkpoint.accounting import PLAIN, Progress, with_columns
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.header import DTYPE_NAMES, TensorInfo
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.spec import TensorSpec
 from hopwell.formats.fp8 import scale_shape
-from hopwell.formats.layouts import ACTIVATION_SUFFIXES, stored_suffixes
+from hopwell.formats.layouts import ACTIVATION_SUFFIXES, COLUMNS, stored_suffixes
 
 KINDS = ("missing", "surplus", "shape", "dtype", "value")
 Module = Mapping[str, TensorInfo]
@@ -47,6 +47,7 @@ def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable
     mtp = {spec.module for spec in specs if spec.part.startswith("mtp")}
     without_mtp = not any(module in modules for module in mtp)
     faults: list[Fault] = []
+    promised = with_columns(checkpoint)
     for spec in specs:
         if spec.is_scale or (without_mtp and spec.module in mtp):
             continue
@@ -54,7 +55,10 @@ def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable
             left.pop(spec.name, None)
             continue
         module = modules.get(spec.module, {})
-        for suffix, (shape, dtypes) in _wanted(spec, module).items():
+        wanted = _wanted(spec, module)
+        if spec.module in promised:
+            wanted[COLUMNS] = (module[COLUMNS].shape if COLUMNS in module else (), (torch.int32,))
+        for suffix, (shape, dtypes) in wanted.items():
             name = f"{spec.module}.{suffix}"
             fault = _fault(checkpoint, name, left.pop(name, None), shape, dtypes)
             if fault is not None:
@@ -117,6 +121,8 @@ def by_module(tensors: Iterable[TensorInfo]) -> dict[str, dict[str, TensorInfo]]
 
 def layout_of(module: Module) -> str:
     """How a matrix is stored: `plain`, `fp8_block` (kept so when loaded), or `other` (expanded when loaded)."""
+    if COLUMNS in module:
+        return "other"
     weight = module.get("weight")
     if weight is None or weight.dtype == torch.uint8:
         return "other" if "weight_packed" in module or weight is not None else "plain"

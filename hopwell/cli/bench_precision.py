@@ -89,6 +89,7 @@ def peers(
 
 def budgets(
     calibration: Annotated[int, typer.Option(min=2048, help="Tokens to calibrate on.")] = 16_384,
+    judged: Annotated[int, typer.Option(min=64, help="Tokens to measure KL on while formats are chosen.")] = 32_768,
     held_out: Annotated[int, typer.Option(min=64, help="Tokens to judge on.")] = 16_384,
     problems: Annotated[int, typer.Option(min=0, help="Of each task, for the accuracy of the 4.5-bit model.")] = 0,
     work: Annotated[Path | None, typer.Option(help="Keep conversions here, and use those that are.")] = None,
@@ -107,12 +108,12 @@ def budgets(
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as place:
-        tables = run(NANO, (work or Path(place)).absolute(), calibration, held_out, problems, typer.echo)
+        tables = run(NANO, (work or Path(place)).absolute(), calibration, judged, held_out, problems, typer.echo)
     for rows in tables:
         if rows:
             print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     if out is not None:
-        meta = {"calibration_tokens": calibration, "held_out_tokens": held_out}
+        meta = {"calibration_tokens": calibration, "judged_tokens": judged, "held_out_tokens": held_out}
         write_result(out, "precision-budgets", tables[0], layers=tables[1], tasks=tables[2], **meta)
     if not all(row["kept"] for row in tables[0]):
         typer.echo("a budget was not kept", err=True)

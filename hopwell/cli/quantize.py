@@ -33,7 +33,13 @@ def quantize(
     offer: Annotated[
         list[str] | None, typer.Option(help="A format to choose from; may be repeated. Default: nvfp4.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="modelopt or compressed-tensors.")] = "modelopt",
+    residual_columns: Annotated[
+        bool,
+        typer.Option(help="Offer every format also with 5, 10 and 20 % more bytes; needs --layout hopwell."),
+    ] = False,
+    layout: Annotated[
+        str, typer.Option(help="modelopt, compressed-tensors, or hopwell, which Hopwell alone loads.")
+    ] = "modelopt",
     uniform_experts: Annotated[bool, typer.Option(help="One format for a layer's experts, as vLLM needs.")] = False,
     keep: Annotated[
         list[str] | None,
@@ -41,6 +47,10 @@ def quantize(
     ] = None,
     plain: Annotated[bool, typer.Option(help="Round plainly, without compensation.")] = False,
     calibration: Text = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(help="A text file to measure KL on; default: every fourth part of the calibration."),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where a layer is converted: auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
@@ -49,18 +59,23 @@ def quantize(
 
     from hopwell.engine.loading import pick_device
     from hopwell.precision.convert import Conversion
-    from hopwell.precision.plan import Settings
+    from hopwell.precision.plan import Settings, with_columns
 
     torch.set_num_threads(threads)
     source = folder_of(model)
+    formats = tuple(offer or ["nvfp4"])
     settings = Settings(
-        _goal(budget, size, fit, format), layout, tuple(offer or ["nvfp4"]), uniform_experts, not plain,
+        _goal(budget, size, fit, format), layout, with_columns(formats) if residual_columns else formats,
+        uniform_experts, not plain,
         tuple(keep or ()),
     )  # fmt: skip
     settings.check()
     sequences = sequences_of(source, calibration, seed=0, fresh=False)
+    judged = None if judge is None else sequences_of(source, judge, seed=0, fresh=False)
     with _bar() as (say, progress):
-        Conversion(source, out, settings, sequences, say, progress=progress, device=pick_device(device)).run()
+        Conversion(
+            source, out, settings, sequences, say, progress=progress, device=pick_device(device), judge=judged
+        ).run()
 
 
 def verify(

@@ -86,6 +86,11 @@ class Quantized:
     def shape(self) -> torch.Size:
         return self.elements.shape
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.format.nbytes(self.shape)
+
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """element * (scale * tensor scale) in float32, rounded once to `dtype`."""
         return (self.elements * over_elements(self.format, self.scale * self.tensor_scale, self.shape)).to(dtype)

@@ -1,7 +1,9 @@
 """How quantised matrices lie in checkpoints: the tensors of one module, by suffix, in the layouts that engines load.
 
 ModelOpt keeps `weight`, `weight_scale` and, for NVFP4, `weight_scale_2`; compressed-tensors keeps `weight_packed`,
-`weight_scale` and the reciprocal `weight_global_scale`; DeepSeek keeps `weight` and `weight_scale_inv`.
+`weight_scale` and the reciprocal `weight_global_scale`; DeepSeek keeps `weight` and `weight_scale_inv`. Hopwell's own
+layout is that of compressed-tensors, and beside it what residual columns take: the same tensors once more for the
+residual, as `residual_weight_packed`, and `residual_columns`, int32, which columns of the matrix they add to.
 """
 
 from __future__ import annotations
@@ -20,8 +22,14 @@ from hopwell.formats.elements import (
     unpack_int4_words,
     unpack_nibbles,
 )
+from hopwell.formats.residual import HighLow, residual_format
 
 E8M0_BIAS = 127
+RESIDUAL = "residual_"
+"""Before the suffixes of a residual's tensors."""
+COLUMNS = "residual_columns"
+TENSOR_SCALE = "weight_global_scale"
+"""Of which a residual has no copy."""
 
 
 def to_modelopt(q: Quantized) -> dict[str, Tensor]:
@@ -45,8 +53,11 @@ def to_modelopt(q: Quantized) -> dict[str, Tensor]:
     raise ValueError(f"ModelOpt has no layout for {q.format.name}; write compressed-tensors")
 
 
-def to_compressed_tensors(q: Quantized) -> dict[str, Tensor]:
-    """A module's tensors as compressed-tensors writes them."""
+def to_compressed_tensors(q: Quantized | HighLow) -> dict[str, Tensor]:
+    """A module's tensors as compressed-tensors writes them; residual columns, which it does not know, as above."""
+    if isinstance(q, HighLow):
+        low = {RESIDUAL + k: t for k, t in to_compressed_tensors(q.low).items() if k != TENSOR_SCALE}
+        return to_compressed_tensors(q.high) | low | {COLUMNS: q.columns}
     if q.format is NVFP4:
         return {
             "weight_packed": _nibbles(q),
@@ -64,7 +75,7 @@ def to_compressed_tensors(q: Quantized) -> dict[str, Tensor]:
     return {"weight": q.elements.to(torch.float8_e4m3fn), "weight_scale": q.scale}
 
 
-def from_module(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | Tensor:
+def from_module(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | HighLow | Tensor:
     """The matrix [out, in] that a module's tensors hold, in whichever known layout they are.
 
     Args:
@@ -76,6 +87,8 @@ def from_module(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quanti
     Raises:
         ValueError: a tensor is missing, or its shape or dtype does not fit; the message names it.
     """
+    if any(suffix.startswith(RESIDUAL) for suffix in tensors):
+        return _high_low(tensors, shape)
     if "weight_packed" in tensors:
         if tensors["weight_packed"].dtype == torch.int32:
             return _int4(tensors, shape)
@@ -96,6 +109,7 @@ def stored_suffixes() -> tuple[str, ...]:
     return (
         *("weight", "weight_scale_inv", "weight_scale", "weight_scale_2", "weight_packed", "weight_global_scale"),
         *("weight_shape", "weight_zero_point", "weight_g_idx"),
+        *(COLUMNS, *(RESIDUAL + suffix for suffix in ("weight", "weight_packed", "weight_scale", "weight_shape"))),
     )
 
 
@@ -136,6 +150,29 @@ def mxfp4_as_nvfp4(q: Quantized) -> Quantized:
     tensor_scale = torch.exp2(torch.tensor(high - 8.0))
     scale = (q.scale / tensor_scale).repeat_interleave(2, dim=1)
     return Quantized(NVFP4, q.elements, scale, tensor_scale)
+
+
+def _high_low(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> HighLow:
+    columns = _need(tensors, COLUMNS)
+    if columns.dtype != torch.int32 or columns.dim() != 1 or not _ascending(columns, shape[1]):
+        raise ValueError(f"{COLUMNS} must be int32, ascending and below {shape[1]}")
+    high = from_module({k: t for k, t in tensors.items() if not k.startswith(RESIDUAL)}, shape)
+    shared = {TENSOR_SCALE: tensors[TENSOR_SCALE]} if TENSOR_SCALE in tensors else {}
+    own = {k.removeprefix(RESIDUAL): t for k, t in tensors.items() if k.startswith(RESIDUAL) and k != COLUMNS}
+    try:
+        low = from_module(own | shared, (shape[0], len(columns)))
+    except ValueError as error:
+        raise ValueError(f"{RESIDUAL}{error}") from None
+    if not isinstance(high, Quantized) or not isinstance(low, Quantized):
+        raise ValueError(f"{COLUMNS} do not go with zero points or one scale a tensor")
+    if low.format is not residual_format(high.format):
+        raise ValueError(f"the residual is {low.format.name}, which does not go with {high.format.name}")
+    return HighLow(high, low, columns)
+
+
+def _ascending(columns: Tensor, width: int) -> bool:
+    """Whether they are places in a row of `width`, each after the one before."""
+    return bool((columns.diff(prepend=columns.new_tensor([-1])) > 0).all() and (columns < width).all())
 
 
 def _nibbles(q: Quantized) -> Tensor:
@@ -184,9 +221,9 @@ def _fp8(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | T
     scale = _need(tensors, name).float()
     if scale.dim() == 4:  # ModelOpt's FP8_PB_WO: [out / 128, 1, in / 128, 1]
         scale = scale[:, 0, :, 0]
-    if scale.numel() == 1:
+    if scale.numel() == 1 and scale.shape != FP8_BLOCK.scale_shape(shape):
         return weight.float() * scale.reshape(())
-    if scale.numel() == shape[0] and FP8_BLOCK.scale_shape(shape) != tuple(scale.shape):
+    if scale.numel() == shape[0] and scale.shape != FP8_BLOCK.scale_shape(shape):
         return Quantized(FP8_CHANNEL, weight.float(), scale.reshape(-1, 1), torch.ones(()))
     _expect(scale, name, FP8_BLOCK.scale_shape(shape))
     return Quantized(FP8_BLOCK, weight.float(), scale, torch.ones(()))

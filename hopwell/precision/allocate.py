@@ -110,6 +110,16 @@ def hull(choices: Sequence[Choice]) -> list[Choice]:
     return kept
 
 
+def steps_down(lines: Mapping[str, Sequence[Choice]], chosen: Mapping[str, Choice]) -> list[tuple[str, Choice]]:
+    """Each item's next smaller choice on its `hull`, with the least loss for the bytes saved first."""
+    found = []
+    for item, line in lines.items():
+        smaller = [c for c in line if c.nbytes < chosen[item].nbytes]
+        if smaller:
+            found.append((_slope(smaller[-1], chosen[item]), item, smaller[-1]))
+    return [(item, choice) for _, item, choice in sorted(found, key=lambda f: f[:2])]
+
+
 def _slope(a: Choice, b: Choice) -> float:
     return (a.loss - b.loss) / (b.nbytes - a.nbytes)
 

@@ -1,7 +1,8 @@
-"""High and low: chosen input channels get a second column that holds what the first leaves, in the same format.
+"""High and low: input channels that lose most get a residual column (formats/residual.py), fitted with all others.
 
-y = Q x + R x[columns] is one product with a few more columns. GPTQ takes those channels last, so that they, being
-nearly exact, also make up for the errors of all others.
+With the chosen inputs read twice, a matrix with residual columns is a plain one with more columns, [W, 0], so GPTQ and
+coordinate descent apply as they are. GPTQ takes the chosen channels last, and their residuals after them: nearly exact,
+they also make up for the errors of all others.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.blocks import BlockFormat, Quantized, block_peaks, over_elements, quantize, round_scales
+from hopwell.formats.residual import HighLow, residual_format
 from hopwell.precision.compensate import Compensated
-from hopwell.precision.feedback import Rounder, coordinate_descent, gptq
+from hopwell.precision.feedback import Rounder, coordinate_descent, gptq, joint_descent
 from hopwell.precision.hessian import Inputs, damping
 
 HALF_GAP = {"e2m1": 1.0, "int4": 0.5, "e4m3": 16.0}
@@ -21,79 +23,86 @@ HALF_GAP = {"e2m1": 1.0, "int4": 0.5, "e4m3": 16.0}
 
 
 @dataclass(slots=True)
-class HighLow:
-    """A quantised matrix [out, in] and the residual of some of its columns."""
+class WithColumns:
+    """A matrix with residual columns and how it came about."""
 
-    high: Quantized
-    low: Quantized
-    """[out, channels]."""
-    columns: Tensor
-    """int32 [channels], ascending."""
-    error: float
-    """Squared output error on held-out rows, relative to the output's square."""
-
-    def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The sum of both, rounded once to `dtype`."""
-        value = self.high.dequantize()
-        value[:, self.columns.long()] += self.low.dequantize()
-        return value.to(dtype)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on disk."""
-        return self.high.format.nbytes(self.high.shape) + self.low.format.nbytes(self.low.shape) + 4 * len(self.columns)
+    quantized: HighLow
+    before: float
+    """Relative squared error of plain rounding without residual columns, on held-out rows."""
+    after: float
+    """Of what was kept: never above that of the matrix without residual columns."""
+    rung: str
+    """`columns`: residuals of the codes as they were; `columns_descent`: all codes anew; `columns_joint`: scales too;
+    `none`: nothing helped, the residuals are zeros."""
 
 
-def high_low(w: Tensor, inputs: Inputs, start: Compensated, channels: int, sweeps: int = 3) -> HighLow:
-    """Gives `channels` input channels a residual column, and fits all codes to that.
+def high_low(
+    w: Tensor, inputs: Inputs, start: Compensated, channels: int, fit: bool = True, sweeps: int = 3
+) -> WithColumns:
+    """Gives `channels` input channels of W [out, in] a residual column, and fits all codes to that.
 
     Args:
-        start: W compensated without; its scales are kept.
-        channels: rounded up to whole blocks of a four-bit format, or to 16.
+        start: W without.
+        channels: a multiple of the residual format's block.
+        fit: choose all codes anew; else only the residuals are new.
+        sweeps: of coordinate descent.
     """
     w, base = w.float(), start.quantized
-    fmt, width = base.format, w.shape[1]
-    whole = fmt.columns if fmt.bits == 4 else 16
-    channels = min(width, -(-channels // whole) * whole)
-    diagonal = inputs.moments.diagonal()
-    loss = (quantize(w, fmt, base.scale, base.tensor_scale).dequantize() - w).square().sum(0) * diagonal
-    columns = torch.argsort(loss, descending=True, stable=True)[:channels].sort().values
-    unit = over_elements(fmt, base.scale * base.tensor_scale, w.shape)
-    low_scale = _low_scales(fmt, unit[:, columns], base.tensor_scale)
-    rounder = _TwoLevels(fmt, unit, over_elements(fmt, low_scale * base.tensor_scale, (len(w), channels)), columns)
-    chosen = torch.zeros(width, dtype=torch.bool, device=w.device)
-    chosen[columns] = True
-    order = torch.argsort(diagonal - chosen * (diagonal.max() + 1) * 2, descending=True, stable=True)
-    q = gptq(w, inputs.moments, order, rounder, damping(inputs.tokens, width))
-    ridge = diagonal.mean() * damping(inputs.tokens, width) / 10
-    q = coordinate_descent(w, q, inputs.moments + ridge * torch.eye(width, device=w.device), rounder, sweeps)
-    high = rounder.quantized(q, base.scale, base.tensor_scale)
-    low = quantize((q - high.dequantize())[:, columns], fmt, low_scale, base.tensor_scale)
-    result = HighLow(high, low, columns.to(torch.int32), 0.0)
+    fmt, second, width = base.format, base.tensor_scale, w.shape[1]
+    low_fmt = residual_format(fmt)
     signal = inputs.judge.error(w) or 1.0
-    result.error = inputs.judge.error(result.dequantize() - w) / signal
+    # by the loss of plain rounding: feedback hides where the loss began
+    loss = (quantize(w, fmt, base.scale, second).dequantize() - w).square().sum(0) * inputs.moments.diagonal()
+    columns = torch.argsort(loss, descending=True, stable=True)[:channels].sort().values
+    low_scale = _low_scales(low_fmt, over_elements(fmt, base.scale * second, w.shape)[:, columns], second)
+    rest = (w - base.dequantize())[:, columns]
+    empty = quantize(torch.zeros_like(rest), low_fmt, low_scale, second)
+    result = WithColumns(HighLow(base, empty, columns.to(torch.int32)), start.before, start.after, "none")
+
+    def offer(rung: str, high: Quantized, low: Quantized) -> None:
+        both = HighLow(high, low, columns.to(torch.int32))
+        error = inputs.judge.error(both.dequantize() - w) / signal
+        if error < result.after:
+            result.quantized, result.after, result.rung = both, error, rung
+
+    def both(scale: Tensor, low_scale: Tensor) -> Rounder:
+        """Of W's columns and their residuals beside."""
+        high, low = (over_elements(f, s * second, v.shape) for f, s, v in ((fmt, scale, w), (low_fmt, low_scale, rest)))
+        return Rounder(fmt, torch.cat((high, low), dim=1))
+
+    def split(rung: str, rounder: Rounder, q: Tensor, scale: Tensor, low_scale: Tensor) -> None:
+        elements = rounder.quantized(q, scale, second).elements
+        high, low = (part.contiguous() for part in elements.split((width, channels), dim=1))
+        offer(rung, Quantized(fmt, high, scale, second), Quantized(low_fmt, low, low_scale, second))
+
+    offer("columns", base, quantize(rest, low_fmt, low_scale, second))
+    if not fit:
+        return result
+    twice = torch.cat((torch.arange(width, device=w.device), columns))
+    target, moments = torch.cat((w, torch.zeros_like(rest)), dim=1), inputs.moments[twice][:, twice]
+    damp = damping(inputs.tokens, width)
+    rounder = both(base.scale, low_scale)
+    q = gptq(target, moments, _order(moments, columns, width), rounder, damp)
+    damped = moments + inputs.moments.diagonal().mean() * damp / 10 * torch.eye(len(twice), device=w.device)
+    q = coordinate_descent(target, q, damped, rounder, sweeps)
+    split("columns_descent", rounder, q, base.scale, low_scale)
+    if low_fmt is fmt and fmt.rows == 1 and fmt.columns:
+        q, scale = joint_descent(target, q, torch.cat((base.scale, low_scale), dim=1), second, damped, fmt)
+        high_scale, low_scale = scale.split((base.scale.shape[1], low_scale.shape[1]), dim=1)
+        rounder = both(high_scale, low_scale)
+        q = coordinate_descent(target, q, damped, rounder, sweeps)
+        split("columns_joint", rounder, q, high_scale.contiguous(), low_scale.contiguous())
     return result
+
+
+def _order(moments: Tensor, columns: Tensor, width: int) -> Tensor:
+    """All columns, those with the largest E[x^2] first, but the chosen ones at the end and their residuals last."""
+    rank = torch.zeros(len(moments), dtype=torch.int64, device=moments.device)
+    rank[columns], rank[width:] = 1, 2
+    by_size = torch.argsort(moments.diagonal(), descending=True, stable=True)
+    return by_size[torch.argsort(rank[by_size], stable=True)]
 
 
 def _low_scales(fmt: BlockFormat, unit: Tensor, tensor_scale: Tensor) -> Tensor:
     """Scales of the residual: its largest magnitude is half a gap of the coarsest column in the block."""
     return round_scales(fmt, block_peaks(fmt, unit) * (HALF_GAP[fmt.elements] / fmt.peak) / tensor_scale)
-
-
-class _TwoLevels(Rounder):
-    """A rounder that is two-level on some columns."""
-
-    plain = False
-
-    def __init__(self, fmt: BlockFormat, scale: Tensor, low_scale: Tensor, columns: Tensor) -> None:
-        super().__init__(fmt, scale)
-        self.low = {int(c): low_scale[:, i : i + 1].contiguous() for i, c in enumerate(columns)}
-
-    def __call__(self, values: Tensor, columns: Tensor) -> Tensor:
-        high = super().__call__(values, columns)
-        low_scale = self.low.get(int(columns[0]))
-        if low_scale is None:
-            return high
-        return high + Rounder(self.fmt, low_scale)(
-            values - high, torch.zeros(1, dtype=torch.long, device=values.device)
-        )

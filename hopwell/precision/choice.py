@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hopwell.precision.allocate import Allocation, Choice, allocate_bytes, allocate_loss
+from hopwell.precision.allocate import Allocation, Choice, allocate_bytes, allocate_loss, hull, steps_down
 from hopwell.precision.divergence import Divergence
 from hopwell.precision.hessian import PrecisionError
 from hopwell.precision.plan import Goal
@@ -23,6 +23,8 @@ HALF_DIGIT = 0.005
 OFFER = "give that, or --offer a smaller format"
 TRIALS = 7
 """Budgets of the sum that are tried until the measured KL is just within."""
+REFINEMENTS = 14
+"""Batches of smaller choices that are tried from there."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,25 @@ class GroupRow:
         return asdict(self)
 
 
+def without_columns(row: GroupRow) -> list[str]:
+    """One label of each format that a group was tried in, that with the fewest bytes."""
+    first: dict[str, str] = {}
+    for label in sorted(row.formats, key=lambda label: row.formats[label]["bytes"]):
+        first.setdefault(label.partition("+")[0], label)
+    return list(first.values())
+
+
+def spread(row: GroupRow, measured: Mapping[str, float]) -> None:
+    """Fills in a group's KL in every format from that of `without_columns`.
+
+    With residual columns the error is of the same kind and smaller: KL, of second order, falls as its square does.
+    """
+    of = {label.partition("+")[0]: label for label in measured}
+    for label, detail in row.formats.items():
+        base = of[label.partition("+")[0]]
+        detail["kl"] = measured[base] * (row.error(label) / row.error(base) if row.error(base) else 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A format for every group."""
@@ -71,6 +92,12 @@ class Chosen:
         assert self.measured is not None
         return max(self.measured.mean / MARGIN, self.measured.mean + DEVIATIONS * self.measured.standard_error)
 
+    @property
+    def mean_binds(self) -> bool:
+        """Whether the mean's margin is what is promised, not its standard errors."""
+        assert self.measured is not None
+        return self.promised == self.measured.mean / MARGIN
+
 
 class Chooser:
     """Solves the allocation over `rows`.
@@ -89,6 +116,7 @@ class Chooser:
         say: Callable[[str], None],
     ) -> None:
         self.rows, self.uniform, self.joint_kl, self.say = rows, uniform_experts, joint_kl, say
+        self._weights = sum(row.weights for row in rows)
 
     def choose(self, goal: Goal, source_bytes: int) -> Chosen:
         """
@@ -118,12 +146,11 @@ class Chooser:
         """
         if goal.bits is None and goal.nbytes is None:
             return
-        weights = sum(row.weights for row in self.rows)
         least = sum(min(c.nbytes for c in choices) for choices in self._items().values())
         if least <= self._budget(goal, source_bytes):
             return
         if goal.bits is not None:
-            best = f"{8 * least / weights:.4f}bpw"
+            best = f"{8 * least / self._weights:.4f}bpw"
             raise PrecisionError(f"{goal.bits:g}bpw cannot be reached; the best is {best}: {OFFER}")
         rest = self._rest(source_bytes)
         best = f"{least + rest:,}, of which {rest:,} are tensors that are not converted"
@@ -135,28 +162,29 @@ class Chooser:
     def _budget(self, goal: Goal, source_bytes: int) -> int:
         """Bytes for the linears."""
         if goal.bits is not None:
-            return int((goal.bits + HALF_DIGIT) * sum(row.weights for row in self.rows) / 8)
+            return int((goal.bits + HALF_DIGIT) * self._weights / 8)
         return (goal.nbytes or 0) - self._rest(source_bytes)
 
     def _items(self, by_error: bool = False) -> dict[str, list[Choice]]:
-        weights = sum(row.weights for row in self.rows)
-        items: dict[str, list[Choice]] = {}
+        together: dict[str, list[GroupRow]] = {}
         for row in self.rows:
-            options = {SOURCE: (row.source_bytes, 0.0)}
-            for label, detail in row.formats.items():
-                if by_error:
-                    loss = row.error(label) * row.weights / weights
-                else:
-                    loss = detail.get("kl", sum(detail["after"]) * math.sqrt(row.tokens + 1))
-                options[label] = (detail["bytes"], loss)
-            key = self._key(row)
-            present = {c.label: c for c in items.get(key, [])}
-            items[key] = [
-                Choice(label, size + (present[label].nbytes if label in present else 0),
-                       loss + (present[label].loss if label in present else 0.0))
-                for label, (size, loss) in options.items()
-            ]  # fmt: skip
-        return items
+            together.setdefault(self._key(row), []).append(row)
+        return {key: self._choices(members, by_error) for key, members in together.items()}
+
+    def _choices(self, members: Sequence[GroupRow], by_error: bool) -> list[Choice]:
+        """What groups that are decided together can all be stored as; the source's format first."""
+        found = [Choice(SOURCE, sum(row.source_bytes for row in members), 0.0)]
+        for label in members[0].formats:
+            if all(label in row.formats for row in members):
+                nbytes = sum(row.formats[label]["bytes"] for row in members)
+                found.append(Choice(label, nbytes, sum(self._loss(row, label, by_error) for row in members)))
+        return found
+
+    def _loss(self, row: GroupRow, label: str, by_error: bool) -> float:
+        if by_error:
+            return row.error(label) * row.weights / self._weights
+        detail = row.formats[label]
+        return detail.get("kl", sum(detail["after"]) * math.sqrt(row.tokens + 1))
 
     def _key(self, row: GroupRow) -> str:
         return f"layer {row.layer} experts" if self.uniform and row.part == "routed_experts" else row.name
@@ -169,10 +197,8 @@ class Chooser:
         low, high, budget = 0.0, math.inf, limit * MARGIN
         best: Chosen | None = None
         for _ in range(TRIALS):
-            found = self._chosen(allocate_loss(items, budget))
+            found = self._tried(allocate_loss(items, budget), limit)
             allocation, kl = found.allocation, found.promised
-            told = f"KL {found.kl:.3g}, so at most {kl:.3g} of {limit:.3g}"
-            self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, {told}")
             if kl <= limit:
                 low = budget
                 if best is None or allocation.nbytes < best.allocation.nbytes:
@@ -184,7 +210,38 @@ class Chooser:
             budget = (low + high) / 2 if math.isfinite(high) else budget * min(4.0, limit / max(kl, limit / 4))
             if not math.isfinite(high) and kl > 0.93 * limit:
                 break
-        return best or self._chosen(allocate_loss(items, 0.0))
+        return self._refined(items, best, limit) if best else self._chosen(allocate_loss(items, 0.0))
+
+    def _refined(self, items: Mapping[str, Sequence[Choice]], best: Chosen, limit: float) -> Chosen:
+        """Takes off bytes that the sum of single KLs would keep, as long as the measured KL stays within `limit`.
+
+        Steps down, those first that save most bytes for their KL, are tried in batches: after one that keeps the budget
+        twice as many, after one that breaks it half as many. A single step that breaks it is not tried again: it may
+        cost more KL than all others together.
+        """
+        lines = {name: hull(choices) for name, choices in items.items()}
+        batch, broke = max(1, len(items) // 32), set[tuple[str, str]]()
+        for _ in range(REFINEMENTS):
+            steps = [s for s in steps_down(lines, best.allocation.chosen) if (s[0], s[1].label) not in broke]
+            if not steps:
+                break
+            chosen = best.allocation.chosen | dict(steps[:batch])
+            nbytes, loss = sum(c.nbytes for c in chosen.values()), sum(c.loss for c in chosen.values())
+            found = self._tried(Allocation(chosen, nbytes, loss, best.allocation.bound), limit)
+            if found.promised <= limit:
+                best, batch = found, 2 * batch
+            elif batch == 1:
+                broke.add((steps[0][0], steps[0][1].label))
+            else:
+                batch //= 2
+        return best
+
+    def _tried(self, allocation: Allocation, limit: float) -> Chosen:
+        found = self._chosen(allocation)
+        binds = "a fifth to spare" if found.mean_binds else f"{DEVIATIONS} standard errors: more text narrows them"
+        told = f"KL {found.kl:.3g}, so at most {found.promised:.3g} of {limit:.3g} ({binds})"
+        self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, {told}")
+        return found
 
     def _chosen(self, allocation: Allocation) -> Chosen:
         labels = {row.name: allocation.chosen[self._key(row)].label for row in self.rows}

@@ -21,12 +21,14 @@ from torch import Tensor
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.formats.blocks import FORMATS, BlockFormat, Quantized, quantize, tensor_scale_for
+from hopwell.formats.blocks import BlockFormat, Quantized, quantize, tensor_scale_for
 from hopwell.formats.layouts import from_module, to_compressed_tensors
+from hopwell.formats.residual import HighLow, column_count, parse_label
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
 from hopwell.model.transformer import Transformer
-from hopwell.precision.choice import SOURCE, Chooser, GroupRow
+from hopwell.precision.channels import high_low
+from hopwell.precision.choice import SOURCE, Chooser, GroupRow, spread, without_columns
 from hopwell.precision.compensate import Compensated, compensate
 from hopwell.precision.divergence import Divergence, Sensitivity, Yardstick
 from hopwell.precision.files import Overlay, read_tensors, write_json, write_tensors
@@ -46,7 +48,8 @@ class Conversion:
     """One conversion of `source` into the folder `out`.
 
     Args:
-        sequences: calibration tokens; every fourth sequence is kept apart to measure KL on.
+        sequences: calibration tokens.
+        judge: tokens that fit nothing, to measure KL on; default: every fourth sequence of the calibration.
         say: told of progress, a line at a time.
         share: overrides how much of an expert's Hessian is the layer's.
         progress: told weights done, weights in all, and the group just finished.
@@ -66,19 +69,20 @@ class Conversion:
         share: float | None = None,
         progress: Progress = lambda done, total, name: None,
         device: torch.device | str = "cpu",
+        judge: Sequence[Sequence[int]] | None = None,
     ) -> None:
         settings.check()
         self.source, self.settings, self.out, self.say, self.share = Checkpoint.open(source), settings, out, say, share
         self.config, self.device = ModelConfig.from_dict(self.source.config), torch.device(device)
         check_source(self.source, self.config)
         check_tokens(sum(map(len, sequences)))
-        self.fit = [s for i, s in enumerate(sequences) if i % JUDGED_SHARE]
-        self.judge = [s for i, s in enumerate(sequences) if not i % JUDGED_SHARE]
+        self.fit = [s for i, s in enumerate(sequences) if judge is not None or i % JUDGED_SHARE]
+        self.judge = sequences[::JUDGED_SHARE] if judge is None else judge
         check_room(self.source, out)
         self.progress, self._weights_done, self._weights = progress, 0, self._count_weights()
         self._yardstick: Yardstick | None = None
         self.work = out / ".work"
-        self._claim(identity(self.source, settings, sequences, self.device.type))
+        self._claim(identity(self.source, settings, self.fit, self.judge, self.device.type))
 
     def _claim(self, mine: dict[str, Any]) -> None:
         """Makes sure that `out` is empty or holds the beginnings of this very conversion."""
@@ -200,25 +204,34 @@ class Conversion:
             group.name, group.names, layer, group.part, group.tokens, weights, self._source_bytes(group.names),
             group.input_peak, {},
         )  # fmt: skip
-        compensated = self.settings.compensate
+        without: dict[BlockFormat, list[Compensated]] = {}
         for label in () if group.part in self.settings.keep else self.settings.candidates:
-            fmt = FORMATS[label]
+            fmt, percent = parse_label(label)
             if any(fmt.bits == 4 and w.shape[1] % fmt.columns for w in group.matrices):
                 continue
-            done = [self._compensate(w, group, fmt, compensated) for w in group.matrices]
-            if len({float(r.quantized.tensor_scale) for r in done}) > 1:  # one kept plain rounding: then all must
-                done = [self._compensate(w, group, fmt, False) for w in group.matrices]
+            done = without[fmt] = without.get(fmt) or self._without_columns(group, fmt)
+            if percent:
+                done = [
+                    high_low(w, group.inputs, base, column_count(fmt, w.shape, percent), self.settings.compensate)
+                    for w, base in zip(group.matrices, done, strict=True)
+                ]
             for name, result in zip(group.names, done, strict=True):
                 with stage("pack"):
                     packed = to_compressed_tensors(result.quantized)
                     tensors |= {f"{label}/{name}.{suffix}": t.cpu() for suffix, t in packed.items()}
             row.formats[label] = {
-                "bytes": sum(fmt.nbytes(w.shape) for w in group.matrices),
+                "bytes": sum(r.quantized.nbytes for r in done),
                 "before": [r.before for r in done],
                 "after": [r.after for r in done],
                 "rungs": [r.rung for r in done],
             }
         return row
+
+    def _without_columns(self, group: Group, fmt: BlockFormat) -> list[Compensated]:
+        done = [self._compensate(w, group, fmt, self.settings.compensate) for w in group.matrices]
+        if len({float(r.quantized.tensor_scale) for r in done}) > 1:  # one kept plain rounding: then all must
+            done = [self._compensate(w, group, fmt, False) for w in group.matrices]
+        return done
 
     def _compensate(self, w: Tensor, group: Group, fmt: BlockFormat, compensated: bool) -> Compensated:
         peak = torch.stack([m.abs().amax() for m in group.matrices]).amax()
@@ -240,7 +253,7 @@ class Conversion:
             found += [GroupRow(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
         return found
 
-    def quantized(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized]]:
+    def quantized(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized | HighLow]]:
         """A group's candidate matrices."""
         from safetensors import safe_open
 
@@ -251,7 +264,7 @@ class Conversion:
                 tensors = {k.removeprefix(prefix): file.get_tensor(k) for k in keys if k.startswith(prefix)}
                 info = self.source.tensors[name + ".weight"]
                 stored = from_module(tensors, (info.shape[0], info.shape[1]))
-                assert isinstance(stored, Quantized)
+                assert not isinstance(stored, Tensor)
                 yield name, stored
 
     # Sensitivity
@@ -274,20 +287,22 @@ class Conversion:
             path = self.work / f"kl-{index:03}.json"
             if not path.exists():
                 if sensitivity is None:
-                    sequences, size = [], 0
-                    for sequence in self.judge:
-                        if size < KL_TOKENS:
-                            sequences.append(sequence)
-                            size += len(sequence)
-                    sensitivity = Sensitivity(self.load({}), sequences)
+                    sensitivity = Sensitivity(self._reference().reference, *self._telling(rows))
                 started = time.perf_counter()
-                values = {r.name: {f: self._kl(sensitivity, r, f) for f in r.formats} for r in members}
+                values = {r.name: {f: self._kl(sensitivity, r, f) for f in without_columns(r)} for r in members}
                 write_json(path, values)
                 self.say(f"layer {index + 1}: KL of {len(members)} groups in {time.perf_counter() - started:.1f} s")
             values = json.loads(path.read_text(encoding="utf-8"))
             for row in members:
-                for label, detail in row.formats.items():
-                    detail["kl"] = values[row.name][label]
+                spread(row, values[row.name])
+
+    def _telling(self, rows: Sequence[GroupRow]) -> tuple[list[Sequence[int]], list[float]]:
+        """Text on which the model diverges with everything in one format, whichever is offered."""
+        everywhere = [
+            {r.name: label if label in r.formats else SOURCE for r in rows}
+            for label in sorted({label for r in rows for label in without_columns(r)})
+        ]
+        return self._reference().telling((self.load(labels, rows) for labels in everywhere), KL_TOKENS)
 
     def _kl(self, sensitivity: Sensitivity, row: GroupRow, label: str) -> float:
         overlay = Overlay(self.source, {n: q.dequantize for n, q in self.quantized(row, label)})
@@ -304,7 +319,7 @@ class Conversion:
         return Transformer.load(Overlay(self.source, matrices), "cpu", torch.float32)
 
     def _plain(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized]]:
-        source, fmt = WeightSource(self.source), FORMATS[label]
+        source, (fmt, _) = WeightSource(self.source), parse_label(label)
         shapes = [self.source.tensors[name + ".weight"].shape for name in row.modules]
         matrices = [
             source.take_linear(name, (shape[0], shape[1])).dequantize(torch.float32)
@@ -315,13 +330,15 @@ class Conversion:
             yield name, quantize(matrix, fmt, tensor_scale=tensor_scale_for(fmt, peak))
 
     def _plain_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> float:
-        assert self._yardstick is not None
-        return self._yardstick.measure(self.load(labels, rows, plain=True)).mean
+        return self._reference().measure(self.load(labels, rows, plain=True)).mean
 
     def _joint_kl(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> Divergence | None:
         """With all of `labels` at once, on the sequences kept apart; None for models that do not fit in memory."""
         if self.source.total_bytes > RESIDENT_BYTES:
             return None
+        return self._reference().measure(self.load(labels, rows))
+
+    def _reference(self) -> Yardstick:
         if self._yardstick is None:
             self._yardstick = Yardstick(self.load({}), self.judge)
-        return self._yardstick.measure(self.load(labels, rows))
+        return self._yardstick

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,16 +76,46 @@ class Yardstick:
         size = sum(len(b.tokens) for b in self.batches) * reference.config.vocab_size * 4
         self.kept = [self._predict(b) for b in self.batches] if size <= KEPT_BYTES else None
 
-    @torch.inference_mode()
     def measure(self, model: Transformer) -> Divergence:
         """The model's divergence from the reference, over all positions."""
+        return Divergence.of(*self.rows(model))
+
+    @torch.inference_mode()
+    def rows(self, model: Transformer) -> tuple[Tensor, Tensor]:
+        """KL at each position, and whether both would say the same: [tokens] in the order of the text."""
         kls, sames = [], []
         for index, batch in enumerate(self.batches):
             expected = self._predict(batch) if self.kept is None else self.kept[index]
             kl, same = kl_rows(expected, _logits(model, batch))
             kls.append(kl)
             sames.append(same)
-        return Divergence.of(torch.cat(kls), torch.cat(sames))
+        return torch.cat(kls), torch.cat(sames)
+
+    def telling(self, models: Iterable[Transformer], tokens: int) -> tuple[list[Sequence[int]], list[float]]:
+        """About so many tokens of the text, with preference where `models` diverge: a few places hold most of their KL.
+
+        Returns:
+            Whole sequences, each taken with a probability that grows with its KL, and the inverse of that: weighed so,
+            any model's mean KL over them is what it is over the whole text (Horvitz and Thompson, 1952).
+        """
+        lengths = torch.tensor([length for b in self.batches for length in b.query_lens])
+        size = torch.ones(len(lengths), dtype=torch.float64)  # others may diverge elsewhere
+        for model in models:
+            kls = torch.stack([part.sum() for part in self.rows(model)[0].double().split(lengths.tolist())])
+            size += kls / kls.mean().clamp_min(1e-12)
+        low, high = 0.0, 1e6
+        for _ in range(60):
+            middle = (low + high) / 2
+            few = float(((size * middle).clamp_max(1.0) * lengths).sum()) < tokens
+            low, high = (middle, high) if few else (low, middle)
+        share = (size * high).clamp_max(1.0)
+        upto = share.cumsum(0)
+        taken = (upto + 0.5).floor() > (upto - share + 0.5).floor()
+        sequences = [s for b in self.batches for s in b.tokens.split(b.query_lens)]
+        return (
+            [s.tolist() for s, t in zip(sequences, taken.tolist(), strict=True) if t],
+            (1 / share[taken]).tolist(),
+        )
 
     @torch.inference_mode()
     def _predict(self, batch: ForwardBatch) -> Tensor:
@@ -107,8 +137,17 @@ class Sensitivity:
     """A reference model with its hidden states before every layer, to try other layers in its place."""
 
     @torch.inference_mode()
-    def __init__(self, model: Transformer, sequences: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, model: Transformer, sequences: Sequence[Sequence[int]], weights: Sequence[float] | None = None
+    ) -> None:
+        """
+        Args:
+            weights: of each sequence's tokens in the mean; default: all alike.
+        """
         self.model = model
+        lengths = torch.tensor([len(s) for s in sequences])
+        share = torch.ones(len(lengths)) if weights is None else torch.tensor(weights)
+        self.shares = (share / (share * lengths).sum()).repeat_interleave(lengths).double()
         self.runs: list[tuple[Tensor, AttentionPlan, int, list[Tensor], Tensor]] = []
         for batch in batches(sequences):
             plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
@@ -127,7 +166,7 @@ class Sensitivity:
             for each in (layer, *self.model.layers[index + 1 :]):
                 x = each(x, rope, self.model.new_latent(pages)[0], plan)
             kls.append(kl_rows(reference, self._logits(x))[0])
-        return float(torch.cat(kls).mean(dtype=torch.float64))
+        return float(torch.cat(kls).double() @ self.shares)
 
     def _logits(self, x: Tensor) -> Tensor:
         return self.model.logits(rms_norm(x, self.model.final_norm, self.model.config.rms_norm_eps))

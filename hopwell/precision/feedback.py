@@ -28,9 +28,6 @@ CACHE_BYTES = 1 << 20
 class Rounder:
     """Rounds columns to the values that their scales allow."""
 
-    plain = True
-    """Nothing but the nearest element under one scale: what kernels can do, too."""
-
     def __init__(self, fmt: BlockFormat, scale: Tensor) -> None:
         self.fmt, self.scale, self.by_column = fmt, scale, scale.t().contiguous()
 
@@ -73,7 +70,7 @@ def gptq(
 def _feed_back(values: Tensor, factor: Tensor, columns: Tensor, round_columns: Rounder) -> tuple[Tensor, Tensor]:
     """GPTQ within a block of columns [out, columns]: what was chosen, and each column's error over the factor's
     diagonal."""
-    if round_columns.plain and on_gpu(values):
+    if on_gpu(values):
         from hopwell.ops import codes_triton  # Triton is a GPU's dependency
 
         scale = round_columns.scale.index_select(1, columns)
@@ -108,7 +105,7 @@ def coordinate_descent(w: Tensor, q: Tensor, moments: Tensor, round_columns: Rou
 
 def _descend(values: Tensor, slope: Tensor, moments: Tensor, columns: Tensor, round_columns: Rounder) -> Tensor:
     """Coordinate descent within a block of columns: how far each value moves, [out, columns]."""
-    if round_columns.plain and on_gpu(values):
+    if on_gpu(values):
         from hopwell.ops import codes_triton
 
         scale = round_columns.scale.index_select(1, columns)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.formats.blocks import FORMATS
+from hopwell.formats.residual import SHARES, parse_label
 from hopwell.limits.catalogue import CatalogueError, parse_gpus
 from hopwell.model.config import ModelConfig
 from hopwell.precision.hessian import PrecisionError
@@ -21,7 +21,9 @@ FEWEST_TOKENS = 2048
 SEQUENCE = 512
 JUDGED_SHARE = 4
 """One calibration sequence in so many is kept to measure KL on, and fits nothing."""
-WRITERS = ("modelopt", "compressed-tensors")
+OWN_LAYOUT = "hopwell"
+"""Holds what no other engine loads."""
+WRITERS = ("modelopt", "compressed-tensors", OWN_LAYOUT)
 PARTS = ("attention", "dense", "shared_experts", "routed_experts")
 LEFT_FOR_CACHE = 60
 """GB, of all GPUs together."""
@@ -73,10 +75,22 @@ class Settings:
         if self.writer not in WRITERS:
             raise PrecisionError(f"layout {self.writer!r} is unknown; known: {', '.join(WRITERS)}")
         for name in (*self.formats, *([self.goal.format] if self.goal.format else [])):
-            if name not in FORMATS:
-                raise PrecisionError(f"format {name!r} is unknown; known: {', '.join(FORMATS)}")
+            try:
+                _, percent = parse_label(name)
+            except ValueError as error:
+                raise PrecisionError(str(error)) from None
+            if percent and self.writer != OWN_LAYOUT:
+                raise PrecisionError(
+                    f"{name}: {self.writer} has no layout for residual columns, and no other engine loads them; use "
+                    f"--layout {OWN_LAYOUT}"
+                )
             if self.writer == "modelopt" and name.startswith("int4"):
                 raise PrecisionError(f"ModelOpt has no layout for {name}; use --layout compressed-tensors")
+
+
+def with_columns(formats: Sequence[str]) -> tuple[str, ...]:
+    """Formats, and each also with residual columns of several sizes."""
+    return tuple(label for name in formats for label in (name, *(f"{name}+{share}%" for share in SHARES)))
 
 
 def parse_budget(text: str) -> Goal:
@@ -180,7 +194,11 @@ def check_tokens(count: int) -> None:
 
 
 def identity(
-    checkpoint: Checkpoint, settings: Settings, sequences: Sequence[Sequence[int]], device: str = "cpu"
+    checkpoint: Checkpoint,
+    settings: Settings,
+    fit: Sequence[Sequence[int]],
+    judge: Sequence[Sequence[int]],
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """What two runs must share for one to go on where the other stopped: whatever decides the candidates, the kind of
     device included, for sums end in other bits on another.
@@ -194,8 +212,13 @@ def identity(
         "device": device,
         "tensors": hashlib.sha256(json.dumps(layout).encode()).hexdigest(),
         "settings": json.loads(json.dumps(made)),
-        "calibration": hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest(),
+        "calibration": _digest(fit),
+        "judge": _digest(judge),
     }
+
+
+def _digest(sequences: Sequence[Sequence[int]]) -> str:
+    return hashlib.sha256(json.dumps([list(s) for s in sequences]).encode()).hexdigest()
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from hopwell.checkpoint.fingerprint import REPORT, fingerprint
 from hopwell.checkpoint.reader import INDEX, Checkpoint
 from hopwell.formats.blocks import FORMATS, Quantized
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
+from hopwell.formats.residual import HighLow
 from hopwell.precision.choice import SOURCE, GroupRow
 from hopwell.precision.files import write_json, write_tensors, write_text
+from hopwell.precision.plan import OWN_LAYOUT
 from hopwell.precision.report import as_html, as_markdown
 
 ALGORITHMS = {"nvfp4": "NVFP4", "mxfp4": "MXFP4", "fp8_block": "FP8_PB_WO", "fp8_channel": "FP8_PER_CHANNEL_PER_TOKEN"}
@@ -30,7 +32,7 @@ PACKED_NAMES = {
     "fp8_channel": "float-quantized",
 }
 """compressed-tensors' names for formats."""
-Make = Callable[[GroupRow, str], Iterator[tuple[str, Quantized]]]
+Make = Callable[[GroupRow, str], Iterator[tuple[str, Quantized | HighLow]]]
 
 
 def write_checkpoint(
@@ -111,11 +113,11 @@ def _copied(
             yield name, source.read(name)
 
 
-def _stored(q: Quantized, row: GroupRow, writer: str) -> dict[str, Tensor]:
+def _stored(q: Quantized | HighLow, row: GroupRow, writer: str) -> dict[str, Tensor]:
     """A module's tensors; NVFP4 with the scale of what it reads, always finite and above zero."""
     nvfp4 = q.format.name == "nvfp4"
     input_scale = torch.tensor(max(row.input_peak, 1e-6) / (6 * 448))
-    if writer == "modelopt":
+    if writer == "modelopt" and isinstance(q, Quantized):
         tensors = to_modelopt(q)
         if q.format.name == "fp8_block":
             tensors = {"weight": tensors["weight"], "weight_scale": q.scale[:, None, :, None]}
@@ -151,6 +153,8 @@ def _write_config(source: Checkpoint, out: Path, writer: str, formats: Mapping[s
             "ignore": ignore,
             "quantized_layers": quantized,
         }
+    elif writer == OWN_LAYOUT:  # other engines refuse a method that they do not know
+        config["quantization_config"] = {"quant_method": OWN_LAYOUT, "formats": layered, "ignore": ignore}
     else:
         config["quantization_config"] = _compressed_config(layered, ignore)
     (out / "config.json").unlink(missing_ok=True)

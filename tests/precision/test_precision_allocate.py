@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Mapping
 
 import pytest
 
-from hopwell.precision.allocate import Choice, allocate_bytes, allocate_loss, hull
+from hopwell.precision import choice
+from hopwell.precision.allocate import Choice, allocate_bytes, allocate_loss, hull, steps_down
+from hopwell.precision.choice import Chooser, GroupRow, spread, without_columns
+from hopwell.precision.divergence import Divergence
 from hopwell.precision.hessian import PrecisionError
+from hopwell.precision.plan import Goal
 
 
 def problem(seed: int, count: int = 6) -> dict[str, list[Choice]]:
@@ -43,6 +48,60 @@ def test_bytes_and_loss_budgets_are_kept_and_bounded(seed: int) -> None:
 def test_hull_drops_what_no_budget_wants() -> None:
     a, b, c = Choice("a", 10, 1.0), Choice("b", 20, 0.9), Choice("c", 30, 0.0)
     assert hull([c, b, a, Choice("d", 25, 1.5)]) == [a, c]
+
+
+def group(name: str, part: str = "dense", **formats: tuple[int, float]) -> GroupRow:
+    details = {k.replace("_", "+"): {"bytes": n, "kl": kl, "after": [kl]} for k, (n, kl) in formats.items()}
+    return GroupRow(name, [name], 0, part, 100, 100, 100, 1.0, details)
+
+
+def test_groups_decided_together_are_offered_what_all_have() -> None:
+    rows = [group("a", "routed_experts", x=(50, 0.1), y=(60, 0.05)), group("b", "routed_experts", y=(70, 0.02))]
+    chooser = Chooser(rows, True, lambda labels: None, lambda line: None)
+    assert chooser.choose(Goal(nbytes=130), 200).labels == {"a": "y", "b": "y"}
+    with pytest.raises(PrecisionError, match="the best is 130"):
+        chooser.choose(Goal(nbytes=129), 200)
+
+
+def test_a_kl_budget_is_used_up_by_measured_kl() -> None:
+    """One group in eight costs far more than measured alone, the others hardly anything: their sum knows neither."""
+    rng = random.Random(4)
+    rows = [group(f"g{i:02}", four=(50, 1e-4 * rng.uniform(0.5, 1.5)), six=(75, 2e-5)) for i in range(40)]
+
+    def truth(labels: Mapping[str, str]) -> Divergence:
+        kl = sum(1e-5 if int(name[1:]) % 8 else 7e-4 for name, label in labels.items() if label == "four")
+        return Divergence(1000, kl, 0.0, 0.0, 1.0, kl / 20)
+
+    def bytes_with(refinements: int) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(choice, "REFINEMENTS", refinements)
+            lines: list[str] = []
+            found = Chooser(rows, False, truth, lines.append).choose(Goal(kl=0.0008), 4000)
+        assert len(lines) <= choice.TRIALS + refinements and all("a fifth to spare" in line for line in lines)
+        assert found.promised <= 0.0008 and found.kl == truth(found.labels).mean
+        return found.allocation.nbytes
+
+    assert bytes_with(choice.REFINEMENTS) < 0.92 * bytes_with(0)
+    assert bytes_with(100) == 35 * 50 + 5 * 75  # every group that costs hardly anything
+
+
+def test_the_next_smaller_choices_are_told_cheapest_first() -> None:
+    items = {"a": [Choice("s", 10, 0.4), Choice("m", 20, 0.1), Choice("l", 30, 0.0)], "b": [Choice("l", 9, 0.0)],
+             "c": [Choice("s", 5, 0.05), Choice("l", 10, 0.0)]}  # fmt: skip
+    lines = {name: hull(choices) for name, choices in items.items()}
+    steps = steps_down(lines, {name: line[-1] for name, line in lines.items()})
+    assert [(item, choice.label) for item, choice in steps] == [("a", "m"), ("c", "s")]  # slopes tie: by name
+    assert steps_down(lines, {name: line[0] for name, line in lines.items()}) == []
+
+
+def test_residual_columns_take_kl_from_the_format_they_widen() -> None:
+    row = group("g", nvfp4=(50, 0.4), mxfp4=(48, 0.8))
+    row.formats |= {"nvfp4+10%": {"bytes": 55, "after": [0.1]}, "mxfp4+5%": {"bytes": 50, "after": [0.0]}}
+    assert sorted(without_columns(row)) == ["mxfp4", "nvfp4"]
+    spread(row, {"nvfp4": 0.02, "mxfp4": 0.03})
+    assert {k: d["kl"] for k, d in row.formats.items()} == {
+        "nvfp4": 0.02, "mxfp4": 0.03, "nvfp4+10%": pytest.approx(0.005), "mxfp4+5%": 0.0
+    }  # fmt: skip
 
 
 def test_what_cannot_be_reached_says_what_can() -> None:

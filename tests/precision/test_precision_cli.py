@@ -14,6 +14,7 @@ from tiny import random_tensors, tiny_config, write_checkpoint
 from typer import Typer
 from typer.testing import CliRunner, Result
 
+from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.cli.quantize import quantize, verify
 from hopwell.errors import HopwellError
 
@@ -57,6 +58,25 @@ def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
     assert broken.exit_code == 1 and "not kept" in broken.output
 
 
+def test_residual_columns_from_the_command_line(source: Path, tmp_path: Path) -> None:
+    text, fresh, judge = (tmp_path / f"{name}.txt" for name in ("text", "fresh", "judge"))
+    letters = torch.randint(33, 127, (6000,), generator=torch.Generator().manual_seed(1))
+    text.write_text("".join(map(chr, letters[:3000].tolist())))
+    fresh.write_text("".join(map(chr, letters[3000:].tolist())))
+    judge.write_text(fresh.read_text()[::-1])
+    given = ("--bytes", "5.2bpw", "--residual-columns", "--calibration", text)
+    refused = call("quantize", source, tmp_path / "out", *given).exception
+    assert isinstance(refused, HopwellError) and "use --layout hopwell" in str(refused)
+    done = call("quantize", source, tmp_path / "out", *given, "--layout", "hopwell", "--judge", judge)
+    assert done.exit_code == 0, done.output
+    tokens = json.loads((tmp_path / "out" / REPORT).read_text())["calibration_tokens"]
+    assert tokens == 3000  # all of it: nothing of it is kept to judge
+    assert "nvfp4+" in (tmp_path / "out/PRECISION.md").read_text()
+    assert not (tmp_path / "out/hf_quant_config.json").exists()
+    checked = call("verify", tmp_path / "out", "--against", source, "--data", fresh)
+    assert checked.exit_code == 0, checked.output
+
+
 def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.txt"
     short.write_text("abc" * 100)
@@ -79,7 +99,10 @@ def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
         (source, ("--budget", "kl=0.1", "--format", "nvfp4"), "exclude each other"),
         (source, ("--format", "nvfp4", "--calibration", short), "300 tokens; give 2048"),
         (source, ("--format", "nvfp4", "--calibration", tmp_path / "none.txt"), "cannot read"),
+        (source, ("--calibration", long, "--judge", short), "300 tokens; give 2048"),
         (source, ("--format", "nvfp5", "--calibration", short), "'nvfp5' is unknown; known: nvfp4"),
+        (source, ("--format", "nvfp4+10", "--calibration", short), "in percent, as nvfp4+10%"),
+        (source, ("--format", "nvfp4+10%", "--calibration", short), "modelopt has no layout for residual columns"),
         (source, ("--keep", "head", "--calibration", short), "'head' is unknown; known: attention"),
         (source, ("--bytes", "4.5"), "give bits a weight"),
         (source, ("--budget", "ppl=3"), "as kl=0.01"),

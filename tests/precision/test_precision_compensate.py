@@ -137,9 +137,35 @@ def test_residual_channels_cost_bytes_and_buy_accuracy(w: Tensor) -> None:
     inputs = Inputs.of(correlated(2000, 128))
     start = compensate(w, inputs, NVFP4)
     some, all_of_them = high_low(w, inputs, start, 32), high_low(w, inputs, start, 128)
-    assert start.after > some.error > 10 * all_of_them.error
-    assert some.nbytes == NVFP4.nbytes((48, 128)) + NVFP4.nbytes((48, 32)) + 4 * 32
-    assert some.columns.tolist() == sorted(set(some.columns.tolist()))
+    assert start.after > some.after > 10 * all_of_them.after
+    kept = some.quantized
+    assert some.after == pytest.approx(inputs.judge.error(kept.dequantize() - w) / inputs.judge.error(w))
+    assert kept.nbytes == NVFP4.nbytes((48, 128)) + NVFP4.nbytes((48, 32)) - 4 + 4 * 32  # one tensor scale
+    assert kept.columns.tolist() == sorted(set(kept.columns.tolist())) and kept.columns.dtype == torch.int32
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_fitting_all_codes_to_the_residuals_beats_adding_them(w: Tensor, name: str) -> None:
+    rows = correlated(2500, 128)
+    inputs, fresh = Inputs.of(rows[:2000]), rows[2000:]
+    start = compensate(w, inputs, FORMATS[name])
+    added, fitted = (high_low(w, inputs, start, 32, fit) for fit in (False, True))
+    plain, without, *errors = (
+        output_error(q.dequantize() - w, fresh)
+        for q in (quantize(w, FORMATS[name]), start.quantized, added.quantized, fitted.quantized)
+    )
+    assert fitted.rung.startswith("columns_") and plain > without >= errors[0] > 1.1 * errors[1]
+
+
+def test_residuals_that_do_not_help_are_zeros(w: Tensor) -> None:
+    """Held-out rows unlike those that were fitted to: nothing may end worse than without."""
+    inputs = Inputs(second_moments(correlated(2000, 128)), torch.eye(128)[:1], 2000)
+    start = compensate(w, inputs, NVFP4)
+    done = high_low(w, inputs, start, 16)
+    assert done.after <= start.after <= done.before
+    exact = quantize(w, NVFP4).dequantize()
+    nothing = high_low(exact, inputs, compensate(exact, inputs, NVFP4), 16)
+    assert nothing.rung == "none" and torch.equal(nothing.quantized.dequantize(), exact)
 
 
 def test_an_expert_without_tokens_takes_the_layers_statistics(w: Tensor) -> None:

@@ -121,12 +121,15 @@ def test_rounding_is_exact_with_its_ties_and_signs(elements: str) -> None:
     assert torch.equal(chosen[:, 0], wanted) and torch.equal(errors[:, 0], (values - wanted) / 2)
 
 
-def test_a_rounder_of_two_levels_is_left_to_plain_pytorch() -> None:
+def test_residual_columns_are_fitted_by_kernels_as_in_plain_pytorch() -> None:
     w, inputs = matrix(4, 32), Inputs.of(correlated(200, 32))
-    start = compensate(w, inputs, NVFP4)
+    with plain_ops():
+        start = compensate(w, inputs, NVFP4)
+        wanted = high_low(w, inputs, start, 16)
     with kernels():
         found = high_low(w, inputs, start, 16)
-    assert found.error < start.after
+    assert found.rung == wanted.rung == "columns_joint" and found.after < start.after
+    assert found.after == pytest.approx(wanted.after, rel=0.02)
 
 
 @pytest.mark.gpu
@@ -139,6 +142,10 @@ def test_a_gpu_compensates_as_well_as_a_cpu(name: str) -> None:
     with plain_ops():
         plain = compensate(w, Inputs.of(x), FORMATS[name])
     on_cpu = compensate(w.cpu(), Inputs.of(x.cpu()), FORMATS[name])
+    columns, columns_on_cpu = (
+        high_low(m, Inputs.of(v), start, 128) for m, v, start in ((w, x, done), (w.cpu(), x.cpu(), on_cpu))
+    )
+    assert columns.after == pytest.approx(columns_on_cpu.after, rel=0.05) and columns.quantized.columns.is_cuda
     assert done.quantized.elements.is_cuda and done.quantized.scale.is_cuda and done.quantized.tensor_scale.is_cuda
     assert done.after <= done.before and list(done.errors) == list(on_cpu.errors)
     for rung, error in done.errors.items():

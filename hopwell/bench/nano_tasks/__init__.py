@@ -22,7 +22,7 @@ from hopwell.bench.nano_tasks.stories import story
 from hopwell.bench.nano_tasks.tools import calculator_schema, tool_call
 from hopwell.bench.nano_tasks.units import unit_conversion
 
-__all__ = ["ARITHMETIC", "TASKS", "TRAINING_MIX", "Problem", "held_out_problems", "training_problem"]
+__all__ = ["ARITHMETIC", "TASKS", "TRAINING_MIX", "Problem", "held_out_problems", "training_problem", "unlike_held_out"]
 
 SINGLE: dict[str, Generator] = {
     "addition": addition,
@@ -96,6 +96,13 @@ def held_out_problems(task: str, count: int, seed: int) -> list[Problem]:
         if problem.held_out:
             found.setdefault(problem.key, problem)
     return list(found.values())
+
+
+def unlike_held_out(task: str, rng: random.Random) -> Problem:
+    """One problem of a task, never a held-out one."""
+    while (problem := TASKS[task](rng)).held_out:
+        pass
+    return problem
 
 
 def training_problem(rng: random.Random) -> Problem:
