@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,16 @@ def find(chrome: Chrome, selector: str, seconds: float = 60) -> WebElement:
     raise AssertionError(f"{selector} does not come; the page says: {find(chrome, 'body', 1).text}")
 
 
+def text(chrome: Chrome, selector: str, seconds: float = 60) -> str:
+    """Of the last element of a selector, which may be drawn anew at any time."""
+    from selenium.common.exceptions import StaleElementReferenceException
+
+    for _ in range(10):
+        with suppress(StaleElementReferenceException):
+            return find(chrome, selector, seconds).text
+    raise AssertionError(f"{selector} does not come to rest")
+
+
 def ask(chrome: Chrome, question: str) -> None:
     asked = len(chrome.find_elements("css selector", ".mine"))
     find(chrome, "#text").send_keys(question + "\n")
@@ -95,21 +105,21 @@ def shot(chrome: Chrome, name: str) -> None:
 def test_a_conversation(running: Running, tmp_path: Path) -> None:
     with browser(tmp_path) as chrome:
         chrome.get(running.url)
-        assert find(chrome, "#model:not(:empty)").text == "nano"
+        assert text(chrome, "#model:not(:empty)") == "nano"
         shot(chrome, "chat-empty")
         find(chrome, "#examples button:first-child").click()
         finish(chrome)
         thought = find(chrome, "details")
         assert thought.get_attribute("open") is None and re.fullmatch(r"Thought for \d+\.\d s", thought.text)
-        assert "1591" in find(chrome, ".answer .boxed").text.replace(",", "")
-        assert re.search(r"\d+ tokens · [\d.]+ tokens/s · first after", find(chrome, ".rate").text)
+        assert "1591" in text(chrome, ".answer .boxed").replace(",", "")
+        assert re.search(r"\d+ tokens · [\d.]+ tokens/s · first after", text(chrome, ".rate"))
         find(chrome, "summary").click()
-        assert "37" in find(chrome, "details[open] > div").text
+        assert "37" in text(chrome, "details[open] > div")
         find(chrome, "summary").click()
 
         ask(chrome, "Now add 9 to that.")
         finish(chrome)
-        assert "1600" in find(chrome, ".answer .boxed").text.replace(",", ""), "the history was sent"
+        assert "1600" in text(chrome, ".answer .boxed").replace(",", ""), "the history was sent"
         assert len(chrome.find_elements("css selector", ".turn")) == 4
         find(chrome, "summary").click()
         shot(chrome, "chat-wide")
@@ -125,7 +135,7 @@ def test_text_comes_as_it_is_made_and_can_be_stopped(running: Running, tmp_path:
         assert find(chrome, "#send").get_attribute("aria-label") == "Stop"
         find(chrome, "details.busy > div:not(:empty)")
         find(chrome, "#send").click()
-        assert find(chrome, ".stopped", 10).text == "stopped"
+        assert text(chrome, ".stopped", 10) == "stopped"
         finish(chrome)
         for _ in range(500):
             if running.service.engine.metrics.finished[FinishReason.ABORT] > aborted:
@@ -134,7 +144,7 @@ def test_text_comes_as_it_is_made_and_can_be_stopped(running: Running, tmp_path:
         assert running.service.engine.metrics.finished[FinishReason.ABORT] == aborted + 1
         ask(chrome, "What is 3+4?")
         finish(chrome)
-        assert "7" in find(chrome, ".answer .boxed").text
+        assert "7" in text(chrome, ".answer .boxed")
 
 
 def test_on_a_phone(running: Running, tmp_path: Path) -> None:
@@ -154,10 +164,10 @@ def test_a_key_is_asked_for_and_a_refusal_is_shown(tmp_path: Path) -> None:
     with server(tenants=[Tenant(name="a", key="alice-key")], max_model_len=128) as guarded, browser(tmp_path) as chrome:
         chrome.get(guarded.url)
         find(chrome, "#ask-key[open] #key").send_keys("alice-key\n")
-        assert find(chrome, "#model:not(:empty)").text == "nano"
+        assert text(chrome, "#model:not(:empty)") == "nano"
         ask(chrome, "one and " * 200)
         finish(chrome)
-        assert "shorten it" in find(chrome, ".error").text
+        assert "shorten it" in text(chrome, ".error")
 
 
 def test_no_answer_brings_markup_of_its_own(running: Running, tmp_path: Path) -> None:
