@@ -124,10 +124,9 @@ def build_stub(built: Any) -> bool:
     Returns:
         Whether it is in Triton's cache now: not without a driver to link against, or a C compiler.
     """
-    from triton.backends.nvidia.driver import CudaLauncher, CudaUtils
+    from triton.backends.nvidia.driver import CudaLauncher
 
     try:
-        CudaUtils()
         CudaLauncher(built.src, built.metadata)
     except Exception:  # only time is lost: Triton tries again at the launch, and says what is missing
         return False

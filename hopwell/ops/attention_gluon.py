@@ -10,6 +10,7 @@ al., 2024).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
@@ -22,7 +23,8 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from hopwell.ops.triton_common import INTERPRET, capability, cdiv, launch, multiprocessors
+from hopwell.ops.gluon_common import advance
+from hopwell.ops.triton_common import INTERPRET, capability, cdiv, multiprocessors
 
 QUERIES = gl.constexpr(64)
 """Of an attending warpgroup."""
@@ -98,10 +100,7 @@ def _copy(
             k_at += KEYS * NOPE
             v_at += KEYS * V
             rope_at += KEYS * k_rope_stride
-            slot += 1
-            if slot == STAGES:
-                slot = 0
-                phase ^= 1
+            slot, phase = advance(slot, phase, STAGES)
 
 
 @gluon.jit
@@ -158,20 +157,14 @@ def _attend(
                 acc = warpgroup_mma_wait(0, deps=[acc])
                 mbarrier.arrive(empty.index(STAGES + slot), count=1)
                 peak = new_peak
-                slot += 1
-                if slot == STAGES:
-                    slot = 0
-                    phase ^= 1
+                slot, phase = advance(slot, phase, STAGES)
         mbarrier.arrive(q_empty.index(HALF), count=1)
         if (end + KEYS - 1) // KEYS < (every + KEYS - 1) // KEYS:  # a block for the other warpgroup alone
             mbarrier.wait(full.index(slot), phase)
             mbarrier.arrive(empty.index(slot), count=1)
             mbarrier.wait(full.index(STAGES + slot), phase)
             mbarrier.arrive(empty.index(STAGES + slot), count=1)
-            slot += 1
-            if slot == STAGES:
-                slot = 0
-                phase ^= 1
+            slot, phase = advance(slot, phase, STAGES)
         mean = acc / gl.convert_layout(total, gl.SliceLayout(1, SUM))[:, None]
         m = m0 + gl.arange(0, QUERIES, layout=gl.SliceLayout(1, LINES))
         at = out + (sequence.to(gl.int64) * tokens + m)[:, None] * out_stride
@@ -181,8 +174,8 @@ def _attend(
 
 @gluon.jit(do_not_specialize=["tokens", "room", "heads", "sequences"])
 def _prefill_apart(
-    q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, heads, sequences, scale_log2, q_stride,
-    rope_stride, k_rope_stride, out_stride, head_stride, rope_head_stride, NOPE: gl.constexpr, ROPE: gl.constexpr,
+    q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, scale_log2, q_stride, rope_stride,
+    k_rope_stride, out_stride, head_stride, rope_head_stride, heads, sequences, NOPE: gl.constexpr, ROPE: gl.constexpr,
     V: gl.constexpr, STAGES: gl.constexpr, REGS: gl.constexpr, COPY_REGS: gl.constexpr,
 ):  # fmt: skip
     SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
@@ -224,48 +217,9 @@ def suits(q_nope: Tensor, q_rope: Tensor, k_rope: Tensor, out: Tensor) -> bool:
     return not INTERPRET and capability(q_nope.device) < 100 and not any(stride % 16 for stride in strides)
 
 
-def prefill(
-    q_nope: Tensor,
-    q_rope: Tensor,
-    keys: Tensor,
-    k_rope: Tensor,
-    values: Tensor,
-    positions: Tensor,
-    scale: float,
-    sequences: int,
-    out: Tensor,
-) -> None:
-    """`attention_triton.prefill`, to `out`."""
-    tokens, heads, nope = len(q_nope) // sequences, *q_nope.shape[1:]
-    blocks = cdiv(tokens, 2 * QUERIES.value)
-    tiles = blocks * heads * sequences
-    # programs that stay hide the start of a short tile; long tiles, which differ more, go to whoever becomes free
-    programs = tiles if blocks >= LONG else min(tiles, multiprocessors(q_nope.device))
-    launch(
-        _prefill_apart,
-        (programs,),
-        q_nope,
-        q_rope,
-        keys,
-        k_rope,
-        values,
-        positions,
-        out,
-        tokens,
-        keys.shape[1] // sequences,
-        heads,
-        sequences,
-        scale * 1.4426950408889634,
-        q_nope.stride(0),
-        q_rope.stride(0),
-        k_rope.stride(0),
-        out.stride(0),
-        q_nope.stride(1),
-        q_rope.stride(1),
-        NOPE=nope,
-        ROPE=q_rope.shape[-1],
-        V=values.shape[-1],
-        STAGES=2,
-        REGS=216,
-        COPY_REGS=72,
-    )
+def programs(tokens: int, tiles: int, device: torch.device) -> int:
+    """How many programs share the tiles of 128 queries: `tiles` in all, of sequences with so many new tokens.
+
+    Programs that stay hide the start of a short tile; long tiles, which differ more, go to whoever becomes free.
+    """
+    return tiles if cdiv(tokens, 2 * QUERIES.value) >= LONG else min(tiles, multiprocessors(device))

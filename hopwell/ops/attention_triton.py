@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hopwell.ops import attention_gluon
 from hopwell.ops.attention import REBUILT_BYTES, CacheScales, Group, cached_rows
+from hopwell.ops.attention_gluon import _prefill_apart
 from hopwell.ops.mla_triton import combine_heads, decode
 from hopwell.ops.triton_common import cdiv, launch, let_next_start, matmul, to_bf16, wait_for_inputs
 
@@ -160,34 +161,15 @@ def prefill(
     room, v = keys.shape[1] // sequences, values.shape[-1]
     if out is None:
         out = torch.empty(len(q_nope), heads, v, dtype=torch.bfloat16, device=q_nope.device)
+    arguments = (
+        q_nope, q_rope, keys, k_rope, values, positions, out, tokens, room, scale * 1.4426950408889634,
+        q_nope.stride(0), q_rope.stride(0), k_rope.stride(0), out.stride(0), q_nope.stride(1), q_rope.stride(1),
+    )  # fmt: skip
+    shape = {"NOPE": nope, "ROPE": q_rope.shape[-1], "V": v}
+    tiles = cdiv(tokens, 128)
     if attention_gluon.suits(q_nope, q_rope, k_rope, out):
-        attention_gluon.prefill(q_nope, q_rope, keys, k_rope, values, positions, scale, sequences, out)
-        return out
-    launch(
-        _prefill,
-        (cdiv(tokens, 128), heads, sequences),
-        q_nope,
-        q_rope,
-        keys,
-        k_rope,
-        values,
-        positions,
-        out,
-        tokens,
-        room,
-        scale * 1.4426950408889634,
-        q_nope.stride(0),
-        q_rope.stride(0),
-        k_rope.stride(0),
-        out.stride(0),
-        q_nope.stride(1),
-        q_rope.stride(1),
-        NOPE=nope,
-        ROPE=q_rope.shape[-1],
-        V=v,
-        BM=128,
-        BN=64,
-        warps=8,
-        stages=3,
-    )
+        count = attention_gluon.programs(tokens, tiles * heads * sequences, out.device)
+        launch(_prefill_apart, (count,), *arguments, heads, sequences, **shape, STAGES=2, REGS=216, COPY_REGS=72)
+    else:
+        launch(_prefill, (tiles, heads, sequences), *arguments, **shape, BM=128, BN=64, warps=8, stages=3)
     return out

@@ -199,9 +199,9 @@ def product(
     assert data is not None
     (tokens, width_in), width_out = data.shape, weight.shape[0]
     if cut is None and product_gluon.suits(weight, data):
-        return product_gluon.multiply(x, weight, torch.empty(tokens, width_out, dtype=dtype, device=data.device), eps)[
-            None
-        ]
+        out = torch.empty(1, tokens, width_out, dtype=dtype, device=data.device)
+        product_gluon.multiply(x, weight, out[0], eps)
+        return out
     cut = cut or tiling(tokens, width_out, width_in, fp8)
     out = torch.empty(cut.splits, tokens, width_out, dtype=dtype, device=data.device)
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]

@@ -51,6 +51,22 @@ def _fetch(rows, latents, ropes, page, last, COPY: gl.constexpr, COPY_ROPE: gl.c
     async_copy.commit_group()
 
 
+@gluon.jit
+def _queries(
+    queries, token, first_head, HEADS: gl.constexpr, BH: gl.constexpr, RANK: gl.constexpr, ROPE: gl.constexpr,
+    SHARED: gl.constexpr, COPY: gl.constexpr,
+):  # fmt: skip
+    """A program's queries in shared memory, those of heads past the last as zeros: in the latent space, and rotary."""
+    head = gl.arange(0, BH, layout=gl.SliceLayout(1, COPY))
+    c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
+    r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))
+    at = queries + ((token.to(gl.int64) * HEADS + first_head) + head)[:, None] * (RANK + ROPE)
+    valid = (first_head + head < HEADS)[:, None]
+    q = gl.allocate_shared_memory(gl.bfloat16, [BH, RANK], SHARED, gl.load(at + c[None, :], valid, 0.0))
+    q_rope = gl.allocate_shared_memory(gl.bfloat16, [BH, ROPE], SHARED, gl.load(at + RANK + r[None, :], valid, 0.0))
+    return q, q_rope
+
+
 @gluon.jit(do_not_specialize=["table_width"])
 def _decode_64(
     queries,
@@ -71,7 +87,6 @@ def _decode_64(
     COPY: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [8, 1], [1, 0])
     SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 2], [16, 32, 16])
     SUM: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 2], [16, RANK // 2, 16])
-    WIDTH: gl.constexpr = RANK + ROPE
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
     length, begin, end = _cut(positions, token, split, SPLITS)
@@ -90,13 +105,7 @@ def _decode_64(
     numbers = page_table + token * table_width
     _fetch(latent, latents.index(0), ropes.index(0), gl.load(numbers + begin).to(gl.int64), length - 1 - begin * PAGE,
            COPY, COPY)  # fmt: skip
-    q_head = gl.arange(0, BH, layout=gl.SliceLayout(1, COPY))
-    q_c = gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))
-    q_r = gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))
-    q_at = queries + ((token.to(gl.int64) * HEADS + first_head) + q_head)[:, None] * WIDTH
-    valid = (first_head + q_head < HEADS)[:, None]
-    q = gl.allocate_shared_memory(gl.bfloat16, [BH, RANK], SHARED, gl.load(q_at + q_c[None, :], valid, 0.0))
-    q_rope = gl.allocate_shared_memory(gl.bfloat16, [BH, ROPE], SHARED, gl.load(q_at + RANK + q_r[None, :], valid, 0.0))
+    q, q_rope = _queries(queries, token, first_head, HEADS, BH, RANK, ROPE, SHARED, COPY)
     shares = gl.allocate_shared_memory(gl.bfloat16, [BH, PAGE], SHARED)
 
     peak = gl.full([BH], float("-inf"), gl.float32, gl.SliceLayout(1, SCORES))
@@ -158,7 +167,6 @@ def _decode_16(
     COPY: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [4, 1], [1, 0])
     SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BH, 16])
     COLUMNS: gl.constexpr = gl.SliceLayout(0, SCORES)
-    WIDTH: gl.constexpr = RANK + ROPE
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
     length, begin, end = _cut(positions, token, split, SPLITS)
@@ -175,13 +183,7 @@ def _decode_16(
     numbers = page_table + token * table_width
     page = gl.load(numbers + begin).to(gl.int64)
     _fetch(latent, latents.index(0), ropes.index(0), page, length - 1 - begin * PAGE, COPY, COPY)
-    q_head = gl.arange(0, BH, layout=gl.SliceLayout(1, COPY))
-    q_at = queries + ((token.to(gl.int64) * HEADS + first_head) + q_head)[:, None] * WIDTH
-    valid = (first_head + q_head < HEADS)[:, None]
-    q_c = q_at + gl.arange(0, RANK, layout=gl.SliceLayout(0, COPY))[None, :]
-    q_r = q_at + RANK + gl.arange(0, ROPE, layout=gl.SliceLayout(0, COPY))[None, :]
-    q = gl.allocate_shared_memory(gl.bfloat16, [BH, RANK], SHARED, gl.load(q_c, valid, 0.0))
-    q_rope = gl.allocate_shared_memory(gl.bfloat16, [BH, ROPE], SHARED, gl.load(q_r, valid, 0.0))
+    q, q_rope = _queries(queries, token, first_head, HEADS, BH, RANK, ROPE, SHARED, COPY)
     shares = gl.allocate_shared_memory(gl.bfloat16, [PAGE, BH], NARROW)
 
     peak = gl.full([BH], float("-inf"), gl.float32, COLUMNS)

@@ -257,9 +257,9 @@ def silu_mul(parts: Tensor, codes: bool = True) -> Normed:
     """silu(gate) * up of summed split-K parts [parts, rows, 2 width], float32 or bf16, in e4m3 or bf16."""
     count, rows, width = parts.shape[0], parts.shape[1], parts.shape[2] // 2
     out = empty_rows(rows, width, codes, parts.device)
-    most = 8 if rows <= MANY * 16 else 16
-    groups = min(most, next_power_of_2(cdiv(width, 128)))
-    at_once = 1 if rows <= MANY * 16 else most // groups
+    many = rows > 16 * MANY
+    groups = min(16 if many else 8, next_power_of_2(cdiv(width, 128)))
+    at_once = 16 // groups if many else 1
     launch(
         _silu_mul,
         (cdiv(rows, at_once), cdiv(width, groups * 128)),

@@ -26,6 +26,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from hopwell.ops.gluon_common import advance
 from hopwell.ops.grouping_triton import Groups
 from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed
@@ -89,10 +90,7 @@ def _copy(
                     inside = (wide * OUT + n < N)[:, None]
                     async_copy.async_copy_global_to_shared(weights_to.index(slot), w_at + step, inside)
                 async_copy.mbarrier_arrive(full.index(slot), increment_count=False)
-                slot += 1
-                if slot == STAGES:
-                    slot = 0
-                    phase ^= 1
+                slot, phase = advance(slot, phase, STAGES)
 
 
 @gluon.jit
@@ -147,10 +145,7 @@ def _reduce(
             else:
                 acc0 = warpgroup_mma_wait(0, deps=[acc0])
             mbarrier.arrive(empty.index(slot), count=1)
-        slot += 1
-        if slot == STAGES:
-            slot = 0
-            phase ^= 1
+        slot, phase = advance(slot, phase, STAGES)
     return acc0, acc1, slot, phase
 
 
@@ -269,8 +264,8 @@ def suits(weight: Weight, data: Tensor, groups: Groups | None = None) -> bool:
 
 def multiply(
     x: Normed, weight: Weight, out: Tensor, eps: float = 0.0, groups: Groups | None = None, down: bool = False
-) -> Tensor:
-    """Writes x @ weight.T to `out`, complete, and returns it.
+) -> None:
+    """Writes x @ weight.T to `out`, complete.
 
     Args:
         x: rows as `suits` wants them; an outstanding rms is applied with `eps`.
@@ -309,4 +304,3 @@ def multiply(
         REGS=216,
         COPY_REGS=72,
     )
-    return out

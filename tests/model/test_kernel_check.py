@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 
 from hopwell.bench.models import bench_config, random_transformer
 from hopwell.engine.graphs import dummy_batch
-from hopwell.model import kernel_check
+from hopwell.model import kernel_check, product_check
 from hopwell.model.activations import use_activations
 from hopwell.model.decode import Decoder, unsuited
 from hopwell.model.kernel_check import kernel_fault
@@ -82,10 +82,10 @@ def test_products_of_long_steps_are_computed_again(kernels_everywhere: None, mon
     decoder = Decoder.of(model())
     assert kernel_fault(decoder, LONG) is None
     for part, wrong in (("product", "rows of"), ("experts_down", "experts' rows of")):
-        right = getattr(kernel_check, part)
-        monkeypatch.setattr(kernel_check, part, lambda *a, right=right, **k: right(*a, **k).roll(1, -1))
+        right = getattr(product_check, part)
+        monkeypatch.setattr(product_check, part, lambda *a, right=right, **k: right(*a, **k).roll(1, -1))
         assert f"with {LONG} rows, {wrong}" in (kernel_fault(decoder, LONG) or "")
-        monkeypatch.setattr(kernel_check, part, right)
+        monkeypatch.setattr(product_check, part, right)
 
 
 def test_nothing_is_compiled_for_the_check_alone(monkeypatch: pytest.MonkeyPatch) -> None:
