@@ -121,6 +121,8 @@ class Layer:
         x = random_rows(batch, s.hidden, s.fp8, device)
         inner = random_rows(batch * s.slots, s.width, s.fp8, device)
         groups = {t: [group_by_expert(i, s.experts, t) for i in ids] for t in (16, 32)}
+        for each in groups[LEADERS_UP_TO]:  # the first product says which rows are whose
+            experts_triton.experts_up(x, self.up, each)
         for cut in ups(s, batch):
             yield (
                 "up",

@@ -7,8 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops import product_gluon
-from hopwell.ops.grouping_triton import Groups, group_by_expert, rows_of_tile
+from hopwell.ops import few_rows_gluon, product_gluon
+from hopwell.ops.grouping_triton import Groups, find_rows, group_by_expert, rows_of_tile
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling, rows_first, rows_for
 from hopwell.ops.moe import Experts
@@ -60,7 +60,17 @@ def _up(
     rn = n0 + tl.arange(0, BN)
     rk = tl.arange(0, BK)
     wait_for_inputs()
-    expert, count, pair, place = rows_of_tile(expert_ids, pairs, tiles, tl.program_id(2), tokens, SLOTS, LEAD, BT)
+    tile = tl.program_id(2)
+    if LEAD > 0:
+        expert, count, pair = find_rows(expert_ids, tile, tokens, SLOTS, LEAD, BT)
+        place = pair
+        if tl.program_id(0) + split == 0:
+            tl.store(tiles + tile * 3, expert)
+            tl.store(tiles + tile * 3 + 1, tile * BT)
+            tl.store(tiles + tile * 3 + 2, count)
+            tl.store(pairs + tile * BT + tl.arange(0, BT), pair)
+    else:
+        expert, count, pair, place = rows_of_tile(pairs, tiles, tile, LEAD, BT)
     if count == 0:
         return
     let_next_start()
@@ -111,21 +121,18 @@ def _up(
     store_product(out, acc, split * tokens * SLOTS + place, rn, valid, N, ROWS_FIRST)
 
 
-@triton.jit(do_not_specialize=["tokens"])
+@triton.jit
 def _down(
     x,
     x_scales,
     w,
     w_scales,
-    expert_ids,
     pairs,
     tiles,
     out,
-    tokens,
     K: tl.constexpr,
     N: tl.constexpr,
     FP8: tl.constexpr,
-    SLOTS: tl.constexpr,
     LEAD: tl.constexpr,
     BN: tl.constexpr,
     BT: tl.constexpr,
@@ -138,7 +145,7 @@ def _down(
     rn = tl.arange(0, BN)
     rk = tl.arange(0, BK)
     wait_for_inputs()
-    expert, count, pair, place = rows_of_tile(expert_ids, pairs, tiles, tl.program_id(1), tokens, SLOTS, LEAD, BT)
+    expert, count, pair, place = rows_of_tile(pairs, tiles, tl.program_id(1), LEAD, BT)
     if count == 0:
         return
     let_next_start()
@@ -300,6 +307,9 @@ def experts_down(
     if cut is None and run is None and product_gluon.suits(weight, data, groups):
         product_gluon.multiply(x, weight, out.view(-1, width_out), groups=groups, down=True)
         return out
+    if cut is None and run is None and few_rows_gluon.suits_experts(weight, data, groups):
+        few_rows_gluon.experts_down(x, weight, out.view(-1, width_out), groups)
+        return out
     usual, usual_run = down_tiling(groups, weight)
     cut, run = cut or usual, run or usual_run
     launch(
@@ -309,15 +319,12 @@ def experts_down(
         x.scales,
         weight.data,
         weight.scale,
-        groups.expert_ids,
         groups.pairs,
         groups.tiles,
         out,
-        tokens,
         K=width_in,
         N=width_out,
         FP8=fp8,
-        SLOTS=slots,
         LEAD=groups.lead,
         BN=cut.rows,
         BT=groups.tile,

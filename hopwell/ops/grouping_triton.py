@@ -1,8 +1,9 @@
 """Which rows each expert multiplies.
 
 A tile is up to TILE rows of one expert. For up to 16 tokens every (token, slot) pair is a tile's candidate and each
-program finds its own rows among the pairs: the first pair that names an expert leads it, the others have nothing to do.
-For more tokens one kernel sorts the pairs by expert first.
+program of the first product finds its own rows among the pairs: the first pair that names an expert leads it, the
+others have nothing to do; what they find they leave for the second product. For more tokens one kernel sorts the pairs
+by expert first.
 """
 
 from __future__ import annotations
@@ -29,19 +30,21 @@ class Groups:
     experts: int
     tile: int
     """Rows of a tile at most."""
-    pairs: Tensor | None
-    """int32 [pairs]: pairs (token * slots + slot) sorted by expert; None: programs find their own."""
-    tiles: Tensor | None
+    pairs: Tensor
+    """int32 [pairs]: pairs (token * slots + slot) sorted by expert; without `sorted` int32 [tiles * tile]."""
+    tiles: Tensor
     """int32 [tiles, 3]: expert, first place in `pairs`, rows (0: nothing to do)."""
+    sorted: bool = True
+    """Else `experts_up` finds `pairs` and `tiles`, and writes them for `experts_down`."""
 
     @property
     def lead(self) -> int:
         """Pairs that a program looks through for its own, as a power of two; 0 when they are sorted."""
-        return next_power_of_2(self.expert_ids.numel()) if self.tiles is None else 0
+        return 0 if self.sorted else next_power_of_2(self.expert_ids.numel())
 
     @property
     def tile_count(self) -> int:
-        return self.expert_ids.numel() if self.tiles is None else self.tiles.shape[0]
+        return self.tiles.shape[0]
 
 
 @triton.jit(do_not_specialize=["pairs"])
@@ -84,9 +87,11 @@ def group_by_expert(expert_ids: Tensor, experts: int, tile: int | None = None) -
     tokens, slots = expert_ids.shape
     if tile is None:
         tile = tile_rows(expert_ids.numel(), experts, capability(expert_ids.device))
-    if tokens <= LEADERS_UP_TO:
-        return Groups(expert_ids, experts, LEADERS_UP_TO, None, None)
     pairs, device = tokens * slots, expert_ids.device
+    if tokens <= LEADERS_UP_TO:
+        found = torch.empty(pairs * LEADERS_UP_TO, dtype=torch.int32, device=device)
+        tiles = torch.empty(pairs, 3, dtype=torch.int32, device=device)
+        return Groups(expert_ids, experts, LEADERS_UP_TO, found, tiles, sorted=False)
     sorted_pairs = torch.empty(pairs, dtype=torch.int32, device=device)
     tiles = torch.empty(experts + pairs // tile, 3, dtype=torch.int32, device=device)
     block, warps = (4096, 8) if tile >= 64 else (1024, 4)  # for many pairs
@@ -97,28 +102,31 @@ def group_by_expert(expert_ids: Tensor, experts: int, tile: int | None = None) -
 
 
 @triton.jit
-def rows_of_tile(expert_ids, pairs, tiles, tile, tokens, SLOTS: tl.constexpr, LEAD: tl.constexpr, BT: tl.constexpr):
-    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT].
-
-    LEAD is a power of two that no batch's pairs exceed, or 0 when the pairs are sorted.
-    """
+def rows_of_tile(pairs, tiles, tile, LEAD: tl.constexpr, BT: tl.constexpr):
+    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT]."""
     row = tl.arange(0, BT)
-    if LEAD > 0:
-        pair = tl.arange(0, LEAD)
-        ids = tl.load(expert_ids + pair, mask=pair < tokens * SLOTS, other=-1)
-        expert = tl.load(expert_ids + tile)
-        mine = ids == expert
-        rank = tl.cumsum(mine.to(tl.int32)) - 1
-        leads = tl.min(tl.where(mine, pair, LEAD)) == tile
-        count = tl.where(leads, tl.sum(mine.to(tl.int32)), 0)
-        hit = mine[:, None] & (rank[:, None] == row[None, :])
-        mine_pairs = tl.sum(tl.where(hit, pair[:, None], 0), axis=0)
-        return expert, count, mine_pairs, mine_pairs
-    else:
-        expert = tl.load(tiles + tile * 3)
-        first = tl.load(tiles + tile * 3 + 1)
-        count = tl.load(tiles + tile * 3 + 2)
-        return expert, count, tl.load(pairs + first + row, mask=row < count, other=0), first + row
+    expert = tl.load(tiles + tile * 3)
+    first = tl.load(tiles + tile * 3 + 1)
+    count = tl.load(tiles + tile * 3 + 2)
+    pair = tl.load(pairs + first + row, mask=row < count, other=0)
+    return expert, count, pair, pair if LEAD > 0 else first + row
+
+
+@triton.jit
+def find_rows(expert_ids, tile, tokens, SLOTS: tl.constexpr, LEAD: tl.constexpr, BT: tl.constexpr):
+    """A pair's expert and, if it is the first pair to name it, how many do, and which [BT]; else 0 and no matter.
+
+    LEAD is a power of two that no batch's pairs exceed.
+    """
+    pair = tl.arange(0, LEAD)
+    ids = tl.load(expert_ids + pair, mask=pair < tokens * SLOTS, other=-1)
+    expert = tl.load(expert_ids + tile)
+    mine = ids == expert
+    rank = tl.cumsum(mine.to(tl.int32)) - 1
+    leads = tl.min(tl.where(mine, pair, LEAD)) == tile
+    count = tl.where(leads, tl.sum(mine.to(tl.int32)), 0)
+    hit = mine[:, None] & (rank[:, None] == tl.arange(0, BT)[None, :])
+    return expert, count, tl.sum(tl.where(hit, pair[:, None], 0), axis=0)
 
 
 def tile_rows(pairs: int, experts: int, capability: int = 90) -> int:

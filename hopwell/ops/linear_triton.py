@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops import product_gluon
+from hopwell.ops import few_rows_gluon, product_gluon
 from hopwell.ops.linear import Weight
 from hopwell.ops.norm_triton import Normed, quantize
 from hopwell.ops.triton_common import (
@@ -202,8 +202,12 @@ def product(
         out = torch.empty(1, tokens, width_out, dtype=dtype, device=data.device)
         product_gluon.multiply(x, weight, out[0], eps)
         return out
-    cut = cut or tiling(tokens, width_out, width_in, fp8)
-    out = torch.empty(cut.splits, tokens, width_out, dtype=dtype, device=data.device)
+    usual = tiling(tokens, width_out, width_in, fp8)
+    out = torch.empty((cut or usual).splits, tokens, width_out, dtype=dtype, device=data.device)
+    if cut is None and few_rows_gluon.suits(weight, data, usual.splits):
+        few_rows_gluon.multiply(x, weight, out, eps)
+        return out
+    cut = cut or usual
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
         _product,

@@ -200,6 +200,7 @@ def _combine_heads(
     BT: tl.constexpr,
     CODES: tl.constexpr,
 ):
+    let_next_start()
     head = tl.program_id(0)
     column = tl.arange(0, BT * BS)
     t = tl.program_id(1) * BT + column // BS
@@ -210,32 +211,31 @@ def _combine_heads(
     # another (its blocks end at 256 rows in one of the two): the latent is reduced in pieces that it orders alike
     PIECE: tl.constexpr = RANK if RANK <= 256 else 256  # pyright: ignore[reportAssignmentType]
     k = tl.arange(0, PIECE)
-    w_at = w_uv + (head * RANK + k)[:, None] * V + v[None, :]
-    w = tl.load(w_at)
+    w = ()
+    for piece in tl.static_range(0, RANK, PIECE):
+        w = w + (tl.load(w_uv + (head * RANK + piece + k)[:, None] * V + v[None, :]),)  # noqa: RUF005
     wait_for_inputs()
-    let_next_start()
     sums = tl.load(
         lse + (t[:, None] * SPLITS + every[None, :]) * HEADS + head, mask=valid[:, None], other=0.0
     )  # [columns, SPLITS]
     peak = tl.max(sums, axis=1)
     total = tl.sum(tl.exp2(sums - peak[:, None]), axis=1)
-    acc = tl.zeros((V, BT * BS), tl.float32)
+    mixed = ()
     for piece in tl.static_range(0, RANK, PIECE):
-        if piece > 0:
-            w = tl.load(w_at + piece * V)
-        mixed = tl.zeros((BT * BS, PIECE), tl.float32)
+        means = tl.zeros((BT * BS, PIECE), tl.float32)
         for first in tl.static_range(0, SPLITS, BS):
             at = (t * SPLITS + first + column % BS) * HEADS + head
             part = tl.load(lse + at, mask=valid, other=float("-inf"))
             # hazard: a cut with nothing to do left its mean unwritten
-            mean = tl.load(
-                cuts + at[:, None].to(tl.int64) * RANK + piece + k[None, :],
-                mask=(part > float("-inf"))[:, None],
-                other=0.0,
-            )
-            mixed += mean * (tl.exp2(part - peak) / total)[:, None]
+            read = valid if SPLITS == BS else part > float("-inf")  # the many of few tokens are mostly such
+            mean = tl.load(cuts + at[:, None].to(tl.int64) * RANK + piece + k[None, :], mask=read[:, None], other=0.0)
+            mean = tl.where((part > float("-inf"))[:, None], mean, 0.0)
+            means += mean * (tl.exp2(part - peak) / total)[:, None]
+        mixed = mixed + (to_bf16(means),)  # noqa: RUF005
+    acc = tl.zeros((V, BT * BS), tl.float32)
+    for piece in tl.static_range(RANK // PIECE):
         # the product is linear: cuts go through it side by side and are added after
-        acc = matmul(tl.trans(w), tl.trans(to_bf16(mixed)), acc)
+        acc = matmul(tl.trans(w[piece]), tl.trans(mixed[piece]), acc)
     merged = tl.trans(tl.sum(tl.reshape(acc, (V, BT, BS)), axis=2))  # [BT, V]
     t = tl.program_id(1) * BT + tl.arange(0, BT)
     row = t.to(tl.int64) * (HEADS * V) + head * V

@@ -71,6 +71,7 @@ def _add_norm(
     CODES: tl.constexpr,
     VALUES: tl.constexpr,
 ):
+    let_next_start()
     token, chunk = tl.program_id(0), tl.program_id(1)
     row = token.to(tl.int64) * WIDTH
     col = chunk * CHUNK + tl.arange(0, CHUNK // 128)[:, None] * 128 + tl.arange(0, 128)[None, :]
@@ -86,7 +87,6 @@ def _add_norm(
         else:  # [PARTS, tokens, WIDTH]
             y = tl.load(parts + (part * tokens + token).to(tl.int64) * WIDTH + col, mask=inside, other=0.0)
             added += y.to(tl.float32)
-    let_next_start()
     if PARTS > 0:
         rounded = to_bf16(x + added)
         tl.store(residual_out + row + col, rounded, mask=inside)
@@ -229,6 +229,7 @@ def _silu_mul(
     GROUPS: tl.constexpr,
     CODES: tl.constexpr,
 ):
+    let_next_start()
     each = tl.arange(0, ROWS * GROUPS)
     row = tl.program_id(0).to(tl.int64) * ROWS + each // GROUPS
     group = tl.program_id(1) * GROUPS + each % GROUPS
@@ -242,7 +243,6 @@ def _silu_mul(
         gate += tl.load(base, mask=inside, other=0.0).to(tl.float32)
         up += tl.load(base + WIDTH, mask=inside, other=0.0).to(tl.float32)
         base += rows.to(tl.int64) * (2 * WIDTH)
-    let_next_start()
     inner = gate * tl.sigmoid(gate) * up
     at = row[:, None] * WIDTH + col
     if CODES:

@@ -63,6 +63,7 @@ def _latent_and_query(
     CODES: tl.constexpr,
     OWN_PAGE: tl.constexpr,  # the table holds the page of each token's own position, and no other
 ):
+    let_next_start()
     token = tl.program_id(0)
     ROW: tl.constexpr = Q_WIDTH + RANK + ROPE
     row = parts + token.to(tl.int64) * ROW
@@ -80,7 +81,6 @@ def _latent_and_query(
         position = tl.load(positions + token)
         column = 0 if OWN_PAGE else position // PAGE
         page = tl.load(page_table + token * table_width + column)
-        let_next_start()
         slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
         kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
         rotated = _rotate(k_rope, rope, position + one, 1, ROPE)
@@ -97,7 +97,6 @@ def _latent_and_query(
         q = tl.zeros((GROUPS, 128), tl.float32)
         for part in tl.static_range(PARTS):
             q += tl.load(row + part * stride + col, mask=inside, other=0.0)
-        let_next_start()
         q = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * tl.load(q_norm + col, mask=inside, other=0.0)
         if CODES:
             code, scale = quantize_groups(q)

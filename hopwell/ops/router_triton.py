@@ -65,11 +65,14 @@ def _select(
 
     # hazard: a row of NaN must still name experts that exist; its request is ended elsewhere
     choice = tl.where(choice == choice, choice, -1e30)
+    # in the order of their floats, as integers, which a warp reduces in one instruction; zeros are equal
+    bits = tl.where(choice == 0.0, 0.0, choice).to(tl.int32, bitcast=True)
+    order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     rank = tl.full((GROUPS, GROUP_SIZE), TOP_K, tl.int32)
     for k in tl.static_range(TOP_K):  # the first of equals
-        best_id = tl.min(tl.where(choice == tl.max(choice), ids, EXPERTS))
+        best_id = tl.min(tl.where(order == tl.max(order), ids, EXPERTS))
         rank = tl.where(ids == best_id, k, rank)
-        choice = tl.where(ids == best_id, float("-inf"), choice)
+        order = tl.where(ids == best_id, -0x80000000, order)
     chosen = rank < TOP_K
     if NORMALIZE:
         scores = scores / (tl.sum(tl.where(chosen, scores, 0.0)) + 1e-20)

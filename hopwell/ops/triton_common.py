@@ -43,7 +43,11 @@ def wait_for_inputs():
 
 @triton.jit
 def let_next_start():
-    """Lets the next kernel's programs take free multiprocessors; they still wait for this kernel's results."""
+    """Lets the next kernel's programs take free multiprocessors; they still wait for this kernel's results.
+
+    Before `wait_for_inputs` it lets them start while the kernel before this one runs: of use where the next kernel
+    first reads constants, and right, because this kernel ends after the one it waits for.
+    """
     if not INTERPRET:
         tl.extra.cuda.gdc_launch_dependents()  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -8,9 +8,16 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from hopwell.bench.gpu_correct import FORMS, attention_error
+from hopwell.bench.gpu_correct import FORMS, attention_error, poisoned
 from hopwell.formats.fp8 import quantize_fp8_block
-from hopwell.ops import attention_gluon, attention_triton, experts_triton, linear_triton, product_gluon
+from hopwell.ops import (
+    attention_gluon,
+    attention_triton,
+    experts_triton,
+    few_rows_gluon,
+    linear_triton,
+    product_gluon,
+)
 from hopwell.ops.grouping_triton import group_by_expert
 from hopwell.ops.linear import Weight
 from hopwell.ops.linear_triton import Tiling
@@ -83,6 +90,50 @@ def test_experts_are_their_twins_to_the_bit(routing: str, fp8: bool) -> None:
         gots = (experts_triton.experts_up(x, up, groups, 1e-6), experts_triton.experts_down(inner, down, groups))
         for got, want in zip(gots, wants, strict=True):
             assert torch.equal(got, want) if fp8 else torch.allclose(got.float(), want.float(), atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("count", [1, 8, 16, 17, 32])
+@pytest.mark.parametrize(
+    ("width_out", "width_in", "chunks", "fp8"),
+    [(2112, 7168, 7, True), (300, 1152, 0, True), (7168, 2048, 1, True), (64, 128, 2, True), (256, 7168, 7, False),
+     (3648, 2048, 2, False), (300, 1152, 0, False)],
+)  # fmt: skip
+def test_products_of_few_rows_are_their_twins(
+    width_out: int, width_in: int, chunks: int, fp8: bool, count: int
+) -> None:
+    cut = linear_triton.tiling(count, width_out, width_in, fp8)
+    for seed in range(5):
+        x, w = rows(count, width_in, fp8, chunks, seed), weight(width_out, width_in, fp8=fp8, seed=seed + 90)
+        data = x.codes if fp8 else x.values
+        assert data is not None and few_rows_gluon.suits(w, data, cut.splits)
+        with poisoned():
+            got, want = linear_triton.product(x, w, 1e-6), linear_triton.product(x, w, 1e-6, cut)
+        if fp8 and chunks <= 2:
+            assert torch.equal(got, want)
+        else:
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "width", "hidden"), [(1, 256, 7168), (9, 256, 300), (40, 512, 1024), (128, 256, 7168)]
+)
+@pytest.mark.parametrize("routing", ["spread", "one expert takes all"])
+def test_second_products_of_few_rows_are_their_twins(tokens: int, width: int, hidden: int, routing: str) -> None:
+    experts, slots = 60, 3
+    down, up = weight(experts, hidden, width, fp8=True, seed=3), weight(experts, 2 * width, 256, fp8=True, seed=4)
+    for seed in range(5):
+        drawn = torch.rand(tokens, experts, generator=torch.Generator(DEVICE).manual_seed(seed), device=DEVICE)
+        ids = drawn.topk(slots).indices.int()
+        if routing == "one expert takes all":
+            ids[:] = torch.tensor([7, 1, 8], device=DEVICE)
+        with poisoned():
+            groups = group_by_expert(ids, experts)
+            assert groups.tile <= few_rows_gluon.MOST_ROWS
+            experts_triton.experts_up(rows(tokens, 256, True), up, groups)
+            inner = rows(tokens * slots, width, True, seed=seed)
+            got = experts_triton.experts_down(inner, down, groups)
+            want = experts_triton.experts_down(inner, down, groups, *experts_triton.down_tiling(groups, down))
+        assert torch.equal(got, want)
 
 
 @pytest.mark.parametrize(

@@ -215,8 +215,8 @@ def test_grouped_products_compute_the_experts(routing: str, codes: bool) -> None
     ids = ids.int().to(DEVICE)
     groups = grouping_triton.group_by_expert(ids, experts, 16)
     flat = ids.flatten().long()
-    order = torch.arange(flat.numel(), device=DEVICE) if groups.pairs is None else flat.argsort(stable=True)
-    assert groups.pairs is None or torch.equal(groups.pairs.long(), order)
+    order = flat.argsort(stable=True) if groups.sorted else torch.arange(flat.numel(), device=DEVICE)
+    assert not groups.sorted or torch.equal(groups.pairs.long(), order)
 
     x, x64 = fp8_rows(tokens, hidden, seed=17)
     if not codes:

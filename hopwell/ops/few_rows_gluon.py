@@ -1,0 +1,246 @@
+"""Products of few rows on Hopper, in Gluon: a program has all its weights on their way before anything else.
+
+`linear_triton._product` and `experts_triton._down` compute the same and are the plain twins. There a program waits for
+the kernel before it, reads its rows, and then asks for its weights, each about a microsecond. Of a step of few rows,
+what a program multiplies fits into shared memory as a whole. A dense product's weights are known from the start: they
+are copied while the kernel before still runs, which small kernels allow by letting this one start before they have
+waited themselves. An expert's are asked for as soon as its number is known.
+"""
+
+# Gluon types what it is given at compile time as if it were given at run time
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAssignmentType=false, reportGeneralTypeIssues=false
+# pyright: reportOperatorIssue=false
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import (
+    async_copy,
+    fence_async_shared,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from hopwell.ops.grouping_triton import Groups
+from hopwell.ops.linear import Weight
+from hopwell.ops.norm_triton import Normed
+from hopwell.ops.triton_common import INTERPRET, capability, cdiv, launch
+
+MOST_ROWS = 32
+MOST_STEPS = 10
+"""Of a program: so many tiles of weights and rows lie in shared memory together, for at least two programs."""
+MOST_BLOCKS = 4
+"""Of 128 values, that an expert's second reduction may have: two tiles of weights and its rows lie there together."""
+OUT = gl.constexpr(64)
+"""Weights' rows of a program: the matrix unit's long side."""
+
+
+@gluon.jit(do_not_specialize=["tokens"])
+def _product_ahead(
+    x, x_scales, w, w_scales, sumsq, out, tokens, eps,
+    K: gl.constexpr, N: gl.constexpr, FP8: gl.constexpr, CHUNKS: gl.constexpr, SPLITS: gl.constexpr, BT: gl.constexpr,
+):  # fmt: skip
+    BITS: gl.constexpr = x.dtype.element_ty.primitive_bitwidth
+    BK: gl.constexpr = 1024 // BITS
+    STEPS: gl.constexpr = K // BK
+    PER_SPLIT: gl.constexpr = (STEPS + SPLITS - 1) // SPLITS
+    SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=BITS, rank=2)
+    COPY: gl.constexpr = gl.BlockedLayout([1, BK // 8], [4, 8], [4, 1], [1, 0])
+    ACC: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BT, 256 // BITS])
+    gdc_launch_dependents()
+    weights = gl.allocate_shared_memory(x.dtype.element_ty, [PER_SPLIT, OUT, BK], SHARED)
+    rows = gl.allocate_shared_memory(x.dtype.element_ty, [PER_SPLIT, BT, BK], SHARED)
+    n0, split = gl.program_id(0) * OUT, gl.program_id(1)
+    begin = split * PER_SPLIT
+    k = begin * BK + gl.arange(0, BK, layout=gl.SliceLayout(0, COPY))
+    # weights' rows past the matrix are copies of its last one; their results are not stored
+    n = gl.minimum(n0 + gl.arange(0, OUT, layout=gl.SliceLayout(1, COPY)), N - 1)
+    w_at = w + n[:, None].to(gl.int64) * K + k[None, :]
+    b_at = w_scales + (n0 // 128) * STEPS + begin if FP8 else w_scales
+    b = ()
+    for step in gl.static_range(PER_SPLIT):
+        # the last splits of a reduction that does not divide have less to do: what is not there counts as zeros
+        there = gl.full([OUT, BK], begin + step < STEPS, gl.int1, COPY)
+        async_copy.async_copy_global_to_shared(weights.index(step), w_at + step * BK, there)
+        async_copy.commit_group()
+        if FP8:
+            b = b + (gl.load(b_at + step, begin + step < STEPS, 0.0),)  # noqa: RUF005
+    gdc_wait()
+    t = gl.arange(0, BT, layout=gl.SliceLayout(1, COPY))
+    x_at = x + t[:, None].to(gl.int64) * K + k[None, :]
+    for step in gl.static_range(PER_SPLIT):
+        valid = (t < tokens) & (begin + step < STEPS)
+        async_copy.async_copy_global_to_shared(rows.index(step), x_at + step * BK, valid[:, None])
+        async_copy.commit_group()
+    column = gl.arange(0, BT, layout=gl.SliceLayout(0, ACC))
+    a = ()
+    if FP8:
+        for step in gl.static_range(PER_SPLIT):
+            valid = (column < tokens) & (begin + step < STEPS)
+            a = a + (gl.load(x_scales + column * STEPS + begin + step, valid, 0.0),)  # noqa: RUF005
+    if CHUNKS > 0:
+        squares = gl.load(sumsq + column * CHUNKS, column < tokens, 1.0)
+        for chunk in gl.static_range(1, CHUNKS):
+            squares += gl.load(sumsq + column * CHUNKS + chunk, column < tokens, 0.0)
+    zero = gl.zeros([OUT, BT], gl.float32, ACC)
+    acc = zero
+    for step in gl.static_range(PER_SPLIT):
+        async_copy.wait_group(PER_SPLIT - 1 - step)
+        fence_async_shared()
+        turned = rows.index(step).permute((1, 0))
+        if FP8:
+            # one product a block of 128: the matrix unit keeps about 14 bits, float32 keeps the sum of blocks
+            product = warpgroup_mma(weights.index(step), turned, zero, use_acc=False, is_async=True)
+            product = warpgroup_mma_wait(0, deps=[product])
+            acc += product * (a[step] * b[step])[None, :]
+        else:
+            acc = warpgroup_mma(weights.index(step), turned, acc, is_async=True)
+            acc = warpgroup_mma_wait(0, deps=[acc])
+    if CHUNKS > 0:
+        acc = acc * gl.rsqrt(squares / K + eps)[None, :]
+    n = n0 + gl.arange(0, OUT, layout=gl.SliceLayout(1, ACC))
+    at = out + (split * tokens + column).to(gl.int64)[None, :] * N + n[:, None]
+    gl.store(at, acc.to(out.dtype.element_ty), (n < N)[:, None] & (column < tokens)[None, :])
+
+
+@gluon.jit
+def _experts_down(
+    x, x_scales, w, w_scales, pairs, tiles, out,
+    K: gl.constexpr, N: gl.constexpr, LEAD: gl.constexpr, BT: gl.constexpr, RUN: gl.constexpr,
+):  # fmt: skip
+    STEPS: gl.constexpr = K // 128
+    BLOCKS: gl.constexpr = (N + 127) // 128
+    SHARED: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=8, rank=2)
+    COPY: gl.constexpr = gl.BlockedLayout([1, 16], [4, 8], [4, 1], [1, 0])
+    ACC: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BT, 32])
+    LINES: gl.constexpr = gl.BlockedLayout([8, 1], [8, 4], [1, 4], [0, 1])
+    n0 = gl.program_id(0) * (OUT * RUN)
+    gdc_wait()
+    record = tiles + gl.program_id(1) * 3
+    expert, first, count = gl.load(record), gl.load(record + 1), gl.load(record + 2)
+    if count == 0:
+        return
+    gdc_launch_dependents()
+    weights = gl.allocate_shared_memory(gl.float8e4nv, [RUN * STEPS, OUT, 128], SHARED)
+    rows = gl.allocate_shared_memory(gl.float8e4nv, [STEPS, BT, 128], SHARED)
+    k = gl.arange(0, 128, layout=gl.SliceLayout(0, COPY))
+    n = gl.arange(0, OUT, layout=gl.SliceLayout(1, COPY))
+    b = ()
+    for index in gl.static_range(RUN * STEPS):
+        row = gl.minimum(n0 + index // STEPS * OUT + n, N - 1)
+        w_at = w + (expert.to(gl.int64) * N + row)[:, None] * K + (index % STEPS * 128 + k)[None, :]
+        async_copy.async_copy_global_to_shared(weights.index(index), w_at)
+        block = gl.minimum((n0 + index // STEPS * OUT) // 128, BLOCKS - 1)
+        b = b + (gl.load(w_scales + (expert * BLOCKS + block) * STEPS + index % STEPS),)  # noqa: RUF005
+    t = gl.arange(0, BT, layout=gl.SliceLayout(1, COPY))
+    place = gl.load(pairs + first + t, t < count, 0) if LEAD else first + t
+    for step in gl.static_range(STEPS):
+        x_at = x + place.to(gl.int64)[:, None] * K + (step * 128 + k)[None, :]
+        async_copy.async_copy_global_to_shared(rows.index(step), x_at, (t < count)[:, None])
+    async_copy.commit_group()
+    column = gl.arange(0, BT, layout=gl.SliceLayout(0, ACC))
+    place = gl.load(pairs + first + column, column < count, 0) if LEAD else first + column
+    a = ()
+    for step in gl.static_range(STEPS):
+        a = a + (gl.load(x_scales + place * STEPS + step, column < count, 0.0),)  # noqa: RUF005
+    t = gl.arange(0, BT, layout=gl.SliceLayout(0, LINES))
+    pair = gl.load(pairs + first + t, t < count, 0)
+    n = gl.arange(0, OUT, layout=gl.SliceLayout(1, LINES))
+    async_copy.wait_group(0)
+    fence_async_shared()
+    zero = gl.zeros([OUT, BT], gl.float32, ACC)
+    for turn in gl.static_range(RUN):
+        acc = zero
+        for step in gl.static_range(STEPS):
+            product = warpgroup_mma(
+                weights.index(turn * STEPS + step), rows.index(step).permute((1, 0)), zero, use_acc=False, is_async=True
+            )
+            product = warpgroup_mma_wait(0, deps=[product])
+            acc += product * (a[step] * b[turn * STEPS + step])[None, :]
+        result = gl.convert_layout(acc.to(gl.bfloat16), LINES)
+        row = n0 + turn * OUT + n
+        gl.store(out + pair.to(gl.int64)[None, :] * N + row[:, None], result, (row < N)[:, None] & (t < count)[None, :])
+
+
+def suits(weight: Weight, data: Tensor, splits: int) -> bool:
+    """Whether `multiply` serves: on Hopper, for few rows in the weight's own format and a reduction in short parts."""
+    if INTERPRET or capability(data.device) >= 100 or len(data) > MOST_ROWS:
+        return False
+    if data.dtype != (torch.float8_e4m3fn if weight.format == "fp8_block" else torch.bfloat16):
+        return False
+    block = 128 // data.element_size()
+    return weight.shape[1] % block == 0 and cdiv(weight.shape[1] // block, splits) <= MOST_STEPS
+
+
+def multiply(x: Normed, weight: Weight, out: Tensor, eps: float = 0.0) -> None:
+    """Writes x @ weight.T to `out`, as the parts that the reader adds.
+
+    Args:
+        x: rows as `suits` wants them; an outstanding rms is applied with `eps`.
+        weight: [out, in].
+        out: float32 or bf16 [splits, rows, out].
+    """
+    fp8 = weight.format == "fp8_block"
+    data = x.codes if fp8 else x.values
+    assert data is not None
+    width_out, width_in = weight.shape
+    launch(
+        _product_ahead,
+        (cdiv(width_out, OUT.value), out.shape[0]),
+        data,
+        x.scales if fp8 else None,
+        weight.data,
+        weight.scale,
+        x.sumsq,
+        out,
+        len(data),
+        eps,
+        K=width_in,
+        N=width_out,
+        FP8=fp8,
+        CHUNKS=0 if x.sumsq is None else x.sumsq.shape[1],
+        SPLITS=out.shape[0],
+        BT=16 if len(data) <= 16 else 32,
+    )
+
+
+def suits_experts(weight: Weight, data: Tensor, groups: Groups) -> bool:
+    """Whether `experts_down` serves: on Hopper, for tiles of few rows in FP8 and a reduction of few blocks."""
+    if INTERPRET or capability(data.device) >= 100 or groups.tile > MOST_ROWS:
+        return False
+    blocks, rest = divmod(weight.shape[2], 128)
+    return data.dtype == torch.float8_e4m3fn and rest == 0 and blocks <= MOST_BLOCKS
+
+
+def experts_down(x: Normed, weight: Weight, out: Tensor, groups: Groups) -> None:
+    """Writes each pair's row of x, in the order of `experts_triton.experts_up`, times its expert's matrix.
+
+    Args:
+        x: codes, as `suits_experts` wants them.
+        weight: [experts, out, in].
+        out: bf16 [pairs, out].
+    """
+    assert x.codes is not None
+    _, width_out, width_in = weight.shape
+    many = cdiv(width_out, OUT.value) * min(groups.tile_count, groups.experts) >= 4096
+    run = 2 if many else 1
+    launch(
+        _experts_down,
+        (cdiv(width_out, OUT.value * run), groups.tile_count),
+        x.codes,
+        x.scales,
+        weight.data,
+        weight.scale,
+        groups.pairs,
+        groups.tiles,
+        out,
+        K=width_in,
+        N=width_out,
+        LEAD=groups.lead > 0,
+        BT=groups.tile,
+        RUN=run,
+    )
