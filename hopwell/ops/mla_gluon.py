@@ -7,6 +7,9 @@ scores. The next page is on its way from the moment this one's products begin. `
 heads, a page's rows on the matrix unit's long side. `_decode_codes`: FP8 caches, up to 16 heads, likewise. Codes become
 float16 once, in shared memory, while the page before is multiplied; plain Triton's second product reads them from there
 one by one.
+
+hazard: the first page is asked for before the wait. That is right because the kernel before, `absorb_query`, lets this
+one start only after it has waited itself: whatever wrote rows, pages' numbers or positions has ended by then.
 """
 
 # Gluon types what it is given at compile time as if it were given at run time
@@ -90,11 +93,10 @@ def _decode_64(
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
     length, begin, end = _cut(positions, token, split, SPLITS)
-    gdc_wait()
-    gdc_launch_dependents()
     at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
     h = gl.arange(0, BH, layout=gl.SliceLayout(1, SCORES))
     if begin >= end:
+        gdc_wait()
         gl.store(
             lse + at + h, gl.full([BH], float("-inf"), gl.float32, gl.SliceLayout(1, SCORES)), first_head + h < HEADS
         )
@@ -105,6 +107,8 @@ def _decode_64(
     numbers = page_table + token * table_width
     _fetch(latent, latents.index(0), ropes.index(0), gl.load(numbers + begin).to(gl.int64), length - 1 - begin * PAGE,
            COPY, COPY)  # fmt: skip
+    gdc_wait()
+    gdc_launch_dependents()
     q, q_rope = _queries(queries, token, first_head, HEADS, BH, RANK, ROPE, SHARED, COPY)
     shares = gl.allocate_shared_memory(gl.bfloat16, [BH, PAGE], SHARED)
 
@@ -170,11 +174,10 @@ def _decode_16(
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
     length, begin, end = _cut(positions, token, split, SPLITS)
-    gdc_wait()
-    gdc_launch_dependents()
     at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
     h = gl.arange(0, BH, layout=COLUMNS)
     if begin >= end:
+        gdc_wait()
         gl.store(lse + at + h, gl.full([BH], float("-inf"), gl.float32, COLUMNS), first_head + h < HEADS)
         return
 
@@ -183,6 +186,8 @@ def _decode_16(
     numbers = page_table + token * table_width
     page = gl.load(numbers + begin).to(gl.int64)
     _fetch(latent, latents.index(0), ropes.index(0), page, length - 1 - begin * PAGE, COPY, COPY)
+    gdc_wait()
+    gdc_launch_dependents()
     q, q_rope = _queries(queries, token, first_head, HEADS, BH, RANK, ROPE, SHARED, COPY)
     shares = gl.allocate_shared_memory(gl.bfloat16, [PAGE, BH], NARROW)
 
@@ -263,11 +268,10 @@ def _decode_codes(
     token, split = gl.program_id(0), gl.program_id(1)
     first_head = gl.program_id(2) * BH
     length, begin, end = _cut(positions, token, split, SPLITS)
-    gdc_wait()
-    gdc_launch_dependents()
     at = (token * SPLITS + split).to(gl.int64) * HEADS + first_head
     h = gl.arange(0, BH, layout=COLUMNS)
     if begin >= end:
+        gdc_wait()
         gl.store(lse + at + h, gl.full([BH], float("-inf"), gl.float32, COLUMNS), first_head + h < HEADS)
         return
 
@@ -278,6 +282,8 @@ def _decode_codes(
     numbers = page_table + token * table_width
     page = gl.load(numbers + begin).to(gl.int64)
     _fetch(latent, raw, raw_rope, page, length - 1 - begin * PAGE, COPY, COPY_ROPE)
+    gdc_wait()
+    gdc_launch_dependents()
 
     # queries keep their mantissa in float16; a power of two a head keeps them in its range. The rotary part takes its
     # scale's ratio to the latent's along, so that one sum holds both

@@ -233,10 +233,10 @@ def _absorb_query(
     if chunk == RANK // BN:  # one program more, for the rotary part
         r = tl.arange(0, ROPE)
         wait_for_inputs()
+        let_next_start()
         q_rope = tl.zeros((BT, ROPE), tl.float32)
         for part in tl.static_range(PARTS):
             q_rope += tl.load(rows + part * stride + NOPE + r[None, :], mask=valid[:, None], other=0.0)
-        let_next_start()
         rotated = _rotate(q_rope, rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)
         tl.store(out + RANK + r[None, :], to_bf16(rotated), mask=valid[:, None])
         return
@@ -244,10 +244,10 @@ def _absorb_query(
     n = chunk * BN + tl.arange(0, BN)
     w = tl.load(w_uk + (head * NOPE + k)[:, None] * RANK + n[None, :])
     wait_for_inputs()
+    let_next_start()  # hazard: not before the wait, for attention reads the cache as soon as it starts
     q = tl.zeros((BT, NOPE), tl.float32)
     for part in tl.static_range(PARTS):
         q += tl.load(rows + part * stride + k[None, :], mask=valid[:, None], other=0.0)
-    let_next_start()
     carried = tl.trans(matmul(tl.trans(w), tl.trans(to_bf16(q)), None))  # [BT, BN]
     tl.store(out + n[None, :], to_bf16(carried), mask=valid[:, None])
 
