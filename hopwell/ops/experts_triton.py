@@ -203,12 +203,15 @@ def up_tiling(groups: Groups, weight: Weight, sms: int = 132) -> Tiling:
     if groups.tile >= 64:
         return Tiling(128, groups.tile, 1, 8, 3)
     tiles = cdiv(width_out, 64) * min(groups.expert_ids.numel(), groups.experts)
-    steps = width_in // 128
-    splits = 1
-    while splits < 8 and tiles * splits < 2 * sms and steps // (splits * 2) >= 2:
+    steps, fp8 = width_in // 128, weight.format == "fp8_block"
+    at_once = (4 if fp8 else 2) * sms  # programs; of a few times as many, the last turn would leave most idle
+    few, splits = groups.tile == 16, 1
+    while few and splits < 8 and steps // (splits * 2) >= 2:
+        if not (tiles * splits < 2 * sms or at_once < tiles * splits < 4 * at_once):
+            break
         splits *= 2
-    if weight.format == "fp8_block":
-        return Tiling(64, groups.tile, splits, 4, 7 if groups.tile > 16 else 5 if splits == 1 else 4)
+    if fp8:
+        return Tiling(64, groups.tile, splits, 4, 5 if few and tiles > 2 * sms else 4)
     step = 128 if width_in % 128 == 0 else 64
     return Tiling(64, groups.tile, splits, 4, 3 if groups.tile > 16 else 4, step)
 
@@ -222,7 +225,9 @@ def down_tiling(groups: Groups, weight: Weight) -> tuple[Tiling, int]:
         return Tiling(128, groups.tile, 1, 8, 4 if fp8 else 5), max(1, min(16, tiles // 528, 4096 // width_in))
     many = cdiv(width_out, 64) * min(groups.tile_count, groups.experts) >= 4096
     step = 128 if width_in % 128 == 0 else 64
-    return Tiling(64, groups.tile, 1, 4, 3 if fp8 else 4, step), 2 if many and width_in <= 512 else 1
+    return Tiling(
+        64, groups.tile, 1, 4, (5 if width_in > 512 else 3) if fp8 else 4, step
+    ), 2 if many and width_in <= 512 else 1
 
 
 def experts_up(

@@ -34,7 +34,7 @@ MOST_ROWS = 32
 MOST_STEPS = 10
 """Of a program: so many tiles of weights and rows lie in shared memory together, for at least two programs."""
 MOST_BLOCKS = 4
-"""Of 128 values, that an expert's second reduction may have: two tiles of weights and its rows lie there together."""
+"""Of 128 values, that an expert's second reduction may have: its weights and rows lie there as a whole too."""
 OUT = gl.constexpr(64)
 """Weights' rows of a program: the matrix unit's long side."""
 
@@ -110,7 +110,7 @@ def _product_ahead(
 @gluon.jit
 def _experts_down(
     x, x_scales, w, w_scales, pairs, tiles, out,
-    K: gl.constexpr, N: gl.constexpr, LEAD: gl.constexpr, BT: gl.constexpr, RUN: gl.constexpr,
+    K: gl.constexpr, N: gl.constexpr, LEAD: gl.constexpr, BT: gl.constexpr,
 ):  # fmt: skip
     STEPS: gl.constexpr = K // 128
     BLOCKS: gl.constexpr = (N + 127) // 128
@@ -118,24 +118,23 @@ def _experts_down(
     COPY: gl.constexpr = gl.BlockedLayout([1, 16], [4, 8], [4, 1], [1, 0])
     ACC: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BT, 32])
     LINES: gl.constexpr = gl.BlockedLayout([8, 1], [8, 4], [1, 4], [0, 1])
-    n0 = gl.program_id(0) * (OUT * RUN)
+    n0 = gl.program_id(0) * OUT
     gdc_wait()
     record = tiles + gl.program_id(1) * 3
     expert, first, count = gl.load(record), gl.load(record + 1), gl.load(record + 2)
     if count == 0:
         return
     gdc_launch_dependents()
-    weights = gl.allocate_shared_memory(gl.float8e4nv, [RUN * STEPS, OUT, 128], SHARED)
+    weights = gl.allocate_shared_memory(gl.float8e4nv, [STEPS, OUT, 128], SHARED)
     rows = gl.allocate_shared_memory(gl.float8e4nv, [STEPS, BT, 128], SHARED)
     k = gl.arange(0, 128, layout=gl.SliceLayout(0, COPY))
-    n = gl.arange(0, OUT, layout=gl.SliceLayout(1, COPY))
+    n = gl.minimum(n0 + gl.arange(0, OUT, layout=gl.SliceLayout(1, COPY)), N - 1)
+    w_at = w + (expert.to(gl.int64) * N + n)[:, None] * K + k[None, :]
+    b_at = w_scales + (expert * BLOCKS + n0 // 128) * STEPS
     b = ()
-    for index in gl.static_range(RUN * STEPS):
-        row = gl.minimum(n0 + index // STEPS * OUT + n, N - 1)
-        w_at = w + (expert.to(gl.int64) * N + row)[:, None] * K + (index % STEPS * 128 + k)[None, :]
-        async_copy.async_copy_global_to_shared(weights.index(index), w_at)
-        block = gl.minimum((n0 + index // STEPS * OUT) // 128, BLOCKS - 1)
-        b = b + (gl.load(w_scales + (expert * BLOCKS + block) * STEPS + index % STEPS),)  # noqa: RUF005
+    for step in gl.static_range(STEPS):
+        async_copy.async_copy_global_to_shared(weights.index(step), w_at + step * 128)
+        b = b + (gl.load(b_at + step),)  # noqa: RUF005
     t = gl.arange(0, BT, layout=gl.SliceLayout(1, COPY))
     place = gl.load(pairs + first + t, t < count, 0) if LEAD else first + t
     for step in gl.static_range(STEPS):
@@ -149,21 +148,18 @@ def _experts_down(
         a = a + (gl.load(x_scales + place * STEPS + step, column < count, 0.0),)  # noqa: RUF005
     t = gl.arange(0, BT, layout=gl.SliceLayout(0, LINES))
     pair = gl.load(pairs + first + t, t < count, 0)
-    n = gl.arange(0, OUT, layout=gl.SliceLayout(1, LINES))
     async_copy.wait_group(0)
     fence_async_shared()
     zero = gl.zeros([OUT, BT], gl.float32, ACC)
-    for turn in gl.static_range(RUN):
-        acc = zero
-        for step in gl.static_range(STEPS):
-            product = warpgroup_mma(
-                weights.index(turn * STEPS + step), rows.index(step).permute((1, 0)), zero, use_acc=False, is_async=True
-            )
-            product = warpgroup_mma_wait(0, deps=[product])
-            acc += product * (a[step] * b[turn * STEPS + step])[None, :]
-        result = gl.convert_layout(acc.to(gl.bfloat16), LINES)
-        row = n0 + turn * OUT + n
-        gl.store(out + pair.to(gl.int64)[None, :] * N + row[:, None], result, (row < N)[:, None] & (t < count)[None, :])
+    acc = zero
+    for step in gl.static_range(STEPS):
+        turned = rows.index(step).permute((1, 0))
+        product = warpgroup_mma(weights.index(step), turned, zero, use_acc=False, is_async=True)
+        product = warpgroup_mma_wait(0, deps=[product])
+        acc += product * (a[step] * b[step])[None, :]
+    result = gl.convert_layout(acc.to(gl.bfloat16), LINES)
+    n = n0 + gl.arange(0, OUT, layout=gl.SliceLayout(1, LINES))
+    gl.store(out + pair.to(gl.int64)[None, :] * N + n[:, None], result, (n < N)[:, None] & (t < count)[None, :])
 
 
 def suits(weight: Weight, data: Tensor, splits: int) -> bool:
@@ -226,11 +222,9 @@ def experts_down(x: Normed, weight: Weight, out: Tensor, groups: Groups) -> None
     """
     assert x.codes is not None
     _, width_out, width_in = weight.shape
-    many = cdiv(width_out, OUT.value) * min(groups.tile_count, groups.experts) >= 4096
-    run = 2 if many else 1
     launch(
         _experts_down,
-        (cdiv(width_out, OUT.value * run), groups.tile_count),
+        (cdiv(width_out, OUT.value), groups.tile_count),
         x.codes,
         x.scales,
         weight.data,
@@ -242,5 +236,4 @@ def experts_down(x: Normed, weight: Weight, out: Tensor, groups: Groups) -> None
         N=width_out,
         LEAD=groups.lead > 0,
         BT=groups.tile,
-        RUN=run,
     )

@@ -159,12 +159,15 @@ def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132
     tile = token_tile(tokens)
     if tokens > 128:
         return Tiling(128, tile, 1, 8, 4, band=16)
+    long = fp8 and width_in >= 8192
+    if tile == 128 and long:
+        return Tiling(128, 128, 2, 8, 4)
     rows = cdiv(width_out, 64)
     if tile == 128 and (fp8 or 16 * rows < sms):
         tile = 64  # two programs share a tile of weights
     tiles = rows * cdiv(token_tile(tokens), tile)
     steps = cdiv(width_in, 128 if fp8 else 64)
-    wanted = 1.4 * sms if tokens <= 32 or fp8 else 0.85 * sms
+    wanted = 3 * sms if long else 1.4 * sms if tokens <= 32 or fp8 else 0.85 * sms
     splits = 1
     while splits < 16 and tiles * splits < wanted and steps // (splits * 2) >= 2:
         splits *= 2

@@ -196,7 +196,7 @@ def _combine_heads(
     RANK: tl.constexpr,
     V: tl.constexpr,
     SPLITS: tl.constexpr,
-    BS: tl.constexpr,  # cuts side by side; BT tokens * BS cuts = 16 columns of the product
+    BS: tl.constexpr,  # cuts side by side; BT tokens * BS cuts are the columns of the product
     BT: tl.constexpr,
     CODES: tl.constexpr,
 ):
@@ -227,7 +227,7 @@ def _combine_heads(
             at = (t * SPLITS + first + column % BS) * HEADS + head
             part = tl.load(lse + at, mask=valid, other=float("-inf"))
             # hazard: a cut with nothing to do left its mean unwritten
-            read = valid if SPLITS == BS else part > float("-inf")  # the many of few tokens are mostly such
+            read = valid if SPLITS <= 16 else part > float("-inf")  # of many most are such
             mean = tl.load(cuts + at[:, None].to(tl.int64) * RANK + piece + k[None, :], mask=read[:, None], other=0.0)
             mean = tl.where((part > float("-inf"))[:, None], mean, 0.0)
             means += mean * (tl.exp2(part - peak) / total)[:, None]
@@ -248,14 +248,24 @@ def _combine_heads(
         tl.store(values + row[:, None] + v[None, :], to_bf16(merged), mask=valid[:, None])
 
 
+def _columns(tokens: int, splits: int, heads: int, sms: int = 132) -> tuple[int, int]:
+    """Cuts that a program merges side by side, and tokens that it handles: each program reads a head's matrix, so there
+    are no more of them than multiprocessors if that can be."""
+    beside, tile = min(splits, 16), 16 // min(splits, 16)
+    while beside > 1 and heads * cdiv(tokens, tile) > sms:
+        beside, tile = beside // 2, tile * 2
+    while tile < 64 and heads * cdiv(tokens, tile) > 2 * sms:
+        tile *= 2
+    return beside, tile
+
+
 def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -> Normed:
     """Merges the cuts of `decode` and leaves the latent space: -> [tokens, heads * 128], in e4m3 with a scale a head,
     or in bf16. w_uv is bf16 [heads, 512, 128]."""
     tokens, splits, heads, rank = cuts.shape
     v = w_uv.shape[-1]
     out = empty_rows(tokens, heads * v, codes, cuts.device)
-    beside = min(splits, 16)
-    tile = 16 // beside
+    beside, tile = _columns(tokens, splits, heads)
     launch(
         _combine_heads,
         (heads, cdiv(tokens, tile)),

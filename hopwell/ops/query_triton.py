@@ -259,7 +259,7 @@ def absorb_query(parts: Tensor, w_uk: Tensor, rope: Tensor, positions: Tensor) -
     heads, nope, rank = w_uk.shape
     rope_dim = rope.shape[1] * 2
     queries = torch.empty(tokens, heads, rank + rope_dim, dtype=torch.bfloat16, device=parts.device)
-    tile = 16 if tokens <= 16 else 32
+    tile = 16 if tokens <= 16 else 32 if tokens <= 32 else 64
     rows = 64 if heads * (rank // 128) * cdiv(tokens, tile) < 132 else 128
     launch(
         _absorb_query,

@@ -31,33 +31,39 @@ def report(model: str, *options: str) -> list[dict]:
 
 
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
-          "_silu_mul", "_down"}  # fmt: skip
+          "_silu_mul"}  # fmt: skip
+FEW = {"_product_ahead", "_experts_down"}  # on Hopper
 PROMPT = {"_quantize", "_sort", "_rotate_query"}
 LONG = {"_rows_by_weights", "_prefill_apart"}  # on Hopper
 CODES = {"_feed_back", "_descend", "_rescale"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill",
-            "_decode_64", "_decode_codes", *LONG}  # fmt: skip
+            "_decode_64", "_decode_codes", *FEW, *LONG}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("model", "arch", "options", "wanted"),
     [
-        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | PROMPT | LONG | {"_decode"}),
-        ("r1-slice", 90, ("--batches", "8", "--max-rows", "1"), DECODE | {"_decode_64"}),
-        ("r1-tp8", 90, ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"), DECODE | {"_decode_codes"}),
+        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | FEW | PROMPT | LONG | {"_decode"}),
+        ("r1-slice", 90, ("--batches", "8", "--max-rows", "1"), DECODE | {"_down", "_product_ahead", "_decode_64"}),
+        (
+            "r1-tp8",
+            90,
+            ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"),
+            DECODE | {"_experts_down", "_decode_codes"},
+        ),
         (
             "r1-tp8",
             90,
             ("--batches", "1", "64", "--activations", "bf16"),
-            DECODE | PROMPT - {"_quantize"} | {"_prefill_apart"},
+            DECODE | PROMPT - {"_quantize"} | {"_down", "_prefill_apart"},
         ),
-        ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_decode_rows"}),
-        ("r1-tp8", 100, ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"), DECODE),
+        ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_down", "_decode_rows"}),
+        ("r1-tp8", 100, ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"), DECODE | {"_down"}),
         (
             "v2-lite",
             100,
             ("--batches", "32", "--max-rows", "140"),
-            DECODE | PROMPT - {"_quantize"} | {"_decode_rows", "_prefill"},
+            DECODE | PROMPT - {"_quantize"} | {"_down", "_decode_rows", "_prefill"},
         ),
         ("conversion", 90, (), CODES),
         ("conversion", 100, (), CODES),
