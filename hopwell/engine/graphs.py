@@ -14,11 +14,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.model.batch import ForwardBatch
@@ -26,6 +27,7 @@ from hopwell.model.decode import Decoder
 from hopwell.model.kernel_check import kernel_fault
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.transformer import Transformer
+from hopwell.ops import tokens_triton
 from hopwell.ops.late import LateKernels
 from hopwell.ops.linear import plain_ops
 
@@ -51,6 +53,8 @@ class _Step:
     hidden: Tensor
     logits: Tensor | None
     """float32 [size, vocabulary]; None for a draft."""
+    sent: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    """The pages' numbers that `page_table` holds: of 64 steps about one changes a sequence's."""
 
     def fill(self, tokens: Tensor, positions: Tensor, pages: Tensor) -> None:
         """Takes rows in, and the last one over what is left; columns of the table beyond the rows' stay.
@@ -60,22 +64,30 @@ class _Step:
             positions: int64 [rows] in main memory; pages: int32 [rows, columns], likewise.
         """
         rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
-        used = 2 * size + -(-size * columns // 2)
+        table = np.empty((size, columns), np.int32)
+        table[:rows], table[rows:] = pages[:, :columns].numpy(), pages[-1, :columns].numpy()
+        known = self.sent.shape[0] == size and np.array_equal(self.sent[:, :columns], table)
+        used = 2 * size + (0 if known else -(-size * columns // 2))
         here = tokens.device == self.packed.device and tokens.is_cuda
         # PyTorch keeps pinned memory until the copy from it is done
         packed = torch.empty(used, dtype=torch.int64, pin_memory=self.packed.is_cuda)
         host = packed.numpy()
-        table = host[2 * size :].view(np.int32)[: size * columns].reshape(size, columns)
-        known = [] if here else [(host[:size], tokens)]
-        for target, source in (*known, (host[size : 2 * size], positions), (table, pages[:, :columns])):
+        given = [] if here else [(host[:size], tokens)]
+        for target, source in (*given, (host[size : 2 * size], positions)):
             target[:rows] = source.numpy()
             target[rows:] = target[rows - 1]
+        if not known:
+            host[2 * size :].view(np.int32)[: size * columns] = table.ravel()
         first = size if here else 0
         self.packed[first:used].copy_(packed[first:], non_blocking=True)
         if here:
             self.packed[:rows] = tokens
-            self.packed[rows:size] = tokens[-1]
-        self.page_table[:, :columns] = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
+            if rows < size:
+                self.packed[rows:size] = tokens[-1]
+        if not known:
+            sent = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
+            self.page_table[:, :columns] = sent
+            self.sent = table
 
 
 class GraphedModel:
@@ -186,7 +198,10 @@ class GraphedModel:
     def _load_eager(self, latent: Tensor) -> None:
         """Runs every class of long steps once, so that its kernels are there."""
         for count in LOGIT_ROWS:
-            self.logits(torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device))
+            logits = self.logits(
+                torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
+            )
+            self.greedy(logits)
         if self.deterministic:  # it has no long steps
             return
         for query_lens, seq_lens in eager_batches(self.config, self._longest(latent)):
@@ -239,6 +254,10 @@ class GraphedModel:
             padded = torch.nn.functional.pad(piece, (0, 0, 0, size - len(piece)))
             parts.append(self.decoder.logits(padded)[: len(piece)])
         return torch.cat(parts)
+
+    def greedy(self, logits: Tensor) -> Tensor | None:
+        """`tokens_triton.argmax`, unless the kernels are not used."""
+        return None if self.fault is not None or not logits.is_cuda else tokens_triton.argmax(logits)
 
     def _replay(self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch) -> Tensor:
         """Valid until the next replay."""

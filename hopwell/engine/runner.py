@@ -80,7 +80,7 @@ class Runner:
         self.model, self.drafts, self.forced_acceptance = model, drafts, forced_acceptance
         self.device = model.device
         self.latent = model.new_latent(num_pages)
-        self.sampler = Sampler(slots, self.device)
+        self.sampler = Sampler(slots, self.device, getattr(model, "greedy", None))
         self._shapers: dict[int, Shaper] = {}
         self._logprobs = np.full(slots, -1, np.int64)
         self._length = np.zeros(slots, np.int64)  # tokens known, the last one not yet in the cache

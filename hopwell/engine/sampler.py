@@ -6,6 +6,7 @@ there were none (see `speculate`), with any number of drafts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,15 +35,27 @@ class Drawing:
 
     tokens: Tensor
     """int64 [rows], where the logits are."""
-    _host: tuple[Tensor, Tensor]
+    _host: Tensor
+    """int64 [2, rows]: tokens, and the bits of the highest logits."""
     _arrived: torch.cuda.Event | None
 
     def read(self) -> Draws:
         """Waits for them, not for what the device was given since."""
         if self._arrived is not None:
             self._arrived.synchronize()
-        tokens, best = self._host
-        return Draws(tokens.numpy(), best.numpy())
+        tokens, bits = self._host.numpy()
+        return Draws(tokens, bits.astype(np.int32).view(np.float32))
+
+
+def _to_host(found: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """What was drawn in main memory, and what says when it is there."""
+    if not found.is_cuda:
+        return found, None
+    host = torch.empty_like(found, device="cpu", pin_memory=True)
+    host.copy_(found, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return host, arrived
 
 
 def to_device(array: NDArray, device: torch.device) -> Tensor:
@@ -55,8 +68,15 @@ def to_device(array: NDArray, device: torch.device) -> Tensor:
 class Sampler:
     """Draws tokens. It holds the parameters of each slot as arrays, so that a step costs the same for any mix."""
 
-    def __init__(self, slots: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, slots: int, device: torch.device | str = "cpu", greedy: Callable[[Tensor], Tensor | None] | None = None
+    ) -> None:
+        """
+        Args:
+            greedy: `tokens_triton.argmax`, where there are kernels; or what gives None where there are none after all.
+        """
         self.device = torch.device(device)
+        self._greedy = greedy or (lambda _: None)
         self.temperature = np.zeros(slots, np.float32)
         self.top_p = np.ones(slots, np.float32)
         self.top_k = np.zeros(slots, np.int64)
@@ -83,21 +103,16 @@ class Sampler:
 
     def start(self, logits: Tensor, slots: Ints, positions: Ints) -> Drawing:
         """`draw`, without waiting for the device."""
-        best, tokens = logits.max(dim=-1)
         sampled = self.temperature[slots].nonzero()[0]
+        if not sampled.size and (found := self._greedy(logits)) is not None:
+            return Drawing(found[0], *_to_host(found))
+        best, tokens = logits.max(dim=-1)
         if sampled.size == len(slots):
             tokens = self._sample(logits, slots, positions)
         elif sampled.size:
             where = self._tensor(sampled)
             tokens[where] = self._sample(logits[where], slots[sampled], positions[sampled])
-        if not logits.is_cuda:
-            return Drawing(tokens, (tokens.cpu(), best.cpu()), None)
-        host = tuple(torch.empty_like(t, device="cpu", pin_memory=True) for t in (tokens, best))
-        for target, source in zip(host, (tokens, best), strict=True):
-            target.copy_(source, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record()
-        return Drawing(tokens, (host[0], host[1]), arrived)
+        return Drawing(tokens, *_to_host(torch.stack((tokens, best.view(torch.int32).long()))))
 
     def _sample(self, logits: Tensor, slots: Ints, positions: Ints) -> Tensor:
         seeds, places = self._tensor(self.seed[slots]).unsqueeze(1), self._tensor(positions).unsqueeze(1)

@@ -29,6 +29,7 @@ from hopwell.model.random_weights import random_transformer
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.shipped import cut
 from hopwell.model.transformer import Transformer
+from hopwell.ops import tokens_triton
 from hopwell.ops.aot import Launch, build_stub, machine_code, record
 
 MAX_ROWS = 2048
@@ -77,7 +78,7 @@ def launches(
     def small(rows: int) -> None:
         ids, table = meta(rows), meta(rows, 32, dtype=torch.int32)
         hidden = decoder.forward(ids, ids, table, latent)
-        decoder.logits(hidden)
+        tokens_triton.argmax(decoder.logits(hidden))
         if model.mtp is not None:
             decoder.draft(hidden, ids, ids, table, latent)
 

@@ -9,7 +9,7 @@ waited themselves. An expert's are asked for as soon as its number is known.
 
 # Gluon types what it is given at compile time as if it were given at run time
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAssignmentType=false, reportGeneralTypeIssues=false
-# pyright: reportOperatorIssue=false
+# pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -248,9 +248,11 @@ def _combine_heads(
         tl.store(values + row[:, None] + v[None, :], to_bf16(merged), mask=valid[:, None])
 
 
-def _columns(tokens: int, splits: int, heads: int, sms: int = 132) -> tuple[int, int]:
+def _columns(splits: int, heads: int, sms: int = 132) -> tuple[int, int]:
     """Cuts that a program merges side by side, and tokens that it handles: each program reads a head's matrix, so there
-    are no more of them than multiprocessors if that can be."""
+    are no more of them than multiprocessors if that can be. The same for all steps of as many cuts, for each form is
+    compiled ahead."""
+    tokens = 128 if splits == 1 else 1 << ((sms // (cdiv(heads, 64) * splits)).bit_length() - 1)
     beside, tile = min(splits, 16), 16 // min(splits, 16)
     while beside > 1 and heads * cdiv(tokens, tile) > sms:
         beside, tile = beside // 2, tile * 2
@@ -265,7 +267,7 @@ def combine_heads(cuts: Tensor, lse: Tensor, w_uv: Tensor, codes: bool = True) -
     tokens, splits, heads, rank = cuts.shape
     v = w_uv.shape[-1]
     out = empty_rows(tokens, heads * v, codes, cuts.device)
-    beside, tile = _columns(tokens, splits, heads)
+    beside, tile = _columns(splits, heads)
     launch(
         _combine_heads,
         (heads, cdiv(tokens, tile)),

@@ -7,7 +7,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.triton_common import cdiv, launch, let_next_start, wait_for_inputs
+from hopwell.ops.triton_common import cdiv, launch, let_next_start, next_power_of_2, wait_for_inputs
+
+PART = 4096
+"""Logits of a row that one program looks through."""
 
 
 @triton.jit
@@ -30,24 +33,46 @@ def embed(tokens: Tensor, embedding: Tensor) -> Tensor:
 
 
 @triton.jit
-def _argmax(logits, out, VOCABULARY: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    lane = tl.arange(0, BLOCK)
+def _best_of_part(logits, best, where, VOCABULARY: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    at = part * BLOCK + tl.arange(0, BLOCK)
     wait_for_inputs()
     let_next_start()
-    best = tl.full((BLOCK,), float("-inf"), tl.float32)
-    where = tl.zeros((BLOCK,), tl.int32)
-    for start in range(0, VOCABULARY, BLOCK):
-        at = start + lane
-        value = tl.load(logits + row * VOCABULARY + at, mask=at < VOCABULARY, other=float("-inf"))
-        where = tl.where(value > best, at, where)
-        best = tl.maximum(best, value)
-    first = tl.min(tl.where(best == tl.max(best), where, VOCABULARY))
-    tl.store(out + row, first.to(tl.int64))
+    value = tl.load(logits + row * VOCABULARY + at, mask=at < VOCABULARY, other=float("-inf"))
+    # a row with a NaN must be known by it, wherever it is
+    value = tl.where(value == value, value, float("inf"))
+    most = tl.max(value)
+    tl.store(best + row * PARTS + part, most)
+    tl.store(where + row * PARTS + part, tl.min(tl.where(value == most, at, VOCABULARY)))
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _best(best, where, out, rows, PARTS: tl.constexpr, PARTS_P2: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    part = tl.arange(0, PARTS_P2)
+    wait_for_inputs()
+    let_next_start()
+    value = tl.load(best + row * PARTS + part, mask=part < PARTS, other=float("-inf"))
+    most = tl.max(value)
+    places = tl.load(where + row * PARTS + part, mask=part < PARTS, other=2147483647)
+    tl.store(out + row, tl.min(tl.where(value == most, places, 2147483647)).to(tl.int64))
+    tl.store(out + rows + row, most.to(tl.int32, bitcast=True).to(tl.int64))
 
 
 def argmax(logits: Tensor) -> Tensor:
-    """The first of each row's largest values: float32 [tokens, vocabulary] -> int64 [tokens]."""
-    out = torch.empty(logits.shape[0], dtype=torch.int64, device=logits.device)
-    launch(_argmax, (logits.shape[0],), logits, out, VOCABULARY=logits.shape[1], BLOCK=2048, warps=8)
+    """The first of each row's largest values, and that value.
+
+    Args:
+        logits: float32 [tokens, vocabulary].
+
+    Returns:
+        int64 [2, tokens]: where it is, and the bits of its float32; infinite also where a row holds a NaN.
+    """
+    tokens, vocabulary = logits.shape
+    parts, device = cdiv(vocabulary, PART), logits.device
+    best = torch.empty(tokens, parts, device=device)
+    where = torch.empty(tokens, parts, dtype=torch.int32, device=device)
+    out = torch.empty(2, tokens, dtype=torch.int64, device=device)
+    launch(_best_of_part, (tokens, parts), logits, best, where, VOCABULARY=vocabulary, PARTS=parts, BLOCK=PART)
+    launch(_best, (tokens,), best, where, out, tokens, PARTS=parts, PARTS_P2=next_power_of_2(parts), warps=1)
     return out

@@ -25,6 +25,7 @@ from hopwell.ops import (
     norm_triton,
     query_triton,
     router_triton,
+    tokens_triton,
 )
 from hopwell.ops.attention import AttentionPlan, CacheScales, mla_attention
 from hopwell.ops.linear import Weight
@@ -252,6 +253,22 @@ def test_linear_and_moe_stand_in_for_the_references(tokens: int, rounds_from: in
     ref = reference_moe(x.float(), ids, shares, wide)
     experts.gate_up.rounds_from = experts.down.rounds_from = rounds_from
     assert error(experts_triton.moe(x, ids, shares, experts), ref) <= 2 * tolerance
+
+
+@pytest.mark.parametrize("vocabulary", [1000, 4096, 10_007])
+def test_argmax_finds_the_first_of_the_largest(vocabulary: int) -> None:
+    logits = randn(6, vocabulary, seed=50)
+    logits[1, 17], logits[1, -1] = 100.0, 100.0
+    logits[2] = float("-inf")
+    logits[3, vocabulary // 2] = float("nan")
+    logits[4, -1] = float("inf")
+    places, bits = tokens_triton.argmax(logits).cpu()
+    best = bits.int().view(torch.float32)
+    assert places[1] == 17 and places[2] == 0 and places[4] == vocabulary - 1
+    assert best[2] == float("-inf") and not torch.isfinite(best[3:5]).any()
+    for row in (0, 1, 5):
+        want, where = logits[row].cpu().max(dim=0)
+        assert best[row] == want and (row == 1 or places[row] == where)
 
 
 ROPE = RopeConfig(64, factor=40.0).table(400, DEVICE)
