@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +53,7 @@ class Checkpoint:
         self.path, self.config, self.tensors = path, config, tensors
         self._index = index
         self._files: dict[Path, int] = {}
+        self._opening = threading.Lock()
         self.fingerprints = read_fingerprints(path)
         self.warnings = list(_disagreements(path, tensors, index))
 
@@ -122,8 +124,9 @@ class Checkpoint:
     def _fill(self, info: TensorInfo, buffer: memoryview) -> None:
         done = 0
         try:
-            if info.shard not in self._files:
-                self._files[info.shard] = os.open(info.shard, os.O_RDONLY)
+            with self._opening:  # several threads may read
+                if info.shard not in self._files:
+                    self._files[info.shard] = os.open(info.shard, os.O_RDONLY)
             while done < info.nbytes:
                 count = os.preadv(self._files[info.shard], [buffer[done:]], info.start + done)
                 if not count:
