@@ -20,7 +20,7 @@ WINDOW = 1 << 30
 """Bytes that are read before they are asked for, at most."""
 WORTH_IT = 1 << 28
 """Bytes of a checkpoint below which one thread reads it as fast."""
-THREADS = 16
+THREADS = 8
 
 
 class ReadAhead:
@@ -37,7 +37,7 @@ class ReadAhead:
         self.config: dict[str, Any] = checkpoint.config
         self.tensors: dict[str, TensorInfo] = checkpoint.tensors
         self._checkpoint, self._pool, self._window = checkpoint, pool, window
-        self._guesses = iter(sorted(self.tensors, key=_natural))
+        self._guesses = iter(sorted(self.tensors, key=natural))
         self._coming: dict[str, Future[Tensor]] = {}
         self._asked: set[str] = set()
         self._held = 0
@@ -81,6 +81,6 @@ def ahead(checkpoint: WeightReader) -> Iterator[WeightReader]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
     """A key that puts layer 2 before layer 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

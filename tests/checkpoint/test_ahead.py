@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from hopwell.bench.reading import reading_rows
 from hopwell.checkpoint import ahead as module
 from hopwell.checkpoint.ahead import ReadAhead, ahead
 from hopwell.checkpoint.errors import CheckpointError
@@ -88,3 +89,11 @@ def test_threads_end_with_the_load(checkpoint: Checkpoint, monkeypatch: pytest.M
         reader.read("layers.0.attention")
         raise KeyboardInterrupt
     assert not [t for t in threading.enumerate() if t.name.startswith("hopwell-read")]
+
+
+def test_the_bench_reads_every_way(checkpoint: Checkpoint) -> None:
+    rows = reading_rows(checkpoint.path, [1, 3], runs=1)
+    assert [(row["threads"], row["from"]) for row in rows] == [
+        (1, "disk"), (3, "disk"), (1, "file cache"), (3, "file cache")
+    ]  # fmt: skip
+    assert all(row["gb_per_s"] > 0 and not row["fingerprints"] for row in rows)
