@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,7 +52,6 @@ class Checkpoint:
         self.path, self.config, self.tensors = path, config, tensors
         self._index = index
         self._files: dict[Path, int] = {}
-        self._opening = threading.Lock()
         self.fingerprints = read_fingerprints(path)
         self.warnings = list(_disagreements(path, tensors, index))
 
@@ -124,9 +122,8 @@ class Checkpoint:
     def _fill(self, info: TensorInfo, buffer: memoryview) -> None:
         done = 0
         try:
-            with self._opening:  # several threads may read
-                if info.shard not in self._files:
-                    self._files[info.shard] = os.open(info.shard, os.O_RDONLY)
+            if info.shard not in self._files:
+                self._files[info.shard] = os.open(info.shard, os.O_RDONLY)
             while done < info.nbytes:
                 count = os.preadv(self._files[info.shard], [buffer[done:]], info.start + done)
                 if not count:

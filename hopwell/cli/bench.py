@@ -64,26 +64,6 @@ def start(
 
 
 @bench.command()
-def reading(
-    model: Annotated[Path, typer.Argument(help="A checkpoint's folder.")],
-    threads: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated. Default: 1 and 8.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Of each, in random order.")] = 3,
-    device: Annotated[str, typer.Option(help="Where tensors are copied to: cpu, cuda, ...")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
-) -> None:
-    """GB/s at which weights come from disk and from the file cache, with one thread and with several."""
-    from hopwell.bench.reading import reading_rows
-    from hopwell.cli.tables import print_rows
-
-    rows = reading_rows(model, threads or [1, 8], runs, device)
-    print_rows([{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
-    if out is not None:
-        from hopwell.bench.result import write_result
-
-        write_result(out, "reading", rows, device_copied_to=device)
-
-
-@bench.command()
 def plot(
     result: Annotated[Path, typer.Argument(help="A result's JSON file, of bench engine, layer, ops or against.")],
     png: Annotated[Path, typer.Argument(help="Picture to write.")],

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
-from hopwell.checkpoint.ahead import ahead
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.fp8 import BLOCK
 from hopwell.model.config import ModelConfig
@@ -31,8 +30,8 @@ def load(
     mtp_prefix = f"model.layers.{config.num_hidden_layers}."
     if config.num_nextn_predict_layers and not any(name.startswith(mtp_prefix) for name in checkpoint.tensors):
         config = replace(config, num_nextn_predict_layers=0)  # some conversions drop the MTP layer whole
-    with ahead(checkpoint) as reader:
-        return Loader(WeightSource(reader, progress), config, torch.device(device), dtype).transformer()
+    model = Loader(WeightSource(checkpoint, progress), config, torch.device(device), dtype).transformer()
+    return model
 
 
 class Loader:
