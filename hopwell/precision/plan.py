@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -161,16 +160,25 @@ def check_source(checkpoint: Checkpoint, config: ModelConfig) -> None:
         raise PrecisionError(f"{checkpoint.path}: is quantised already ({method}); convert the FP8 or bf16 original")
 
 
-def check_room(checkpoint: Checkpoint, out: Path) -> None:
+def room(source_bytes: int, shapes: Sequence[tuple[int, int]], labels: Sequence[str], hidden_bytes: int) -> int:
+    """Bytes that a conversion writes while it lasts: every candidate, the hidden states before and after a layer, and
+    a result that is no larger than the source.
+
+    Args:
+        shapes: of the linears.
+        labels: formats to make of each.
+        hidden_bytes: of one layer's hidden states.
     """
-    Raises:
-        PrecisionError: `out`'s disk cannot hold candidates, hidden states and the result.
-    """
-    need = int(1.6 * checkpoint.total_bytes)
-    place = next(p for p in (out, *out.resolve().parents) if p.exists())
-    free = shutil.disk_usage(place).free
-    if free < need:
-        raise PrecisionError(f"{out}: needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
+    candidates = 0.0
+    for fmt, percent in map(parse_label, labels):
+        fits = (shape for shape in shapes if fmt.bits == 8 or shape[1] % fmt.columns == 0)
+        candidates += (1 + percent / 100) * sum(map(fmt.nbytes, fits))
+    return int(candidates) + 2 * hidden_bytes + source_bytes
+
+
+def bytes_below(folder: Path) -> int:
+    """Of all files in a folder, which need not be there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def cut_sequences(tokens: Sequence[int]) -> list[list[int]]:

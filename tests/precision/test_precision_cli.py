@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_what_is_whole(source: Path, tmp_path: Path, monkeypa
     given = ("quantize", source, tmp_path / "out", "--plain", "--calibration", text)
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
-        assert "0.0 GB are free; make room" in str(call(*given).exception)
+        assert "has 1,000 free; make room" in str(call(*given).exception)
         patch.undo()
         patch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
         full = call(*given).exception

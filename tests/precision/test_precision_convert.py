@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.blocks import NVFP4
 from hopwell.model.transformer import Transformer
+from hopwell.precision import convert as conversions
 from hopwell.precision import files
 from hopwell.precision.convert import Conversion
 from hopwell.precision.divergence import compare
 from hopwell.precision.hessian import PrecisionError
-from hopwell.precision.plan import Goal, Settings, parse_budget, parse_bytes, parse_fit
+from hopwell.precision.plan import Goal, Settings, bytes_below, parse_budget, parse_bytes, parse_fit
 from hopwell.precision.verify import verify
 
 SEQUENCES = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(i)).tolist() for i in range(16)]
@@ -193,6 +195,27 @@ def test_refusals_say_what_would_do(source: Path, nvfp4: Path, tmp_path: Path, m
     )
     with pytest.raises(PrecisionError, match="disk is full; make room and run again"):
         convert(source, tmp_path / "g", Goal(format="nvfp4"))
+
+
+def test_the_room_asked_for_is_the_room_taken(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(conversions, "check_room", lambda out, need: asked.append(need))
+    settings = Settings(Goal(bits=6.0), "hopwell", ("nvfp4", "mxfp4+20%", "fp8_block"), compensate=False)
+
+    def begin(say: Callable[[str], None] = lambda line: None) -> Conversion:
+        return Conversion(source, tmp_path / "out", settings, SEQUENCES, say)
+
+    begin().candidate_rows()
+    taken = [bytes_below(tmp_path / "out")]
+    begin(lambda line: taken.append(bytes_below(tmp_path / "out"))).run()
+    assert 0.5 * asked[0] < max(taken) < asked[0]
+    assert asked[1] == asked[0] - taken[0]  # what is there already is not asked for again
+
+
+def test_a_place_that_cannot_be_written_is_named(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PrecisionError, match=r"file/out/\.work: cannot write: .*Not a directory"):
+        convert(source, tmp_path / "file/out", Goal(format="nvfp4"))
 
 
 def test_a_model_that_makes_nan_is_named(tmp_path: Path) -> None:
