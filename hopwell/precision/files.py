@@ -36,7 +36,11 @@ def write_text(path: Path, text: str) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes a safetensors file, whole or not at all; the same tensors make the same bytes."""
     with told(path), files.replacing(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file({k: tensors[k].contiguous() for k in sorted(tensors)}, partial, metadata={"format": "pt"})
+        if partial.stat().st_mode != mode:  # the library's files are their owner's alone; others may serve the model
+            partial.chmod(mode)
 
 
 def copy_file(source: Path, path: Path) -> None:

@@ -66,6 +66,7 @@ def loaded(path: Path) -> Transformer:
 
 def test_modelopt_files_load_and_stay_close(source: Path, nvfp4: Path, tmp_path: Path) -> None:
     assert not (nvfp4 / ".work").exists()
+    assert len({path.stat().st_mode for path in nvfp4.iterdir()}) == 1  # whoever may read one file may read all
     report = json.loads((nvfp4 / REPORT).read_text())
     assert report["bits_per_weight"] == pytest.approx(4.5, abs=0.1)
     assert all(
