@@ -218,6 +218,9 @@ class Conversion:
             group.name, group.names, layer, group.part, group.tokens, weights, self._source_bytes(group.names),
             group.input_peak, {},
         )  # fmt: skip
+        for name, w in zip(group.names, group.matrices, strict=True):
+            if not w.isfinite().all():  # codes and scales may each be finite
+                raise PrecisionError(f"{name}: the weights, codes times scales, hold infinity; fetch the model again")
         without: dict[BlockFormat, list[Compensated]] = {}
         for label in () if group.part in self.settings.keep else self.settings.candidates:
             fmt, percent = parse_label(label)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import random_tensors, tiny_config, write_checkpoint
+from tiny import linear_shapes, random_tensors, tiny_config, write_checkpoint
 
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.formats.blocks import NVFP4
+from hopwell.formats.blocks import FP8_BLOCK, NVFP4, quantize
 from hopwell.model.transformer import Transformer
 from hopwell.precision import convert as conversions
 from hopwell.precision import files
@@ -226,6 +226,20 @@ def test_a_model_that_makes_nan_is_named(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "broken", config, tensors)
     with pytest.raises((PrecisionError, CheckpointError), match="NaN or infinity"):
         convert(tmp_path / "broken", tmp_path / "out", Goal(format="nvfp4"))
+
+
+def test_fp8_weights_that_overflow_are_named(tmp_path: Path) -> None:
+    config = tiny_config("r1", num_hidden_layers=2, num_nextn_predict_layers=0)
+    tensors, name = random_tensors(config, dtype=torch.bfloat16), "model.layers.0.self_attn.o_proj"
+    for module in linear_shapes(config):
+        q = quantize(tensors[f"{module}.weight"].float(), FP8_BLOCK)
+        tensors |= {f"{module}.weight": q.elements.to(torch.float8_e4m3fn), f"{module}.weight_scale_inv": q.scale}
+    tensors[f"{name}.weight_scale_inv"].fill_(3e38)  # finite, as are the codes
+    config |= {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128], "fmt": "e4m3"}}
+    write_checkpoint(tmp_path / "broken", config, tensors)
+    for compensate in (False, True):
+        with pytest.raises(PrecisionError, match=rf"^{re.escape(name)}: the weights, .* hold infinity"):
+            convert(tmp_path / "broken", tmp_path / f"out-{compensate}", Goal(format="nvfp4"), compensate=compensate)
 
 
 def test_goals_are_parsed_or_refused() -> None:
