@@ -36,6 +36,7 @@ from hopwell.precision.files import Overlay, read_tensors, told, write_json, wri
 from hopwell.precision.hessian import PrecisionError
 from hopwell.precision.plan import (
     JUDGED_SHARE,
+    Linear,
     Settings,
     as_plain,
     bytes_below,
@@ -88,11 +89,12 @@ class Conversion:
         check_tokens(sum(map(len, sequences)))
         self.fit = [s for i, s in enumerate(sequences) if judge is not None or i % JUDGED_SHARE]
         self.judge = sequences[::JUDGED_SHARE] if judge is None else judge
-        shapes = self._linear_shapes()
+        linears = self._linears()
         hidden = 4 * self.config.hidden_size * sum(map(len, self.fit))
-        need = room(self.source.total_bytes, shapes, settings.candidates, hidden)
+        need = room(self.source.total_bytes, linears, settings, hidden)
         check_room(out, need - bytes_below(out))  # what a former run has written is not written again
-        self.progress, self._weights_done, self._weights = progress, 0, sum(map(math.prod, shapes))
+        self.progress, self._weights_done = progress, 0
+        self._weights = sum(math.prod(each.shape) for each in linears)
         self._yardstick: Yardstick | None = None
         self.work = out / ".work"
         self._claim(identity(self.source, settings, self.fit, self.judge, self.device.type))
@@ -112,14 +114,15 @@ class Conversion:
             self.work.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)
 
-    def _linear_shapes(self) -> list[tuple[int, int]]:
-        """Of the decoder layers' linears."""
+    def _linears(self) -> list[Linear]:
+        """Of the decoder layers."""
         layers = self.config.num_hidden_layers
         return [
-            (info.shape[0], info.shape[1])
+            Linear(module, (info.shape[0], info.shape[1]), self._source_bytes([module]))
             for name, info in self.source.tensors.items()
             if (len(info.shape) == 2 and name.endswith("_proj.weight")) or name.endswith("_with_mqa.weight")
             if name.startswith("model.layers.") and int(name.split(".")[2]) < layers
+            for module in [name.removesuffix(".weight")]
         ]
 
     def _fresh(self) -> bool:
