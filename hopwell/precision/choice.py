@@ -117,6 +117,8 @@ class Chooser:
     ) -> None:
         self.rows, self.uniform, self.joint_kl, self.say = rows, uniform_experts, joint_kl, say
         self._weights = sum(row.weights for row in rows)
+        self._least_kl = math.inf
+        """Promised by any trial that converted something."""
 
     def choose(self, goal: Goal, source_bytes: int) -> Chosen:
         """
@@ -132,9 +134,12 @@ class Chooser:
             total = sum(c.nbytes for c in fixed.values())
             return self._chosen(Allocation(fixed, total, sum(c.loss for c in fixed.values()), float(total)))
         if goal.kl is not None:
-            return self._within(self._items(), goal.kl)
+            return _converted(self._within(self._items(), goal.kl), f"KL {goal.kl:g}", self._least_kl)
         if goal.error is not None:
-            return self._chosen(allocate_loss(self._items(by_error=True), goal.error))
+            items = self._items(by_error=True)
+            losses = [c.loss for choices in items.values() for c in choices if c.label != SOURCE]
+            found = self._chosen(allocate_loss(items, goal.error))
+            return _converted(found, f"an error of {goal.error:g}", min(losses, default=math.inf))
         self.check(goal, source_bytes)
         return self._chosen(allocate_bytes(self._items(), self._budget(goal, source_bytes)))
 
@@ -238,6 +243,8 @@ class Chooser:
 
     def _tried(self, allocation: Allocation, limit: float) -> Chosen:
         found = self._chosen(allocation)
+        if set(found.labels.values()) != {SOURCE}:
+            self._least_kl = min(self._least_kl, found.promised)
         binds = "a fifth to spare" if found.mean_binds else f"{DEVIATIONS} standard errors: more text narrows them"
         told = f"KL {found.kl:.3g}, so at most {found.promised:.3g} of {limit:.3g} ({binds})"
         self.say(f"sum of losses {allocation.loss:.3g}: {allocation.nbytes:,} bytes, {told}")
@@ -246,3 +253,22 @@ class Chooser:
     def _chosen(self, allocation: Allocation) -> Chosen:
         labels = {row.name: allocation.chosen[self._key(row)].label for row in self.rows}
         return Chosen(labels, allocation, self.joint_kl(labels))
+
+
+def _converted(found: Chosen, budget: str, least: float) -> Chosen:
+    """`found`, which keeps a budget of error, unless it does by converting nothing.
+
+    Args:
+        least: the smallest budget known to convert something; infinite if nothing is offered.
+
+    Raises:
+        PrecisionError: everything stays as the source has it.
+    """
+    if set(found.labels.values()) != {SOURCE} or not 0 < least < math.inf:
+        return found
+    digit = 10.0 ** (math.floor(math.log10(least)) - 1)
+    best = f"{math.ceil(least / digit) * digit:.2g}"
+    raise PrecisionError(
+        f"{budget} cannot be kept with any linear converted; the best is {best}: give that, or --offer a format nearer "
+        "to the source's"
+    )

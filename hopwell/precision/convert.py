@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.files import check_room
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.blocks import BlockFormat, Quantized, quantize, tensor_scale_for
@@ -31,9 +32,19 @@ from hopwell.precision.channels import high_low
 from hopwell.precision.choice import SOURCE, Chooser, GroupRow, spread, without_columns
 from hopwell.precision.compensate import Compensated, compensate
 from hopwell.precision.divergence import Divergence, Sensitivity, Yardstick
-from hopwell.precision.files import Overlay, read_tensors, write_json, write_tensors
+from hopwell.precision.files import Overlay, read_tensors, told, write_json, write_tensors
 from hopwell.precision.hessian import PrecisionError
-from hopwell.precision.plan import JUDGED_SHARE, Settings, as_plain, check_room, check_source, check_tokens, identity
+from hopwell.precision.plan import (
+    JUDGED_SHARE,
+    Linear,
+    Settings,
+    as_plain,
+    bytes_below,
+    check_source,
+    check_tokens,
+    identity,
+    room,
+)
 from hopwell.precision.stages import stage
 from hopwell.precision.walk import Group, Walk
 from hopwell.precision.write import write_checkpoint
@@ -78,8 +89,12 @@ class Conversion:
         check_tokens(sum(map(len, sequences)))
         self.fit = [s for i, s in enumerate(sequences) if judge is not None or i % JUDGED_SHARE]
         self.judge = sequences[::JUDGED_SHARE] if judge is None else judge
-        check_room(self.source, out)
-        self.progress, self._weights_done, self._weights = progress, 0, self._count_weights()
+        linears = self._linears()
+        hidden = 4 * self.config.hidden_size * sum(map(len, self.fit))
+        need = room(self.source.total_bytes, linears, settings, hidden)
+        check_room(out, need - bytes_below(out))  # what a former run has written is not written again
+        self.progress, self._weights_done = progress, 0
+        self._weights = sum(math.prod(each.shape) for each in linears)
         self._yardstick: Yardstick | None = None
         self.work = out / ".work"
         self._claim(identity(self.source, settings, self.fit, self.judge, self.device.type))
@@ -95,18 +110,20 @@ class Conversion:
                 )
         elif self.out.exists() and any(self.out.iterdir()) and not self._fresh():
             raise PrecisionError(f"{self.out}: is not empty; give a new folder")
-        self.work.mkdir(parents=True, exist_ok=True)
+        with told(self.work):
+            self.work.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)
 
-    def _count_weights(self) -> int:
-        """Weights of the decoder layers' linears."""
+    def _linears(self) -> list[Linear]:
+        """Of the decoder layers."""
         layers = self.config.num_hidden_layers
-        return sum(
-            math.prod(info.shape)
+        return [
+            Linear(module, (info.shape[0], info.shape[1]), self._source_bytes([module]))
             for name, info in self.source.tensors.items()
             if (len(info.shape) == 2 and name.endswith("_proj.weight")) or name.endswith("_with_mqa.weight")
             if name.startswith("model.layers.") and int(name.split(".")[2]) < layers
-        )
+            for module in [name.removesuffix(".weight")]
+        ]
 
     def _fresh(self) -> bool:
         return [p.name for p in self.out.iterdir()] == [".work"]
@@ -204,6 +221,9 @@ class Conversion:
             group.name, group.names, layer, group.part, group.tokens, weights, self._source_bytes(group.names),
             group.input_peak, {},
         )  # fmt: skip
+        for name, w in zip(group.names, group.matrices, strict=True):
+            if not w.isfinite().all():  # codes and scales may each be finite
+                raise PrecisionError(f"{name}: the weights, codes times scales, hold infinity; fetch the model again")
         without: dict[BlockFormat, list[Compensated]] = {}
         for label in () if group.part in self.settings.keep else self.settings.candidates:
             fmt, percent = parse_label(label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,21 +22,31 @@ from hopwell.precision.stages import stage
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON, whole or not at all."""
-    with _told(path):
+    with told(path):
         files.write_json(path, value)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes text, whole or not at all."""
-    with _told(path):
+    with told(path):
         files.write_text(path, text)
 
 
 @stage("write")
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes a safetensors file, whole or not at all; the same tensors make the same bytes."""
-    with _told(path), files.replacing(path) as partial:
+    with told(path), files.replacing(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file({k: tensors[k].contiguous() for k in sorted(tensors)}, partial, metadata={"format": "pt"})
+        if partial.stat().st_mode != mode:  # the library's files are their owner's alone; others may serve the model
+            partial.chmod(mode)
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Copies a file, whole or not at all."""
+    with told(path), files.replacing(path) as partial:
+        shutil.copyfile(source, partial)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -44,7 +55,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turns a disk's faults into the one line that a conversion ends with."""
     try:
         yield

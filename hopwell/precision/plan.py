@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ OWN_LAYOUT = "hopwell"
 """Holds what no other engine loads."""
 WRITERS = ("modelopt", "compressed-tensors", OWN_LAYOUT)
 PARTS = ("attention", "dense", "shared_experts", "routed_experts")
+TOLD_BYTES = 500
+"""Of a matrix in a file's header, the index or the report, about."""
 LEFT_FOR_CACHE = 60
 """GB, of all GPUs together."""
 
@@ -161,16 +163,56 @@ def check_source(checkpoint: Checkpoint, config: ModelConfig) -> None:
         raise PrecisionError(f"{checkpoint.path}: is quantised already ({method}); convert the FP8 or bf16 original")
 
 
-def check_room(checkpoint: Checkpoint, out: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A matrix of a decoder layer, as the source has it."""
+
+    name: str
+    shape: tuple[int, int]
+    nbytes: int
+    """With its scales."""
+
+    @property
+    def part(self) -> str:
+        """Of `PARTS`."""
+        if ".self_attn." in self.name:
+            return "attention"
+        inside = self.name.partition(".mlp.")[2]
+        return {"experts": "routed_experts", "shared_experts": "shared_experts"}.get(inside.split(".")[0], "dense")
+
+    def nbytes_in(self, label: str) -> int:
+        """In a format; as the source has it if the format cannot hold it."""
+        fmt, percent = parse_label(label)
+        if fmt.bits == 4 and self.shape[1] % fmt.columns:
+            return self.nbytes
+        return int(fmt.nbytes(self.shape) * (1 + percent / 100))
+
+
+def room(source_bytes: int, linears: Sequence[Linear], settings: Settings, hidden_bytes: int) -> int:
+    """Bytes that a conversion writes at most while it lasts: every candidate, the hidden states before and after a
+    layer, and the result.
+
+    Args:
+        source_bytes: of all of the source's tensors.
+        hidden_bytes: of one layer's hidden states.
     """
-    Raises:
-        PrecisionError: `out`'s disk cannot hold candidates, hidden states and the result.
-    """
-    need = int(1.6 * checkpoint.total_bytes)
-    place = next(p for p in (out, *out.resolve().parents) if p.exists())
-    free = shutil.disk_usage(place).free
-    if free < need:
-        raise PrecisionError(f"{out}: needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
+    converted = [each for each in linears if each.part not in settings.keep]
+    candidates = {label: sum(each.nbytes_in(label) for each in converted) for label in settings.candidates}
+    result, goal = source_bytes, settings.goal
+    if goal.format is not None:
+        result += candidates[goal.format] - sum(each.nbytes for each in converted)
+    elif goal.bits is not None:
+        weights = sum(math.prod(each.shape) for each in linears)
+        result += int(goal.bits * weights / 8) - sum(each.nbytes for each in linears)
+    elif goal.nbytes is not None:
+        result = goal.nbytes
+    told = TOLD_BYTES * len(linears) * (2 + len(candidates))
+    return sum(candidates.values()) + min(result, source_bytes) + 2 * hidden_bytes + told
+
+
+def bytes_below(folder: Path) -> int:
+    """Of all files in a folder, which need not be there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def cut_sequences(tokens: Sequence[int]) -> list[list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from hopwell.formats.blocks import FORMATS, Quantized
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
 from hopwell.formats.residual import HighLow
 from hopwell.precision.choice import SOURCE, GroupRow
-from hopwell.precision.files import write_json, write_tensors, write_text
+from hopwell.precision.files import copy_file, write_json, write_tensors, write_text
 from hopwell.precision.plan import OWN_LAYOUT
 from hopwell.precision.report import as_html, as_markdown
 
@@ -68,7 +67,7 @@ def write_checkpoint(
         say(f"wrote {name}: {sum(t.nbytes for t in tensors.values()):,} bytes")
     for path in sorted(source.path.iterdir()):
         if path.is_file() and path.suffix in (".json", ".jinja", ".model", ".txt", ".py") and path.name != INDEX:
-            shutil.copyfile(path, out / path.name)
+            copy_file(path, out / path.name)
     total = sum((out / name).stat().st_size for name in shards)
     places = {tensor: shard for shard, prints in shards.items() for tensor in prints}
     write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))})

@@ -85,6 +85,19 @@ def test_a_kl_budget_is_used_up_by_measured_kl() -> None:
     assert bytes_with(100) == 35 * 50 + 5 * 75  # every group that costs hardly anything
 
 
+def test_a_budget_that_nothing_keeps_is_refused_with_one_that_something_does() -> None:
+    rows = [group(f"g{i}", four=(50, 2e-3 + 1e-4 * i)) for i in range(4)]
+
+    def truth(labels: Mapping[str, str]) -> Divergence:
+        return Divergence(1000, 3e-3 * sum(label == "four" for label in labels.values()), 0.0, 0.0, 1.0, 0.0)
+
+    chooser = Chooser(rows, False, truth, lambda line: None)
+    with pytest.raises(PrecisionError, match=r"^KL 0\.0001 cannot be kept with any linear .* best is 0\.0038: give"):
+        chooser.choose(Goal(kl=1e-4), 400)
+    found = chooser.choose(Goal(kl=0.0038), 400)
+    assert sorted(found.labels.values()) == ["four", "source", "source", "source"] and found.promised <= 0.0038
+
+
 def test_the_next_smaller_choices_are_told_cheapest_first() -> None:
     items = {"a": [Choice("s", 10, 0.4), Choice("m", 20, 0.1), Choice("l", 30, 0.0)], "b": [Choice("l", 9, 0.0)],
              "c": [Choice("s", 5, 0.05), Choice("l", 10, 0.0)]}  # fmt: skip

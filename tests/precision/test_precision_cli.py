@@ -108,6 +108,8 @@ def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
         (source, ("--budget", "ppl=3"), "as kl=0.01"),
         (source, ("--bytes", "3bpw", "--plain", "--calibration", long), "3bpw cannot be reached; the best is 4."),
         (source, ("--bytes", "9kB", "--plain", "--calibration", long), "bytes cannot be reached; the best is"),
+        (source, ("--budget", "kl=1e-9", "--plain", "--calibration", long), "KL 1e-09 cannot be kept with any linear"),
+        (source, ("--budget", "error=1e-9", "--plain", "--calibration", long), "an error of 1e-09 cannot be kept with"),
         (converted, ("--format", "nvfp4", "--calibration", long), "was converted by Hopwell already"),
         (gptq, ("--format", "nvfp4", "--calibration", long), "is quantised already (gptq)"),
         (broken, ("--format", "nvfp4", "--calibration", long), "holds NaN or infinity"),
@@ -136,7 +138,7 @@ def test_a_full_disk_leaves_what_is_whole(source: Path, tmp_path: Path, monkeypa
     given = ("quantize", source, tmp_path / "out", "--plain", "--calibration", text)
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
-        assert "0.0 GB are free; make room" in str(call(*given).exception)
+        assert "has 1,000 free; make room" in str(call(*given).exception)
         patch.undo()
         patch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
         full = call(*given).exception

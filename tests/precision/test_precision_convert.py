@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import random_tensors, tiny_config, write_checkpoint
+from tiny import linear_shapes, random_tensors, tiny_config, write_checkpoint
 
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.formats.blocks import NVFP4
+from hopwell.formats.blocks import FP8_BLOCK, NVFP4, quantize
 from hopwell.model.transformer import Transformer
+from hopwell.precision import convert as conversions
 from hopwell.precision import files
 from hopwell.precision.convert import Conversion
 from hopwell.precision.divergence import compare
 from hopwell.precision.hessian import PrecisionError
-from hopwell.precision.plan import Goal, Settings, parse_budget, parse_bytes, parse_fit
+from hopwell.precision.plan import Goal, Settings, bytes_below, parse_budget, parse_bytes, parse_fit
 from hopwell.precision.verify import verify
 
 SEQUENCES = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(i)).tolist() for i in range(16)]
@@ -64,6 +66,7 @@ def loaded(path: Path) -> Transformer:
 
 def test_modelopt_files_load_and_stay_close(source: Path, nvfp4: Path, tmp_path: Path) -> None:
     assert not (nvfp4 / ".work").exists()
+    assert len({path.stat().st_mode for path in nvfp4.iterdir()}) == 1  # whoever may read one file may read all
     report = json.loads((nvfp4 / REPORT).read_text())
     assert report["bits_per_weight"] == pytest.approx(4.5, abs=0.1)
     assert all(
@@ -195,6 +198,44 @@ def test_refusals_say_what_would_do(source: Path, nvfp4: Path, tmp_path: Path, m
         convert(source, tmp_path / "g", Goal(format="nvfp4"))
 
 
+@pytest.mark.parametrize(
+    "goal, formats, keep",
+    (
+        (Goal(bits=6.0), ("mxfp4+20%", "fp8_block"), ()),
+        (Goal(format="nvfp4"), ("nvfp4",), ()),
+        (Goal(format="int4_g32"), ("nvfp4",), ("attention", "shared_experts")),
+        (parse_bytes("3MB"), ("nvfp4", "fp8_block"), ("dense",)),
+    ),
+)
+def test_the_room_asked_for_is_the_room_taken(
+    goal: Goal, formats: tuple[str, ...], keep: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(
+        "r1", num_hidden_layers=2, num_nextn_predict_layers=0, n_routed_experts=8, hidden_size=256,
+        moe_intermediate_size=256,
+    )  # fmt: skip
+    source = write_checkpoint(tmp_path / "source", config, random_tensors(config, dtype=torch.bfloat16))
+    hidden = 2 * 4 * 256 * sum(len(s) for i, s in enumerate(SEQUENCES) if i % 4)
+    asked: list[int] = []
+    monkeypatch.setattr(conversions, "check_room", lambda out, need: asked.append(need))
+    settings = Settings(goal, "hopwell", formats, compensate=False, keep=keep)
+
+    def begin(say: Callable[[str], None] = lambda line: None) -> Conversion:
+        return Conversion(source, tmp_path / "out", settings, SEQUENCES, say)
+
+    begin().candidate_rows()
+    taken = [bytes_below(tmp_path / "out")]
+    begin(lambda line: taken.append(bytes_below(tmp_path / "out"))).run()
+    assert 0.75 * (asked[0] - hidden) < max(taken) < asked[0]
+    assert asked[1] == asked[0] - taken[0]  # what is there already is not asked for again
+
+
+def test_a_place_that_cannot_be_written_is_named(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PrecisionError, match=r"file/out/\.work: cannot write: .*Not a directory"):
+        convert(source, tmp_path / "file/out", Goal(format="nvfp4"))
+
+
 def test_a_model_that_makes_nan_is_named(tmp_path: Path) -> None:
     config = tiny_config("r1", num_hidden_layers=2, num_nextn_predict_layers=0)
     tensors = random_tensors(config, dtype=torch.bfloat16)
@@ -202,6 +243,20 @@ def test_a_model_that_makes_nan_is_named(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "broken", config, tensors)
     with pytest.raises((PrecisionError, CheckpointError), match="NaN or infinity"):
         convert(tmp_path / "broken", tmp_path / "out", Goal(format="nvfp4"))
+
+
+def test_fp8_weights_that_overflow_are_named(tmp_path: Path) -> None:
+    config = tiny_config("r1", num_hidden_layers=2, num_nextn_predict_layers=0)
+    tensors, name = random_tensors(config, dtype=torch.bfloat16), "model.layers.0.self_attn.o_proj"
+    for module in linear_shapes(config):
+        q = quantize(tensors[f"{module}.weight"].float(), FP8_BLOCK)
+        tensors |= {f"{module}.weight": q.elements.to(torch.float8_e4m3fn), f"{module}.weight_scale_inv": q.scale}
+    tensors[f"{name}.weight_scale_inv"].fill_(3e38)  # finite, as are the codes
+    config |= {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128], "fmt": "e4m3"}}
+    write_checkpoint(tmp_path / "broken", config, tensors)
+    for compensate in (False, True):
+        with pytest.raises(PrecisionError, match=rf"^{re.escape(name)}: the weights, .* hold infinity"):
+            convert(tmp_path / "broken", tmp_path / f"out-{compensate}", Goal(format="nvfp4"), compensate=compensate)
 
 
 def test_goals_are_parsed_or_refused() -> None:
