@@ -1,5 +1,5 @@
-"""Matrix products for FP8-block and bf16 weights, from one token to thousands; on Hopper thousands are left to
-`product_gluon`.
+"""Matrix products for FP8-block and bf16 weights, from one token to thousands; on Hopper the fewest are left to
+`few_rows_gluon` and thousands to `product_gluon`.
 
 Up to 32 tokens the operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the
 tokens on the short one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the
