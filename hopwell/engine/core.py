@@ -66,7 +66,7 @@ class SamplingParams:
     """
 
     temperature: float = 1.0
-    """0 is greedy; the limits below then do nothing."""
+    """0 is greedy; the limits below then do nothing. So is less than 1e-5, by which no logit can be divided for sure."""
     top_p: float = 1.0
     """Keep the fewest tokens whose probabilities reach this sum."""
     top_k: int = 0
@@ -110,7 +110,7 @@ class SamplingParams:
         _check("min_p", self.min_p, 0.0, 1.0)
         _check("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _check("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
-        _check("repetition_penalty", self.repetition_penalty, 0.0, 100.0, above=True)
+        _check("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
         _check("min_tokens", self.min_tokens, 0, 1 << 31)
         _check("n", self.n, 1, 128)
         for name in ("logprobs", "prompt_logprobs"):
@@ -133,7 +133,7 @@ class SamplingParams:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0.0
+        return self.temperature < 1e-5
 
     @property
     def constrained(self) -> bool:

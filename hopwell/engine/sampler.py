@@ -85,7 +85,7 @@ class Sampler:
 
     def admit(self, slot: int, params: SamplingParams, seed: int) -> None:
         """Sets a slot's parameters."""
-        self.temperature[slot] = params.temperature
+        self.temperature[slot] = 0.0 if params.greedy else params.temperature
         self.top_p[slot] = params.top_p
         self.top_k[slot] = params.top_k
         self.min_p[slot] = params.min_p

@@ -113,6 +113,17 @@ def test_a_row_draws_the_same_in_any_batch(seed: int, rows: int) -> None:
         assert alone[0] == together[i]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-40, 1e-30, 1e-6, 1e-5])
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_the_coldest_draw_is_the_best_token(temperature: float, top_p: float) -> None:
+    """Divided by a number so small, logits would all be infinite, and the first of them be taken."""
+    sampler = Sampler(1)
+    sampler.admit(0, SamplingParams(temperature=temperature, top_p=top_p), seed=3)
+    logits = torch.tensor([[3.0, 90.0, -80.0, 89.0]])
+    draws = sampler.draw(logits, np.zeros(1, np.int64), np.array([5]))
+    assert draws.tokens.tolist() == [1] and draws.best.tolist() == [90.0]
+
+
 def test_noise_is_uniform_and_never_zero_or_one() -> None:
     values = uniform(torch.tensor(5), torch.arange(300)[:, None], torch.arange(1000))
     assert values.min() > 0 and values.max() < 1
@@ -145,6 +156,7 @@ def test_logprobs_are_of_the_whole_distribution() -> None:
         ("presence_penalty", 3.0),
         ("frequency_penalty", -3.0),
         ("repetition_penalty", 0.0),
+        ("repetition_penalty", 5e-324),
         ("logit_bias", {3: float("inf")}),
         ("max_tokens", 0),
         ("min_tokens", -1),
