@@ -66,7 +66,7 @@ class SamplingParams:
     """
 
     temperature: float = 1.0
-    """0 is greedy; the limits below then do nothing. So is less than 1e-5, by which no logit can be divided for sure."""
+    """0 is greedy; the limits below then do nothing. So is less than 1e-5: some logits over it are infinite."""
     top_p: float = 1.0
     """Keep the fewest tokens whose probabilities reach this sum."""
     top_k: int = 0
