@@ -10,7 +10,7 @@ import torch
 pytest.importorskip("triton")
 
 from hopwell.bench.models import bench_config, random_transformer
-from hopwell.engine.graphs import GraphedModel
+from hopwell.engine.graphs import GraphedModel, _Step
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.router import RouterConfig
 
@@ -91,3 +91,25 @@ def test_in_deterministic_mode_a_row_depends_on_its_own_sequence_alone(model: Gr
     other_logits, other_rows = prefill([2, 3], beside=True)
     assert logits.shape == (5, 160) and rows.count_nonzero() > 0
     assert torch.equal(other_logits, logits) and torch.equal(other_rows, rows)
+
+
+def test_a_step_holds_the_pages_it_was_given_last_whether_or_not_they_were_sent_again() -> None:
+    """Of most steps no page changes, and then their numbers stay where they are."""
+    size, width = 4, 6
+    packed = torch.zeros(2 * size + size * width // 2, dtype=torch.int64, device=DEVICE)
+    table, none = torch.zeros(size, width, dtype=torch.int32, device=DEVICE), torch.empty(0, device=DEVICE)
+    step = _Step(size, packed, table, None, lambda: None, none, None)
+    generator = torch.Generator().manual_seed(torch.initial_seed() % 2**32)
+    pages = torch.zeros(size, width, dtype=torch.int32)
+    for turn in range(200):
+        rows, columns = (int(torch.randint(1, n + 1, (1,), generator=generator)) for n in (size, width))
+        if turn % 3 == 0:  # one sequence takes another page
+            row, column = int(torch.randint(rows, (1,), generator=generator)), columns - 1
+            pages[row, column] = int(torch.randint(1, 1000, (1,), generator=generator))
+        tokens, positions = (torch.randint(0, 100, (rows,), generator=generator) for _ in range(2))
+        given = tokens.to(DEVICE) if turn % 2 else tokens  # drawn on the device, or known here
+        step.fill(given, positions, pages[:rows, :columns])
+        filled = [*range(rows), *[rows - 1] * (size - rows)]
+        assert torch.equal(packed[:size].cpu(), tokens[filled])
+        assert torch.equal(packed[size : 2 * size].cpu(), positions[filled])
+        assert torch.equal(table[:, :columns].cpu(), pages[filled, :columns])
