@@ -66,7 +66,7 @@ class _Step:
         rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
         table = np.empty((size, columns), np.int32)
         table[:rows], table[rows:] = pages[:, :columns].numpy(), pages[-1, :columns].numpy()
-        known = self.sent.shape[0] == size and np.array_equal(self.sent[:, :columns], table)
+        known = np.array_equal(self.sent[:, :columns], table)
         used = 2 * size + (0 if known else -(-size * columns // 2))
         here = tokens.device == self.packed.device and tokens.is_cuda
         # PyTorch keeps pinned memory until the copy from it is done
@@ -198,10 +198,8 @@ class GraphedModel:
     def _load_eager(self, latent: Tensor) -> None:
         """Runs every class of long steps once, so that its kernels are there."""
         for count in LOGIT_ROWS:
-            logits = self.logits(
-                torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
-            )
-            self.greedy(logits)
+            rows = torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
+            self.greedy(self.logits(rows))
         if self.deterministic:  # it has no long steps
             return
         for query_lens, seq_lens in eager_batches(self.config, self._longest(latent)):

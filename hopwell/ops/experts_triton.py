@@ -70,7 +70,7 @@ def _up(
             tl.store(tiles + tile * 3 + 2, count)
             tl.store(pairs + tile * BT + tl.arange(0, BT), pair)
     else:
-        expert, count, pair, place = rows_of_tile(pairs, tiles, tile, LEAD, BT)
+        expert, count, pair, place = rows_of_tile(pairs, tiles, tile, True, BT)
     if count == 0:
         return
     let_next_start()
@@ -133,7 +133,7 @@ def _down(
     K: tl.constexpr,
     N: tl.constexpr,
     FP8: tl.constexpr,
-    LEAD: tl.constexpr,
+    SORTED: tl.constexpr,
     BN: tl.constexpr,
     BT: tl.constexpr,
     BK: tl.constexpr,
@@ -145,7 +145,7 @@ def _down(
     rn = tl.arange(0, BN)
     rk = tl.arange(0, BK)
     wait_for_inputs()
-    expert, count, pair, place = rows_of_tile(pairs, tiles, tl.program_id(1), LEAD, BT)
+    expert, count, pair, place = rows_of_tile(pairs, tiles, tl.program_id(1), SORTED, BT)
     if count == 0:
         return
     let_next_start()
@@ -224,10 +224,10 @@ def down_tiling(groups: Groups, weight: Weight) -> tuple[Tiling, int]:
         tiles = cdiv(width_out, 128) * min(groups.tile_count, groups.experts)
         return Tiling(128, groups.tile, 1, 8, 4 if fp8 else 5), max(1, min(16, tiles // 528, 4096 // width_in))
     many = cdiv(width_out, 64) * min(groups.tile_count, groups.experts) >= 4096
-    step = 128 if width_in % 128 == 0 else 64
-    return Tiling(
-        64, groups.tile, 1, 4, (5 if width_in > 512 else 3) if fp8 else 4, step
-    ), 2 if many and width_in <= 512 else 1
+    run = 2 if many and width_in <= 512 else 1
+    if fp8:  # of a long reduction with few rows, more steps ahead
+        return Tiling(64, groups.tile, 1, 4, 5 if groups.tile == 16 and width_in > 512 else 3), run
+    return Tiling(64, groups.tile, 1, 4, 4, 128 if width_in % 128 == 0 else 64), run
 
 
 def experts_up(
@@ -330,7 +330,7 @@ def experts_down(
         K=width_in,
         N=width_out,
         FP8=fp8,
-        LEAD=groups.lead,
+        SORTED=groups.sorted,
         BN=cut.rows,
         BT=groups.tile,
         BK=128 if fp8 else cut.step,

@@ -110,7 +110,7 @@ def _product_ahead(
 @gluon.jit
 def _experts_down(
     x, x_scales, w, w_scales, pairs, tiles, out,
-    K: gl.constexpr, N: gl.constexpr, LEAD: gl.constexpr, BT: gl.constexpr,
+    K: gl.constexpr, N: gl.constexpr, SORTED: gl.constexpr, BT: gl.constexpr,
 ):  # fmt: skip
     STEPS: gl.constexpr = K // 128
     BLOCKS: gl.constexpr = (N + 127) // 128
@@ -136,13 +136,13 @@ def _experts_down(
         async_copy.async_copy_global_to_shared(weights.index(step), w_at + step * 128)
         b = b + (gl.load(b_at + step),)  # noqa: RUF005
     t = gl.arange(0, BT, layout=gl.SliceLayout(1, COPY))
-    place = gl.load(pairs + first + t, t < count, 0) if LEAD else first + t
+    place = first + t if SORTED else gl.load(pairs + first + t, t < count, 0)
     for step in gl.static_range(STEPS):
         x_at = x + place.to(gl.int64)[:, None] * K + (step * 128 + k)[None, :]
         async_copy.async_copy_global_to_shared(rows.index(step), x_at, (t < count)[:, None])
     async_copy.commit_group()
     column = gl.arange(0, BT, layout=gl.SliceLayout(0, ACC))
-    place = gl.load(pairs + first + column, column < count, 0) if LEAD else first + column
+    place = first + column if SORTED else gl.load(pairs + first + column, column < count, 0)
     a = ()
     for step in gl.static_range(STEPS):
         a = a + (gl.load(x_scales + place * STEPS + step, column < count, 0.0),)  # noqa: RUF005
@@ -234,6 +234,6 @@ def experts_down(x: Normed, weight: Weight, out: Tensor, groups: Groups) -> None
         out,
         K=width_in,
         N=width_out,
-        LEAD=groups.lead > 0,
+        SORTED=groups.sorted,
         BT=groups.tile,
     )

@@ -102,14 +102,15 @@ def group_by_expert(expert_ids: Tensor, experts: int, tile: int | None = None) -
 
 
 @triton.jit
-def rows_of_tile(pairs, tiles, tile, LEAD: tl.constexpr, BT: tl.constexpr):
-    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT]."""
+def rows_of_tile(pairs, tiles, tile, SORTED: tl.constexpr, BT: tl.constexpr):
+    """A tile's expert, how many rows it has, their pairs [BT], and where their inner activations are kept [BT]: in the
+    order of the experts if pairs are sorted, else where the pair is."""
     row = tl.arange(0, BT)
     expert = tl.load(tiles + tile * 3)
     first = tl.load(tiles + tile * 3 + 1)
     count = tl.load(tiles + tile * 3 + 2)
     pair = tl.load(pairs + first + row, mask=row < count, other=0)
-    return expert, count, pair, pair if LEAD > 0 else first + row
+    return expert, count, pair, first + row if SORTED else pair
 
 
 @triton.jit

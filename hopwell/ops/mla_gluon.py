@@ -9,7 +9,8 @@ float16 once, in shared memory, while the page before is multiplied; plain Trito
 one by one.
 
 hazard: the first page is asked for before the wait. That is right because the kernel before, `absorb_query`, lets this
-one start only after it has waited itself: whatever wrote rows, pages' numbers or positions has ended by then.
+one start only after it has waited itself, and one of PyTorch's only when it ends: whatever wrote rows, pages' numbers
+or positions has ended by then.
 """
 
 # Gluon types what it is given at compile time as if it were given at run time
