@@ -56,6 +56,7 @@ def _experts(experts: AllExperts, top_k: int, eps: float, rows: int, generator: 
     shared = torch.arange(count - experts.shared, count, device=device).expand(rows, -1)
     ids = torch.cat((drawn, shared), dim=1).int()
     groups = group_by_expert(ids, count)
+    assert groups.sorted  # a long step's are
     places = _some(len(groups.pairs), device)
     pairs = groups.pairs[places].long()
     of = ids.flatten()[pairs].long()
