@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 __all__ = ["LLM", "SamplingParams", "__version__"]
 
 if TYPE_CHECKING:
-    from hopwell.engine.core import SamplingParams
     from hopwell.engine.llm import LLM
+    from hopwell.engine.request import SamplingParams
 
 
 def __getattr__(name: str) -> Any:
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return LLM
     if name == "SamplingParams":
-        from hopwell.engine.core import SamplingParams
+        from hopwell.engine.request import SamplingParams
 
         return SamplingParams
     raise AttributeError(f"module 'hopwell' has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""The `hopwell` command inside a test's own process: exit code, stdout and stderr as a user gets them."""
+"""The `hopwell` command inside a test's own process: exit code, stdout and stderr as a user gets them.
+
+A process of its own costs seconds, most of them torch's import: it is for what only a process has, such as signals.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,13 @@ class Ran:
     err: str
 
 
-def hopwell(*args: str | Path) -> Ran:
-    """Runs the command's entry point."""
+def hopwell(*args: str | Path, stdin: str | bytes = "") -> Ran:
+    """Runs the command's entry point, with `stdin` as what a pipe holds."""
     out, err = io.StringIO(), io.StringIO()
+    given = io.TextIOWrapper(io.BytesIO(stdin if isinstance(stdin, bytes) else stdin.encode()), encoding="utf-8")
     code: object = 0
-    with mock.patch.object(sys, "argv", ["hopwell", *map(str, args)]), redirect_stdout(out), redirect_stderr(err):
+    argv, pipe = mock.patch.object(sys, "argv", ["hopwell", *map(str, args)]), mock.patch.object(sys, "stdin", given)
+    with argv, pipe, redirect_stdout(out), redirect_stderr(err):
         try:
             main()
         except SystemExit as exit_:
@@ -33,9 +38,9 @@ def hopwell(*args: str | Path) -> Ran:
     return Ran(int(str(code or 0)), out.getvalue(), err.getvalue())
 
 
-def refused(*args: str | Path) -> str:
+def refused(*args: str | Path, stdin: str | bytes = "") -> str:
     """Runs a command that a fault of the user's must end: exit code 2 and one line on stderr, which is returned."""
-    ran = hopwell(*args)
+    ran = hopwell(*args, stdin=stdin)
     assert ran.code == 2, ran
     assert ran.err.startswith("error: ") and ran.err.count("\n") == 1 and not ran.out, ran
     return ran.err

@@ -3,10 +3,47 @@
 Tests compute with one thread: several pytest workers with several threads each wait for one another most of the time.
 """
 
-import os
+from __future__ import annotations
 
-import torch
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from hopwell.ops.process import own_process
+
+own_process()  # as the command does, before torch is imported
+
+os.environ["HOPWELL_CACHE"] = tempfile.mkdtemp(prefix="hopwell-tests-")  # what this machine has measured is not asked
+
+import torch  # noqa: E402
+
+# a script's background job ignores Ctrl-C, and so would the processes that tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
     torch.set_num_threads(1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is marked `gpu` is skipped without one."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+
+
+@pytest.fixture(scope="module")
+def small_gpu() -> Iterator[None]:
+    """Without a GPU, kernels cut their work as for 16 multiprocessors: the interpreter runs what 132 do at once one by
+    one, and of small shapes most cuts are empty."""
+    from hopwell.ops.device import Device, target
+
+    if torch.cuda.is_available():
+        yield
+        return
+    token = target.set(Device("small", 90, 16, interpreted=True))
+    yield
+    target.reset(token)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from hopwell.codec.calls import DEEPSEEK, KIMI, Marks
-from hopwell.codec.dsml import CALLS, CALLS_END, INVOKE, INVOKE_END, PARAMETER, PARAMETER_END
-from hopwell.codec.reply import THINK, THINK_END, Event, ReplyParser
+from hopwell.chat.calls import DEEPSEEK, KIMI, Marks
+from hopwell.chat.dsml import CALLS, CALLS_END, INVOKE, INVOKE_END, PARAMETER, PARAMETER_END
+from hopwell.chat.reply import THINK, THINK_END, Event, ReplyParser
 
 FORMATS = ("deepseek_r1", "deepseek_r1_0528", "deepseek_v31", "deepseek_v32", "kimi_k2")
 MARKS = {

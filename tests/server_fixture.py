@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
 
-from hopwell.engine.async_engine import AsyncEngine
+from hopwell.engine.client import EngineClient
+from hopwell.engine.host import EngineHost, info_of
 from hopwell.engine.loading import LoadedModel, load_model
 from hopwell.server.app import create_app
-from hopwell.server.run import uvicorn_server
+from hopwell.server.run import run_api
 from hopwell.server.service import Service
 from hopwell.server.settings import ServerSettings, Tenant
 
@@ -34,30 +35,48 @@ class Running:
     url: str
     service: Service
     port: int
+    host: EngineHost
+    """What steps its engine, in the same process."""
 
 
 @contextmanager
 def server(
-    settings: ServerSettings | None = None, tenants: Sequence[Tenant] = (), **engine_settings: Any
+    settings: ServerSettings | None = None,
+    tenants: Sequence[Tenant] = (),
+    model: LoadedModel | None = None,
+    **engine_settings: Any,
 ) -> Iterator[Running]:
-    """Serves nano; on leaving, checks that the page pool sums up."""
+    """Serves nano, or what was made of it, API and engine in one process; on leaving, checks that the page pool sums
+    up."""
     engine_settings.setdefault("max_seqs", 16)
-    engine = nano().engine(nano().config(**engine_settings))
-    service = Service(nano(), AsyncEngine(engine), settings or ServerSettings(drain_timeout=5.0), "nano")
-    listener = socket.create_server(("127.0.0.1", 0))
+    loaded = model or nano()
+    engine = loaded.engine(loaded.config(**engine_settings))
+    host = EngineHost(engine, info_of(engine, loaded))
+    settings = settings or ServerSettings(drain_timeout=5.0)
+    service = Service(loaded, EngineClient(loaded.tokenizer), replace(settings, max_connections=256), "nano")
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 10)  # so that a slow reader is felt soon
-    port = listener.getsockname()[1]
-    http = uvicorn_server(create_app(service, tenants))
-    thread = threading.Thread(target=lambda: asyncio.run(http.serve(sockets=[listener])))
+    port, up, ends = listener.getsockname()[1], threading.Event(), list[Callable[[], Any]]()
+
+    async def serve() -> None:
+        host.start()
+        ours, theirs = socket.socketpair()
+        await host.connect(theirs)
+        await service.engine.connect(ours)
+        stop, hurry = asyncio.Event(), asyncio.Event()
+        ends.append(partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
+        with listener:
+            await run_api(create_app(service, tenants), service, listener, stop, hurry, up.set)
+        await host.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        for _ in range(500):
-            if http.started:
-                break
-            threading.Event().wait(0.01)
-        yield Running(f"http://127.0.0.1:{port}", service, port)
+        assert up.wait(60)
+        yield Running(f"http://127.0.0.1:{port}", service, port, host)
     finally:
-        http.should_exit = True
+        ends[0]()
         thread.join(30)
         engine.close()
         engine.check()

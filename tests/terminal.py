@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
 import signal
 import sys
 import time
 from types import TracebackType
+
+import pytest
+
+pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 
 HOPWELL = (sys.executable, "-m", "hopwell")
 
@@ -43,7 +46,7 @@ class Terminal:
         """Presses keys: `\\r` is Enter, `\\x03` Ctrl-C, `\\x04` Ctrl-D."""
         os.write(self._fd, text.encode())
 
-    def until(self, text: str, seconds: float = 90) -> str:
+    def until(self, text: str, seconds: float = 300) -> str:
         """Waits until it says this; returns what it said since the last wait."""
         deadline = time.monotonic() + seconds
         while text not in self.said[self._seen :]:
@@ -57,7 +60,7 @@ class Terminal:
         prompt and Python's wait for keys is only seen with the next key (CPython's readline.c)."""
         for _ in range(10):
             self.type("\x03")
-            deadline = time.monotonic() + 3
+            deadline = time.monotonic() + 10
             while time.monotonic() < deadline and prompt not in self.said[self._seen :]:
                 self._read()
             if prompt in self.said[self._seen :]:
@@ -66,7 +69,7 @@ class Terminal:
 
     def leave(self) -> int:
         """Waits for the end; returns the exit code."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while self._read():
             assert time.monotonic() < deadline, "it does not end"
         pid, self._pid = self._pid, 0

@@ -13,12 +13,15 @@ from tiny_tokenizer import byte_tokenizer
 from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.core import Request, SamplingParams
+from hopwell.engine.engine import Engine
 from hopwell.engine.llm import Answer, Completion
-from hopwell.engine.loop import Engine
 from hopwell.engine.random import mix
+from hopwell.engine.reading import Reader
+from hopwell.engine.request import Request, SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.model.batch import ForwardBatch
+
+TOKENIZER = Tokenizer(byte_tokenizer(), {})
 
 POISON = 7
 """A prompt with this token in it writes NaN to the cache and gives NaN logits. It is never generated."""
@@ -36,6 +39,9 @@ class ToyModel:
 
     def new_latent(self, num_pages: int) -> Tensor:
         return torch.zeros(2, num_pages, 64, 1, dtype=torch.float32)
+
+    def clear(self, latent: Tensor, pages: list[int]) -> None:
+        latent[:, pages] = 0
 
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         self.steps += 1
@@ -56,6 +62,10 @@ class ToyModel:
                 hidden.append(hash_prefixes(context[:total].long())[total - new :])
             start += new
         return torch.cat(hidden).unsqueeze(1)
+
+    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        hidden = self.forward(batch, latent)
+        return hidden, self.logits(hidden if rows is None else hidden[rows])
 
     def logits(self, hidden: Tensor) -> Tensor:
         noise = mix(hidden * 31 + torch.arange(self.vocab))
@@ -104,7 +114,7 @@ def toy_engine(model: ToyModel | None = None, pages: int = 60, model_len: int = 
         num_pages=pages,
         vocab_size=model.vocab,
         eos_token_ids=(1,),
-        tokenizer=Tokenizer(byte_tokenizer(), {}),
+        tokenizer=TOKENIZER,
     )
     if ahead and engine.runner._thread is not None:
         engine.runner._thread.shutdown()
@@ -114,12 +124,15 @@ def toy_engine(model: ToyModel | None = None, pages: int = 60, model_len: int = 
 
 def run(engine: Engine, requests: Iterable[Request]) -> dict[str, Completion]:
     """Submits requests at once, steps until all have ended, audits the pages; returns what came back, by id."""
-    done = {}
+    done, readers = {}, {}
     for request in requests:
         engine.submit(request)
+        readers[request.request_id] = Reader(request, TOKENIZER)
         done[request.request_id] = Completion(len(request.prompt), 0, [Answer() for _ in range(request.params.n)])
     while engine.has_work():
         for output in engine.step():
+            for index in readers[output.request_id].read(output):
+                engine.end(output.request_id, index)
             done[output.request_id].add(output)
     engine.check()
     assert not engine.scheduler.used_pages()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from hopwell.model.config import ConfigError, ModelConfig
-from hopwell.model.random_weights import random_transformer
-from hopwell.model.shipped import cut, shipped_config, shipped_names
-
-__all__ = ["bench_config", "random_transformer"]
+from hopwell.model.shipped import shipped_config, shipped_names, truncate
 
 
 def bench_config(name: str, layers: int | None = None) -> ModelConfig:
@@ -19,5 +16,5 @@ def bench_config(name: str, layers: int | None = None) -> ModelConfig:
     if values is None:
         raise ConfigError(f"{name!r} is no shipped config; there are: {', '.join(shipped_names())}")
     if layers is not None:
-        values = cut(values, layers, min(layers, 1))
+        values = truncate(values, layers, min(layers, 1))
     return ModelConfig.from_dict({**values, "num_nextn_predict_layers": 0})

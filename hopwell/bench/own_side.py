@@ -17,13 +17,14 @@ def main() -> None:
     checkpoint, task = read_task(sys.argv[1:])
     began = time.perf_counter()
     import hopwell
-    from hopwell.engine.core import SamplingParams
     from hopwell.engine.llm import LLM
+    from hopwell.engine.request import SamplingParams
 
     llm = LLM(
         checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=most(task), max_batch_tokens=STEP_TOKENS,
         max_model_len=longest(task), cache_tokens=cache_tokens(task), prefix_cache=False, overlap=True,
         cache_dtype=task.get("cache_dtype", "auto"), activations=task.get("activations"),
+        four_bits=task.get("four_bits", "expanded"),
     )  # fmt: skip
     ready = time.perf_counter() - began
 

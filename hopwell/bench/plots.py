@@ -1,4 +1,4 @@
-"""Percent of the limit by batch, drawn from a result's rows."""
+"""Pictures of a result's rows: percent of the limit by batch, and throughput over what a user sees."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Decode: percent of the limit") -> Path:
@@ -19,13 +23,7 @@ def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Deco
     Raises:
         HopwellError: matplotlib is not installed, or the rows hold no percentages.
     """
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        raise HopwellError("plots need matplotlib: pip install 'hopwell[plots]'") from None
+    figure = _figure(8, 5)
     lines: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.get("percent_of_limit") is not None and row.get("batch") is not None:
@@ -34,7 +32,7 @@ def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Deco
         raise HopwellError("there is nothing to plot: no row has a batch and a percent_of_limit")
     # what all lines share goes into the title
     shared = [part for part in next(iter(lines)) if all(part in name for name in lines)] if len(lines) > 1 else []
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
     for name, points in lines.items():
         label = ", ".join(part for part in name if part not in shared)
         axes.plot(sorted(points), [fmean(points[batch]) for batch in sorted(points)], marker="o", label=label)
@@ -48,10 +46,41 @@ def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Deco
     axes.set_title(", ".join([title, *shared]))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=140)
-    pyplot.close(figure)
+    _save(figure, path)
     return path
+
+
+def plot_pareto(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+    """Tokens/s of a GPU over tokens/s a user sees, one point a level, as PNG; the classes' limits are marked.
+
+    Raises:
+        HopwellError: matplotlib is not installed.
+    """
+    figure = _figure(7, 4.5)
+    axes = figure.subplots()
+    for kind, mark in (("concurrency", "o-"), ("rate", "s--")):
+        some = [row for row in rows if row[kind] is not None and row["tokens_per_s_per_user"] is not None]
+        if some:
+            x, y = [r["tokens_per_s_per_user"] for r in some], [r["output_tokens_per_s_per_gpu"] for r in some]
+            axes.plot(x, y, mark, label={"concurrency": "callers at once", "rate": "requests a second"}[kind])
+            for row, at, up in zip(some, x, y, strict=True):
+                axes.annotate(f"{row[kind]:g}", (at, up), textcoords="offset points", xytext=(6, 5))
+    axes.margins(0.08)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    for name, limit in LATENCY_CLASSES.items():
+        if limit.tpot is not None and 1 / limit.tpot < axes.get_xlim()[1]:
+            axes.axvline(1 / limit.tpot, color="grey", linestyle=":", linewidth=1)
+            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (4, 0)}
+            axes.annotate(f"{name}: {limit.tpot * 1e3:g} ms", (1 / limit.tpot, 0.03), color="grey", fontsize=8, **place)
+    axes.set(
+        xlabel="tokens/s that a user sees (1 / median TPOT)",
+        ylabel="output tokens/s" + (" a GPU" if rows[0]["gpus"] > 1 else ""),
+        title=title,
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
 
 
 def _name(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -65,3 +94,21 @@ def _name(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row.get("activations") is not None:
         parts.append(f"{row['activations']} activations")
     return tuple(parts)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure, its size in inches.
+
+    Raises:
+        HopwellError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise HopwellError("a plot needs matplotlib: pip install 'hopwell[plots]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=140)

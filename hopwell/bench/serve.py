@@ -8,17 +8,17 @@ helps by accident. Lengths are counted by the server (`usage`), and their realis
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from hopwell.engine.core import LATENCY_CLASSES
+from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
 
 WORDS = "add the digits of each number then carry one to the left and write down what remains below the line"
@@ -82,6 +82,7 @@ def bench_serve(
     key: str | None = None,
     gpus: int = 1,
     say: Callable[[str], None] = print,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
     """One row a level of load: closed loops of `concurrency` callers, then Poisson arrivals of `rates` a second.
 
@@ -89,12 +90,13 @@ def bench_serve(
         requests: of each level; at least twice the concurrency is sent.
         model: None: the first that the server lists.
         gpus: behind the server, for the tokens a second of each.
+        progress: told how many requests are answered, how many there are, and of which level.
 
     Raises:
         HopwellError: the server cannot be reached, or refuses the first request.
     """
     root = url.rstrip("/").removesuffix("/v1")
-    rows = asyncio.run(_sweep(root, load, concurrency, rates, requests, model, key, say))
+    rows = asyncio.run(_sweep(root, load, concurrency, rates, requests, model, key, say, progress))
     return [{**row, "gpus": gpus, "output_tokens_per_s_per_gpu": row["output_tokens_per_s"] / gpus} for row in rows]
 
 
@@ -107,6 +109,7 @@ async def _sweep(
     model: str | None,
     key: str | None,
     say: Callable[[str], None],
+    progress: Callable[[int, int, str], None],
 ) -> list[dict[str, Any]]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     limits = httpx.Limits(max_connections=None)
@@ -120,14 +123,19 @@ async def _sweep(
         levels: list[tuple[str, float]] = [("concurrency", float(n)) for n in concurrency] + [
             ("rate", r) for r in rates
         ]
-        for kind, level in levels:
-            count = max(requests, 2 * int(level)) if kind == "concurrency" else requests
+        counts = [max(requests, 2 * int(level)) if kind == "concurrency" else requests for kind, level in levels]
+        answered = itertools.count(1)
+        for (kind, level), count in zip(levels, counts, strict=True):
+
+            def told(level: str = f"{kind} {level:g}") -> None:
+                progress(next(answered), sum(counts), level)
+
             bodies = [_body(load, model, rng) for _ in range(count)]
             started = time.perf_counter()
             if kind == "concurrency":
-                samples = await _closed(http, bodies, int(level), load.chat)
+                samples = await _closed(http, bodies, int(level), load.chat, told)
             else:
-                samples = await _poisson(http, bodies, level, load.chat, rng)
+                samples = await _poisson(http, bodies, level, load.chat, rng, told)
             rows.append(summary(samples, time.perf_counter() - started, **{kind: level}))
             say(_line(kind, level, rows[-1]))
         return rows
@@ -189,26 +197,35 @@ def _take(sample: Sample, chunk: dict[str, Any]) -> None:
         sample.prompt_tokens, sample.output_tokens = usage["prompt_tokens"], usage["completion_tokens"]
 
 
-async def _closed(http: httpx.AsyncClient, bodies: list[dict[str, Any]], callers: int, chat: bool) -> list[Sample]:
+async def _closed(
+    http: httpx.AsyncClient, bodies: list[dict[str, Any]], callers: int, chat: bool, told: Callable[[], None]
+) -> list[Sample]:
     waiting = list(reversed(bodies))
     samples: list[Sample] = []
 
     async def caller() -> None:
         while waiting:
             samples.append(await _ask(http, waiting.pop(), chat))
+            told()
 
     await asyncio.gather(*(caller() for _ in range(callers)))
     return samples
 
 
 async def _poisson(
-    http: httpx.AsyncClient, bodies: list[dict[str, Any]], rate: float, chat: bool, rng: random.Random
+    http: httpx.AsyncClient,
+    bodies: list[dict[str, Any]],
+    rate: float,
+    chat: bool,
+    rng: random.Random,
+    told: Callable[[], None],
 ) -> list[Sample]:
     tasks = []
     due = time.perf_counter()
     for body in bodies:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.create_task(_ask(http, body, chat)))
+        tasks[-1].add_done_callback(lambda _: told())
         due += rng.expovariate(rate)
     return list(await asyncio.gather(*tasks))
 
@@ -261,41 +278,3 @@ def _line(kind: str, level: float, row: dict[str, Any]) -> str:
         f"{kind} {level:g}: {row['output_tokens_per_s']} tokens/s, TTFT p50 {row['ttft_p50_ms']} ms, TPOT p50"
         f" {row['tpot_p50_ms']} ms, realised ISL {row['mean_isl']} OSL {row['mean_osl']}, failed {row['failed']}"
     )
-
-
-def plot_pareto(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Tokens/s of a GPU over tokens/s a user sees, one point a level, as PNG; the classes' limits are marked.
-
-    Raises:
-        HopwellError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise HopwellError("a plot needs matplotlib: pip install 'hopwell[plots]'") from None
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for kind, mark in (("concurrency", "o-"), ("rate", "s--")):
-        some = [row for row in rows if row[kind] is not None and row["tokens_per_s_per_user"] is not None]
-        if some:
-            x, y = [r["tokens_per_s_per_user"] for r in some], [r["output_tokens_per_s_per_gpu"] for r in some]
-            axes.plot(x, y, mark, label={"concurrency": "callers at once", "rate": "requests a second"}[kind])
-            for row, at, up in zip(some, x, y, strict=True):
-                axes.annotate(f"{row[kind]:g}", (at, up), textcoords="offset points", xytext=(6, 5))
-    axes.margins(0.08)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    for name, limit in LATENCY_CLASSES.items():
-        if limit.tpot is not None and 1 / limit.tpot < axes.get_xlim()[1]:
-            axes.axvline(1 / limit.tpot, color="grey", linestyle=":", linewidth=1)
-            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (4, 0)}
-            axes.annotate(f"{name}: {limit.tpot * 1e3:g} ms", (1 / limit.tpot, 0.03), color="grey", fontsize=8, **place)
-    axes.set(
-        xlabel="tokens/s that a user sees (1 / median TPOT)",
-        ylabel="output tokens/s" + (" a GPU" if rows[0]["gpus"] > 1 else ""),
-        title=title,
-    )
-    axes.grid(alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)

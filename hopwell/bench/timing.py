@@ -7,8 +7,6 @@ from statistics import median
 
 import torch
 
-from hopwell.limits.power import energy_joules
-
 
 def capture(run: Callable[[], object], warm_up: int = 2) -> torch.cuda.CUDAGraph:
     """A CUDA graph of `run`, whose kernels are compiled before."""
@@ -39,15 +37,3 @@ def graph_seconds(graph: torch.cuda.CUDAGraph, rounds: int = 5, seconds: float =
     timed(3)
     replays = max(3, round(seconds / max(timed(3), 1e-6)))
     return median(timed(replays) for _ in range(rounds))
-
-
-def graph_joules(graph: torch.cuda.CUDAGraph, seconds_each: float, seconds: float = 2.0) -> float | None:
-    """Joules a replay over at least `seconds`, the idle power included; None where the GPU has no counter."""
-    replays = max(1, round(seconds / seconds_each))
-    torch.cuda.synchronize()
-    before = energy_joules()
-    for _ in range(replays):
-        graph.replay()
-    torch.cuda.synchronize()
-    after = energy_joules()
-    return None if before is None or after is None else (after - before) / replays

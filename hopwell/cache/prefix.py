@@ -14,9 +14,7 @@ from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 
 from hopwell.cache.policy import EvictionPolicy, LeafLRU
-
-PAGE = 64
-"""Tokens in a page."""
+from hopwell.ops.sizes import PAGE
 
 
 def root_key(salt: str) -> bytes:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.header import TensorInfo
 from hopwell.checkpoint.reader import WeightReader
-from hopwell.formats.blocks import FP8_BLOCK, Quantized
-from hopwell.formats.fp8 import scale_shape
-from hopwell.formats.layouts import ACTIVATION_SUFFIXES, COLUMNS, from_module, stored_suffixes
+from hopwell.formats.fp8 import SCALES
+from hopwell.formats.labels import Label
+from hopwell.formats.layouts import packed
+from hopwell.formats.matrices import Fp8Block, Plain
 from hopwell.formats.residual import parse_label
-from hopwell.ops.linear import Weight
+from hopwell.formats.stored import ACTIVATION_SUFFIXES, COLUMNS, PLAIN, dtype_name, layout_of, misfits, stored_suffixes
+from hopwell.ops.weight import Weight
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the name of the tensor just read."""
-PLAIN = (torch.bfloat16, torch.float32, torch.float16)
+REMEDY = {
+    "shape": "config.json does not describe these weights",
+    "dtype": "no layout that is read here has it: convert the checkpoint",
+    "surplus": "no layout that is read here has it: convert the checkpoint",
+}
+"""By the kind of a fault."""
+ORIGINAL = "fetch the original, with a tensor for each expert's matrix, in FP8 or bf16"
 FINITE_CHECK_BELOW = 1 << 20
 """Values up to which a tensor is always checked for NaN and infinity; `verify` checks them all."""
 
@@ -52,51 +63,54 @@ class WeightSource:
     def take_linear(self, name: str, shape: tuple[int, int]) -> Weight:
         """Reads the matrix of a module [out, in], in any layout that `formats/layouts.py` knows.
 
-        Plain values and FP8 blocks are kept as stored; other formats become float32 values.
+        It is packed as it is stored; a layout that has no format here becomes float32 values.
 
         Raises:
             CheckpointError: as `take`; or scales are missing, misshapen, not finite or not positive.
         """
-        suffixes = [suffix for suffix in stored_suffixes() if f"{name}.{suffix}" in self.left]
-        if name in self._with_columns and COLUMNS not in suffixes:
+        known = (*stored_suffixes(), *ACTIVATION_SUFFIXES)
+        infos = {s: info for s in known if (info := self.left.get(f"{name}.{s}")) is not None}
+        if name in self._with_columns and COLUMNS not in infos:
             lost = f"tensor {name}.{COLUMNS} is missing, which config.json tells of"
             raise CheckpointError(f"{self.checkpoint.path}: {lost}; fetch the file again")
-        if not set(suffixes) <= {"weight", "weight_scale_inv"}:
-            return self._from_layout(name, shape, suffixes)
-        weight = name + ".weight"
-        data = self.take(weight, shape, (*PLAIN, torch.float8_e4m3fn))
-        if data.dtype != torch.float8_e4m3fn:
-            return Weight(data)
-        scale_name = weight + "_scale_inv"
-        scale = self.take(scale_name, scale_shape(shape), (torch.float32,))
-        check_scale(self.checkpoint, scale_name, scale)
-        return Weight(data, scale, "fp8_block")
+        found = {suffix: (info.shape, info.dtype) for suffix, info in infos.items()}
+        for fault in misfits(found, shape):
+            full = f"{name}.{fault.suffix}"
+            raise self._missing(full) if fault.kind == "missing" else self._fault(full, fault.text, REMEDY[fault.kind])
+        for suffix in ACTIVATION_SUFFIXES:
+            self.skip(f"{name}.{suffix}")
+        if layout_of(found, shape).kind not in (Label.PLAIN, Label.FP8_BLOCK) or "weight_scale" in found:
+            return self._from_layout(name, shape, [suffix for suffix in infos if suffix not in ACTIVATION_SUFFIXES])
+        data = self.take(f"{name}.weight", shape, (*PLAIN, torch.float8_e4m3fn))
+        if SCALES not in infos:
+            return Weight(Plain(data))
+        scale = self.take(f"{name}.{SCALES}", infos[SCALES].shape, (torch.float32,))
+        check_scale(self.checkpoint, f"{name}.{SCALES}", scale)
+        return Weight(Fp8Block(data, scale))
 
     def _from_layout(self, name: str, shape: tuple[int, int], suffixes: Sequence[str]) -> Weight:
         tensors = {suffix: self.checkpoint.read(f"{name}.{suffix}") for suffix in suffixes}
-        for suffix in (*suffixes, *ACTIVATION_SUFFIXES):
+        for suffix, tensor in tensors.items():
             full = f"{name}.{suffix}"
-            if full not in self.left:
-                continue
-            if "scale" in suffix and self.left[full].dtype != torch.uint8:
+            if "scale" in suffix and tensor.dtype != torch.uint8:
                 # packed INT4 is what comes with a shape
-                check_scale(self.checkpoint, full, self.checkpoint.read(full).float(), "weight_shape" in suffixes)
+                check_scale(self.checkpoint, full, tensor.float(), "weight_shape" in suffixes)
             self._strike(full)
         try:
-            stored = from_module(tensors, shape)
+            return Weight(packed(tensors, shape))
         except ValueError as error:
             where = self.checkpoint.tensors[f"{name}.{suffixes[0]}"].shard
             raise CheckpointError(f"{where}: module {name}: {error}; convert the checkpoint again") from None
-        if isinstance(stored, Tensor):
-            return Weight(stored)
-        if isinstance(stored, Quantized) and stored.format is FP8_BLOCK:
-            return Weight(stored.elements.to(torch.float8_e4m3fn), stored.scale, "fp8_block")
-        return Weight(stored.dequantize())
 
     def skip(self, name: str) -> None:
         """Strikes off a tensor that is not needed, unread, if the checkpoint has it."""
         if name in self.left:
             self._strike(name)
+
+    def skip_linear(self, name: str) -> None:
+        """Strikes off a module's matrix, unread, as another rank's."""
+        for suffix in (*stored_suffixes(), *ACTIVATION_SUFFIXES):
+            self.skip(f"{name}.{suffix}")
 
     def finish(self) -> None:
         """Ends the accounting.
@@ -112,16 +126,23 @@ class WeightSource:
     def _expect(self, name: str, shape: Sequence[int], dtypes: Sequence[torch.dtype]) -> None:
         info = self.left.get(name)
         if info is None:
-            if name in self.checkpoint.tensors:
-                raise self._fault(name, "is needed twice", "this is a fault of the model's code")
-            hint = self.checkpoint.hint(name) or "; fetch the missing shard, or check config.json"
-            raise CheckpointError(f"{self.checkpoint.path}: tensor {name} is missing{hint}")
+            raise self._missing(name)
         if info.shape != tuple(shape):
             found = f"has shape {list(info.shape)}, expected {list(shape)}"
-            raise self._fault(name, found, "config.json does not describe these weights")
+            raise self._fault(name, found, REMEDY["shape"])
         if info.dtype not in dtypes:
-            expected = " or ".join(_label(dtype) for dtype in dtypes)
-            raise self._fault(name, f"is {_label(info.dtype)}, expected {expected}", "convert the checkpoint")
+            expected = " or ".join(map(dtype_name, dtypes))
+            raise self._fault(name, f"is {dtype_name(info.dtype)}, expected {expected}", REMEDY["dtype"])
+
+    def _missing(self, name: str) -> CheckpointError:
+        if name in self.checkpoint.tensors:
+            return self._fault(name, "is needed twice", "this is a fault of the model's code")
+        hint = (
+            self.checkpoint.hint(name)
+            or Foreign(self.checkpoint.tensors).hint(name)
+            or ("; fetch the missing shard, or check config.json")
+        )
+        return CheckpointError(f"{self.checkpoint.path}: tensor {name} is missing{hint}")
 
     def _strike(self, name: str) -> None:
         self._done += self.left.pop(name).nbytes
@@ -130,6 +151,32 @@ class WeightSource:
 
     def _fault(self, name: str, fault: str, remedy: str) -> CheckpointError:
         return tensor_fault(self.checkpoint, name, fault, remedy)
+
+
+class Foreign:
+    """What a checkpoint holds in place of tensors, by other tools' layouts."""
+
+    def __init__(self, tensors: Mapping[str, TensorInfo]) -> None:
+        self.tensors = tensors
+
+    def hint(self, name: str) -> str:
+        """What is there instead of a tensor: the end of a message, maybe empty."""
+        module = name.rpartition(".")[0]
+        if f"{module}.qweight" in self.tensors:
+            return f": {module}.qweight is there, as AWQ and GPTQ write it, which is not read here; {ORIGINAL}"
+        numbered = re.match(r"(.*)\.\d+\.", module)
+        if numbered and numbered[1] in self._unnumbered:
+            return f": {numbered[1]} are fused, which is not read here; {ORIGINAL}"
+        return ""
+
+    @cached_property
+    def _unnumbered(self) -> set[str]:
+        """Modules that hold something under a name that is no number: maybe all in one of what else is numbered."""
+        found: set[str] = set()
+        for name in self.tensors:
+            components = name.split(".")
+            found.update(".".join(components[:i]) for i, c in enumerate(components) if i and not c.isdigit())
+        return found
 
 
 def with_columns(checkpoint: WeightReader) -> set[str]:
@@ -168,7 +215,3 @@ def check_scale(checkpoint: WeightReader, name: str, scale: Tensor, signed: bool
 def tensor_fault(checkpoint: WeightReader, name: str, fault: str, remedy: str) -> CheckpointError:
     """The one line that says what is wrong with a tensor."""
     return CheckpointError(f"{checkpoint.tensors[name].shard}: tensor {name} {fault}; {remedy}")
-
-
-def _label(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hopwell.checkpoint.accounting import PLAIN, Progress, with_columns
+from hopwell.checkpoint.accounting import Foreign, Progress, with_columns
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.header import DTYPE_NAMES, TensorInfo
-from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.header import TensorInfo
+from hopwell.checkpoint.reader import Checkpoint, WeightReader
 from hopwell.checkpoint.spec import TensorSpec
-from hopwell.formats.fp8 import scale_shape
-from hopwell.formats.layouts import ACTIVATION_SUFFIXES, COLUMNS, stored_suffixes
+from hopwell.formats.labels import Label
+from hopwell.formats.stored import ACTIVATION_SUFFIXES, COLUMNS, PLAIN, dtype_name, layout_of, misfits, stored_suffixes
 
-KINDS = ("missing", "surplus", "shape", "dtype", "value")
 Module = Mapping[str, TensorInfo]
 """A module's tensors, by the last component of their names."""
 
@@ -26,50 +25,49 @@ class Fault:
     """One tensor that is not as config.json has it."""
 
     kind: str
-    """One of `KINDS`."""
+    """`missing`, `surplus`, `shape`, `dtype` or `value`."""
     name: str
     text: str
     """What is wrong, as the end of a sentence that begins with the tensor's name."""
 
 
-def audit(checkpoint: Checkpoint, specs: Sequence[TensorSpec], ignored: Iterable[str] = ()) -> list[Fault]:
+def audit(checkpoint: WeightReader, specs: Sequence[TensorSpec], unread: Collection[str] = ()) -> list[Fault]:
     """Every fault of a checkpoint, in the order of the model, what is surplus last.
 
-    Matrices may be plain, FP8 blocks or in any other layout of formats/layouts.py; of the latter the codes' shape is
-    checked here and all else when they are loaded.
+    Matrices may be plain, FP8 blocks or in any other layout of formats/stored.py.
 
     Args:
         specs: what config.json asks for. An MTP layer that is missing whole, and MTP's copies, are no fault.
-        ignored: ends of the names of tensors that are not needed and no fault.
+        unread: names of tensors that nobody reads: no fault, there or not.
     """
     left = dict(checkpoint.tensors)
     modules = by_module(left.values())
     mtp = {spec.module for spec in specs if spec.part.startswith("mtp")}
     without_mtp = not any(module in modules for module in mtp)
     faults: list[Fault] = []
-    promised = with_columns(checkpoint)
+    promised, foreign = with_columns(checkpoint), Foreign(checkpoint.tensors)
     for spec in specs:
         if spec.is_scale or (without_mtp and spec.module in mtp):
             continue
-        if spec.part == "mtp_copies":  # never read
+        if spec.copy_of is not None:  # never read
             left.pop(spec.name, None)
             continue
-        module = modules.get(spec.module, {})
-        wanted = _wanted(spec, module)
-        if spec.module in promised:
-            wanted[COLUMNS] = (module[COLUMNS].shape if COLUMNS in module else (), (torch.int32,))
-        for suffix, (shape, dtypes) in wanted.items():
-            name = f"{spec.module}.{suffix}"
-            fault = _fault(checkpoint, name, left.pop(name, None), shape, dtypes)
-            if fault is not None:
-                faults.append(fault)
-        if len(spec.shape) == 2 and (layout_of(module) == "other" or "weight_scale" in module):
-            for suffix in (*stored_suffixes(), *ACTIVATION_SUFFIXES):
-                left.pop(f"{spec.module}.{suffix}", None)
-    endings = tuple(ignored)
-    for name in sorted(left):
-        if not (endings and name.endswith(endings)):
-            faults.append(Fault("surplus", name, f"is not part of the model; it is in {left[name].shard.name}"))
+        if not spec.quantisable:
+            fault = _fault(checkpoint, spec, left.pop(spec.name, None))
+            faults += [] if fault is None else [fault]
+            continue
+        suffixes = [s for s in (*stored_suffixes(), *ACTIVATION_SUFFIXES) if f"{spec.module}.{s}" in left]
+        module = {suffix: left.pop(f"{spec.module}.{suffix}") for suffix in suffixes}
+        if spec.module in promised and COLUMNS not in module:
+            faults.append(Fault("missing", f"{spec.module}.{COLUMNS}", "is missing, which config.json tells of"))
+        found = {suffix: (info.shape, info.dtype) for suffix, info in module.items()}
+        for misfit in misfits(found, (spec.shape[0], spec.shape[1])):
+            name = f"{spec.module}.{misfit.suffix}"
+            missing = checkpoint.hint(name) or foreign.hint(name)
+            where = missing if misfit.kind == "missing" else f", in {module[misfit.suffix].shard.name}"
+            faults.append(Fault(misfit.kind, name, misfit.text + where))
+    for name in sorted(left.keys() - set(unread)):
+        faults.append(Fault("surplus", name, f"is not part of the model; it is in {left[name].shard.name}"))
     return faults
 
 
@@ -82,7 +80,8 @@ def audit_values(checkpoint: Checkpoint, progress: Progress | None = None) -> li
     faults, done, total = [], 0, checkpoint.total_bytes
     for name, info in checkpoint.tensors.items():
         try:
-            text = bad_value(name, checkpoint.read(name))
+            tensor = checkpoint.read(name)  # held to its fingerprint, if it has one
+            text = None if name.endswith(ACTIVATION_SUFFIXES) else bad_value(name, tensor)
         except CheckpointError as error:
             text = f"cannot be read: {error}"
         if text is not None:
@@ -119,54 +118,25 @@ def by_module(tensors: Iterable[TensorInfo]) -> dict[str, dict[str, TensorInfo]]
     return modules
 
 
-def layout_of(module: Module) -> str:
-    """How a matrix is stored: `plain`, `fp8_block` (kept so when loaded), or `other` (expanded when loaded)."""
+def kind_of(module: Module) -> Label:
+    """How a matrix is stored, as `formats.stored.Layout.kind` has it."""
     if COLUMNS in module:
-        return "other"
-    weight = module.get("weight")
-    if weight is None or weight.dtype == torch.uint8:
-        return "other" if "weight_packed" in module or weight is not None else "plain"
-    if weight.dtype != torch.float8_e4m3fn:
-        return "plain"
-    blocks = scale_shape(weight.shape)
-    scale = module.get("weight_scale")
-    if scale is not None and tuple(n for n in scale.shape if n > 1) == tuple(n for n in blocks if n > 1):
-        return "fp8_block" if len(scale.shape) in (2, 4) else "other"
-    return "other" if scale is not None else "fp8_block"
+        return Label.OTHER
+    codes = module.get("weight") or module.get("weight_packed")
+    if codes is None or len(codes.shape) != 2:
+        return Label.PLAIN
+    shape = codes.shape[0], codes.shape[1] * {torch.uint8: 2, torch.int32: 8}.get(codes.dtype, 1)
+    return layout_of({suffix: (info.shape, info.dtype) for suffix, info in module.items()}, shape).kind
 
 
-def _wanted(spec: TensorSpec, module: Module) -> dict[str, tuple[tuple[int, ...], Sequence[torch.dtype]]]:
-    """The tensors that hold `spec`, by suffix, with the shapes and dtypes that they may have."""
-    suffix = spec.name.rpartition(".")[2]
-    if len(spec.shape) != 2 or not quantisable(spec):
-        return {suffix: (spec.shape, PLAIN)}
-    rows, columns = spec.shape
-    if layout_of(module) == "plain":
-        return {"weight": (spec.shape, (*PLAIN, torch.float8_e4m3fn))}
-    if "weight_packed" in module:
-        words = module["weight_packed"].dtype == torch.int32
-        return {"weight_packed": ((rows, -(-columns // 8) if words else columns // 2), (torch.int32, torch.uint8))}
-    if module["weight"].dtype == torch.uint8:
-        return {"weight": ((rows, columns // 2), (torch.uint8,))}
-    wanted: dict[str, tuple[tuple[int, ...], Sequence[torch.dtype]]] = {"weight": (spec.shape, (torch.float8_e4m3fn,))}
-    if "weight_scale" not in module:
-        wanted["weight_scale_inv"] = (scale_shape(spec.shape), (torch.float32,))
-    return wanted
-
-
-def quantisable(spec: TensorSpec) -> bool:
-    """Whether a matrix may be stored in a quantised layout: all but embedding and router."""
-    return not spec.name.endswith(("embed_tokens.weight", "mlp.gate.weight"))
-
-
-def _fault(
-    checkpoint: Checkpoint, name: str, found: TensorInfo | None, shape: tuple[int, ...], dtypes: Sequence[torch.dtype]
-) -> Fault | None:
+def _fault(checkpoint: WeightReader, spec: TensorSpec, found: TensorInfo | None) -> Fault | None:
+    """What is wrong with a tensor that is never quantised."""
     if found is None:
-        return Fault("missing", name, f"is missing{checkpoint.hint(name)}")
-    if found.shape != shape:
-        return Fault("shape", name, f"has shape {list(found.shape)}, expected {list(shape)}, in {found.shard.name}")
-    if found.dtype not in dtypes:
-        expected = " or ".join(DTYPE_NAMES[dtype] for dtype in dtypes)
-        return Fault("dtype", name, f"is {DTYPE_NAMES[found.dtype]}, expected {expected}, in {found.shard.name}")
+        return Fault("missing", spec.name, f"is missing{checkpoint.hint(spec.name)}")
+    where = f", in {found.shard.name}"
+    if found.shape != spec.shape:
+        return Fault("shape", spec.name, f"has shape {list(found.shape)}, expected {list(spec.shape)}{where}")
+    if found.dtype not in PLAIN:
+        expected = " or ".join(map(dtype_name, PLAIN))
+        return Fault("dtype", spec.name, f"is {dtype_name(found.dtype)}, expected {expected}{where}")
     return None

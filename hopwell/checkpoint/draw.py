@@ -50,6 +50,13 @@ def draw_scales(count: int, seed: int, gain: float, power_of_two: bool = False, 
     return _draw(_scale_table(gain, power_of_two, device), count, seed)
 
 
+def draw_choices(count: int, seed: int, choices: tuple[float, ...], dtype: torch.dtype, device: str = "cpu") -> Tensor:
+    """Values of which each is one of `choices`: `dtype` [count] on `device`. Of int32, each of the four bytes is."""
+    if dtype == torch.int32:
+        return _draw(_choice_table(choices, torch.uint8, device), 4 * count, seed).view(dtype)
+    return _draw(_choice_table(choices, dtype, device), count, seed)
+
+
 def _draw(table: Tensor, count: int, seed: int) -> Tensor:
     """`count` entries of a table, each as likely, on the table's device."""
     if table.device.type == "cpu":
@@ -71,6 +78,11 @@ def _code_table(stretch: float, device: str) -> Tensor:
     """All pairs of 256 equally likely codes, as int16: a lookup yields two, and is as quick a byte as one of bf16."""
     codes = _codes(stretch).view(torch.uint8)
     return torch.stack((codes.repeat(256), codes.repeat_interleave(256)), 1).view(torch.int16).flatten().to(device)
+
+
+@lru_cache
+def _choice_table(choices: tuple[float, ...], dtype: torch.dtype, device: str) -> Tensor:
+    return torch.tensor(choices).repeat(-(-ENTRIES // len(choices)))[:ENTRIES].to(dtype).to(device)
 
 
 @lru_cache

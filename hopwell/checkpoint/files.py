@@ -3,33 +3,119 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.system import lock_folder
+
+TEXT_BYTES = 64 << 20
+"""Of a file of text that comes with a checkpoint; a config that names the format of every matrix has some 10 MB."""
+REPORT_BYTES = 1 << 30
+"""Of a conversion's report or an index, which tell of every tensor."""
+LFS, POINTER_BYTES = b"version https://git-lfs", 1024
+LFS_POINTER = "is a pointer of Git LFS, not the file: run git lfs pull, or fetch it with the hub's own tool"
+GGUF = "is a GGUF file, which is not read here: give the folder of the original's safetensors"
+MODELOPT_FILE = "hf_quant_config.json"
+"""ModelOpt's description of formats; its older conversions have it alone."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def check_regular(path: Path, limit: int | None = None) -> None:
+    """Refuses what is no file, as reading a pipe waits for ever and /dev/zero never ends, and what only points to one.
+
+    Args:
+        limit: bytes that it may have.
+
+    Raises:
+        CheckpointError: the file is missing, something else, or larger.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise CheckpointError(f"{path}: is not a regular file; put the file itself there")
+        if found.st_size < POINTER_BYTES:
+            with path.open("rb") as file:
+                if file.read(len(LFS)) == LFS:
+                    raise CheckpointError(f"{path}: {LFS_POINTER}")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from None
+    if limit is not None and found.st_size > limit:
+        raise CheckpointError(f"{path}: has {found.st_size:,} bytes, at most {limit:,} are read; fetch it again")
+
+
+def read_bytes(path: Path, limit: int = TEXT_BYTES) -> bytes:
+    """A whole file.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, no regular file or larger than `limit`.
+    """
+    check_regular(path, limit)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)  # some files of the system have no size
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
+    if len(data) > limit:
+        raise CheckpointError(f"{path}: has more than {limit:,} bytes; fetch it again")
+    return data
+
+
+def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
+    """A file of text in UTF-8.
+
+    Raises:
+        CheckpointError: as `read_bytes`, or it is something else.
+    """
+    data = read_bytes(path, limit)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if data.startswith(b"GGUF"):
+            raise CheckpointError(f"{path}: {GGUF}") from None
+        raise CheckpointError(f"{path}: is not UTF-8 at byte {error.start:,}; fetch it again") from None
+
+
+def read_json(path: Path, limit: int = TEXT_BYTES) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:
         CheckpointError: the file is missing, unreadable or holds something else.
     """
+    text = read_text(path, limit)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
+        values = json.loads(text)
+    except RecursionError:
+        raise CheckpointError(f"{path}: is nested too deeply; fetch the file again") from None
     except ValueError as error:
         raise CheckpointError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
     return values
+
+
+def read_config(path: Path, beside: Path | None = None) -> dict[str, Any]:
+    """A config.json; where it says nothing of formats, with what ModelOpt's own file says of them.
+
+    Args:
+        beside: `hf_quant_config.json`, which need not exist; default: that in config.json's folder.
+
+    Raises:
+        CheckpointError: as `read_json`.
+    """
+    config, own = read_json(path), path.with_name(MODELOPT_FILE) if beside is None else beside
+    if not config.get("quantization_config") and own.exists():
+        described = read_json(own).get("quantization")
+        if not isinstance(described, dict):
+            raise CheckpointError(f"{own}: quantization is {described!r}, expected an object; fetch the file again")
+        config["quantization_config"] = described | {"quant_method": "modelopt"}
+    return config
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -57,7 +143,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows writes out only what may be written to
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:
@@ -84,20 +170,21 @@ def new_folder(path: Path, need: int) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        lock = os.open(partial, os.O_RDONLY)
+        lock = lock_folder(partial)
+    except BlockingIOError:
+        raise CheckpointError(f"{partial}: another process is writing it; wait for it, or stop it") from None
     except OSError as error:
         raise CheckpointError(f"{partial}: cannot make the folder: {error.strerror}; give another place") from None
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CheckpointError(f"{partial}: another process is writing it; wait for it, or stop it") from None
-        try:
             empty(partial)
             check_room(path, need)
             yield partial
+            if lock is None and path.exists():  # Windows renames to no folder that exists, empty or not
+                path.rmdir()
             partial.replace(path)
-            os.fsync(lock)
+            if lock is not None:
+                os.fsync(lock)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise disk_fault(path, need, error) from None
@@ -105,13 +192,35 @@ def new_folder(path: Path, need: int) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
             raise
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def empty(folder: Path) -> None:
     """Removes all that a folder holds."""
     for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def check_writable(path: Path, folder: bool = False) -> None:
+    """Tries whether `path`, a folder or a file that need not be there, can be written; for before long work.
+
+    Args:
+        folder: it must not be a file.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if folder and path.is_file():
+        raise CheckpointError(f"{path}: is a file; give a new folder")
+    try:
+        if place.is_file() and place == path.absolute():
+            place.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}; give another place") from None
 
 
 def check_room(path: Path, need: int) -> None:

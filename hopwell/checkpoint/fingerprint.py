@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.files import REPORT_BYTES, read_json
 
 REPORT = "hopwell_precision.json"
 """A conversion's report; its `sha256` maps tensors to fingerprints."""
@@ -29,7 +29,7 @@ def read_fingerprints(folder: Path) -> dict[str, str]:
     path = folder / REPORT
     if not path.exists():
         return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a conversion's report: {error}; convert again or remove it") from None
+    found = read_json(path, REPORT_BYTES).get("sha256")
+    if not isinstance(found, dict) or not all(isinstance(print_, str) for print_ in found.values()):
+        raise CheckpointError(f"{path}: not a conversion's report: no sha256 of tensors; convert again or remove it")
+    return found

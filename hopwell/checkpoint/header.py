@@ -15,7 +15,9 @@ from typing import Any, TypeGuard
 import torch
 
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.files import check_regular
 
+MAX_DIMENSIONS = 8
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
 DTYPES = {
@@ -63,6 +65,7 @@ def read_header(shard: Path) -> list[TensorInfo]:
     Raises:
         CheckpointError: the file is truncated, or its header is corrupt or does not match the file.
     """
+    check_regular(shard)
     try:
         size = shard.stat().st_size
         with shard.open("rb") as file:
@@ -108,19 +111,26 @@ def _tensor(shard: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
         return CheckpointError(f"{shard}: tensor {name}: {fault}: corrupt header; fetch the file again")
 
     if not isinstance(entry, dict):
-        raise fail(f"expected an object, found {entry!r}")
+        raise fail(f"expected an object, found {_short(entry)}")
     kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-    if kind not in DTYPES:
-        raise CheckpointError(f"{shard}: tensor {name}: unknown dtype {kind!r}; known: {', '.join(DTYPES)}")
+    if not isinstance(kind, str) or kind not in DTYPES:
+        raise CheckpointError(f"{shard}: tensor {name}: unknown dtype {_short(kind)}; known: {', '.join(DTYPES)}")
     if not _whole_numbers(shape):
-        raise fail(f"shape is {shape!r}")
+        raise fail(f"shape is {_short(shape)}")
     if not _whole_numbers(offsets) or len(offsets) != 2:
-        raise fail(f"data_offsets is {offsets!r}")
+        raise fail(f"data_offsets is {_short(offsets)}")
     start, end = offsets
+    if len(shape) > MAX_DIMENSIONS or max(*shape, start, end, 0, 0) >= 1 << 63:
+        raise fail(f"a shape of {len(shape):,} dimensions, or numbers beyond 63 bits")
     expected = math.prod(shape) * DTYPES[kind].itemsize
     if end - start != expected:
         raise fail(f"{kind} {shape} takes {expected:,} bytes, its offsets give {end - start:,}")
     return TensorInfo(name, DTYPES[kind], tuple(shape), shard, data_start + start, data_start + end)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "..."
 
 
 def _whole_numbers(values: Any) -> TypeGuard[list[int]]:

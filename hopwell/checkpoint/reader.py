@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.files import read_json
+from hopwell.checkpoint.files import REPORT_BYTES, read_config, read_json
 from hopwell.checkpoint.fingerprint import fingerprint, read_fingerprints
 from hopwell.checkpoint.header import TensorInfo, read_header
+from hopwell.system import open_to_read, read_at
 
 __all__ = ["Checkpoint", "CheckpointError", "TensorInfo", "WeightReader"]
 
@@ -65,7 +66,7 @@ class Checkpoint:
         path = Path(path)
         if not path.is_dir():
             raise CheckpointError(f"{path}: no such folder; give the folder that holds config.json and the shards")
-        return cls.of_shards(path, read_json(path / "config.json"))
+        return cls.of_shards(path, read_config(path / "config.json"))
 
     @classmethod
     def of_shards(cls, path: Path, config: dict[str, Any]) -> Checkpoint:
@@ -123,9 +124,9 @@ class Checkpoint:
         done = 0
         try:
             if info.shard not in self._files:
-                self._files[info.shard] = os.open(info.shard, os.O_RDONLY)
+                self._files[info.shard] = open_to_read(info.shard)
             while done < info.nbytes:
-                count = os.preadv(self._files[info.shard], [buffer[done:]], info.start + done)
+                count = read_at(self._files[info.shard], buffer[done:], info.start + done)
                 if not count:
                     raise CheckpointError(f"{info.shard}: tensor {info.name}: the file shrank while it was read")
                 done += count
@@ -135,7 +136,7 @@ class Checkpoint:
 
 def _read_index(path: Path) -> dict[str, str]:
     """The index's map from tensor to shard; empty where there is none."""
-    shards = read_json(path).get("weight_map") if path.exists() else {}
+    shards = read_json(path, REPORT_BYTES).get("weight_map") if path.exists() else {}
     if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
         raise CheckpointError(f"{path}: weight_map must map tensors to shards; remove the file, the shards suffice")
     return shards

@@ -1,8 +1,7 @@
-"""What each tensor of a synthetic checkpoint holds: random values with which activations keep their size."""
+"""Synthetic weights: random values of the deviations that the tensors' specs ask for, drawn in pieces."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,42 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopwell.checkpoint.draw import draw_codes, draw_scales, draw_values, seed_of
+from hopwell.checkpoint.draw import draw_choices, draw_codes, draw_scales, draw_values, seed_of
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.header import TensorInfo
 from hopwell.checkpoint.spec import TensorSpec
 
 PIECE_BYTES = 16 << 20
 """Drawn at once, with a seed of its own: pieces may be made in any order."""
-SWIGLU_DEVIATION = 0.5964
-"""Of silu(a) * b, a and b normal: sqrt(E[silu(a)^2]), by which a down projection must make up for its input."""
-NORM_DEVIATION = 0.1
-BIAS_DEVIATION = 0.005
-"""Of the router's correction bias: present, and too small to unbalance the experts."""
-
-
-def gain(name: str, width: int) -> float:
-    """The deviation of a tensor's values.
-
-    A matrix keeps its input's variance, a down projection also makes up for what SwiGLU takes; embeddings have
-    deviation 1; norms are 1 +- 0.1.
-
-    Args:
-        width: the tensor's last dimension.
-    """
-    if name.endswith("e_score_correction_bias"):
-        return BIAS_DEVIATION
-    if is_norm(name):
-        return NORM_DEVIATION
-    if name.endswith("embed_tokens.weight"):
-        return 1.0
-    unit = 1 / math.sqrt(width)
-    return unit / SWIGLU_DEVIATION if name.endswith("down_proj.weight") else unit
-
-
-def is_norm(name: str) -> bool:
-    """Whether a tensor is the weight of a norm."""
-    return name.endswith("norm.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +70,16 @@ class SyntheticWeights:
     def make(self, piece: Piece) -> Tensor:
         """The values of a piece, flat, on the device."""
         spec, count = piece.spec, piece.count
-        seed = seed_of(self.seed, _original(spec), piece.index)
+        seed = seed_of(self.seed, spec.copy_of or spec.name, piece.index)
+        if spec.values:
+            return torch.tensor(spec.values, dtype=spec.dtype, device=self.device)
+        if spec.choices:
+            return draw_choices(count, seed, spec.choices, spec.dtype, self.device)
         if spec.is_scale:
-            weight = self.specs[spec.name.removesuffix("_scale_inv")]
-            return draw_scales(count, seed, gain(weight.name, weight.shape[-1]), self.power_of_two, self.device)
-        deviation = gain(spec.name, spec.shape[-1])
+            return draw_scales(count, seed, spec.deviation, self.power_of_two, self.device)
         if spec.dtype == torch.float8_e4m3fn:
-            return draw_codes(count, seed, deviation, self.power_of_two, self.device)
-        return draw_values(count, seed, deviation, float(is_norm(spec.name)), spec.dtype, self.device)
+            return draw_codes(count, seed, spec.deviation, self.power_of_two, self.device)
+        return draw_values(count, seed, spec.deviation, spec.mean, spec.dtype, self.device)
 
 
 def pieces(specs: Iterable[TensorSpec]) -> Iterator[Piece]:
@@ -116,10 +88,3 @@ def pieces(specs: Iterable[TensorSpec]) -> Iterator[Piece]:
         step = PIECE_BYTES // spec.dtype.itemsize
         for index in range(-(-spec.numel // step)):
             yield Piece(spec, index, min(step, spec.numel - index * step))
-
-
-def _original(spec: TensorSpec) -> str:
-    """The tensor whose bytes these are: MTP's embedding and head are copies of the model's."""
-    if spec.part != "mtp_copies":
-        return spec.name
-    return "model.embed_tokens.weight" if spec.name.endswith("embed_tokens.weight") else "lm_head.weight"

@@ -5,8 +5,8 @@ One file a command. Each imports what it needs inside its function, so that `hop
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,14 +15,17 @@ import hopwell
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
 from hopwell.cli.doctor import doctor
-from hopwell.cli.generate import generate
+from hopwell.cli.generate import PromptCommand, generate
 from hopwell.cli.inspect import inspect
+from hopwell.cli.planning import planning
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
 from hopwell.cli.synth import synth
+from hopwell.cli.upgrade import upgrade
 from hopwell.cli.verify_cache import verify_cache
 from hopwell.cli.warm import warm
 from hopwell.errors import HopwellError
+from hopwell.ops.process import own_process
 
 app = typer.Typer(
     name="hopwell",
@@ -31,17 +34,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, generate, serve, inspect, synth, quantize, verify, verify_cache, warm, doctor):
+app.command(cls=PromptCommand)(generate)
+for command in (chat, serve, upgrade, inspect, synth, quantize, verify, verify_cache, warm, doctor):
     app.command()(command)
+app.add_typer(planning)
 app.add_typer(bench)
 
 
-def main() -> None:
+def main(run: Callable[[], object] = app) -> None:
     """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130."""
-    # torch's threads would otherwise spin while they wait: on a machine that does anything else, fifty times slower
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    own_process()
     try:
-        app()
+        run()
     except HopwellError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""Benches of a GPU, its kernels and whole steps, each beside its limit; and beside another engine."""
+"""`hopwell bench ceilings`, `engine` and `against`: a GPU, whole steps beside its limit, and beside another engine."""
 
 from __future__ import annotations
 
@@ -8,78 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.result import Out, write_result
+
 if TYPE_CHECKING:
     from hopwell.limits.ceilings import Ceilings
 
 BATCHES = [1, 8, 32, 128]
-Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")]
 Model = Annotated[str, typer.Argument(help="A shipped config: r1-tp8, r1-slice, v2-lite, ...")]
 Batch = Annotated[list[int] | None, typer.Option(min=1, help="Sequences; may be repeated. Default: 1, 8, 32, 128.")]
 Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; may be repeated. Default: 1024.")]
 Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.")]
 Activations = Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")]
+FourBits = Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")]
 CacheDtype = Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")]
 Layers = Annotated[int | None, typer.Option(min=2, help="Cut the model to this many layers, one of them dense.")]
 
 
 def ceilings(out: Out = None) -> None:
     """What this GPU's memory and matrix units give at most."""
-    from hopwell.bench.result import write_result
     from hopwell.cli.tables import print_rows
 
-    row = asdict(_ceilings())
+    row = asdict(measured_ceilings())
     print_rows([{k: v if isinstance(v, str) else f"{v:.4g}" for k, v in row.items()}])
     if out is not None:
         write_result(out, "ceilings", [row])
-
-
-def ops(
-    model: Model = "r1-tp8",
-    batch: Batch = None,
-    context: Context = None,
-    layers: Annotated[int, typer.Option(min=2, help="Layers whose weights take turns.")] = 8,
-    cache_dtype: CacheDtype = "auto",
-    out: Out = None,
-    plot: Plot = None,
-) -> None:
-    """Microseconds, GB/s and percent of the limit of every kernel of a decode step."""
-    from hopwell.bench.ops import op_rows
-
-    limit = _ceilings()
-    found = op_rows(model, batch or BATCHES, context or [1024], limit, layers, cache_dtype=cache_dtype)
-    _show([asdict(row) for row in found], "ops", out, plot, model=model, ceilings=asdict(limit))
-
-
-def layer(
-    model: Model = "r1-tp8",
-    batch: Batch = None,
-    context: Context = None,
-    layers: Annotated[int, typer.Option(min=2, help="Layers whose weights take turns.")] = 8,
-    cache_dtype: CacheDtype = "auto",
-    out: Out = None,
-    plot: Plot = None,
-) -> None:
-    """Microseconds of each kernel of an MoE layer beside its limit, and of all of them together."""
-    from hopwell.bench.gpu_speed import layer_rows
-
-    limit = _ceilings()
-    rows = layer_rows(model, batch or BATCHES, context or [1024], limit, layers, cache_dtype)
-    _show(rows, "layer", out, plot, model=model, ceilings=asdict(limit))
-
-
-def prefill(
-    model: Model = "r1-tp8",
-    prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated.")] = None,
-    layers: Layers = None,
-    out: Out = None,
-) -> None:
-    """Tokens a second and percent of the limit of prompts through a whole model, random weights."""
-    from hopwell.bench.prefill import prefill_rows
-
-    shapes = [_shape(text) for text in prompts or ("8x2048", "1x16384")]
-    limit = _ceilings()
-    rows = [asdict(row) for row in prefill_rows(model, limit, shapes, layers)]
-    _show(rows, "prefill", out, None, ceilings=asdict(limit))
 
 
 def engine(
@@ -90,18 +42,18 @@ def engine(
     energy: Annotated[bool, typer.Option(help="Also read the energy counter, two seconds a row.")] = False,
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
+    four_bits: FourBits = "expanded",
     out: Out = None,
     plot: Plot = None,
 ) -> None:
-    """Milliseconds and percent of the limit of a whole model's decode step, in a CUDA graph, random weights."""
+    """A whole model's decode steps as the engine runs them: milliseconds, percent of the limit. Random weights."""
     from hopwell.bench.engine import decode_rows
+    from hopwell.model.settings import ModelSettings
 
-    limit = _ceilings()
-    found = decode_rows(
-        model, batch or BATCHES, context or [1024], limit, layers, energy, cache_dtype=cache_dtype,
-        activations=activations,
-    )  # fmt: skip
-    _show([asdict(row) for row in found], "engine", out, plot, ceilings=asdict(limit))
+    limit = measured_ceilings()
+    settings = ModelSettings(cache_dtype=cache_dtype, activations=activations, four_bits=four_bits)
+    found = decode_rows(model, batch or BATCHES, context or [1024], limit, layers, energy, settings=settings)
+    show([asdict(row) for row in found], "engine", out, plot, ceilings=asdict(limit))
 
 
 def against(
@@ -115,6 +67,7 @@ def against(
     steps: Annotated[int, typer.Option(min=1, help="Tokens of a long answer, at least.")] = 128,
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
+    four_bits: FourBits = "expanded",
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
     once: Annotated[bool, typer.Option(help="Start our side once, with no compiled kernels, not twice.")] = False,
     out: Out = None,
@@ -128,10 +81,10 @@ def against(
 
     pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
     task = {"decode": pairs, "steps": steps,
-            "prefill": [_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
-            "cache_dtype": cache_dtype, "activations": activations}  # fmt: skip
+            "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
+            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)
-    limit = _ceilings() if torch.cuda.is_available() and device != "cpu" else None
+    limit = measured_ceilings() if torch.cuda.is_available() and device != "cpu" else None
     torch.cuda.empty_cache()
     ours, theirs = sides(checkpoint, task, peer_site, once=once)
     rows = compare(ours, theirs, config, limit)
@@ -139,52 +92,11 @@ def against(
     drawn = [{"engine": "hopwell", **row} for row in decode]
     drawn += [{**row, "engine": "vllm", "percent_of_limit": row["percent_of_limit"] / row["ratio"]}
               for row in decode if row["ratio"] and row["percent_of_limit"]]  # fmt: skip
-    _show(rows, "against", out, plot, drawn, checkpoint=checkpoint.name, task=task, ours=ours, theirs=theirs,
+    show(rows, "against", out, plot, drawn, checkpoint=checkpoint.name, task=task, ours=ours, theirs=theirs,
           ceilings=None if limit is None else asdict(limit))  # fmt: skip
 
 
-def gpu(
-    out: Annotated[Path, typer.Argument(help="Folder for the results, a file a part.")],
-    part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated. Default: all.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="No longer than this in all.")] = None,
-) -> None:
-    """Everything that a GPU has to show: correctness, speed, start, memory accesses, each part with a time limit."""
-    from hopwell.bench.gpu import PARTS, run_parts
-    from hopwell.cli.tables import print_rows
-
-    chosen = part or list(PARTS)
-    _needs_gpu()
-    rows = []
-    for outcome in run_parts(out, chosen, minutes):
-        rows.append(asdict(outcome))
-        print(f"{outcome.part:10} {outcome.seconds:6.0f} s  {outcome.outcome}", flush=True)
-    print_rows([_rounded(row) for row in rows])
-    if any(row["outcome"] != "done" for row in rows):
-        raise typer.Exit(1)
-
-
-def latent(
-    model: Annotated[str | None, typer.Argument(help="A checkpoint with nano's tokenizer; default: nano.")] = None,
-    problems: Annotated[int, typer.Option(min=1, help="Held-out problems a task.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the problems.")] = 7,
-    cache_dtype: Annotated[list[str] | None, typer.Option(help="Formats; default: bfloat16 and fp8.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    out: Out = None,
-) -> None:
-    """Accuracy of nano's answers from an FP8 latent cache beside the bf16 one, on the same problems."""
-    from hopwell.bench.latent import latent_rows
-    from hopwell.bench.result import write_result
-    from hopwell.cli.tables import print_rows
-    from hopwell.engine.loading import load_model
-
-    found = latent_rows(load_model(model, device), problems, seed, cache_dtype or ("bfloat16", "fp8"))
-    rows = [asdict(row) for row in found]
-    print_rows([_rounded({k: v for k, v in row.items() if k != "by_task"}) for row in rows])
-    if out is not None:
-        write_result(out, "latent", rows, model=model or "nano", seed=seed)
-
-
-def _show(
+def show(
     rows: list[dict[str, Any]],
     name: str,
     out: Path | None,
@@ -193,10 +105,9 @@ def _show(
     **meta: Any,
 ) -> None:
     """Prints rows, and writes and draws them where asked; `drawn` in their place in the plot."""
-    from hopwell.bench.result import write_result
     from hopwell.cli.tables import print_rows
 
-    print_rows([_rounded(row) for row in rows])
+    print_rows([rounded(row) for row in rows])
     if out is not None:
         write_result(out, name, rows, **meta)
     if plot is not None:
@@ -205,7 +116,7 @@ def _show(
         print(plot_limit(drawn or rows, plot))
 
 
-def _shape(text: str) -> tuple[int, int]:
+def prompt_shape(text: str) -> tuple[int, int]:
     """Text such as 8x2048 as numbers.
 
     Raises:
@@ -219,7 +130,7 @@ def _shape(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _needs_gpu() -> None:
+def needs_gpu() -> None:
     """
     Raises:
         HopwellError: there is no GPU.
@@ -232,7 +143,7 @@ def _needs_gpu() -> None:
         raise HopwellError("this bench needs an NVIDIA GPU, and PyTorch sees none")
 
 
-def _ceilings() -> Ceilings:
+def measured_ceilings() -> Ceilings:
     """This GPU's ceilings.
 
     Raises:
@@ -240,9 +151,9 @@ def _ceilings() -> Ceilings:
     """
     from hopwell.limits.ceilings import Ceilings
 
-    _needs_gpu()
+    needs_gpu()
     return Ceilings.measure()
 
 
-def _rounded(row: dict[str, object]) -> dict[str, object]:
+def rounded(row: dict[str, object]) -> dict[str, object]:
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()}

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hopwell.cli.result import Out, write_result
+
 SHOWN = (
     "concurrency",
     "rate",
@@ -35,13 +37,13 @@ def serve(
     gpus: Annotated[int, typer.Option(min=1, help="Behind the server.")] = 1,
     seed: Annotated[int, typer.Option(help="Of prompts and arrivals; 0: a fresh one.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="PNG of a GPU's throughput over what a user sees.")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+    out: Out = None,
 ) -> None:
     """TTFT, TPOT, ITL, E2E and goodput of a server over a sweep of load. Exits 1 if a request failed."""
     from dataclasses import asdict
 
-    from hopwell.bench.result import write_result
-    from hopwell.bench.serve import Load, bench_serve, plot_pareto
+    from hopwell.bench.plots import plot_pareto
+    from hopwell.bench.serve import Load, bench_serve
     from hopwell.cli.tables import print_rows
 
     load = Load(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hopwell.cli import sampling as opt
+from hopwell.system import ignored
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -37,6 +38,7 @@ def chat(
     system: opt.System = None,
     tools: Annotated[list[ToolName] | None, typer.Option(help="Tools that the model may call; repeatable.")] = None,
     thinking: opt.Thinking = None,
+    chat_template: opt.ChatTemplate = None,
     max_tokens: opt.MaxTokens = None,
     temperature: opt.Temperature = None,
     top_p: opt.TopP = None,
@@ -45,8 +47,11 @@ def chat(
     seed: opt.Seed = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    tp: opt.Tp = 1,
+    ep: opt.Ep = 1,
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
+    four_bits: opt.FourBits = None,
 ) -> None:
     """Chat with a model; without a name, with the embedded nano, which knows arithmetic.
 
@@ -60,8 +65,12 @@ def chat(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed
     )
     question = None if sys.stdin.isatty() else _piped()
-    llm = opt.load(model, device, dtype, drafts, max_seqs=1, activations=activations)
+    llm = opt.load(
+        model, device, dtype, tp, ep, drafts, chat_template,
+        max_seqs=1, activations=activations, four_bits=four_bits,
+    )  # fmt: skip
     from hopwell.engine.conversation import Conversation
+    from hopwell.engine.describe import precision
 
     talk = Conversation(
         llm, opt.params_of(llm, options), system, _tools(tools or ()), opt.template_variables(llm, thinking)
@@ -70,7 +79,7 @@ def chat(
         if not _answer(talk, question):
             raise KeyboardInterrupt
         return
-    where = f"{llm.loaded.model.device.type}, {str(llm.loaded.model.dtype).removeprefix('torch.')}"
+    where = f"{llm.loaded.model.device.type}, {precision(llm.loaded.model)}"
     note(f"{llm.loaded.name} on {where}, {llm.engine.model_len:,} tokens of context. /help lists what you can type.")
     for text in _questions(talk):
         try:
@@ -173,7 +182,9 @@ def _interrupts() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         stopped.append(number)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = signal.getsignal(signal.SIGINT)
+    if not ignored(signal.SIGINT):
+        signal.signal(signal.SIGINT, stop)
     try:
         yield stopped
     finally:
@@ -181,7 +192,7 @@ def _interrupts() -> Iterator[list[int]]:
 
 
 def _tools(names: list[ToolName] | tuple[()]) -> dict[str, Tool]:
-    from hopwell.bench.nano_tasks.tools import CALCULATOR, calculator
+    from hopwell.cli.calculator import CALCULATOR, calculator
     from hopwell.engine.conversation import Tool
 
     known = {ToolName.CALCULATOR: Tool(CALCULATOR, lambda arguments: calculator(str(arguments["expression"])))}

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from hopwell.codec.source import Event
+    from hopwell.chat.source import Event
     from hopwell.engine.conversation import ToolResult, Turn
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    kernels: Annotated[str | None, typer.Option(metavar="MODEL", help="Print which kernels serve a model.")] = None,
+    device: Annotated[str | None, typer.Option(help="For --kernels, such as h200; default: this GPU, or cpu.")] = None,
+    max_batch_tokens: Annotated[int, typer.Option(min=1, help="For --kernels: rows of the longest step.")] = 2048,
+    cache_dtype: Annotated[str, typer.Option(help="For --kernels: auto, bfloat16 or fp8.")] = "auto",
+    activations: Annotated[str | None, typer.Option(help="For --kernels: fp8, bf16 or auto.")] = None,
+    four_bits: Annotated[
+        str, typer.Option(help="For --kernels: weights of four bits expanded or packed.")
+    ] = "expanded",
+) -> None:
     """Say what this machine can run, why not the rest, and what would help.
 
-    Exit code 1 if even nano, the embedded model, cannot run.
+    With --kernels MODEL, say instead which kernel serves each op of a model at each number of rows, and why. Exit code
+    1 if even nano, the embedded model, cannot run.
     """
+    if kernels is not None:
+        settings = {"cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}
+        _print_kernels(kernels, device, max_batch_tokens, settings, as_json)
+        return
     import json
     from dataclasses import asdict
 
@@ -35,3 +50,27 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
             typer.echo(f"  {mark}  {check.name:<{width}}  {check.found}{remedy}")
     if not runs:
         raise typer.Exit(1)
+
+
+def _print_kernels(model: str, device: str | None, max_rows: int, settings: dict[str, Any], as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    import torch
+
+    from hopwell.cli.tables import print_rows
+    from hopwell.model.kernel_table import kernel_table
+    from hopwell.model.settings import ModelSettings
+    from hopwell.model.shipped import find_config
+    from hopwell.ops.device import PLAIN, Device
+
+    if device is not None:
+        found = Device.named(device)
+    else:
+        found = Device.of(torch.device("cuda", 0)) if torch.cuda.is_available() else PLAIN
+    values = find_config(model)
+    rows = [asdict(row) for row in kernel_table(values, found, max_rows, ModelSettings(**settings))]
+    if as_json:
+        print(json.dumps({"model": model, "device": asdict(found), "kernels": rows}, indent=1))
+    else:
+        print_rows(rows, f"{model} on {found.name}")

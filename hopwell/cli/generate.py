@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hopwell.cli import sampling as opt
 
 if TYPE_CHECKING:
-    from hopwell.codec.reply import ReplyParser
-    from hopwell.engine.core import SamplingParams
+    from hopwell.chat.reply import ReplyParser
     from hopwell.engine.llm import LLM, Completion, Prompt
+    from hopwell.engine.request import SamplingParams
+
+MINUS = re.compile(r"-[\d\s.(]")
+"""How a prompt begins that is no option: `-5 + 3`."""
+MARK = "\0"
+"""Before such a prompt, until options are told from prompts."""
+
+
+class PromptCommand(TyperCommand):
+    """Takes what begins with a minus and then a number for a prompt, in its place among the others."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Hides the minus from the parser where it is not the value of an option."""
+        valued = {name for option in self.params if not getattr(option, "is_flag", False) for name in option.opts}
+        end = args.index("--") if "--" in args else len(args)
+        for place, text in enumerate(args[:end]):
+            if MINUS.match(text) and not (place and args[place - 1] in valued):
+                args[place] = MARK + text
+        return super().parse_args(ctx, args)
+
 
 File = Annotated[Path | None, typer.Option(help="Read prompts from here, one a line.", exists=True, dir_okay=False)]
 MAX_SEQS = 256
@@ -34,6 +55,7 @@ def generate(
     ] = None,
     system: opt.System = None,
     thinking: opt.Thinking = None,
+    chat_template: opt.ChatTemplate = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: text, tokens, timings.")] = False,
     n: Annotated[int, typer.Option("-n", help="Answers to each prompt.")] = 1,
     max_tokens: opt.MaxTokens = None,
@@ -45,8 +67,11 @@ def generate(
     stop: opt.Stop = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    tp: opt.Tp = 1,
+    ep: opt.Ep = 1,
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
+    four_bits: opt.FourBits = None,
 ) -> None:  # fmt: skip
     """Answer prompts, many at once, in the order in which they were given.
 
@@ -54,16 +79,25 @@ def generate(
     place and hinders no other; the exit code is then 2.
     """
     from hopwell.cli.console import note, utf8
+    from hopwell.errors import HopwellError
 
     utf8()
     options = opt.given(
         n=n, max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed,
         stop=stop or None,
     )  # fmt: skip
-    texts = _texts(prompts, file)
-    llm = opt.load(model, device, dtype, drafts, max_seqs=min(MAX_SEQS, len(texts) * n), activations=activations)
+    texts = _texts([text.removeprefix(MARK) for text in prompts or ()], file)
+    if chat is False and chat_template is not None:
+        raise HopwellError("--chat-template is for --chat; leave --raw out")
+    seqs = min(MAX_SEQS, len(texts) * n)
+    llm = opt.load(
+        model, device, dtype, tp, ep, drafts, chat_template,
+        max_seqs=seqs, activations=activations, four_bits=four_bits,
+    )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]
     params = opt.params_of(llm, options)
+    if not isinstance(asked[0], str):  # through the one template all of them end alike
+        params = replace(params, thinking=llm.thinking(asked[0]))
     started, tokens, failed = time.perf_counter(), 0, 0
     if len(texts) == n == 1 and not as_json:
         answers = _streamed(llm, asked[0], params)
@@ -110,7 +144,7 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
 
 def _prompt(llm: LLM, text: str, chat: bool | None, system: str | None, thinking: bool | None) -> Prompt:
     """What the model reads: the rendered conversation, or the text."""
-    from hopwell.codec.template import NoTemplateError
+    from hopwell.chat.template import NoTemplateError
     from hopwell.errors import HopwellError
 
     try:
@@ -129,11 +163,12 @@ def _prompt(llm: LLM, text: str, chat: bool | None, system: str | None, thinking
 
 def _parser(llm: LLM, prompt: Prompt) -> ReplyParser | None:
     """What splits the answer into thinking and content; None where the text was to be gone on from."""
-    from hopwell.codec.reply import THINK, ReplyParser
+    from hopwell.chat.reply import ReplyParser
 
     if isinstance(prompt, str):
         return None
-    return ReplyParser(llm.tokenizer.decode(prompt[-4:]).rstrip().endswith(THINK), tools=False)
+    thinking = llm.thinking(prompt)
+    return ReplyParser(thinking is not None and thinking.begun, tools=False)
 
 
 def _streamed(llm: LLM, prompt: Prompt, params: SamplingParams) -> Iterator[tuple[int, Completion]]:
@@ -142,10 +177,10 @@ def _streamed(llm: LLM, prompt: Prompt, params: SamplingParams) -> Iterator[tupl
     Raises:
         RequestError: it cannot be served.
     """
+    from hopwell.chat.source import content
     from hopwell.cli.console import AnswerPrinter
-    from hopwell.codec.source import content
-    from hopwell.engine.core import RequestError
     from hopwell.engine.llm import Answer, Completion
+    from hopwell.engine.request import RequestError
 
     completion = Completion(0, 0, [Answer()])
     parser, printer = _parser(llm, prompt), AnswerPrinter()
@@ -164,8 +199,8 @@ def _streamed(llm: LLM, prompt: Prompt, params: SamplingParams) -> Iterator[tupl
 
 def _show(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completion) -> None:
     """Prints a prompt and its answers."""
+    from hopwell.chat.source import content
     from hopwell.cli.console import AnswerPrinter
-    from hopwell.codec.source import content
 
     for index, answer in enumerate(completion.answers):
         which = f".{index + 1}" if len(completion.answers) > 1 else ""
@@ -214,26 +249,15 @@ def _rows(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completio
 
 def _in_order(llm: LLM, prompts: list[Prompt], params: SamplingParams) -> Iterator[tuple[int, Completion]]:
     """Completions in the order of their prompts, with a bar on a terminal."""
+    from hopwell.cli.progress import count_progress
+
     done: dict[int, Completion] = {}
     turn = 0
-    with _bar(len(prompts)) as advance:
-        for place, completion in llm.each(prompts, params):
+    with count_progress("Answering") as progress:
+        progress(0, len(prompts), "")
+        for number, (place, completion) in enumerate(llm.each(prompts, params), start=1):
             done[place] = completion
-            advance()
+            progress(number, len(prompts), "")
             while turn in done:
                 yield turn, done.pop(turn)
                 turn += 1
-
-
-@contextmanager
-def _bar(count: int) -> Iterator[Callable[[], None]]:
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=count)
-        yield lambda: bar.advance(task)

@@ -21,6 +21,9 @@ def inspect(
         typer.Argument(help="A checkpoint's folder, a config.json, a shipped name or a hub name; default: nano."),
     ] = None,
     read: Annotated[bool, typer.Option("--read", help="Read a folder's tensors too, and check every value.")] = False,
+    packed: Annotated[
+        bool, typer.Option("--packed", help="On a GPU, four bits stay packed, as with --four-bits packed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Parameters by part, formats, bytes, latents a token and the GPUs that hold a model; config.json is enough.
@@ -31,7 +34,7 @@ def inspect(
     from hopwell.model.report import inspect_model
 
     with byte_progress("Reading", "Read") as progress:
-        report = inspect_model(model, read, progress)
+        report = inspect_model(model, read, progress, packed)
     if as_json:
         import json
 

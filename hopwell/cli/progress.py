@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -44,13 +44,17 @@ def byte_progress(doing: str, done: str | None) -> Iterator[Callable[[int, int, 
 
 
 @contextmanager
-def kernel_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A callback for `load_model(on_compile=...)`, `LLM(on_compile=...)` and `Warming.wait`: a bar over kernels."""
+def count_progress(doing: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A callback with how many are done, how many there are, and a name; a terminal sees a bar from its first call on.
+
+    Args:
+        doing: what stands before the bar, as "Answering".
+    """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    task = bar.add_task("Compiling kernels", total=None)
+    task = bar.add_task(doing, total=None)
     began = False
 
     def progress(done: int, total: int, name: str) -> None:
@@ -65,6 +69,30 @@ def kernel_progress() -> Iterator[Callable[[int, int, str], None]]:
     finally:
         if began:
             bar.stop()
+
+
+def kernel_progress() -> AbstractContextManager[Callable[[int, int, str], None]]:
+    """A callback for `load_model(on_compile=...)`, `LLM(on_compile=...)` and `Warming.wait`: a bar over kernels."""
+    return count_progress("Compiling kernels")
+
+
+@contextmanager
+def weight_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, str], None]]]:
+    """For a conversion: what prints a line on stdout, and a callback for a bar over weights with the time left."""
+    from rich.progress import TaskProgressColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("Compensating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
+        TextColumn("[dim]{task.fields[name]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, name="")
+
+        def progress(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, name=name, visible=done < total)
+
+        yield bar.console.print if console.is_terminal else print, progress
 
 
 class _Meter:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopwell.cli.result import Out, write_result
+
 if TYPE_CHECKING:
-    from hopwell.precision.plan import Goal
+    from hopwell.quantization.plan import Goal
 
 Text = Annotated[
     Path | None, typer.Option(help="A text file; default: what the model itself writes; for nano, problems.")
 ]
-SAMPLED_TOKENS = 32_768
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="A checkpoint's folder, or `nano`.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder or hub name, or `nano`.")],
     out: Annotated[Path, typer.Argument(help="A new folder; a conversion that was stopped goes on in its own.")],
     budget: Annotated[
         str | None,
@@ -57,12 +56,14 @@ def quantize(
     """Convert a checkpoint to smaller formats under a budget of error or bytes, with a report and fingerprints."""
     import torch
 
-    from hopwell.engine.loading import pick_device
-    from hopwell.precision.convert import Conversion
-    from hopwell.precision.plan import Settings, with_columns
+    from hopwell.checkpoint.files import check_writable
+    from hopwell.cli.progress import weight_progress
+    from hopwell.cli.texts import sequences_of
+    from hopwell.engine.device import pick_device
+    from hopwell.quantization.convert import Conversion
+    from hopwell.quantization.plan import Settings, open_source, with_columns
 
     torch.set_num_threads(threads)
-    source = folder_of(model)
     formats = tuple(offer or ["nvfp4"])
     settings = Settings(
         _goal(budget, size, fit, format), layout, with_columns(formats) if residual_columns else formats,
@@ -70,40 +71,48 @@ def quantize(
         tuple(keep or ()),
     )  # fmt: skip
     settings.check()
+    check_writable(out, folder=True)  # before the text, which may take minutes
+    source = folder_of(model)
+    open_source(source)
     sequences = sequences_of(source, calibration, seed=0, fresh=False)
     judged = None if judge is None else sequences_of(source, judge, seed=0, fresh=False)
-    with _bar() as (say, progress):
+    with weight_progress() as (say, progress):
         Conversion(
             source, out, settings, sequences, say, progress=progress, device=pick_device(device), judge=judged
         ).run()
 
 
 def verify(
-    model: Annotated[Path, typer.Argument(help="The converted checkpoint.")],
-    against: Annotated[str, typer.Option(help="The reference: a checkpoint's folder, or `nano`.")],
+    model: Annotated[str, typer.Argument(help="The converted checkpoint: a folder or a hub name.")],
+    against: Annotated[str, typer.Option(help="The reference: a checkpoint's folder or hub name, or `nano`.")],
     budget: Annotated[float | None, typer.Option(min=0, help="Mean KL to keep; default: the conversion's.")] = None,
     data: Text = None,
-    tasks: Annotated[int, typer.Option(min=0, help="Problems of each of nano's tasks, for nano alone.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of sampled text and problems.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+    tasks: Annotated[int, typer.Option(min=0, hidden=True)] = 0,
+    seed: Annotated[int, typer.Option(help="Of sampled text.")] = 1,
+    out: Out = None,
 ) -> None:
-    """Check every fingerprint, and measure KL, top-1 agreement and task accuracy against the reference."""
-    from hopwell.bench.result import write_result
+    """Check every fingerprint, and measure KL and top-1 agreement against the reference."""
+    from hopwell.checkpoint.files import check_writable
+    from hopwell.cli.moved import check_checkout, run_script
     from hopwell.cli.tables import print_rows
-    from hopwell.precision.verify import verify as measure
+    from hopwell.cli.texts import sequences_of
+    from hopwell.quantization.verify import open_checked
+    from hopwell.quantization.verify import verify as measure
 
-    reference = folder_of(against)
-    verdict = measure(model, reference, sequences_of(reference, data, seed, fresh=True), budget)
-    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in verdict.as_row().items()}])
-    rows = [verdict.as_row()]
-    if tasks:
-        from hopwell.bench.precision_nano import task_rows
-
-        accuracy = task_rows(reference, model, tasks, seed)
-        print_rows(accuracy)
-        rows += accuracy
     if out is not None:
-        write_result(out, "verify", rows, model=model.name)
+        check_writable(out)
+    if tasks:
+        check_checkout("nano")
+    converted, reference = folder_of(model), folder_of(against)
+    for folder in (converted, reference):
+        open_checked(folder)
+    verdict = measure(converted, reference, sequences_of(reference, data, seed, fresh=True), budget)
+    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in verdict.as_row().items()}])
+    if tasks:
+        run_script("nano", [converted, "--against", reference, "--problems", tasks, "--unseen", 0, "--outside", 0,
+                            "--seed", seed])  # fmt: skip
+    if out is not None:
+        write_result(out, "verify", [verdict.as_row()], model=converted.name)
     mean, budget = verdict.divergence.mean, verdict.budget
     told = f"KL {mean:.3g} nats a token over {verdict.divergence.tokens:,} fresh tokens"
     if budget is None:
@@ -115,35 +124,9 @@ def verify(
         raise typer.Exit(1)
 
 
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, str], None]]]:
-    """Lines on stdout, and on a terminal a bar over the weights with the time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("Compensating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
-        TextColumn("[dim]{task.fields[name]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, name="")
-
-        def progress(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, name=name, visible=done < total)
-
-        yield bar.console.print if console.is_terminal else typer.echo, progress
-
-
 def _goal(budget: str | None, size: str | None, fit: str | None, format: str | None) -> Goal:
-    from hopwell.precision.hessian import PrecisionError
-    from hopwell.precision.plan import Goal, parse_budget, parse_bytes, parse_fit
+    from hopwell.quantization.hessian import PrecisionError
+    from hopwell.quantization.plan import Goal, parse_budget, parse_bytes, parse_fit
 
     given = [
         name for name, value in (("--budget", budget), ("--bytes", size), ("--fit", fit), ("--format", format)) if value
@@ -158,25 +141,7 @@ def _goal(budget: str | None, size: str | None, fit: str | None, format: str | N
 
 
 def folder_of(model: str) -> Path:
-    """A checkpoint's folder; `nano` is the shipped one."""
-    from hopwell.engine.loading import NANO
+    """The folder of a checkpoint, a hub name or `nano`, the shipped one."""
+    from hopwell.engine.loading import resolve
 
-    return NANO if model == "nano" else Path(model)
-
-
-def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> list[list[int]]:
-    """Tokens of a text file, or of the model's own kind of text."""
-    from hopwell.precision.hessian import PrecisionError
-    from hopwell.precision.plan import cut_sequences
-
-    if text is None:
-        from hopwell.bench.precision_nano import model_text
-
-        return model_text(source, SAMPLED_TOKENS, seed, fresh)
-    from hopwell.engine.tokenizer import Tokenizer
-
-    try:
-        content = text.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PrecisionError(f"{text}: cannot read: {error}") from None
-    return cut_sequences(Tokenizer.open(source).encode(content))
+    return resolve(None if model == "nano" else model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from hopwell.engine.core import SamplingParams
     from hopwell.engine.llm import LLM
+    from hopwell.engine.request import SamplingParams
 
 PANEL = "Sampling (default: as the model's authors recommend)"
 Temperature = Annotated[float | None, typer.Option(help="0 takes the best token each time.", rich_help_panel=PANEL)]
@@ -20,11 +21,18 @@ Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.", rich_h
 Stop = Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeatable.", rich_help_panel=PANEL)]
 MaxTokens = Annotated[int | None, typer.Option(help="Of an answer; default: to the end of the context.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str, typer.Option(help="auto, bfloat16 or float32.")]
+Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 (matrices, on a CPU) or float32.")]
 Drafts = Annotated[int | None, typer.Option(help="Tokens that the MTP layer proposes a step, 0 to 3. [default: 1]")]
 Activations = Annotated[
     str | None, typer.Option(help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]")
 ]
+Tp = Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.")]
+Ep = Annotated[int, typer.Option("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.")]
+FourBits = Annotated[
+    str | None,
+    typer.Option(help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]"),
+]
+ChatTemplate = Annotated[Path | None, typer.Option(help="Jinja file in place of the checkpoint's chat template.")]
 System = Annotated[str | None, typer.Option(help="System prompt.")]
 Thinking = Annotated[
     bool | None, typer.Option("--thinking/--no-thinking", help="For templates with a switch, such as V3.1's.")
@@ -37,14 +45,23 @@ def given(**options: Any) -> dict[str, Any]:
     Raises:
         RequestError: a value is out of range; the message names it.
     """
-    from hopwell.engine.core import SamplingParams
+    from hopwell.engine.request import SamplingParams
 
     found = {name: value for name, value in options.items() if value is not None}
     SamplingParams(**found)
     return found
 
 
-def load(model: str | None, device: str, dtype: str, drafts: int | None, **settings: Any) -> LLM:
+def load(
+    model: str | None,
+    device: str,
+    dtype: str,
+    tp: int,
+    ep: int,
+    drafts: int | None,
+    chat_template: Path | None,
+    **settings: Any,
+) -> LLM:
     """The model behind an engine, with a bar if it takes long.
 
     Raises:
@@ -55,8 +72,20 @@ def load(model: str | None, device: str, dtype: str, drafts: int | None, **setti
 
     if drafts is not None:
         settings["drafts"] = drafts
+    if settings.get("four_bits") is None:
+        settings.pop("four_bits", None)
     with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:
-        return LLM(model, device=device, dtype=dtype, progress=progress, on_compile=on_compile, **settings)
+        return LLM(
+            model,
+            device=device,
+            dtype=dtype,
+            tp=tp,
+            ep=ep,
+            chat_template=chat_template,
+            progress=progress,
+            on_compile=on_compile,
+            **settings,
+        )
 
 
 def params_of(llm: LLM, options: dict[str, Any]) -> SamplingParams:
@@ -74,8 +103,7 @@ def template_variables(llm: LLM, thinking: bool | None) -> dict[str, Any]:
 
     if thinking is None:
         return {}
-    for name in ("thinking", "enable_thinking"):
-        if name in llm.loaded.template.variables:
-            return {name: thinking}
+    if (switch := llm.loaded.template.thinking_switch) is not None:
+        return {switch: thinking}
     option = "--thinking" if thinking else "--no-thinking"
     raise HopwellError(f"{option}: the chat template of {llm.loaded.name} has no switch for it; leave it out")

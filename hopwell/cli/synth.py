@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hopwell.system import ignored
+
 MAX_SEED = (1 << 63) - 1
 
 
@@ -20,26 +22,36 @@ def synth(
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of the weights; on a CPU the same seed gives the same bytes.")
     ] = 0,
+    format: Annotated[
+        str | None,
+        typer.Option(help="Networks and experts in nvfp4, mxfp4, int4_g128 or int4_g32; default: the config's."),
+    ] = None,
+    attention: Annotated[str, typer.Option(help="With --format: bf16 or fp8.")] = "bf16",
     device: Annotated[str, typer.Option(help="Where weights are drawn: cpu or cuda.")] = "cpu",
     routers: Annotated[
         int | None, typer.Option(min=0, help="Routers to measure with random tokens; default: 1, on a GPU 4.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk.
+    """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk, or in four
+    bits as vLLM loads them.
 
     The folder appears whole, at the end. Nano's tokenizer is put beside the weights, so that engines can serve it.
     """
     from hopwell.cli.progress import byte_progress
     from hopwell.cli.tables import print_rows
-    from hopwell.model.shipped import cut, find_config
+    from hopwell.model.four_bits import FourBits
+    from hopwell.model.shipped import find_config, truncate
     from hopwell.model.synthesis import synthesise
 
-    values = cut(find_config(config), layers, dense, mtp)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
+    four_bits = None if format is None else FourBits.of(format, attention)
+    values = truncate(find_config(config), layers, dense, mtp)
+    before = signal.getsignal(signal.SIGTERM)
+    if not ignored(signal.SIGTERM):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
     try:
         with byte_progress("Writing", "Wrote") as progress:
-            report = synthesise(values, out, seed, device, routers, progress)
+            report = synthesise(values, out, seed, device, routers, progress, four_bits)
     finally:
         signal.signal(signal.SIGTERM, before)
     if as_json:

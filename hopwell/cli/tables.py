@@ -14,13 +14,19 @@ UNBOUND = 200
 """Columns of a table that goes to a file or a pipe, where nothing need be cut."""
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Prints rows with the same keys as one table, keys as its head; columns of numbers to the right."""
+def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None, wrap: bool = False) -> None:
+    """Prints rows with the same keys as one table, keys as its head; columns of numbers to the right.
+
+    Args:
+        wrap: cells of many words may take several lines; else only tables of few columns do that.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in rows[0]:
         numbers = all(_is_number(row[name]) for row in rows)
         table.add_column(
-            name.replace("_", " "), justify="right" if numbers else "left", no_wrap=numbers or len(rows[0]) > 4
+            name.replace("_", " "),
+            justify="right" if numbers else "left",
+            no_wrap=not wrap and (numbers or len(rows[0]) > 4),
         )
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))

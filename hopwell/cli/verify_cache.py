@@ -7,24 +7,31 @@ from typing import Annotated
 
 import typer
 
+from hopwell.cli.result import Out, write_result
+
 
 def verify_cache(
-    model: Annotated[str, typer.Argument(help="A checkpoint's folder, or `nano`.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder or hub name, or `nano`.")],
     tokens: Annotated[int, typer.Option(min=64, help="Of each generation, unless it ends before.")] = 1024,
     prompts: Annotated[int, typer.Option(min=1, help="Generations.")] = 16,
     limit: Annotated[float, typer.Option(min=0, help="Mean KL that no quarter of the generation may exceed.")] = 0.01,
     data: Annotated[Path | None, typer.Option(help="A text file to calibrate on; default: as for quantize.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Measure, and leave the model's folder as it is.")] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")] = None,
+    out: Out = None,
 ) -> None:
     """Calibrate an FP8 latent cache, judge it by a long generation, and leave the decision beside the weights."""
-    from hopwell.bench.result import write_result
-    from hopwell.cli.quantize import folder_of, sequences_of
+    from hopwell.checkpoint.files import check_writable
+    from hopwell.cli.quantize import folder_of
     from hopwell.cli.tables import print_rows
+    from hopwell.cli.texts import sequences_of
     from hopwell.engine.loading import load_model
-    from hopwell.precision.cache_format import calibrate, generate_and_judge, write_verdict
+    from hopwell.quantization.cache_format import calibrate, generate_and_judge, write_verdict
+    from hopwell.quantization.verify import open_checked
 
     folder = folder_of(model)
+    open_checked(folder)
+    for place in (*([] if dry_run else [folder]), *([] if out is None else [out])):
+        check_writable(place)  # now, and not after minutes of generation
     sequences = sequences_of(folder, data, seed=0, fresh=False)
     whole = load_model(str(folder))
     loaded = whole.model

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hopwell.ops.device import Device
 
 
 def warm(
     model: Annotated[str | None, typer.Argument(help="A folder or shipped config; default: nano.")] = None,
     cache_dtype: Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")] = "auto",
     activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
+    four_bits: Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")] = "expanded",
     max_batch_tokens: Annotated[int, typer.Option(min=1, help="Rows of the longest step.")] = 2048,
     arch: Annotated[int | None, typer.Option(help="90 (Hopper), 100 (Blackwell); default: this GPU's.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Compilers at once; default: one a core.")] = None,
@@ -22,18 +26,17 @@ def warm(
     It needs neither a GPU nor weights: the cache (TRITON_CACHE_DIR) may be filled on one machine for another.
     """
     from hopwell.cli.progress import kernel_progress
-    from hopwell.engine.loading import NANO
     from hopwell.model.config import ModelConfig
-    from hopwell.model.shipped import shipped_config
+    from hopwell.model.settings import ModelSettings
+    from hopwell.model.shipped import NANO, shipped_config
     from hopwell.model.warm import Warming, cache_folder
 
     values = shipped_config(model) if model is not None else None
     if values is None:
         values = dict(ModelConfig.from_file(Path(model) if model is not None else NANO).raw)
     started = time.perf_counter()
-    with Warming(
-        values, arch or _this_gpu(), cache_dtype, max_batch_tokens, processes, activations=activations
-    ) as warming:
+    settings = ModelSettings(cache_dtype=cache_dtype, activations=activations, four_bits=four_bits)
+    with Warming(values, _target(arch), settings, max_batch_tokens, processes=processes) as warming:
         if warming.full:
             print(f"all kernels are there already: {cache_folder()}")
             return
@@ -42,8 +45,8 @@ def warm(
     print(f"{count} kernels in {time.perf_counter() - started:.1f} s: {cache_folder()}")
 
 
-def _this_gpu() -> int:
-    """This GPU's compute capability.
+def _target(arch: int | None) -> Device:
+    """What to compile for: a GPU of an architecture, or this one.
 
     Raises:
         HopwellError: there is no GPU, or one that the kernels are not for.
@@ -51,11 +54,13 @@ def _this_gpu() -> int:
     import torch
 
     from hopwell.errors import HopwellError
-    from hopwell.ops.linear import has_kernels
+    from hopwell.ops.device import Device, has_kernels
 
+    if arch is not None:
+        return Device.of_arch(arch)
     if not torch.cuda.is_available():
         raise HopwellError("PyTorch sees no GPU to compile for; say which with --arch 90 or --arch 100")
-    if not has_kernels(torch.device("cuda", 0)):
+    device = torch.device("cuda", 0)
+    if not has_kernels(device):
         raise HopwellError(f"the kernels are for Hopper and Blackwell GPUs, not for {torch.cuda.get_device_name()}")
-    major, minor = torch.cuda.get_device_capability()
-    return 10 * major + minor
+    return Device.of(device)

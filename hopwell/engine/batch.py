@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hopwell.engine.core import SamplingParams, TokenLogprobs
 from hopwell.engine.grammar import GrammarState
+from hopwell.engine.request import SamplingParams, TokenLogprobs
 
 Ints = NDArray[np.int64]
 
@@ -98,16 +98,8 @@ class Result(Protocol):
 
 
 @dataclass(slots=True)
-class Flight:
+class InFlightStep:
     """A step that has been launched."""
 
     batch: Batch
     result: Result
-
-
-FAULTS = {
-    "nan_logits": "the model gave NaN or infinite logits; the request was ended, others are not affected",
-    "unsatisfiable": "no token satisfies the request's schema, regex, grammar or logit_bias from here on",
-    "internal": "the step that ran this request failed",
-}
-"""What can go wrong with a sequence while it runs."""

@@ -35,10 +35,15 @@ class EngineConfig:
     """How rows enter products with FP8 weights: "fp8" (rounded to e4m3), "bf16" (unrounded), or "auto", which for each
     op and number of rows takes what costs no time; None: as the device does it unasked, FP8 by a GPU's kernels and
     unrounded in plain PyTorch."""
+    four_bits: str = "expanded"
+    """How a GPU holds matrices that are stored in four bits: "expanded" to bf16 when they are loaded, or "packed", at a
+    quarter of the bytes, for kernels that widen them in registers."""
     max_waiting: int = 16384
     """Requests beyond this are refused as overloaded."""
+    step_timeout: float = 120.0
+    """Seconds that a step may take; after that a server says that it hangs, and ends what waits for it."""
     drafts: int = 0
-    """Tokens that the MTP layer proposes each step, 0 to 3."""
+    """Tokens that the MTP layer proposes each step, 0 to 3 (other engines' num_speculative_tokens)."""
     forced_acceptance: float | None = None
     """Benches only: mean tokens a step (1 to drafts + 1), accepted whether or not they are right."""
     prefix_cache: bool = True
@@ -46,15 +51,17 @@ class EngineConfig:
     """Schedule the next step while the device runs the last one; on a GPU, without drafts, the default."""
     graphs: bool = True
     """Replay small steps as CUDA graphs, on a GPU."""
-    deterministic: bool = True
+    batch_invariant: bool = True
     """A request's tokens do not depend on what shares its batch, where the device can promise it
-    (`LoadedModel.deterministic`); long prompts take about twice as long on a CPU, and all steps on a GPU, where it
+    (`LoadedModel.batch_invariant`); long prompts take about twice as long on a CPU, and all steps on a GPU, where it
     needs `graphs`."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):
             if getattr(self, name) < low:
                 raise EngineConfigError(f"{name} is {getattr(self, name)}; give {low} or more")
+        if not self.step_timeout > 0:
+            raise EngineConfigError(f"step_timeout is {self.step_timeout}; give a number of seconds above 0")
         if not 0 <= self.drafts <= MAX_DRAFTS:
             raise EngineConfigError(f"drafts is {self.drafts}; give 0 to {MAX_DRAFTS}")
         if self.max_batch_tokens < self.max_seqs * (1 + self.drafts):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hopwell.codec.reply import THINK, Event, ReplyParser
-from hopwell.engine.core import FinishReason, RequestError, SamplingParams
+from hopwell.chat.reply import Event, ReplyParser
 from hopwell.engine.llm import LLM, Message
+from hopwell.engine.request import FinishReason, RequestError, SamplingParams
 from hopwell.errors import HopwellError
 
 MAX_ROUNDS = 8
@@ -125,9 +125,10 @@ class Conversation:
         """One answer of the model, as it comes."""
         schemas = [tool.schema for tool in self.tools.values()]
         prompt = self.llm.render([*self._system, *self.messages], schemas or None, self.variables)
-        thinking = self.llm.tokenizer.decode(prompt[-4:]).rstrip().endswith(THINK)
-        parser = ReplyParser(thinking, bool(schemas), self.llm.loaded.reply_format or "deepseek_r1")
-        for output in self.llm.stream(prompt, self.params):
+        thinking = self.llm.thinking(prompt)
+        begun = thinking is not None and thinking.begun
+        parser = ReplyParser(begun, bool(schemas), self.llm.loaded.reply_format or "deepseek_r1")
+        for output in self.llm.stream(prompt, replace(self.params, thinking=thinking)):
             (part,) = output.outputs
             turn.tokens += len(part.tokens)
             if turn.first is None and part.tokens:
@@ -172,4 +173,4 @@ class _Answer:
             self.calls[event.index]["function"]["arguments"] += event.text
 
     def message(self) -> Message:
-        return {"role": "assistant", "content": self.text, "tool_calls": self.calls}
+        return {"role": "assistant", "content": self.text or None, "tool_calls": self.calls}

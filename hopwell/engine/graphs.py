@@ -1,10 +1,10 @@
-"""Small steps as CUDA graphs: captured for a closed list of sizes before the first request, replayed after.
+"""Steps as CUDA graphs: captured for a closed list of sizes before the first request, replayed after.
 
-A step of up to 128 rows, decode rows, drafts to check and short chunks alike, is padded to the next captured size and
-replayed; a longer one runs kernel by kernel. Padding repeats the last row: it writes what that row writes, where that
-row writes it, and visits the same experts, so it moves no more bytes.
+A step of up to 512 rows, decode rows, drafts to check and short prompts alike, is padded to the next captured size and
+replayed; one of more prompt is left to `long_steps`. Padding repeats the last row: it writes what that row writes,
+where that row writes it, and visits the same experts, so it moves no more bytes.
 
-In deterministic mode there is one size, and a longer step is replayed in pieces of it. Every product is then cut the
+In batch-invariant mode there is one size, and a longer step is replayed in pieces of it. Every product is then cut the
 same way whatever shares the batch, so a row's bits depend on its own sequence alone.
 """
 
@@ -22,19 +22,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hopwell.engine.config import MAX_DRAFTS
+from hopwell.engine.long_steps import LongSteps
 from hopwell.model.batch import ForwardBatch
-from hopwell.model.decode import Decoder
+from hopwell.model.forward_choice import choose, choose_step
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.kernel_check import kernel_fault
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.transformer import Transformer
 from hopwell.ops import tokens_triton
-from hopwell.ops.late import LateKernels
-from hopwell.ops.linear import plain_ops
+from hopwell.ops.compile.guard import RecompileGuard
+from hopwell.ops.device import Device, plain_ops
 
 log = logging.getLogger(__name__)
 
-DETERMINISTIC_SIZE = 64
-"""Rows of every step in deterministic mode."""
+INVARIANT_SIZE = 64
+"""Rows of every step in batch-invariant mode."""
 
 
 @dataclass(slots=True)
@@ -56,25 +59,25 @@ class _Step:
     sent: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     """The pages' numbers that `page_table` holds: of 64 steps about one changes a sequence's."""
 
-    def fill(self, tokens: Tensor, positions: Tensor, pages: Tensor) -> None:
+    def fill(self, tokens: Tensor, positions: NDArray[np.int64], pages: NDArray[np.int32]) -> None:
         """Takes rows in, and the last one over what is left; columns of the table beyond the rows' stay.
 
         Args:
             tokens: int64 [rows], here or in main memory.
-            positions: int64 [rows] in main memory; pages: int32 [rows, columns], likewise.
+            positions: [rows]; pages: [rows, columns].
         """
         rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
         table = np.empty((size, columns), np.int32)
-        table[:rows], table[rows:] = pages[:, :columns].numpy(), pages[-1, :columns].numpy()
+        table[:rows], table[rows:] = pages[:, :columns], pages[-1, :columns]
         known = np.array_equal(self.sent[:, :columns], table)
         used = 2 * size + (0 if known else -(-size * columns // 2))
         here = tokens.device == self.packed.device and tokens.is_cuda
         # PyTorch keeps pinned memory until the copy from it is done
         packed = torch.empty(used, dtype=torch.int64, pin_memory=self.packed.is_cuda)
         host = packed.numpy()
-        given = [] if here else [(host[:size], tokens)]
+        given = [] if here else [(host[:size], tokens.numpy())]
         for target, source in (*given, (host[size : 2 * size], positions)):
-            target[:rows] = source.numpy()
+            target[:rows] = source
             target[rows:] = target[rows - 1]
         if not known:
             host[2 * size :].view(np.int32)[: size * columns] = table.ravel()
@@ -101,32 +104,35 @@ class GraphedModel:
     def __init__(
         self,
         model: Transformer,
-        decoder: Decoder | None = None,
-        sizes: tuple[int, ...] = GRAPH_SIZES,
-        deterministic: bool = False,
+        batch_invariant: bool = False,
         max_rows: int = 2048,
+        sizes: tuple[int, ...] | None = None,
         phases: dict[str, float] | None = None,
     ) -> None:
         """
         Args:
-            decoder: of `model`, if there is one already.
-            deterministic: a row's bits do not depend on its batch; for this one size is used, the smallest of `sizes`.
-            max_rows: rows of the longest step, for which kernels are loaded in advance.
+            model: its experts joined.
+            batch_invariant: a row's bits do not depend on its batch; one size is used, the smallest of `sizes`.
+            max_rows: rows of the longest step.
+            sizes: rows of the captured steps; None: as served.
             phases: where `new_latent` notes the seconds that each of its parts took.
         """
-        self.model, self.sizes = model, tuple(sorted(sizes))[: 1 if deterministic else None]
-        self.deterministic, self.max_rows = deterministic, max_rows
+        sizes = sizes or ((INVARIANT_SIZE,) if batch_invariant else GRAPH_SIZES)
+        useful = [size for size, before in zip(sorted(sizes), (0, *sorted(sizes)), strict=False) if before < max_rows]
+        self.model, self.sizes = model, tuple(useful)[: 1 if batch_invariant else None]
+        self.batch_invariant, self.max_rows = batch_invariant, max_rows
         self.phases = {} if phases is None else phases
-        self.late = LateKernels()
-        self.decoder = decoder or Decoder.of(model)
+        self.late = RecompileGuard()
+        self.fused = FusedTransformer(model)
         self.device, self.has_mtp, self.config = model.device, model.has_mtp, model.config
         self.fault: str | None = None
         """What was wrong with the kernels' results, if anything was."""
+        self.by_kernels = True
+        """Else steps are computed without: the kernels were wrong."""
         self._latent: Tensor | None = None
         self._steps: dict[int, _Step] = {}
         self._drafts: dict[int, _Step] = {}
-        self._scored: tuple[Tensor, Tensor] | None = None
-        """The hidden states that were returned last, and their logits: the graph computes both."""
+        self._long: LongSteps | None = None
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
@@ -135,18 +141,22 @@ class GraphedModel:
 
     def _prepare(self, num_pages: int) -> Tensor:
         self.late.stop()
-        latent = self.model.new_latent(num_pages)
-        self._latent, self._steps, self._drafts = latent, {}, {}
+        self._latent, self._steps, self._drafts, self._long = None, {}, {}, None
+        self._latent = latent = self.model.new_latent(num_pages)  # in the memory of the one before
         on_gpu = latent.is_cuda
         if on_gpu:
             with self._phase("check"):
-                self.fault = kernel_fault(self.decoder, 0 if self.deterministic else self._longest(latent))
-            if self.fault is not None:
-                log.error("the kernels are not used on this GPU: %s", self.fault)
+                self.fault = kernel_fault(self.fused, 0 if self.batch_invariant else self._longest(latent))
+            variant = choose(self.model, Device.of(self.device), fault=self.fault)
+            self.by_kernels = variant.name == "fused_chain"
+            if not self.by_kernels:
+                log.error("kernels are not used on this GPU: %s", variant.why)
                 return latent
         width = min(num_pages, -(-self.model.config.max_position_embeddings // latent.shape[2]))
         pool = torch.cuda.graph_pool_handle() if on_gpu else None
         with self._phase("graphs"):
+            if not self.batch_invariant and self._longest(latent) > self.sizes[-1]:
+                self._long = LongSteps.capture(self.fused, latent, self._longest(latent), pool)
             for size in reversed(self.sizes):  # the largest first: the smaller ones fit in its memory
                 self._steps[size] = self._capture(size, width, latent, pool, draft=False)
                 if self.has_mtp:
@@ -154,6 +164,7 @@ class GraphedModel:
         if on_gpu:
             with self._phase("long steps"):
                 self._load_eager(latent)
+                torch.cuda.empty_cache()  # the steps that loaded them held as much again as their graphs
             self.late.start()
         latent.zero_()  # warming up wrote to it
         return latent
@@ -177,8 +188,8 @@ class GraphedModel:
 
         def run() -> tuple[Tensor, ...]:
             if given is not None:
-                return (self.decoder.draft(given, tokens, positions, table, latent),)
-            return self.decoder.forward_and_score(tokens, positions, table, latent)
+                return (self.fused.draft(given, tokens, positions, table, latent),)
+            return self.fused.forward_and_score(tokens, positions, table, latent)
 
         outputs = run()  # compiles the kernels
 
@@ -200,69 +211,88 @@ class GraphedModel:
         for count in LOGIT_ROWS:
             rows = torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
             self.greedy(self.logits(rows))
-        if self.deterministic:  # it has no long steps
+        if self.batch_invariant:  # it has no long steps
             return
-        for query_lens, seq_lens in eager_batches(self.config, self._longest(latent)):
+        for query_lens, seq_lens in eager_batches(self.config, self._longest(latent), Device.of(self.device)):
             batch = dummy_batch(query_lens, seq_lens, self.device)
-            hidden = self.decoder.forward_long(batch, latent)
+            hidden = self.fused.forward_long(batch, latent)
             if self.has_mtp:
-                self.decoder.draft_long(hidden, batch, latent)
+                self.fused.draft_long(hidden, batch, latent)
 
     def _longest(self, latent: Tensor) -> int:
         """Rows of the longest step."""
         return min(self.max_rows, latent.shape[1] * latent.shape[2], self.config.max_position_embeddings)
 
+    def clear(self, latent: Tensor, pages: list[int]) -> None:
+        """`Transformer.clear`."""
+        self.model.clear(latent, pages)
+
     @torch.inference_mode()
-    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
-        """`Transformer.forward`, replayed where a captured size holds the batch."""
-        if self.fault is not None:
+    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`Transformer.step`, replayed where a captured size holds the batch: its graph has scored every row."""
+        if not self.by_kernels:
             with plain_ops():
-                return self.model.forward(batch, latent)
-        if self._is_long(batch, latent):
-            return self.decoder.forward_long(batch, latent)
-        return self._replay(self._steps, None, batch)
+                return self.model.step(batch, latent, rows)
+        if not self._is_long(batch, latent):
+            hidden, scores = self._replay(self._steps, None, batch)
+        else:
+            hidden, scores = self._long_step(batch, latent), None
+        if rows is None and scores is not None:
+            return hidden, scores
+        if rows is not None and not len(rows):
+            return hidden, torch.empty(0, self.config.vocab_size, device=self.device)
+        return hidden, self.logits(hidden if rows is None else hidden[rows])
+
+    def _long_step(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        """The hidden states."""
+        if latent is self._latent and self._long is not None and (hidden := self._long.forward(batch)) is not None:
+            return hidden
+        return self.fused.forward_long(batch, latent)
 
     @torch.inference_mode()
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
         """`Transformer.draft`, replayed where a captured size holds the batch."""
-        if self.fault is not None:
+        if not self.by_kernels:
             with plain_ops():
                 return self.model.draft(hidden, batch, latent)
         if self._is_long(batch, latent):
-            return self.decoder.draft_long(hidden, batch, latent)
-        return self._replay(self._drafts, hidden, batch)
+            return self.fused.draft_long(hidden, batch, latent)
+        return self._replay(self._drafts, hidden, batch)[0]
 
     def _is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
-        """Whether no graph holds a step: it is too long, or over another cache than the graphs'."""
-        return latent is not self._latent or (len(batch.tokens) > self.sizes[-1] and not self.deterministic)
+        """Whether no whole graph holds a step: it is too long, or over another cache than the graphs'."""
+        if latent is not self._latent or self.batch_invariant:
+            return latent is not self._latent
+        step = choose_step(batch.query_lens, batch.seq_lens, self.sizes[-1], 1 + MAX_DRAFTS)
+        return step.name == "layer_graphs"
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
-        """`Transformer.logits`; in deterministic mode in pieces of one size."""
-        if self.fault is not None:
+        """`Transformer.logits`; in batch-invariant mode in pieces of one size."""
+        if not self.by_kernels:
             with plain_ops():
                 return self.model.logits(hidden)
-        if self._scored is not None and hidden is self._scored[0]:
-            return self._scored[1]
-        if not self.deterministic:
+        if not self.batch_invariant:
             return self.model.logits(hidden)
         size, parts = self.sizes[0], []
         for first in range(0, len(hidden), size):
             piece = hidden[first : first + size]
             padded = torch.nn.functional.pad(piece, (0, 0, 0, size - len(piece)))
-            parts.append(self.decoder.logits(padded)[: len(piece)])
+            parts.append(self.fused.logits(padded)[: len(piece)])
         return torch.cat(parts)
 
     def greedy(self, logits: Tensor) -> Tensor | None:
         """`tokens_triton.argmax`, unless the kernels are not used."""
-        return None if self.fault is not None or not logits.is_cuda else tokens_triton.argmax(logits)
+        return None if not self.by_kernels or not logits.is_cuda else tokens_triton.argmax(logits)
 
-    def _replay(self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch) -> Tensor:
-        """Valid until the next replay."""
+    def _replay(
+        self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch
+    ) -> tuple[Tensor, Tensor | None]:
+        """Hidden states and, but for a draft, their logits. Valid until the next replay."""
         rows, largest = len(batch.tokens), self.sizes[-1]
-        positions, table = batch.positions.cpu(), batch.page_table.cpu()
+        positions, table = batch.host_positions, batch.host_pages
         if len(batch.query_lens) < rows:
-            table = table.repeat_interleave(torch.tensor(batch.query_lens), dim=0)
+            table = table.repeat(batch.query_lens, axis=0)
         hidden_parts: list[Tensor] = []
         scores: list[Tensor] = []
         for first in range(0, rows, largest):  # in order: a piece's rows may attend to those of the one before
@@ -277,10 +307,11 @@ class GraphedModel:
             for parts, made in ((hidden_parts, step.hidden), (scores, step.logits)):
                 if made is not None:  # the next piece's replay writes over it
                     parts.append(made[:count].clone() if rows > largest else made[:count])
-        out = hidden_parts[0] if len(hidden_parts) == 1 else torch.cat(hidden_parts)
-        if scores:
-            self._scored = out, scores[0] if len(scores) == 1 else torch.cat(scores)
-        return out
+        return _joined(hidden_parts), _joined(scores) if scores else None
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def dummy_batch(query_lens: list[int], seq_lens: list[int], device: torch.device) -> ForwardBatch:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.core import (
+from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.reading import Reader
+from hopwell.engine.request import (
     FinishReason,
     Request,
     RequestError,
@@ -19,7 +21,7 @@ from hopwell.engine.core import (
     SequenceOutput,
     TokenLogprobs,
 )
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.thinking import Thinking
 from hopwell.errors import HopwellError
 
 Prompt = str | Sequence[int]
@@ -73,6 +75,10 @@ class Completion:
 class LLM:
     """A model and an engine of its own, stepped by whoever calls. Not for use from several threads at once.
 
+    A request's tokens do not depend on what shares its batch where `loaded.batch_invariant` says so. Nothing is set for
+    it in the process: on a CPU with AMX it needs ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 before torch is imported, which
+    the `hopwell` command sets for itself.
+
     Example:
         llm = LLM()                                 # the embedded nano
         print(llm.chat([{"role": "user", "content": "What is 12 * 34?"}]).text)
@@ -84,6 +90,9 @@ class LLM:
         *,
         device: str = "auto",
         dtype: str = "auto",
+        tp: int = 1,
+        ep: int = 1,
+        chat_template: Path | None = None,
         config: EngineConfig | None = None,
         progress: Callable[[int, int, str], None] | None = None,
         on_compile: Callable[[int, int, str], None] | None = None,
@@ -92,7 +101,7 @@ class LLM:
         """
         Args:
             model: a checkpoint's folder, a hub name, a model that is loaded, or None for the embedded nano.
-            device, dtype, progress, on_compile: as `load_model` has them.
+            device, dtype, tp, ep, chat_template, progress, on_compile: as `load_model` has them.
             config: the engine's settings, or give them by name: `LLM(drafts=3, max_seqs=8)`. Those not given are
                 chosen for the model and the device (`LoadedModel.config`).
 
@@ -101,12 +110,17 @@ class LLM:
         """
         if config is not None and settings:
             raise HopwellError(f"both config and {min(settings)} were given; put {min(settings)} into the config")
-        loaded = isinstance(model, LoadedModel)
-        self.loaded = model if loaded else load_model(model, device, dtype, progress, on_compile)
-        self.engine = self.loaded.engine(config or self.loaded.config(**settings))
+        self._owns = not isinstance(model, LoadedModel)
+        if not isinstance(model, LoadedModel):
+            given = settings if config is None else asdict(config)
+            model = load_model(model, device, dtype, progress, on_compile, chat_template, settings=given, tp=tp, ep=ep)
+        self.loaded = model
+        self.engine = model.engine(config or model.config(**settings))
         self.tokenizer = self.loaded.tokenizer
         self.default_params = self.loaded.default_params
         self._serial = count()
+        self._readers: dict[str, Reader] = {}
+        """By id, of requests that run."""
 
     def generate(
         self, prompts: Prompt | Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
@@ -137,8 +151,10 @@ class LLM:
         params: SamplingParams | None = None,
         tools: Sequence[dict[str, Any]] | None = None,
     ) -> Completion:
-        """Answers a conversation: messages as OpenAI's API has them, through the model's own template."""
-        return self.generate(self.render(messages, tools), params)[0]
+        """Answers a conversation: messages as OpenAI's API has them, through the model's own template. What shapes the
+        answer leaves its thinking alone (`SamplingParams.thinking`)."""
+        prompt = self.render(messages, tools)
+        return self.generate(prompt, replace(params or self.default_params, thinking=self.thinking(prompt)))[0]
 
     def each(self, prompts: Iterable[Prompt], params: SamplingParams | None = None) -> Iterator[tuple[int, Completion]]:
         """Answers any number of prompts, a few hundred at once; leaving the loop early cancels the rest.
@@ -156,14 +172,14 @@ class LLM:
                     place, prompt = item
                     try:
                         request = self._request(prompt, params)
-                        self.engine.submit(request)
+                        self._submit(request)
                     except RequestError as error:
                         yield place, Completion(0, 0, [Answer(finish_reason=FinishReason.ERROR, error=str(error))])
                         continue
                     running[request.request_id] = place, _completion(request)
                 if not running:
                     return
-                for output in self.engine.step():
+                for output in self._step():
                     running[output.request_id][1].add(output)
                     if output.finished:
                         yield running.pop(output.request_id)
@@ -191,12 +207,17 @@ class LLM:
         Raises:
             TemplateError: the checkpoint has no chat template, or it refuses the conversation.
         """
-        text = self.loaded.template.render(messages, tools=tools, variables=variables)
-        return self.tokenizer.encode(text, special=False)
+        return self.loaded.prompts.render(messages, tools, variables)
+
+    def thinking(self, prompt: Sequence[int]) -> Thinking | None:
+        """How thinking will show in the answer to a rendered prompt; None where there will be none."""
+        return self.loaded.prompts.thinking(prompt)
 
     def close(self) -> None:
-        """Ends the engine."""
+        """Ends the engine, and other ranks that this object started."""
         self.engine.close()
+        if self._owns:
+            self.loaded.close()
 
     def _request(self, prompt: Prompt, params: SamplingParams, stream: bool = False) -> Request:
         tokens = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
@@ -208,20 +229,36 @@ class LLM:
         open_ids: set[str] = set()
         try:
             for request in requests:
-                self.engine.submit(request)
+                self._submit(request)
                 open_ids.add(request.request_id)
             while open_ids:
-                outputs = self.engine.step()
+                outputs = self._step()
                 open_ids -= {output.request_id for output in outputs if output.finished}
                 yield outputs
         finally:
             self._cancel(open_ids)
 
+    def _submit(self, request: Request) -> None:
+        self.engine.submit(request)
+        self._readers[request.request_id] = Reader(request, self.tokenizer)
+
+    def _step(self) -> list[RequestOutput]:
+        """A step of the engine, its news with their text."""
+        outputs = []
+        for output in self.engine.step():
+            for index in self._readers[output.request_id].read(output):
+                self.engine.end(output.request_id, index)
+            if output.finished:
+                del self._readers[output.request_id]
+            if output.outputs:
+                outputs.append(output)
+        return outputs
+
     def _cancel(self, request_ids: Iterable[str]) -> None:
         for request_id in request_ids:
             self.engine.abort(request_id)
         while self.engine.has_work():
-            self.engine.step()
+            self._step()
 
 
 def _completion(request: Request) -> Completion:

@@ -2,88 +2,71 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hopwell.cache.prefix import PAGE
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.engine.config import EngineConfig, EngineConfigError
-from hopwell.engine.core import SamplingParams
-from hopwell.engine.loop import Engine
-from hopwell.engine.tokenizer import Tokenizer
-from hopwell.errors import HopwellError
-from hopwell.model.activations import use_activations
-from hopwell.model.latent_cache import page_bytes, step_bytes, use_cache
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.defaults import cache_pages, engine_config, model_settings
+from hopwell.engine.describe import matrix_dtypes
+from hopwell.engine.device import pick_device, pick_dtype, set_threads
+from hopwell.engine.engine import Engine
+from hopwell.engine.frontend import NANO, Frontend, ModelError, name_of, resolve
+from hopwell.engine.parallel import RANK, ParallelModel
+from hopwell.model import forward_choice
+from hopwell.model.loading import config_of, load_transformer
+from hopwell.model.sharding import Shard, share
 from hopwell.model.transformer import Transformer
-from hopwell.ops.linear import cpu_multiplies_bf16, has_kernels, rows_are_summed_alike
-from hopwell.precision.cache_format import decided_scales
+from hopwell.ops.alike import rows_are_summed_alike
+from hopwell.ops.device import PLAIN, Device, has_kernels
+from hopwell.ops.exchange import Exchange
+from hopwell.parallel.launch import Ranks
+from hopwell.parallel.layout import Layout, LayoutError
+from hopwell.quantization.cache_format import decided_scales
 
 if TYPE_CHECKING:
-    from hopwell.codec.template import ChatTemplate
     from hopwell.engine.runner import Model
-    from hopwell.model.decode import Decoder
 
+__all__ = ["NANO", "LoadedModel", "ModelError", "load_model", "resolve"]
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 
-NANO = Path(__file__).parents[1] / "model" / "nano"
-"""The embedded model."""
-CPU_CACHE_BYTES = 1 << 30
-"""Taken from the system only as pages are first used."""
-CPU_BATCH_TOKENS = 512
-ONE_THREAD_BELOW = 256 << 20
-"""Bytes of weights below which a step on a CPU is over before a second thread has woken."""
-GPU_CACHE_SHARE = 0.9
-"""Of the memory that the weights and the longest step leave free."""
-FILES = ["*.json", "*.safetensors", "*.jinja"]
 
-
-class ModelError(HopwellError):
-    """The model named by the user cannot be had."""
-
-
-@dataclass
-class LoadedModel:
+@dataclass(kw_only=True)
+class LoadedModel(Frontend):
     """A checkpoint in memory, ready to be given to an `Engine`."""
 
-    name: str
-    path: Path
     model: Transformer
-    tokenizer: Tokenizer
-    eos_token_ids: tuple[int, ...]
-    default_params: SamplingParams
-    """Sampling as the model's authors recommend it (generation_config.json)."""
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds that each part of the start took."""
+    ranks: Ranks | None = None
+    """The other ranks, where several share the model; `model` is rank 0's share."""
+    engines: int = 0
+    """That were made."""
 
-    @cached_property
-    def template(self) -> ChatTemplate:
-        """The checkpoint's chat template, read on first use."""
-        from hopwell.codec.template import ChatTemplate
+    @classmethod
+    def of(
+        cls, frontend: Frontend, model: Transformer, phases: dict[str, float], ranks: Ranks | None = None
+    ) -> LoadedModel:
+        """A model with the texts that were read before it."""
+        texts = {field.name: getattr(frontend, field.name) for field in fields(frontend)}
+        loaded = cls(**texts, model=model, ranks=ranks)
+        loaded.phases = phases
+        loaded.__dict__.update(frontend.__dict__)  # what it has cached: the template, its child process on the way
+        return loaded
 
-        return ChatTemplate.open(self.path)
-
-    @cached_property
-    def reply_format(self) -> str | None:
-        """How this checkpoint writes tool calls (a name of `codec.formats`); None if it calls none."""
-        from hopwell.codec.formats import detect
-        from hopwell.codec.template import NoTemplateError
-
-        try:
-            source = self.template.source
-        except NoTemplateError:  # V3.2 comes without one
-            source = ""
-        return detect(source, lambda token: self.tokenizer.inner.token_to_id(token) is not None)
+    @property
+    def layout(self) -> Layout:
+        """Over how many ranks the model lies."""
+        return Layout() if self.ranks is None else self.ranks.layout
 
     def config(self, **settings: Any) -> EngineConfig:
         """Settings by name; those not given as they suit this model and device.
@@ -91,101 +74,82 @@ class LoadedModel:
         Raises:
             EngineConfigError: a setting is unknown or out of range.
         """
-        known = {field.name for field in fields(EngineConfig)}
-        if unknown := settings.keys() - known:
-            raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
-        settings.setdefault("drafts", int(self.model.has_mtp))
-        if self.model.device.type == "cuda":  # it costs half the speed there: only if asked for
-            settings.setdefault("deterministic", False)
-            settings.setdefault("overlap", not settings["drafts"])  # a step with drafts waits for the one before
-        if self.model.device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
-            seqs = settings.get("max_seqs", EngineConfig().max_seqs)
-            settings.setdefault("max_batch_tokens", max(CPU_BATCH_TOKENS, seqs * (1 + settings["drafts"])))
-        return EngineConfig(**settings)
+        return engine_config(settings, self.model.device, self.model.has_mtp)
 
     def engine(self, config: EngineConfig) -> Engine:
-        """An engine for this model; its latent cache is allocated here."""
+        """An engine for this model; its latent cache is allocated here. Engines share the weights alone."""
         started = time.perf_counter()
         c = self.model.config
-        # calibrated scales if `hopwell verify-cache` approved them; a model that it refused does not start with fp8
-        scales = decided_scales(self.path, self.model) if config.cache_dtype == "fp8" else None
-        use_cache(self.model, config.cache_dtype, scales)
-        use_activations(self.model, config.activations, config.deterministic)
-        # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
-        self.model.absorbed = True if config.deterministic and self.deterministic else None
-        model = self._runnable(config)  # before pages are counted: it may move weights
+        model = self._set_up(config)
+        runnable = self._runnable(model, config)
+        if self.ranks is not None:
+            self.engines += 1
+            runnable = ParallelModel(runnable, self.ranks, self.engines, config)
         engine = Engine(
-            model,
+            runnable,
             config,
             model_len=c.max_position_embeddings,
-            num_pages=self._pages(config),
+            num_pages=cache_pages(model, config),
             vocab_size=c.vocab_size,
             eos_token_ids=self.eos_token_ids,
             tokenizer=self.tokenizer,
         )
+        if self.ranks is not None:
+            self.ranks.when_lost(engine.fail)
         self.phases["cache"] = time.perf_counter() - started
         return engine
 
+    def close(self) -> None:
+        """Ends the other ranks, if there are any. Engines are closed before."""
+        if self.ranks is not None:
+            self.ranks.close()
+
     @property
-    def deterministic(self) -> bool:
-        """Whether a token's bits can be kept from depending on its batch: on CPUs that multiply in bfloat16, and on a
-        GPU whose kernels suit the model. Elsewhere rounding may differ between batch sizes, and rarely a token."""
+    def batch_invariant(self) -> bool:
+        """Whether a token's bits can be kept from depending on its batch: on CPUs with matrices in a dtype whose
+        products sum a row in one order (`rows_are_summed_alike`), and on a GPU whose kernels suit the model. Elsewhere
+        rounding may differ between batch sizes, and rarely a token."""
         if self.model.device.type == "cpu":
-            return self.model.dtype == torch.bfloat16 and cpu_multiplies_bf16() and rows_are_summed_alike()
+            return all(rows_are_summed_alike(dtype) for dtype in matrix_dtypes(self.model))
         return self.unsuited is None
 
     @cached_property
     def unsuited(self) -> str | None:
         """Why captured kernels cannot run this model here, or None if they can."""
-        if self.model.device.type != "cuda":
-            return "it is not on a GPU"
-        if not has_kernels(self.model.device):
-            return "the kernels are for Hopper and Blackwell GPUs, and need the package triton"
-        from hopwell.model.decode import unsuited  # Triton is a GPU's dependency
+        device = self.model.device
+        variant = forward_choice.choose(self.model, Device.of(device) if device.type == "cuda" else PLAIN)
+        return None if variant.name == "fused_chain" else variant.why
 
-        return unsuited(self.model)
+    def runnable(self, config: EngineConfig) -> Model:
+        """What a runner steps: the model set up for an engine, behind captured graphs where they are wanted and can be
+        had.
 
-    @cached_property
-    def _decoder(self) -> Decoder:
-        """The model laid out for the kernels; once, for it moves the experts."""
-        from hopwell.model.decode import Decoder
+        Raises:
+            HopwellError: a setting cannot be honoured with this model on this device.
+        """
+        return self._runnable(self._set_up(config), config)
 
-        return Decoder.of(self.model)
+    def _set_up(self, config: EngineConfig) -> Transformer:
+        """The model as an engine uses it."""
+        settings = model_settings(config)
+        if config.cache_dtype == "fp8":
+            # calibrated scales if `hopwell verify-cache` approved them; one that it refused does not start with fp8
+            settings = replace(settings, cache_scales=decided_scales(self.path, self.model))
+        if config.batch_invariant and self.batch_invariant:
+            # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
+            settings = replace(settings, absorbed=True)
+        return settings.of(self.model)
 
-    def _runnable(self, config: EngineConfig) -> Model:
+    def _runnable(self, model: Transformer, config: EngineConfig) -> Model:
         """What the runner steps: the model, behind captured graphs where they are wanted and can be had."""
-        if not config.graphs or self.model.device.type != "cuda":
-            return self.model
+        if not config.graphs or model.device.type != "cuda":
+            return model
         if self.unsuited is not None:
             log.warning("steps are not captured as CUDA graphs: %s", self.unsuited)
-            return self.model
-        from hopwell.engine import graphs
+            return model
+        from hopwell.engine.graphs import GraphedModel
 
-        deterministic = config.deterministic
-        sizes = (graphs.DETERMINISTIC_SIZE,) if deterministic else graphs.GRAPH_SIZES
-        return graphs.GraphedModel(
-            self.model, self._decoder, sizes, deterministic, config.max_batch_tokens, self.phases
-        )
-
-    def _pages(self, config: EngineConfig) -> int:
-        """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
-        c = self.model.config
-        if config.cache_tokens is not None:
-            if config.cache_tokens < PAGE:
-                raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE} or more")
-            return config.cache_tokens // PAGE
-        a_page = page_bytes(self.model, PAGE)
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-            free = torch.cuda.mem_get_info(self.model.device)[0] - step_bytes(c, config.max_batch_tokens)
-            room = max(0, int(free * GPU_CACHE_SHARE))
-        else:
-            room = CPU_CACHE_BYTES
-        length = config.max_model_len or c.max_position_embeddings
-        pages = min(room // a_page, config.max_seqs * -(-length // PAGE))
-        if not pages:
-            raise EngineConfigError(f"memory for the cache is {room:,} bytes, less than one page; free some")
-        return pages
+        return GraphedModel(model, config.batch_invariant, config.max_batch_tokens, phases=self.phases)
 
 
 def load_model(
@@ -194,6 +158,11 @@ def load_model(
     dtype: str = "auto",
     progress: Callable[[int, int, str], None] | None = None,
     on_compile: Callable[[int, int, str], None] | None = None,
+    chat_template: Path | None = None,
+    conversations: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    tp: int = 1,
+    ep: int = 1,
 ) -> LoadedModel:
     """Opens and loads a model; for a GPU its kernels are compiled meanwhile, where they were not before.
 
@@ -202,53 +171,92 @@ def load_model(
     Args:
         model: a checkpoint's folder, a name on the Hugging Face hub, or None for the embedded nano.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
-        dtype: "bfloat16" or "float32"; "auto" is bfloat16 wherever the device computes in it.
+        dtype: "bfloat16", "float16" (of matrices alone, before float32 rows, on a CPU) or "float32"; "auto" is
+            bfloat16 wherever the device computes in it, else float16 where the CPU multiplies that.
         progress: called with bytes read, bytes in all and the tensor's name.
         on_compile: called, once weights are there, with kernels compiled, kernels in all and the kernel's name.
+        chat_template: a Jinja file in place of the checkpoint's chat template.
+        conversations: what renders the template is started; False where another process renders.
+        settings: of the engine to come, as `LoadedModel.config` takes them: what cannot be is said before weights are
+            read, and kernels are compiled for them.
+        tp: ranks that share every layer: this process, and others that it starts.
+        ep: 1, or `tp`: each has whole routed experts in place of a part of each.
 
     Raises:
-        ModelError, CheckpointError, ConfigError: one line that names the culprit.
+        ModelError, CheckpointError, ConfigError, TemplateError, LayoutError: one line that names the culprit.
+        EngineConfigError, ActivationsError, CacheFormatError, FourBitsError: a setting cannot be honoured.
+        RankLost: another rank could not load its share.
     """
+    layout = Layout.of(tp, ep)
     phases: dict[str, float] = {}
     started = time.perf_counter()
     path = resolve(model)
     checkpoint = Checkpoint.open(path)
-    tokenizer = Tokenizer.open(path)
+    config = config_of(checkpoint)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    frontend = Frontend.open(path, chat_template, name_of(model), checkpoint.config)
+    if conversations:
+        frontend.warm()
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
-    where = pick_device(device)
-    if where.type == "cpu" and checkpoint.total_bytes < ONE_THREAD_BELOW and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
-    with compiling(checkpoint.config, where) as wait:
-        weights = Transformer.load(checkpoint, where, pick_dtype(dtype, where), progress)
-        phases["weights"] = time.perf_counter() - started
-        started = time.perf_counter()
-        if wait(on_compile):
-            phases["kernels"] = time.perf_counter() - started
-    generation = _read_json(path / "generation_config.json")
-    eos = generation.get("eos_token_id", checkpoint.config.get("eos_token_id"))
-    return LoadedModel(
-        name="nano" if model is None else str(model).rstrip("/").split("/")[-1],
-        path=path,
-        model=weights,
-        tokenizer=tokenizer,
-        eos_token_ids=tuple(eos) if isinstance(eos, list) else (eos,) if eos is not None else (),
-        default_params=_default_params(generation),
-        phases=phases,
-    )
+    where, ranks = pick_device(device), None
+    kind = pick_dtype(dtype, where)
+    wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
+    set_threads(checkpoint.total_bytes, where, layout.world)
+    share(config, layout)  # before others are started in vain
+    if layout.world > 1:
+        if where.type != "cpu":
+            raise LayoutError(f"--tp {tp} is for CPUs as yet; on {where} leave it out")
+        dtype = str(kind).removeprefix("torch.")
+        ranks = Ranks(RANK, layout, model=str(path), device="cpu", dtype=dtype)
+    shard = None if ranks is None else Shard(layout, ranks.lines.exchange)
+    try:
+        with compiling(checkpoint.config, where, wanted) as wait:
+            weights = load_transformer(checkpoint, where, kind, progress, shard, wanted.four_bits == "packed")
+            if ranks is not None:
+                ranks.wait("loaded")
+            phases["weights"] = time.perf_counter() - started
+            started = time.perf_counter()
+            if wait(on_compile):
+                phases["kernels"] = time.perf_counter() - started
+    except BaseException:
+        if ranks is not None:
+            ranks.close()
+        raise
+    return LoadedModel.of(frontend, weights, phases, ranks)
+
+
+def load_share(path: Path, layout: Layout, exchange: Exchange, device: str, dtype: str) -> LoadedModel:
+    """In another process than rank 0's: a rank's share of what that has opened.
+
+    Args:
+        dtype: a name but "auto": rank 0 has chosen.
+
+    Raises:
+        HopwellError: as `load_model`.
+    """
+    checkpoint, where = Checkpoint.open(path), pick_device(device)
+    set_threads(checkpoint.total_bytes, where, layout.world)
+    frontend = Frontend.open(path, None, path.name, checkpoint.config)
+    weights = load_transformer(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange))
+    return LoadedModel.of(frontend, weights, {})
 
 
 @contextmanager
-def compiling(values: dict[str, Any], device: torch.device) -> Iterator[Callable[[Progress | None], int]]:
-    """Compiles a model's kernels in other processes while weights are read; gives the function that waits for them and
-    returns how many there were. Without a GPU that they are for, or with all of them in the cache, there are none."""
+def compiling(
+    values: dict[str, Any], device: torch.device, config: EngineConfig
+) -> Iterator[Callable[[Progress | None], int]]:
+    """Compiles the kernels of a model's steps in other processes while weights are read; gives the function that waits
+    for them and returns how many there were. Without a GPU that they are for, or with all of them in the cache, there
+    are none."""
+    settings = model_settings(config)
     if device.type != "cuda" or not has_kernels(device):
         yield lambda progress: 0
         return
     from hopwell.model.warm import WarmError, Warming  # Triton is a GPU's dependency
 
-    major, minor = torch.cuda.get_device_capability(device)
-    with Warming(values, 10 * major + minor) as warming:
+    with Warming(values, Device.of(device), settings, config.max_batch_tokens) as warming:
 
         def wait(progress: Progress | None) -> int:
             try:
@@ -258,70 +266,3 @@ def compiling(values: dict[str, Any], device: torch.device) -> Iterator[Callable
                 return 0
 
         yield wait
-
-
-def resolve(model: str | Path | None) -> Path:
-    """The folder of a model: itself, the embedded one, or a download from the hub.
-
-    Raises:
-        ModelError: there is no such folder and the hub has no such model, or cannot be reached.
-    """
-    if model is None:
-        return NANO
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise ModelError(f"{path} is a file; give the folder of the checkpoint")
-    if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
-        raise ModelError(f"{model}: no such folder, and not a hub name such as deepseek-ai/DeepSeek-R1")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(model), allow_patterns=FILES))
-    except Exception as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError(f"{model}: no such folder here, and the hub did not give it ({reason})") from None
-
-
-def pick_device(device: str) -> torch.device:
-    """A device by name; "auto" is a GPU if there is one.
-
-    Raises:
-        ModelError: the name is unknown, or there is no such device here.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise ModelError(f"device {device!r} is unknown; known: auto, cpu, cuda, cuda:0, cuda:1, ...")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ModelError(f"device {device!r} is not here: PyTorch sees {torch.cuda.device_count()} GPUs; give cpu")
-    return torch.device(device)
-
-
-def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """A dtype by name; "auto" is bfloat16 but on CPUs that would emulate it.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    if dtype == "auto":
-        return torch.float32 if device.type == "cpu" and not cpu_multiplies_bf16() else torch.bfloat16
-    if dtype not in ("bfloat16", "float32"):
-        raise ModelError(f"dtype {dtype!r} is unknown; known: auto, bfloat16, float32")
-    return getattr(torch, dtype)
-
-
-def _default_params(generation: dict[str, Any]) -> SamplingParams:
-    if not generation.get("do_sample", False):
-        return SamplingParams(temperature=0.0)
-    known = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-    return SamplingParams(**{name: generation[name] for name in known if generation.get(name) is not None})
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise ModelError(f"{path}: not valid JSON: {error}; fetch the file again") from None

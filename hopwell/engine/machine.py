@@ -18,9 +18,12 @@ from hopwell.errors import HopwellError
 from hopwell.limits.catalogue import RESERVE, recognise
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import latent_bytes, weight_bytes
-from hopwell.model.inventory import MTP_PARTS, inventory
+from hopwell.model.inventory import inventory
+from hopwell.model.schema import MTP_PARTS
 from hopwell.model.shipped import find_config, shipped_names
-from hopwell.ops.linear import cpu_multiplies_bf16
+from hopwell.ops.alike import rows_are_summed_alike
+from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
+from hopwell.system import memory_bytes as memory_of_machine
 
 PYTHON, TORCH, TRITON = (3, 11), (2, 11), (3, 6)
 FP8_FROM = (8, 9)
@@ -54,7 +57,7 @@ def examine(on_compile: Callable[[int, int, str], None] | None = None) -> list[C
 
 def memory_bytes() -> int:
     """Memory that this process may use: the machine's, or less where a container limits it."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = memory_of_machine()
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
@@ -84,10 +87,13 @@ def _newer(name: str, wanted: tuple[int, int], found: tuple[int, int]) -> str | 
 
 def _hardware(memory: int) -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bf16 = cpu_multiplies_bf16()
+    bf16, float16 = cpu_multiplies_bf16(), cpu_packs_float16()
+    plain = f"no bf16 products: float32 is used{', with matrices in float16' if float16 else ''}"
+    alike = float16 and rows_are_summed_alike(torch.float16)
+    slower = "slower, and answers may depend on the batch" if not alike else "slower"
     yield Check(
-        "machine", "CPU", bf16, f"{cores} cores, {'bf16 products' if bf16 else 'no bf16 products: float32 is used'}",
-        None if bf16 else "slower, and answers may depend on the batch; CPUs with AVX512-BF16 or AMX have them",
+        "machine", "CPU", bf16, f"{cores} cores, {'bf16 products' if bf16 else plain}",
+        None if bf16 else f"{slower}; CPUs with AVX512-BF16 or AMX have them",
     )  # fmt: skip
     yield Check("machine", "memory", True, f"{memory / 1e9:.1f} GB")
     for name, place in (("disk here", Path.cwd()), ("disk for hub models", _hub_cache())):
@@ -143,7 +149,7 @@ def _driver() -> str:
 
 
 def _kernels() -> Iterator[Check]:
-    yield Check("kernels", "CPU, bf16 or float32", True, "all models, prefill and decode")
+    yield Check("kernels", "CPU, bf16, float16 or float32", True, "all models, prefill and decode")
     capability = _capability()
     try:
         triton = metadata.version("triton")
@@ -172,8 +178,8 @@ def _capability() -> tuple[int, int] | None:
 
 def _nano(on_compile: Callable[[int, int, str], None] | None) -> Check:
     """Loads the embedded model and lets it say a word."""
-    from hopwell.engine.core import SamplingParams
     from hopwell.engine.llm import LLM
+    from hopwell.engine.request import SamplingParams
 
     started = time.perf_counter()
     try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 60.0)
+HOST_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.125, 1.0)
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144)
 AGES = (0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 
@@ -17,12 +18,12 @@ class Histogram:
     """Observations counted by upper bound, Prometheus's way: `counts[i]` fell in (bounds[i - 1], bounds[i]]."""
 
     bounds: Sequence[float]
-    counts: list[int] = field(init=False)
+    counts: list[int] = field(default_factory=list)
     """One more than bounds: the last is unbounded."""
     total: float = 0.0
 
     def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
@@ -54,9 +55,9 @@ class Metrics:
     computed_tokens: int = 0
     """Rows that went through the model, recomputation and rejected drafts included."""
     preemptions: int = 0
-    finished: Counter[str] = field(default_factory=Counter)
+    finished: dict[str, int] = field(default_factory=Counter)
     """Sequences, by finish reason."""
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=Counter)
     """Sequences ended by a fault, by its kind."""
 
     # prefix cache
@@ -79,14 +80,19 @@ class Metrics:
     # latency
     ttft: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     tpot: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    itl: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    """Between the steps that gave a sequence tokens: with drafts, several of them."""
     queue_time: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     e2e: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     step_time: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    host_time: Histogram = field(default_factory=lambda: Histogram(HOST_SECONDS))
+    """Of a step, what the engine's own thread did: schedule, launch where steps are given ahead, stops, text, outputs.
+    While it is less than the step itself, the device never waits."""
     prompt_length: Histogram = field(default_factory=lambda: Histogram(TOKENS))
     answer_length: Histogram = field(default_factory=lambda: Histogram(TOKENS))
-    missed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Requests whose latency class was not honoured, by (class, "ttft" or "tpot")."""
-    classes: Counter[str] = field(default_factory=Counter)
+    missed: dict[str, int] = field(default_factory=Counter)
+    """Requests whose latency class was not honoured, by "class ttft" or "class tpot"."""
+    classes: dict[str, int] = field(default_factory=Counter)
     """Finished requests, by latency class."""
 
     @property

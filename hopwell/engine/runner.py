@@ -1,8 +1,9 @@
 """The device's side of the engine: runs batches in order and draws their tokens.
 
 It alone knows how far each slot has come, so a step can be launched before the last one's tokens are known. With
-`overlap` a CPU's steps run in a thread of the runner's own. A GPU works on its own anyhow: there a step of decode rows
-alone is given to it while it computes the one before, whose tokens it takes from where they are, in its memory.
+`overlap` a CPU's steps run in a thread of the runner's own. A GPU works on its own anyhow: there a step is given to it
+while it computes the one before, whose tokens it takes from where they are, in its memory; but for steps with drafts,
+grammars, penalties or log-probabilities, which need the tokens here.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopwell.engine.batch import Admission, Batch, Chunk, Flight, Result, StepResult
-from hopwell.engine.core import TokenLogprobs
+from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Result, StepResult
+from hopwell.engine.logits_processor import LogitsProcessor
+from hopwell.engine.request import TokenLogprobs
 from hopwell.engine.sampler import Drawing, Sampler, to_device, token_logprobs
-from hopwell.engine.shaping import Shaper
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.model.batch import ForwardBatch
 
@@ -40,21 +41,26 @@ class Model(Protocol):
     @property
     def has_mtp(self) -> bool: ...
     def new_latent(self, num_pages: int) -> Tensor: ...
-    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
+    def clear(self, latent: Tensor, pages: list[int]) -> None: ...
+    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
     def logits(self, hidden: Tensor) -> Tensor: ...
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
 
 
 @dataclass(slots=True)
 class _Ahead:
-    """A step of decode rows that a GPU has been given and whose tokens are not here yet."""
+    """A step that a GPU has been given and whose tokens are not here yet."""
 
     runner: Runner
     slots: Ints
+    """Those that draw a token."""
+    tenancies: Ints
     rows: Ints
     """The slots' rows in the batch."""
     height: int
     """Rows of the batch."""
+    computed: int
+    """Rows that go through the model."""
     drawing: Drawing
     started: float
     done: StepResult | None = None
@@ -81,42 +87,49 @@ class Runner:
         self.device = model.device
         self.latent = model.new_latent(num_pages)
         self.sampler = Sampler(slots, self.device, getattr(model, "greedy", None))
-        self._shapers: dict[int, Shaper] = {}
+        self._processors: dict[int, LogitsProcessor] = {}
         self._logprobs = np.full(slots, -1, np.int64)
         self._length = np.zeros(slots, np.int64)  # tokens known, the last one not yet in the cache
         self._limit = np.zeros(slots, np.int64)
         self._last = np.zeros(slots, np.int64)  # the last token known
         self._draft = np.zeros((slots, drafts), np.int64)
         self._drafted = np.zeros(slots, np.int64)
+        self._tenancy = np.zeros(slots, np.int64)
+        """Counts the tenants of each slot: a step read late must not touch what is a later one's."""
+        self._read_at = 0.0
         on_gpu = self.device.type == "cuda"
         self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
         self._runs_ahead, self._ahead = overlap and on_gpu, None
 
-    def launch(self, batch: Batch) -> Flight:
+    def launch(self, batch: Batch) -> InFlightStep:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
         if self._thread is not None:
-            return Flight(batch, self._thread.submit(self._on_device, batch, self._execute))
+            return InFlightStep(batch, self._thread.submit(self._on_device, batch, self._execute))
         result: Future[StepResult] = Future()
         try:
-            if self._runs_ahead and self._only_decodes(batch):
-                return Flight(batch, self._on_device(batch, self._execute_ahead))
+            if self._runs_ahead and self._can_run_ahead(batch):
+                return InFlightStep(batch, self._on_device(batch, self._execute_ahead))
             self._settle()
             result.set_result(self._on_device(batch, self._execute))
         except Exception as error:
             result.set_exception(error)
-        return Flight(batch, result)
+        return InFlightStep(batch, result)
 
     def _settle(self) -> None:
         """Until nothing is ahead."""
         if self._ahead is not None:
             self._ahead.result()
 
-    def _only_decodes(self, batch: Batch) -> bool:
+    def _can_run_ahead(self, batch: Batch) -> bool:
         """Whether a step needs nothing of the one before but its tokens."""
-        if self.drafts or batch.chunks or batch.admissions:
+        admitted = [admission.params for admission in batch.admissions]
+        if self.drafts or any(LogitsProcessor.needed(params) or params.logprobs is not None for params in admitted):
             return False
-        slots = batch.decode.tolist()
-        return not (self._logprobs[batch.decode] >= 0).any() and not any(slot in self._shapers for slot in slots)
+        if any(chunk.prompt_logprobs is not None for chunk in batch.chunks):
+            return False
+        new = {admission.slot for admission in batch.admissions}
+        old = [slot for slot in batch.slots.tolist() if slot not in new]
+        return not (self._logprobs[old] >= 0).any() and not any(slot in self._processors for slot in old)
 
     def close(self) -> None:
         """Waits for what was launched, ends the runner's thread and gives the latent cache's memory back."""
@@ -124,6 +137,8 @@ class Runner:
         if self._thread is not None:
             self._thread.shutdown()
         self.latent = torch.empty(0)
+        if (close := getattr(self.model, "close", None)) is not None:
+            close()  # of several ranks
 
     def _on_device(self, batch: Batch, execute: Callable[[Batch], T]) -> T:
         """Executes, with the model's GPU as this thread's: Triton launches on the thread's, whatever the tensors'."""
@@ -132,59 +147,97 @@ class Runner:
 
     @torch.inference_mode()
     def _execute_ahead(self, batch: Batch) -> Result:
-        """Gives the device a step of decode rows; `_read` takes in what it drew."""
+        """Gives the device a step; `_read` takes in what it drew."""
         started = time.perf_counter()
-        self._empty(batch.fresh)
+        if batch.fresh:
+            self.model.clear(self.latent, batch.fresh)
+        for admission in batch.admissions:
+            self._admit(admission)
         live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
-        slots = batch.decode[live]
-        if not len(slots):
+        decoding = batch.decode[live]
+        if not len(decoding) and not batch.chunks:
             result: Future[StepResult] = Future()
             result.set_result(StepResult.empty(len(batch.pages), 1))
             return result
-        forward = self._forward_batch(
-            batch, live, np.ones(len(slots), np.int64), self._last[slots], self._length[slots] - 1
+        tokens, last = self._given(decoding)
+        forward = self._forward_batch(batch, live, np.ones(len(decoding), np.int64), last, self._length[decoding] - 1)
+        if tokens is not None:
+            chunks = forward.tokens[len(decoding) :]
+            given = torch.cat((tokens, self._tensor(chunks.numpy()))) if len(chunks) else tokens
+            forward = replace(forward, tokens=given)
+        slots, rows, source = self._drawing_rows(batch, live, len(decoding))
+        _, logits = self._step(forward, source)
+        if len(slots):
+            drawing = self.sampler.start(logits, slots, self._length[slots])
+        else:
+            drawing = Drawing.of_nothing(self.device)
+        self._length[slots] += 1
+        self._ahead = _Ahead(
+            self, slots, self._tenancy[slots], rows, len(batch.pages), len(forward.positions), drawing, started
         )
+        return self._ahead
+
+    def _given(self, slots: Ints) -> tuple[Tensor | None, Ints]:
+        """The last tokens of slots: on the device, where the step before draws them; and here, if they are known."""
         before = self._ahead
-        if before is not None:
+        if before is not None and len(slots):
             row_of = np.full(len(self._length), -1)
             row_of[before.slots] = np.arange(len(before.slots))
             source = row_of[slots]
             if (source < 0).any():  # a slot that paused: its last token is known, the others' will be
                 self._settle()
-                forward = replace(forward, tokens=torch.from_numpy(self._last[slots]))
-            elif np.array_equal(source, np.arange(len(before.slots))):
-                forward = replace(forward, tokens=before.drawing.tokens)
+            elif len(source) == len(before.slots) and (source == np.arange(len(source))).all():
+                return before.drawing.tokens, self._last[slots]
             else:
-                forward = replace(forward, tokens=before.drawing.tokens[self._tensor(source)])
-        hidden = self.model.forward(forward, self.latent)
-        drawing = self.sampler.start(self.model.logits(hidden), slots, self._length[slots])
-        self._length[slots] += 1
-        self._ahead = _Ahead(self, slots, live, len(batch.pages), drawing, started)
-        return self._ahead
+                return before.drawing.tokens[self._tensor(source)], self._last[slots]
+        return None, self._last[slots]
+
+    def _drawing_rows(self, batch: Batch, live: Ints, count: int) -> tuple[Ints, Ints, Ints]:
+        """Who draws a token: the live decode slots, and those whose prefill ends, which begin to decode here.
+
+        Args:
+            count: rows of the decode slots in the forward batch.
+
+        Returns:
+            Their slots, their rows in `batch`, and the forward batch's rows to draw from: all `count`, then the ends'.
+        """
+        ends = np.cumsum([count, *(len(chunk.tokens) for chunk in batch.chunks)])[1:] - 1
+        final = np.array([i for i, chunk in enumerate(batch.chunks) if chunk.following is None], np.int64)
+        for i in final:
+            chunk = batch.chunks[i]
+            self._length[chunk.slot] = chunk.start + len(chunk.tokens)
+            self._last[chunk.slot] = chunk.tokens[-1]
+        slots = np.concatenate((batch.decode[live], np.array([batch.chunks[i].slot for i in final], np.int64)))
+        return slots, np.concatenate((live, len(batch.decode) + final)), np.concatenate((np.arange(count), ends[final]))
+
+    def _step(self, batch: ForwardBatch, rows: Ints) -> tuple[Tensor, Tensor]:
+        """Hidden states of a step, and logits of some of its rows, in order."""
+        every = len(rows) == len(batch.positions)
+        return self.model.step(batch, self.latent, None if every else self._tensor(rows))
 
     def _read(self, step: _Ahead) -> StepResult:
         """The tokens of a step that was given ahead."""
         draws, result = step.drawing.read(), StepResult.empty(step.height, 1)
         result.tokens[step.rows, 0], result.counts[step.rows] = draws.tokens, 1
-        result.computed = len(step.slots)
-        self._last[step.slots] = draws.tokens
+        result.computed = step.computed
+        own = self._tenancy[step.slots] == step.tenancies
+        self._last[step.slots[own]] = draws.tokens[own]
         for i in (~np.isfinite(draws.best)).nonzero()[0].tolist():
             result.faults[int(step.rows[i])] = "nan_logits"
-            self._limit[step.slots[i]] = 0  # a step already launched must not run it again
+            if own[i]:
+                self._limit[step.slots[i]] = 0  # a step already launched must not run it again
         if self._ahead is step:
             self._ahead = None
-        result.seconds = time.perf_counter() - step.started
+        # it began when it was given, or when the one before was done
+        now = time.perf_counter()
+        result.seconds, self._read_at = now - max(step.started, self._read_at), now
         return result
-
-    def _empty(self, pages: list[int]) -> None:
-        """Zeroes pages that have changed hands. As bytes: PyTorch has no index_fill_ of e4m3."""
-        if pages:
-            self.latent.view(torch.uint8).index_fill_(1, self._tensor(np.array(pages, np.int64)), 0)
 
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
-        self._empty(batch.fresh)
+        if batch.fresh:
+            self.model.clear(self.latent, batch.fresh)
         for admission in batch.admissions:
             self._admit(admission)
 
@@ -202,35 +255,25 @@ class Runner:
         if not len(tokens) and not batch.chunks:
             return StepResult.empty(len(batch.pages), 1 + self.drafts)  # all had reached their limits
         forward = self._forward_batch(batch, live, queries, tokens, positions)
-        hidden = self.model.forward(forward, self.latent)
-
-        # rows to draw from: all decode rows, and the last row of each prefill that ends
-        ends = np.cumsum([len(tokens), *(len(chunk.tokens) for chunk in batch.chunks)])[1:] - 1
-        final = np.array([i for i, chunk in enumerate(batch.chunks) if chunk.following is None], np.int64)
-        rows = np.concatenate((live, len(batch.decode) + final))
-        slots = np.concatenate((slots, np.array([batch.chunks[i].slot for i in final], np.int64)))
-        for i in final:
-            chunk = batch.chunks[i]
-            self._length[chunk.slot] = chunk.start + len(chunk.tokens)
-            self._last[chunk.slot] = chunk.tokens[-1]
-        queries = np.concatenate((queries, np.ones(len(final), np.int64)))
+        slots, rows, source = self._drawing_rows(batch, live, len(tokens))
+        hidden, logits = self._step(forward, source)
+        queries = np.concatenate((queries, np.ones(len(slots) - len(live), np.int64)))
         valid = columns < queries[:, None]
-        source = np.concatenate((np.arange(len(tokens)), ends[final]))
+        ends = np.cumsum([len(tokens), *(len(chunk.tokens) for chunk in batch.chunks)])[1:] - 1
         result = StepResult.empty(len(batch.pages), 1 + self.drafts)
         result.computed = len(forward.positions)
         result.prompt_logprobs = self._prompt_logprobs(batch, hidden, ends)
         drawn = np.zeros((len(slots), 1 + self.drafts), np.int64)
         accepted = np.zeros(len(slots), np.int64)
         if len(slots):
-            picked = hidden if len(source) == len(hidden) else hidden[torch.from_numpy(source).to(self.device)]
-            accepted = self._draw(self.model.logits(picked), slots, rows, queries, valid, drawn, result)
+            accepted = self._draw(logits, slots, rows, queries, valid, drawn, result)
             result.tokens[rows], result.counts[rows] = drawn, accepted + 1
             result.drafted[rows] = queries - 1
             self._length[slots] += accepted + 1
             self._last[slots] = drawn[np.arange(len(slots)), accepted]
         if self.drafts:
             first = np.concatenate(([0], np.cumsum(queries[: len(live)])))[:-1]
-            last = np.concatenate((first + accepted[: len(live)], ends[final]))
+            last = np.concatenate((first + accepted[: len(live)], source[len(tokens) :]))
             following = self._following(drawn[valid][: len(tokens)], drawn[len(live) :, 0], batch.chunks)
             self._propose(forward, hidden, following, last, slots, batch, rows)
         result.seconds = time.perf_counter() - started
@@ -238,12 +281,15 @@ class Runner:
 
     def _admit(self, admission: Admission) -> None:
         slot, params = admission.slot, admission.params
+        self._tenancy[slot] += 1
         self.sampler.admit(slot, params, admission.seed)
         self._limit[slot], self._length[slot], self._drafted[slot] = admission.limit, 0, 0
         self._logprobs[slot] = -1 if params.logprobs is None else params.logprobs
-        self._shapers.pop(slot, None)
-        if Shaper.needed(params):
-            self._shapers[slot] = Shaper(params, admission.prompt, admission.answer, admission.ends, admission.grammar)
+        self._processors.pop(slot, None)
+        if LogitsProcessor.needed(params):
+            self._processors[slot] = LogitsProcessor(
+                params, admission.prompt, admission.answer, admission.ends, admission.grammar
+            )
 
     def _forward_batch(self, batch: Batch, live: Ints, queries: Ints, tokens: Ints, positions: Ints) -> ForwardBatch:
         """The model's input: decode rows, then chunks."""
@@ -267,11 +313,11 @@ class Runner:
         """Draws a token for each row of logits into `drawn` [slots, 1 + drafts]; returns how many drafts hold."""
         drafts = self._draft[slots]
         first = np.concatenate(([0], np.cumsum(queries)))
-        shapers = [(i, self._shapers[slot]) for i, slot in enumerate(slots.tolist()) if slot in self._shapers]
+        processors = [(i, self._processors[slot]) for i, slot in enumerate(slots.tolist()) if slot in self._processors]
         reported = (self._logprobs[slots] >= 0).nonzero()[0].tolist()
-        raw = logits.clone() if shapers and reported else logits
-        for i, shaper in shapers:
-            shaper.edit(logits[first[i] : first[i + 1]], drafts[i, : queries[i] - 1].tolist())
+        raw = logits.clone() if processors and reported else logits
+        for i, processor in processors:
+            processor.edit(logits[first[i] : first[i + 1]], drafts[i, : queries[i] - 1].tolist())
 
         positions = (self._length[slots, None] + np.arange(1 + self.drafts))[valid]
         draws = self.sampler.draw(logits, np.repeat(slots, queries), positions)
@@ -286,11 +332,11 @@ class Runner:
             for i in range(len(slots)):
                 best = draws.best[first[i] : first[i] + accepted[i] + 1]
                 if not np.isfinite(best).all():
-                    hopeless = np.isneginf(best).any() and slots[i] in self._shapers
+                    hopeless = np.isneginf(best).any() and slots[i] in self._processors
                     result.faults[int(rows[i])] = "unsatisfiable" if hopeless else "nan_logits"
                     self._limit[slots[i]] = 0  # a step already launched must not run it again
-        for i, shaper in shapers:
-            shaper.accept(drawn[i, : accepted[i] + 1].tolist())
+        for i, processor in processors:
+            processor.accept(drawn[i, : accepted[i] + 1].tolist())
         for i in reported:
             count = accepted[i] + 1
             alternatives = [int(self._logprobs[slots[i]])] * int(count)

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopwell.engine.core import SamplingParams, TokenLogprobs
 from hopwell.engine.random import gumbel
+from hopwell.engine.request import SamplingParams, TokenLogprobs
 
 Ints = NDArray[np.int64]
 
@@ -38,6 +38,11 @@ class Drawing:
     _host: Tensor
     """int64 [2, rows]: tokens, and the bits of the highest logits."""
     _arrived: torch.cuda.Event | None
+
+    @classmethod
+    def of_nothing(cls, device: torch.device) -> Drawing:
+        """No tokens, but what says when the device has done all that it was given before."""
+        return cls(torch.empty(0, dtype=torch.int64, device=device), *_to_host(torch.empty(2, 0, device=device).long()))
 
     def read(self) -> Draws:
         """Waits for them, not for what the device was given since."""

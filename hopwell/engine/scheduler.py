@@ -19,8 +19,8 @@ from hopwell.cache.prefix import PAGE, page_keys
 from hopwell.engine.batch import Admission, Batch, Chunk, Ints
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.metrics import Metrics
-from hopwell.engine.pace import Pace
 from hopwell.engine.sequence import Sequence, State
+from hopwell.engine.step_time import StepTime
 
 
 class Scheduler:
@@ -29,7 +29,7 @@ class Scheduler:
     def __init__(self, config: EngineConfig, pool: PagePool, model_len: int, metrics: Metrics) -> None:
         slots = config.max_seqs
         self.config, self.pool, self.metrics = config, pool, metrics
-        self.pace = Pace()
+        self.step_time = StepTime()
         self.seqs: list[Sequence | None] = [None] * slots
         self.prefilling: list[Sequence] = []
         self._waiting: list[tuple[tuple[int, float, float, int], int, Sequence]] = []
@@ -50,6 +50,8 @@ class Scheduler:
         self.epoch = np.zeros(slots, np.int64)
         self.stops = np.full((slots, 1), -1, np.int64)
         """Tokens that end each slot's sequence; -1 is none."""
+        self.sleeping = np.zeros(slots, np.bool_)
+        """Slots whose sequence has tokens that do not end it in its thinking."""
         self._capacity = np.zeros(slots, np.int64)
         self._page_table = np.zeros((slots, -(-model_len // PAGE)), np.int32)
 
@@ -158,7 +160,7 @@ class Scheduler:
         """Rows left for prefill: a step must not outlast the shortest promise among those that decode."""
         rows = self.config.max_batch_tokens
         if self._tpots and decode_rows:
-            rows = min(rows, max(int(min(self.pace.rows_within(min(self._tpots)), rows)), decode_rows + PAGE))
+            rows = min(rows, max(int(min(self.step_time.rows_within(min(self._tpots)), rows)), decode_rows + PAGE))
         return rows - decode_rows
 
     def _prefill(self, budget: int) -> list[Chunk]:
@@ -198,10 +200,11 @@ class Scheduler:
         self.kept[slot] = len(shared)
         self.limit[slot], self._capacity[slot] = seq.limit, 0
         self._set_stops(slot, seq.ends)
+        self.sleeping[slot] = bool(seq.sleeping)
         self._extend(seq, shared)
         self._extend(seq, self._allocate(self._first_pages(seq) - len(shared)))
         self.prefilling.append(seq)
-        prompt, answer = seq.tokens[: seq.prompt_len], list(seq.answer)
+        prompt, answer = seq.tokens.prompt, list(seq.answer)
         self._admissions.append(Admission(slot, seq.params, seq.seed, seq.limit, prompt, answer, seq.ends, seq.grammar))
         self._count_lookup(seq, keys, len(shared))
         return seq
@@ -237,7 +240,7 @@ class Scheduler:
             if other is not None and other.group.latency.tpot and other.request.priority <= seq.request.priority
         ]
         width = 1 + self.config.drafts
-        return bool(promised) and width <= self.pace.rows_within(min(promised)) < (self.running + 1) * width
+        return bool(promised) and width <= self.step_time.rows_within(min(promised)) < (self.running + 1) * width
 
     def _yield_to_first(self) -> None:
         """Preempts sequences of lower priority than the first in the queue until that one fits."""

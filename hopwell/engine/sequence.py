@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Self, overload
 
-from hopwell.engine.core import LATENCY_CLASSES, LatencyClass, Request, SamplingParams, TokenLogprobs
 from hopwell.engine.grammar import GrammarState
-from hopwell.engine.text import TextStream
+from hopwell.engine.request import LATENCY_CLASSES, LatencyClass, Request, SamplingParams, TokenLogprobs
+from hopwell.engine.thinking import Where
 
 
 class State(Enum):
@@ -21,8 +22,42 @@ class State(Enum):
     FINISHED = auto()
 
 
+class Transcript:
+    """A prompt, which a request's sequences share, and one's own answer; reads as one list of tokens."""
+
+    __slots__ = ("answer", "prompt")
+
+    def __init__(self, prompt: list[int]) -> None:
+        self.prompt, self.answer = prompt, list[int]()
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[int]: ...
+
+    def __getitem__(self, at: int | slice) -> int | list[int]:
+        prompt = len(self.prompt)
+        if isinstance(at, int):
+            at += len(self) if at < 0 else 0
+            return self.prompt[at] if at < prompt else self.answer[at - prompt]
+        start, stop, _ = at.indices(len(self))
+        answered = self.answer[max(start - prompt, 0) : max(stop - prompt, 0)]
+        return answered if start >= prompt else self.prompt[start:stop] + answered
+
+    def __iadd__(self, tokens: list[int]) -> Self:
+        self.answer += tokens
+        return self
+
+    def cut(self, count: int) -> None:
+        """Takes back the answer's last tokens."""
+        del self.answer[len(self.answer) - count :]
+
+
 @dataclass(slots=True, eq=False)
-class Group:
+class SequenceGroup:
     """A request's sequences, and what is counted once for all of them."""
 
     request: Request
@@ -51,9 +86,9 @@ class Group:
 class Sequence:
     """One answer. The scheduler owns it; the runner only reads what is fixed at admission."""
 
-    group: Group
+    group: SequenceGroup
     index: int
-    tokens: list[int]
+    tokens: Transcript
     """Prompt and answer so far."""
     limit: int
     """Tokens that prompt and answer may reach."""
@@ -62,10 +97,13 @@ class Sequence:
     """Key above the prompt's first page."""
     ends: list[int]
     """Tokens that end it."""
+    sleeping: frozenset[int] = frozenset()
+    """Those of them that do not in the thinking."""
     grammar: GrammarState | None = None
-    text: TextStream | None = None
 
     prompt_len: int = field(init=False)
+    where: Where = field(init=False)
+    """As far as outputs have come."""
     state: State = State.WAITING
     slot: int = -1
     pages: list[int] = field(default_factory=list)
@@ -81,13 +119,12 @@ class Sequence:
     last_token_at: float = 0.0
     reported: int = field(init=False)
     """Tokens that outputs have told of, the prompt's included."""
-    pending_text: str = ""
-    """Text not yet told of, while the request does not stream."""
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     """Not yet told of."""
 
     def __post_init__(self) -> None:
         self.prompt_len = self.reported = len(self.tokens)
+        self.where = Where.ANSWER if self.params.thinking is None else self.params.thinking.first
 
     @property
     def request(self) -> Request:
@@ -99,12 +136,29 @@ class Sequence:
 
     @property
     def answer(self) -> Tokens[int]:
-        return self.tokens[self.prompt_len :]
+        return self.tokens.answer
 
     @property
     def order(self) -> tuple[int, float, float, int]:
         """Who is served first: priority, then the earliest deadline, then arrival."""
         return self.request.priority, self.group.deadline, self.request.arrival, self.index
+
+    def follow(self, tokens: Tokens[int]) -> None:
+        """Takes in where the answer stands with its next tokens."""
+        if self.params.thinking is not None:
+            for token in tokens:
+                self.where = self.params.thinking.after(self.where, token)
+
+    def ends_with(self, tokens: Tokens[int]) -> list[bool]:
+        """For each of the next tokens, whether it ends the answer. Those that sleep in the thinking are awake for the
+        token that ends it."""
+        where, found = self.where, []
+        for token in tokens:
+            if self.params.thinking is not None:
+                where = self.params.thinking.after(where, token)
+            asleep = where in (Where.BEFORE, Where.INSIDE)
+            found.append(token in self.ends and not (asleep and token in self.sleeping))
+        return found
 
     @property
     def finished(self) -> bool:

@@ -74,15 +74,20 @@ class TextStream:
         self._decoder = decoder
         self._stops = StopStrings(stops) if stops else None
 
+    @property
+    def watches(self) -> bool:
+        """Whether there are stop strings."""
+        return self._stops is not None
+
     def push(self, tokens: Sequence[int], watch: bool = True) -> tuple[str, str | None]:
         """Takes tokens; returns final text, and the stop string that ended it, if one did and `watch` is set."""
         text = self._decoder.push(tokens)
         return self._stops.push(text) if self._stops is not None and watch else (text, None)
 
-    def flush(self) -> tuple[str, str | None]:
+    def flush(self, watch: bool = True) -> tuple[str, str | None]:
         """The rest of the text, at the end; a broken character that is left may still complete a stop string."""
         text = self._decoder.flush()
-        if self._stops is None:
+        if self._stops is None or not watch:
             return text, None
         text, stop = self._stops.push(text)
         return (text, stop) if stop is not None else (text + self._stops.flush(), None)

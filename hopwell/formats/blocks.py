@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.elements import PEAK, round_elements
+from hopwell.formats.labels import Label
 
 E4M3_SMALLEST = 2.0**-9
+SCALE_BYTES = {"e4m3": 1, "e8m0": 1, "bf16": 2, "f32": 4}
 NVFP4_SCALE_PEAK = 448.0
 NVFP4_ROOM_PEAK = 256.0
 """Largest block scale when scales are searched: leaves room above, so that a block's peak may be 4 instead of 6."""
@@ -40,15 +42,19 @@ class BlockFormat:
         """Bits of an element."""
         return 8 if self.elements == "e4m3" else 4
 
+    @property
+    def bytes_per_value(self) -> float:
+        """Of a large matrix, its share of the block scales included."""
+        return self.bits / 8 + (SCALE_BYTES[self.scales] / (self.rows * self.columns) if self.columns else 0.0)
+
     def scale_shape(self, shape: tuple[int, ...] | torch.Size) -> tuple[int, int]:
         """Scales of a matrix [out, in]: [ceil(out / rows), ceil(in / columns)]."""
         return math.ceil(shape[0] / self.rows), math.ceil(shape[1] / (self.columns or shape[1]))
 
     def nbytes(self, shape: tuple[int, ...] | torch.Size) -> int:
         """Bytes of a matrix [out, in] on disk: elements, block scales and the tensor scale."""
-        scale_bytes = {"e4m3": 1, "e8m0": 1, "bf16": 2, "f32": 4}[self.scales]
         elements = math.ceil(shape[1] * self.bits / 8) * shape[0]
-        return elements + scale_bytes * math.prod(self.scale_shape(shape)) + 4 * (self.scales == "e4m3")
+        return elements + SCALE_BYTES[self.scales] * math.prod(self.scale_shape(shape)) + 4 * (self.scales == "e4m3")
 
     def check(self, shape: tuple[int, ...] | torch.Size) -> None:
         """Refuses shapes that the format's layouts cannot hold.
@@ -60,12 +66,12 @@ class BlockFormat:
             raise ValueError(f"{self.name} needs rows of a multiple of {self.columns} values, found {shape[1]}")
 
 
-NVFP4 = BlockFormat("nvfp4", "e2m1", "e4m3", 1, 16)
-MXFP4 = BlockFormat("mxfp4", "e2m1", "e8m0", 1, 32)
-INT4_G32 = BlockFormat("int4_g32", "int4", "bf16", 1, 32)
-INT4_G128 = BlockFormat("int4_g128", "int4", "bf16", 1, 128)
-FP8_BLOCK = BlockFormat("fp8_block", "e4m3", "f32", 128, 128)
-FP8_CHANNEL = BlockFormat("fp8_channel", "e4m3", "f32", 1, 0)
+NVFP4 = BlockFormat(Label.NVFP4, "e2m1", "e4m3", 1, 16)
+MXFP4 = BlockFormat(Label.MXFP4, "e2m1", "e8m0", 1, 32)
+INT4_G32 = BlockFormat(Label.INT4_G32, "int4", "bf16", 1, 32)
+INT4_G128 = BlockFormat(Label.INT4_G128, "int4", "bf16", 1, 128)
+FP8_BLOCK = BlockFormat(Label.FP8_BLOCK, "e4m3", "f32", 128, 128)
+FP8_CHANNEL = BlockFormat(Label.FP8_CHANNEL, "e4m3", "f32", 1, 0)
 FORMATS = {f.name: f for f in (NVFP4, MXFP4, INT4_G32, INT4_G128, FP8_BLOCK, FP8_CHANNEL)}
 """Every format that weights can be converted to."""
 

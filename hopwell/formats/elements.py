@@ -9,6 +9,8 @@ E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Magnitudes of FP4 e2m1 by code (OCP Microscaling specification 1.0, section 5.3.3); bit 3 is the sign."""
 PEAK = {"e2m1": 6.0, "int4": 7.0, "e4m3": 448.0}
 """Largest positive element; int4 also holds -8."""
+E8M0_BIAS = 127
+"""Of the exponents that MXFP4's scales are stored as."""
 
 
 def round_elements(kind: str, x: Tensor) -> Tensor:

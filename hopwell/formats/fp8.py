@@ -13,6 +13,8 @@ from torch import Tensor
 
 BLOCK = 128
 """Rows and columns that share a scale."""
+SCALES = "weight_scale_inv"
+"""The last component of the name of a matrix's scales."""
 E4M3_MAX = 448.0
 """The largest e4m3 value (OCP FP8 specification: S.1111.110)."""
 

@@ -15,21 +15,27 @@ from torch import Tensor
 
 from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, INT4_G32, INT4_G128, MXFP4, NVFP4, Quantized
 from hopwell.formats.elements import (
-    decode_e2m1,
+    E8M0_BIAS,
     encode_e2m1,
     pack_int4_words,
     pack_nibbles,
     unpack_int4_words,
-    unpack_nibbles,
+)
+from hopwell.formats.fp8 import SCALES
+from hopwell.formats.matrices import (
+    Fp8Block,
+    Fp8Channel,
+    Int4,
+    Int4Zeros,
+    Matrix,
+    Mxfp4,
+    Nvfp4,
+    Plain,
+    Residual,
+    Scaled,
 )
 from hopwell.formats.residual import HighLow, residual_format
-
-E8M0_BIAS = 127
-RESIDUAL = "residual_"
-"""Before the suffixes of a residual's tensors."""
-COLUMNS = "residual_columns"
-TENSOR_SCALE = "weight_global_scale"
-"""Of which a residual has no copy."""
+from hopwell.formats.stored import COLUMNS, RESIDUAL, TENSOR_SCALE, misfits
 
 
 def to_modelopt(q: Quantized) -> dict[str, Tensor]:
@@ -47,7 +53,7 @@ def to_modelopt(q: Quantized) -> dict[str, Tensor]:
     if q.format is MXFP4:
         return {"weight": _nibbles(q), "weight_scale": _exponents(q.scale)}
     if q.format is FP8_BLOCK:
-        return {"weight": q.elements.to(torch.float8_e4m3fn), "weight_scale_inv": q.scale}
+        return {"weight": q.elements.to(torch.float8_e4m3fn), SCALES: q.scale}
     if q.format is FP8_CHANNEL:
         return {"weight": q.elements.to(torch.float8_e4m3fn), "weight_scale": q.scale.flatten()}
     raise ValueError(f"ModelOpt has no layout for {q.format.name}; write compressed-tensors")
@@ -75,99 +81,65 @@ def to_compressed_tensors(q: Quantized | HighLow) -> dict[str, Tensor]:
     return {"weight": q.elements.to(torch.float8_e4m3fn), "weight_scale": q.scale}
 
 
-def from_module(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | HighLow | Tensor:
-    """The matrix [out, in] that a module's tensors hold, in whichever known layout they are.
+def packed(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Matrix:
+    """The matrix [out, in] that a module's tensors hold, in whichever known layout they are, packed as it is stored.
 
     Args:
         tensors: by suffix, as `stored_suffixes` lists them.
 
     Returns:
-        The quantised matrix; where its layout has no format here (zero points, per-tensor FP8), its float32 values.
+        Where its layout has no format here (group indices, per-tensor FP8), its values in float32.
 
     Raises:
-        ValueError: a tensor is missing, or its shape or dtype does not fit; the message names it.
+        ValueError: a tensor is missing, surplus, or its shape, dtype or values do not fit; the message names it.
     """
-    if any(suffix.startswith(RESIDUAL) for suffix in tensors):
-        return _high_low(tensors, shape)
+    for fault in misfits({suffix: (tuple(t.shape), t.dtype) for suffix, t in tensors.items()}, shape):
+        raise ValueError(f"{fault.suffix} {fault.text}")
+    if COLUMNS in tensors:
+        return _residual(tensors, shape)
     if "weight_packed" in tensors:
         if tensors["weight_packed"].dtype == torch.int32:
             return _int4(tensors, shape)
-        inverse = tensors.get("weight_global_scale")
-        return _fp4(tensors, shape, "weight_packed", None if inverse is None else 1.0 / inverse.float().reshape(()))
-    weight = _need(tensors, "weight")
+        inverse = tensors.get(TENSOR_SCALE)
+        return _fp4(tensors, "weight_packed", None if inverse is None else 1.0 / inverse.float().reshape(()))
+    weight = tensors["weight"]
     if weight.dtype == torch.uint8:
         second = tensors.get("weight_scale_2")
-        return _fp4(tensors, shape, "weight", None if second is None else second.float().reshape(()))
-    if weight.dtype == torch.float8_e4m3fn:
-        return _fp8(tensors, shape)
-    _expect(weight, "weight", shape)
-    return weight
+        return _fp4(tensors, "weight", None if second is None else second.float().reshape(()))
+    return _fp8(tensors, shape) if weight.dtype == torch.float8_e4m3fn else Plain(weight)
 
 
-def stored_suffixes() -> tuple[str, ...]:
-    """Every suffix that a linear module may have in a known layout; activation scales are not part of the matrix."""
-    return (
-        *("weight", "weight_scale_inv", "weight_scale", "weight_scale_2", "weight_packed", "weight_global_scale"),
-        *("weight_shape", "weight_zero_point", "weight_g_idx"),
-        *(COLUMNS, *(RESIDUAL + suffix for suffix in ("weight", "weight_packed", "weight_scale", "weight_shape"))),
-    )
-
-
-ACTIVATION_SUFFIXES = ("input_scale", "input_global_scale")
-"""Calibrated scales of what a module reads. Engines that round activations need them; products here do not."""
-
-
-def decode_gpt_oss(blocks: Tensor, scales: Tensor) -> Tensor:
-    """Stacked MXFP4 experts as gpt-oss stores them.
-
-    Args:
-        blocks: `<name>_blocks`, uint8 [..., rows, groups, 16], low nibble first.
-        scales: `<name>_scales`, uint8 [..., rows, groups], biased exponents.
-
-    Returns:
-        float32 [..., rows, 32 groups].
+def from_module(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | HighLow | Tensor:
+    """The matrix of `packed`, unpacked: a quantised one, or values as stored or in float32.
 
     Raises:
-        ValueError: the shapes or dtypes do not fit each other.
+        ValueError: as `packed`.
     """
-    if blocks.dtype != torch.uint8 or scales.dtype != torch.uint8:
-        raise ValueError(f"MXFP4 blocks and scales must be uint8, found {blocks.dtype} and {scales.dtype}")
-    if blocks.shape[:-1] != scales.shape or blocks.shape[-1] != 16:
-        raise ValueError(f"MXFP4 blocks {list(blocks.shape)} do not fit scales {list(scales.shape)}")
-    scale = torch.exp2(scales.float() - E8M0_BIAS)
-    return (decode_e2m1(unpack_nibbles(blocks)) * scale.unsqueeze(-1)).flatten(-2)
+    found = packed(tensors, shape)
+    if isinstance(found, Residual):
+        return HighLow(found.high.unpacked(), found.low.unpacked(), found.data)
+    if isinstance(found, Scaled):
+        return found.unpacked()
+    return found.data if isinstance(found, Plain) else found.dequantize()
 
 
-def mxfp4_as_nvfp4(q: Quantized) -> Quantized:
-    """The same values in NVFP4: a power of two is an e4m3 scale, as long as a tensor's span of scales is below 2**18.
-
-    Raises:
-        ValueError: scales span more than e4m3 can.
-    """
-    low, high = (torch.log2(x).item() for x in q.scale.aminmax())
-    if high - low > 17:
-        raise ValueError(f"MXFP4 scales span 2**{high - low:.0f}; NVFP4 holds 2**17")
-    tensor_scale = torch.exp2(torch.tensor(high - 8.0))
-    scale = (q.scale / tensor_scale).repeat_interleave(2, dim=1)
-    return Quantized(NVFP4, q.elements, scale, tensor_scale)
-
-
-def _high_low(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> HighLow:
-    columns = _need(tensors, COLUMNS)
-    if columns.dtype != torch.int32 or columns.dim() != 1 or not _ascending(columns, shape[1]):
-        raise ValueError(f"{COLUMNS} must be int32, ascending and below {shape[1]}")
-    high = from_module({k: t for k, t in tensors.items() if not k.startswith(RESIDUAL)}, shape)
-    shared = {TENSOR_SCALE: tensors[TENSOR_SCALE]} if TENSOR_SCALE in tensors else {}
+def _residual(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Residual:
+    columns = tensors[COLUMNS]
+    if not _ascending(columns, shape[1]):
+        raise ValueError(f"{COLUMNS} must be ascending and below {shape[1]}")
+    high = packed({k: t for k, t in tensors.items() if not k.startswith(RESIDUAL)}, shape)
     own = {k.removeprefix(RESIDUAL): t for k, t in tensors.items() if k.startswith(RESIDUAL) and k != COLUMNS}
+    if TENSOR_SCALE in tensors and own["weight_packed"].dtype == torch.uint8:
+        own[TENSOR_SCALE] = tensors[TENSOR_SCALE]
     try:
-        low = from_module(own | shared, (shape[0], len(columns)))
+        low = packed(own, (shape[0], len(columns)))
     except ValueError as error:
         raise ValueError(f"{RESIDUAL}{error}") from None
-    if not isinstance(high, Quantized) or not isinstance(low, Quantized):
+    if not isinstance(high, Scaled) or not isinstance(low, Scaled):
         raise ValueError(f"{COLUMNS} do not go with zero points or one scale a tensor")
     if low.format is not residual_format(high.format):
         raise ValueError(f"the residual is {low.format.name}, which does not go with {high.format.name}")
-    return HighLow(high, low, columns)
+    return Residual(columns, high, low)
 
 
 def _ascending(columns: Tensor, width: int) -> bool:
@@ -183,58 +155,43 @@ def _exponents(scale: Tensor) -> Tensor:
     return (torch.log2(scale) + E8M0_BIAS).to(torch.uint8)
 
 
-def _fp4(tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str, tensor_scale: Tensor | None) -> Quantized:
-    packed, scale = _need(tensors, name), _need(tensors, "weight_scale")
-    _expect(packed, name, (shape[0], shape[1] // 2))
-    fmt = MXFP4 if scale.dtype == torch.uint8 else NVFP4
-    _expect(scale, "weight_scale", fmt.scale_shape(shape))
-    if fmt is NVFP4 and tensor_scale is None:
-        _need(tensors, "weight_scale_2" if name == "weight" else "weight_global_scale")
-    if tensor_scale is None:
-        tensor_scale = torch.ones(())
-    values = torch.exp2(scale.float() - E8M0_BIAS) if fmt is MXFP4 else scale.float()
-    return Quantized(fmt, decode_e2m1(unpack_nibbles(packed)), values, tensor_scale)
+def _fp4(tensors: Mapping[str, Tensor], name: str, tensor_scale: Tensor | None) -> Mxfp4 | Nvfp4:
+    data, scale = tensors[name], tensors["weight_scale"]
+    if scale.dtype == torch.uint8:
+        return Mxfp4(data, scale)
+    return Nvfp4(data, scale, torch.ones(()) if tensor_scale is None else tensor_scale)
 
 
-def _int4(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | Tensor:
-    packed, scale = _need(tensors, "weight_packed"), _need(tensors, "weight_scale")
+def _int4(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Int4 | Int4Zeros | Plain:
+    words, scale = tensors["weight_packed"], tensors["weight_scale"]
     if "weight_shape" in tensors and tuple(tensors["weight_shape"].tolist()) != shape:
         raise ValueError(f"weight_shape is {tensors['weight_shape'].tolist()}, expected {list(shape)}")
-    _expect(packed, "weight_packed", (shape[0], -(-shape[1] // 8)))
-    group = shape[1] // max(scale.shape[-1], 1)
-    _expect(scale, "weight_scale", (shape[0], shape[1] // max(group, 1)))
-    elements, values = unpack_int4_words(packed, shape[1]), scale.float()
-    known = {f.columns: f for f in (INT4_G32, INT4_G128)}
+    count = scale.shape[1]
+    group = shape[1] // count
+    known = (INT4_G32.columns, INT4_G128.columns)
     if group in known and "weight_zero_point" not in tensors and "weight_g_idx" not in tensors:
-        return Quantized(known[group], elements, values, torch.ones(()))
-    groups = tensors["weight_g_idx"].long() if "weight_g_idx" in tensors else torch.arange(shape[1]) // group
+        return Int4(words, scale, shape[1])
+    zero = None
     if "weight_zero_point" in tensors:  # packed along rows, offset by 8 as the weights are
         zero = unpack_int4_words(tensors["weight_zero_point"].t().contiguous(), shape[0]).t()
+        if group in known and "weight_g_idx" not in tensors:
+            return Int4Zeros(words, scale, zero.to(torch.int8).contiguous(), shape[1])
+    elements = unpack_int4_words(words, shape[1])
+    groups = tensors["weight_g_idx"].long() if "weight_g_idx" in tensors else torch.arange(shape[1]) // group
+    if int(groups.min()) < 0 or int(groups.max()) >= count:
+        raise ValueError(f"weight_g_idx must be from 0 to {count - 1}, as there are scales")
+    if zero is not None:
         elements = elements - zero[:, groups]
-    return elements * values[:, groups]
+    return Plain(elements * scale.float()[:, groups])
 
 
-def _fp8(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Quantized | Tensor:
-    weight = tensors["weight"]
-    _expect(weight, "weight", shape)
-    name = "weight_scale_inv" if "weight_scale_inv" in tensors else "weight_scale"
-    scale = _need(tensors, name).float()
+def _fp8(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Fp8Block | Fp8Channel | Plain:
+    weight, blocks = tensors["weight"], FP8_BLOCK.scale_shape(shape)
+    scale = tensors[SCALES if SCALES in tensors else "weight_scale"].float()
     if scale.dim() == 4:  # ModelOpt's FP8_PB_WO: [out / 128, 1, in / 128, 1]
         scale = scale[:, 0, :, 0]
-    if scale.numel() == 1 and scale.shape != FP8_BLOCK.scale_shape(shape):
-        return weight.float() * scale.reshape(())
-    if scale.numel() == shape[0] and scale.shape != FP8_BLOCK.scale_shape(shape):
-        return Quantized(FP8_CHANNEL, weight.float(), scale.reshape(-1, 1), torch.ones(()))
-    _expect(scale, name, FP8_BLOCK.scale_shape(shape))
-    return Quantized(FP8_BLOCK, weight.float(), scale, torch.ones(()))
-
-
-def _need(tensors: Mapping[str, Tensor], suffix: str) -> Tensor:
-    if suffix not in tensors:
-        raise ValueError(f"{suffix} is missing")
-    return tensors[suffix]
-
-
-def _expect(tensor: Tensor, name: str, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
+    if scale.shape == blocks:
+        return Fp8Block(weight, scale)
+    if scale.numel() == 1:
+        return Plain(weight.float() * scale.reshape(()))
+    return Fp8Channel(weight, scale.reshape(-1, 1))

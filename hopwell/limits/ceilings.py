@@ -5,10 +5,8 @@ Every "% of limit" is against these. Unlike the rest of this room, this file nee
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -51,17 +49,6 @@ class Ceilings:
         read, copy = _memory_rates(int(gigabytes * 2**30))
         bf16, fp8 = _matrix_rates(size)
         return cls(torch.cuda.get_device_name(), read, copy, bf16, fp8)
-
-    @classmethod
-    def of_device(cls, folder: Path) -> Ceilings:
-        """The current device's ceilings: measured once, then kept in `folder`, one file a device."""
-        path = folder / f"ceilings-{torch.cuda.get_device_name().replace(' ', '-')}.json"
-        if path.exists():
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        found = cls.measure()
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-        return found
 
 
 def _memory_rates(size: int) -> tuple[float, float]:

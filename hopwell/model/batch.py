@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -12,7 +14,7 @@ from torch import Tensor
 class ForwardBatch:
     """Sequences' new tokens, concatenated. Page j of a sequence holds its positions 64 j to 64 j + 63.
 
-    The tensors may be in main memory: a model moves what it needs to where it is.
+    The tensors may be in main memory, as the runner's are: a model moves what it needs to where it is.
     """
 
     tokens: Tensor
@@ -25,6 +27,17 @@ class ForwardBatch:
     """Tokens of each sequence that the cache holds once this pass has written its own."""
     page_table: Tensor
     """int32 [sequences, max_pages]."""
+
+    @property
+    def host_positions(self) -> NDArray[np.int64]:
+        """`positions` in main memory; no copy of what is there."""
+        return self.positions.cpu().numpy()
+
+    @property
+    def host_pages(self) -> NDArray[np.int32]:
+        """`page_table` in main memory, likewise; zeros on the meta device."""
+        table = self.page_table
+        return np.zeros(table.shape, np.int32) if table.is_meta else table.cpu().numpy()
 
     def to(self, device: torch.device) -> ForwardBatch:
         """The same with its tensors on `device`."""

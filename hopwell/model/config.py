@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hopwell.checkpoint import files
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.files import read_json
-from hopwell.errors import HopwellError
+from hopwell.model.fields import ARCHITECTURES, ELSEWHERE, FIXED, unknown_fields
+from hopwell.model.quantization import Quantization, read_quantization
+from hopwell.model.reading import ConfigError, FieldReader
+from hopwell.model.rope_fields import read_rope
 from hopwell.ops.rope import RopeConfig
 from hopwell.ops.router import RouterConfig
 
 FAMILIES = {"deepseek_v3": "deepseek_v3", "kimi_k2": "deepseek_v3", "deepseek_v2": "deepseek_v2"}
-
-
-class ConfigError(HopwellError):
-    """A field of config.json is missing, of the wrong type or out of range; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,8 @@ class ModelConfig:
     """Rows and columns of an FP8 block when the checkpoint is in R1's format, else None."""
     raw: Mapping[str, Any]
     """config.json as read, for writers that must pass on what they do not interpret."""
+    quantization: Quantization = field(default_factory=Quantization)
+    """How linears are stored, by `quantization_config`."""
 
     @property
     def qk_head_dim(self) -> int:
@@ -65,6 +65,11 @@ class ModelConfig:
     def softmax_scale(self) -> float:
         """1 / sqrt(192), times YaRN's mscale squared (DeepSeek-V3, inference/model.py)."""
         return self.qk_head_dim**-0.5 * self.rope.softmax_mscale**2
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each field that is not known here; it is passed over."""
+        return [f"config.json: {name} is not known here and is passed over" for name in unknown_fields(self.raw)]
 
     def is_moe(self, layer: int) -> bool:
         """Whether decoder layer `layer` (MTP layers included) routes to experts."""
@@ -87,41 +92,24 @@ class ModelConfig:
         Raises:
             ConfigError: naming the field, what it holds and what it may hold.
         """
-        read = _Reader(values)
-        model_type = read.choice("model_type", tuple(FAMILIES))
+        read = FieldReader(values)
+        model_type = _model_type(read)
+        quantization = read_quantization(values)
         v3 = FAMILIES[model_type] == "deepseek_v3"
-        read.expect("hidden_act", "silu", default="silu")
-        read.expect("attention_bias", False, default=False)
-        read.expect("tie_word_embeddings", False, default=False)
-        read.expect("moe_layer_freq", 1, default=1)
+        for name, only in FIXED.items():
+            read.expect(name, only)
         heads = read.integer("num_attention_heads", 1, 1024)
-        read.expect("num_key_value_heads", heads, default=heads)
+        read.expect("num_key_value_heads", heads)
 
         layers = read.integer("num_hidden_layers", 1, 1000)
         experts = read.integer("n_routed_experts", 1, 4096)
-        groups = read.integer("n_group", 1, experts, default=1)
-        if experts % groups:
-            raise ConfigError(f"config.json: n_group is {groups}, which does not divide n_routed_experts = {experts}")
-        topk_group = read.integer("topk_group", 1, groups, default=1)
-        top_k = read.integer("num_experts_per_tok", 1, experts // groups * topk_group)
-        method = read.choice(
-            "topk_method",
-            ("noaux_tc",) if v3 else ("greedy", "group_limited_greedy"),
-            default="noaux_tc" if v3 else "greedy",
-        )
-        if method == "greedy" and groups != 1:
-            groups = topk_group = 1  # V2's "greedy" ignores groups
-        router = RouterConfig(
-            top_k=top_k,
-            n_group=groups,
-            topk_group=topk_group,
-            scoring=read.choice("scoring_func", ("sigmoid",) if v3 else ("softmax",), "sigmoid" if v3 else "softmax"),
-            norm_topk_prob=read.boolean("norm_topk_prob", default=v3),
-            routed_scaling_factor=read.number("routed_scaling_factor", 0.0, 1e3, default=1.0),
-        )
-        rope_dim = read.integer("qk_rope_head_dim", 2, 1024)
+        for alias in ("num_experts", "num_local_experts"):  # transformers' other names for it
+            read.expect(alias, experts)
+        rope_dim, nope_dim = read.integer("qk_rope_head_dim", 2, 1024), read.integer("qk_nope_head_dim", 1, 4096)
         if rope_dim % 2:
             raise ConfigError(f"config.json: qk_rope_head_dim is {rope_dim}, expected an even number")
+        read.expect("qk_head_dim", nope_dim + rope_dim)
+        read.expect("head_dim", rope_dim, nope_dim + rope_dim)
         return cls(
             model_type=model_type,
             vocab_size=read.integer("vocab_size", 2, 1 << 24),
@@ -131,127 +119,73 @@ class ModelConfig:
             num_hidden_layers=layers,
             num_attention_heads=heads,
             n_routed_experts=experts,
-            n_shared_experts=read.integer("n_shared_experts", 0, 64, default=0),
-            first_k_dense_replace=read.integer("first_k_dense_replace", 0, layers, default=0),
+            n_shared_experts=read.integer("n_shared_experts", 0, 64, null=0),
+            first_k_dense_replace=read.integer("first_k_dense_replace", 0, layers, null=0),
             q_lora_rank=read.integer("q_lora_rank", 1, 1 << 20) if values.get("q_lora_rank") is not None else None,
             kv_lora_rank=read.integer("kv_lora_rank", 1, 1 << 16),
-            qk_nope_head_dim=read.integer("qk_nope_head_dim", 1, 4096),
+            qk_nope_head_dim=nope_dim,
             qk_rope_head_dim=rope_dim,
             v_head_dim=read.integer("v_head_dim", 1, 4096),
             max_position_embeddings=read.integer("max_position_embeddings", 1, 1 << 24),
-            num_nextn_predict_layers=read.integer("num_nextn_predict_layers", 0, 1, default=0),
+            num_nextn_predict_layers=_mtp_layers(read),
             rms_norm_eps=read.number("rms_norm_eps", 1e-12, 1.0, default=1e-6),
-            rope=_rope(read, rope_dim),
-            router=router,
+            rope=read_rope(read, rope_dim),
+            router=_router(read, v3, experts),
             bos_token_id=next(iter(read.token_ids("bos_token_id")), None),
             eos_token_ids=read.token_ids("eos_token_id"),
-            weight_block_size=_block_size(values),
+            weight_block_size=(128, 128) if quantization.method == "fp8" else None,
+            quantization=quantization,
             raw=values,
         )
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+def read_config(path: Path, beside: Path | None = None) -> dict[str, Any]:
+    """A config.json, with what `hf_quant_config.json` beside it adds.
 
     Raises:
         ConfigError: the file is missing, unreadable or holds something else.
     """
     try:
-        return read_json(path)
+        return files.read_config(path, beside)
     except CheckpointError as error:
         raise ConfigError(str(error)) from None
 
 
-class _Reader:
-    """Takes typed fields out of a config, with an error that names the field."""
-
-    def __init__(self, values: Mapping[str, Any], prefix: str = "") -> None:
-        self.values, self.prefix = values, prefix
-
-    def _fail(self, name: str, expected: str) -> ConfigError:
-        found = repr(self.values[name]) if name in self.values else "missing"
-        return ConfigError(f"config.json: {self.prefix}{name} is {found}, expected {expected}")
-
-    def _value(self, name: str, default: Any) -> Any:
-        value = self.values.get(name)
-        return default if value is None else value
-
-    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._value(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self._fail(name, f"a whole number from {low} to {high}")
-        return value
-
-    def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
-        value = self._value(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self._fail(name, f"a number from {low:g} to {high:g}")
-        return float(value)
-
-    def boolean(self, name: str, default: bool) -> bool:
-        value = self._value(name, default)
-        if not isinstance(value, bool):
-            raise self._fail(name, "true or false")
-        return value
-
-    def token_ids(self, name: str) -> tuple[int, ...]:
-        """A token id, a list of them, or none."""
-        value = self.values.get(name)
-        ids = value if isinstance(value, list) else [] if value is None else [value]
-        if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
-            raise self._fail(name, "a token id or a list of them")
-        return tuple(ids)
-
-    def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        value = self._value(name, default)
-        if value not in choices:
-            raise self._fail(name, f"one of {', '.join(choices)}")
-        return value
-
-    def expect(self, name: str, only: Any, default: Any) -> None:
-        if self._value(name, default) != only:
-            raise self._fail(name, f"{only!r}, the only value this family uses")
+def _model_type(read: FieldReader) -> str:
+    found = read.values.get("model_type")
+    if isinstance(found, str) and (what := ELSEWHERE.get(found)):
+        raise ConfigError(f"config.json: model_type is {found!r}: {what}")
+    architectures = read.values.get("architectures")
+    if isinstance(architectures, list) and architectures and not set(map(str, architectures)) & set(ARCHITECTURES):
+        raise read.fault("architectures", f"one of {', '.join(ARCHITECTURES)}")
+    return read.choice("model_type", tuple(FAMILIES))
 
 
-def _rope(read: _Reader, dim: int) -> RopeConfig:
-    """RoPE's settings, from `rope_scaling` (as released) or `rope_parameters` (as transformers 5 writes)."""
-    values = read.values
-    scaling = values.get("rope_scaling") or values.get("rope_parameters") or {}
-    if not isinstance(scaling, dict):
-        raise ConfigError(f"config.json: rope_scaling is {scaling!r}, expected an object or null")
-    yarn = _Reader(scaling, "rope_scaling.")
-    theta = read.number("rope_theta", 1.0, 1e12, default=scaling.get("rope_theta", 10000.0))
-    kind = scaling.get("type") or scaling.get("rope_type") or "default"
-    if kind == "default":
-        return RopeConfig(dim=dim, theta=theta)
-    if kind != "yarn":
-        raise ConfigError(f"config.json: rope_scaling.type is {kind!r}, expected 'yarn' or no scaling")
-    factor = yarn.number("factor", 1.0, 1e4)
-    mscale, all_dim = yarn.number("mscale", 0.0, 10.0, 1.0), yarn.number("mscale_all_dim", 0.0, 10.0, 0.0)
-    return RopeConfig(
-        dim=dim,
-        theta=theta,
-        factor=factor,
-        original_max_position_embeddings=yarn.integer("original_max_position_embeddings", 1, 1 << 24),
-        beta_fast=yarn.number("beta_fast", 0.0, 1e4, 32.0),
-        beta_slow=yarn.number("beta_slow", 0.0, 1e4, 1.0),
-        table_mscale=_mscale(factor, mscale) / _mscale(factor, all_dim) if all_dim else _mscale(factor, mscale),
-        softmax_mscale=_mscale(factor, all_dim) if all_dim else 1.0,
+def _mtp_layers(read: FieldReader) -> int:
+    """Under the released name, or that of transformers 5."""
+    name = "num_nextn_predict_layers" if "num_nextn_predict_layers" in read.values else "num_mtp_layers"
+    read.expect("num_mtp_layers", found := read.integer(name, 0, 1, default=0))
+    return found
+
+
+def _router(read: FieldReader, v3: bool, experts: int) -> RouterConfig:
+    """V3's router knows one method; of V2's, "greedy" ignores groups."""
+    methods = ("noaux_tc",) if v3 else ("greedy", "group_limited_greedy")
+    scoring = "sigmoid" if v3 else "softmax"
+    method = read.choice("topk_method", methods, methods[0])
+    groups = topk_group = 1
+    if method != "greedy":
+        groups = read.integer("n_group", 1, experts, null=1)
+        if experts % groups:
+            raise ConfigError(f"config.json: n_group is {groups}, which does not divide n_routed_experts = {experts}")
+        topk_group = read.integer("topk_group", 1, groups, null=groups)
+    if not v3:  # DeepSeek's code then leaves routed_scaling_factor out, others do not, transformers ignores it
+        read.expect("norm_topk_prob", False)
+    return RouterConfig(
+        top_k=read.integer("num_experts_per_tok", 1, experts // groups * topk_group),
+        n_group=groups,
+        topk_group=topk_group,
+        scoring=read.choice("scoring_func", (scoring,), scoring),
+        norm_topk_prob=read.boolean("norm_topk_prob", None if v3 else False),
+        routed_scaling_factor=read.number("routed_scaling_factor", 0.0, 1e3, None if v3 else 1.0),
     )
-
-
-def _mscale(factor: float, mscale: float) -> float:
-    """YaRN's attention temperature (Peng et al., 2023, eq. 22), scaled by `mscale` as DeepSeek does."""
-    return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1.0 else 1.0
-
-
-def _block_size(values: Mapping[str, Any]) -> tuple[int, int] | None:
-    quantization = values.get("quantization_config") or {}
-    if not isinstance(quantization, dict):
-        raise ConfigError(f"config.json: quantization_config is {quantization!r}, expected an object or null")
-    if quantization.get("quant_method") != "fp8":
-        return None
-    block = quantization.get("weight_block_size")
-    if block != [128, 128]:
-        raise ConfigError(f"config.json: quantization_config.weight_block_size is {block!r}, expected [128, 128]")
-    return (128, 128)

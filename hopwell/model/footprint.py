@@ -11,14 +11,15 @@ import torch
 
 from hopwell.checkpoint.header import DTYPE_NAMES, TensorInfo
 from hopwell.checkpoint.spec import TensorSpec
+from hopwell.formats.blocks import FORMATS
 from hopwell.formats.fp8 import scale_shape
+from hopwell.formats.labels import Label
+from hopwell.formats.packed import PACKABLE, STEP
 from hopwell.limits.catalogue import Gpu
 from hopwell.model.config import ModelConfig
-from hopwell.model.inventory import MTP_PARTS, PARTS
+from hopwell.model.schema import MTP_PARTS, PARTS, row_of
 
 GPU_COUNTS = (1, 2, 4, 8, 16)
-COPIED = ("q_a_proj", "kv_a_proj_with_mqa", "mlp.gate", "eh_proj")
-"""Matrices that tensor parallelism leaves whole on every GPU, as it does norms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Fit:
 
 
 def part_sizes(
-    config: ModelConfig, specs: Sequence[TensorSpec], stored: Iterable[TensorInfo] | None = None
+    config: ModelConfig, specs: Sequence[TensorSpec], stored: Iterable[TensorInfo | TensorSpec] | None = None
 ) -> list[PartSize]:
     """Every part that the model has, in the order of `PARTS`.
 
@@ -93,37 +94,47 @@ def latent_bytes(config: ModelConfig, itemsize: int = 2) -> int:
     return (config.num_hidden_layers + config.num_nextn_predict_layers) * config.latent_dim * itemsize
 
 
-def resident_bytes(spec: TensorSpec, layout: str) -> int:
+def resident_bytes(spec: TensorSpec, layout: str, packed: bool = False) -> int:
     """Bytes that a tensor takes once it is loaded on a GPU (model/loading.py), a matrix with its scales.
 
-    FP8 blocks stay as they are, but those of `kv_b_proj`, which attention absorbs in bf16; other layouts are expanded.
-    Norms, router and bias are float32. MTP's copies are not loaded.
+    FP8 blocks stay as they are where the schema has a matrix held as it is stored; other layouts are expanded. MTP's
+    copies are not loaded.
 
     Args:
-        layout: of a matrix, as `layout_of` tells it.
+        layout: of a matrix, as `kind_of` tells it.
+        packed: four bits stay packed where kernels take them, with a factor a row.
     """
-    if spec.part == "mtp_copies" or spec.is_scale:
+    if spec.copy_of is not None or spec.is_scale:
         return 0
-    if len(spec.shape) == 1 or spec.module.endswith("mlp.gate"):
+    held = row_of(spec.name).kind.held
+    if held == "float32":
         return 4 * spec.numel
-    if layout == "fp8_block" and not spec.module.endswith("kv_b_proj"):
+    if layout == Label.FP8_BLOCK and held == "stored":
         return spec.numel + 4 * math.prod(scale_shape(spec.shape))
+    if packed and held == "stored" and layout in FORMATS and FORMATS[layout] in PACKABLE and spec.shape[1] % STEP == 0:
+        return FORMATS[layout].nbytes(spec.shape) + 4 * spec.shape[0]
     return 2 * spec.numel
 
 
-def weight_bytes(specs: Iterable[TensorSpec], layouts: Mapping[str, str] | None = None) -> Weights:
+def weight_bytes(
+    specs: Iterable[TensorSpec], layouts: Mapping[str, str] | None = None, packed: bool = False
+) -> Weights:
     """What a model's weights take on GPUs.
 
     Args:
         layouts: by module, where a checkpoint says otherwise than its config.
+        packed: as `resident_bytes` has it.
     """
     cut = copied = routed = 0
     for spec in specs:
-        layout = "fp8_block" if spec.dtype == torch.float8_e4m3fn else "plain"
-        size = resident_bytes(spec, layout if layouts is None else layouts.get(spec.module, layout))
-        if ".experts." in spec.name:
+        if spec.is_scale:
+            continue
+        layout = Label.FP8_BLOCK if spec.dtype == torch.float8_e4m3fn else Label.PLAIN
+        size = resident_bytes(spec, layout if layouts is None else layouts.get(spec.module, layout), packed)
+        row = row_of(spec.name)
+        if row.by_expert:
             routed += size
-        elif len(spec.shape) == 1 or spec.module.endswith(COPIED):
+        elif row.cut is None:
             copied += size
         else:
             cut += size
@@ -135,9 +146,9 @@ class Weights:
     """Bytes of a loaded model, by how they are shared out among GPUs."""
 
     cut: int
-    """Attention, embedding, head, dense and shared networks: cut by tensor parallelism, else on every GPU."""
+    """Attention, head, dense and shared networks: cut by tensor parallelism, else on every GPU."""
     copied: int
-    """On every GPU in any case."""
+    """On every GPU in any case: embedding, routers, norms, and what makes latents of the hidden state."""
     routed: int
     """Routed experts: shared out in any case."""
 

@@ -1,54 +1,78 @@
-"""A layer's routed and shared experts as one stack, which one grid of programs computes."""
+"""A layer's routed and shared experts as one stack, which one grid of programs computes, where their formats allow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from hopwell.model.config import ModelConfig
-from hopwell.model.transformer import Dense, MoE
-from hopwell.ops.linear import Weight
-from hopwell.ops.moe import Experts
+from hopwell.formats.fp8 import BLOCK
+from hopwell.formats.matrices import Matrix, Plain, combine
+from hopwell.formats.mixed import Mixed
+from hopwell.formats.packed import Packed
+from hopwell.model.transformer import AllExperts, Dense, MoE
+from hopwell.ops.moe_experts import Experts
+from hopwell.ops.weight import Weight
+
+MAX_SHARED = 16
+"""Slices of a shared expert that kernels take."""
 
 
-@dataclass(slots=True)
-class AllExperts:
-    """A layer's routed experts and, after them, its shared ones in slices of the same width."""
-
-    gate: Weight
-    """bf16 [experts, hidden]."""
-    experts: Experts
-    shared: int
-    """How many of `experts` are slices of the shared expert."""
-
-
-def join_experts(network: MoE, config: ModelConfig) -> AllExperts:
-    """Routed and shared experts as one stack: a shared expert of n widths is n experts that every token visits.
+def join_experts(network: MoE, width: int) -> MoE:
+    """With routed and shared experts as one stack: a shared expert of n widths is n experts that every token visits.
 
     The network's own weights become views of the stack where the layout allows (one shared expert), or stay.
+
+    Args:
+        width: of a routed expert.
+
+    Returns:
+        Where its experts do not go together, the routed ones alone are joined: the shared expert remains a network of
+        its own.
     """
-    routed, shared, width = network.experts, network.shared, config.moe_intermediate_size
-    gate = Weight(network.gate.bfloat16())
-    if shared is None:
-        return AllExperts(gate, routed, 0)
+    routed, shared = network.experts, network.shared
+    gate = Weight(Plain(network.gate.bfloat16()))
+    if shared is None or not _joinable(routed, shared, width):
+        return replace(network, joined=AllExperts(gate, routed, 0))
     slices = shared.down.shape[1] // width
     gate_rows, up_rows = _rows(shared.gate_up, 0, slices), _rows(shared.gate_up, slices, slices)
     gate_up = _stack(routed.gate_up, _join_rows(gate_rows, up_rows))
     down = _stack(routed.down, _columns(shared.down, slices))
-    stacked = Experts(gate_up, down)
-    network.experts = Experts(_slice(gate_up, slice(0, routed.count)), _slice(down, slice(0, routed.count)))
+    views = Experts(_slice(gate_up, slice(0, routed.count)), _slice(down, slice(0, routed.count)))
     if slices == 1:
-        network.shared = Dense(_slice(gate_up, routed.count), _slice(down, routed.count))
-    return AllExperts(gate, stacked, slices)
+        shared = Dense(_slice(gate_up, routed.count), _slice(down, routed.count))
+    return replace(network, experts=views, shared=shared, joined=AllExperts(gate, Experts(gate_up, down), slices))
+
+
+def with_shared(outputs: Tensor, shares: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """A shared expert's own output, bf16 [tokens, hidden], as one more of the routed ones' [tokens, slots, hidden],
+    with a share of one in [tokens, slots]."""
+    ones = shares.new_ones(len(shares), 1)
+    return torch.cat((outputs, own.unsqueeze(1)), dim=1), torch.cat((shares, ones), dim=1)
+
+
+def _joinable(routed: Experts, shared: Dense, width: int) -> bool:
+    """Whether the shared expert is some routed ones more: of their formats, in slices of their width."""
+    slices, rest = divmod(shared.down.shape[1], width)
+    in_blocks = width % BLOCK == 0 or isinstance(routed.gate_up.stored, Plain)
+    pairs = ((routed.gate_up, shared.gate_up), (routed.down, shared.down))
+    alike = all(_alike(each.stored, one.stored) for each, one in pairs)
+    return alike and in_blocks and not rest and slices <= MAX_SHARED
+
+
+def _alike(routed: Matrix, shared: Matrix) -> bool:
+    if type(routed) is not type(shared) or isinstance(routed, Mixed):
+        return False
+    if isinstance(routed, Packed) and isinstance(shared, Packed):
+        return (routed.kind, routed.zeros) == (shared.kind, shared.zeros)
+    return True
 
 
 def _map(weight: Weight, change: Callable[[Tensor], Tensor]) -> Weight:
     """The same change to a weight's values and its scales."""
-    scale = None if weight.scale is None else change(weight.scale)
-    return Weight(change(weight.data), scale, weight.format, rounds_from=weight.rounds_from)
+    return Weight(weight.stored.map(change), weight.rounds_from)
 
 
 def _slice(weight: Weight, which: int | slice) -> Weight:
@@ -61,22 +85,18 @@ def _rows(weight: Weight, first: int, count: int) -> Weight:
 
 
 def _columns(weight: Weight, count: int) -> Weight:
-    """[out, count * in] -> [count, out, in]."""
-    return _map(weight, lambda t: t.view(t.shape[0], count, -1).transpose(0, 1))
+    """[out, count * in] -> [count, out, in]; what belongs to whole rows goes with each."""
+
+    def cut(t: Tensor) -> Tensor:
+        return t.expand(count, -1, -1) if t.shape[1] == 1 else t.view(t.shape[0], count, -1).transpose(0, 1)
+
+    return _map(weight, cut)
 
 
 def _join_rows(gate: Weight, up: Weight) -> Weight:
-    scale = None
-    if gate.scale is not None and up.scale is not None:
-        scale = torch.cat((gate.scale, up.scale), dim=1)
-    return Weight(torch.cat((gate.data, up.data), dim=1), scale, gate.format, rounds_from=gate.rounds_from)
+    return Weight(combine([gate.stored, up.stored], lambda both: torch.cat(both, dim=1)), gate.rounds_from)
 
 
 def _stack(first: Weight, second: Weight) -> Weight:
     """Two stacks of matrices as one."""
-    if first.format != second.format:
-        raise ValueError(f"routed experts in {first.format}, the shared one in {second.format}: convert one of them")
-    scale = None
-    if first.scale is not None and second.scale is not None:
-        scale = torch.cat((first.scale, second.scale))
-    return Weight(torch.cat((first.data, second.data)), scale, first.format, rounds_from=first.rounds_from)
+    return Weight(combine([first.stored, second.stored], torch.cat), first.rounds_from)

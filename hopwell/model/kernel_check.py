@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from hopwell.model.batch import ForwardBatch
-from hopwell.model.decode import Decoder
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.product_check import sampled_products
 from hopwell.model.shape_classes import LONG
 from hopwell.model.transformer import Transformer
-from hopwell.ops.attention import PAGE, AttentionPlan, cached_rows, mla_attention
-from hopwell.ops.linear import plain_ops
+from hopwell.ops.attention import mla_attention
+from hopwell.ops.attention_plan import StepPlan
+from hopwell.ops.attention_triton import attend
+from hopwell.ops.device import plain_ops
+from hopwell.ops.paging import AttentionPlan, cached_rows
+from hopwell.ops.sizes import PAGE
 
 TOLERANCE = 0.3
 """Of a chain, relative. FP8 products round their inputs to e4m3 and a near tie may send a token to another expert: a
@@ -35,19 +39,18 @@ PRODUCT_TOLERANCE = 2.0**-6
 """Of a long step's products: their results are rounded to bf16, and the matrix unit keeps 14 bits of a block's sum."""
 
 
-def kernel_fault(decoder: Decoder, longest: int = 0) -> str | None:
+def kernel_fault(fused: FusedTransformer, longest: int = 0) -> str | None:
     """What is wrong with the kernels' results on this device, or None.
 
     The model's first dense and first MoE layer compute small steps over a cache of random rows; then the products of a
     step of `longest` rows, for which there are kernels of their own.
     """
     kinds: dict[type, int] = {}
-    for index, layer in enumerate(decoder.model.layers):
+    for index, layer in enumerate(fused.model.layers):
         kinds.setdefault(type(layer.network), index)
     chosen = sorted(kinds.values())
-    model = copy.copy(decoder.model)
-    model.layers, model.mtp = [decoder.model.layers[i] for i in chosen], None
-    few = Decoder(model, [decoder.experts[i] for i in chosen])
+    model = replace(fused.model, layers=[fused.model.layers[i] for i in chosen], mtp=None)
+    few = FusedTransformer(model)
     for query_lens, seq_lens in CASES:
         if max(seq_lens) > model.config.max_position_embeddings:
             continue
@@ -68,9 +71,9 @@ def kernel_fault(decoder: Decoder, longest: int = 0) -> str | None:
 
 
 @torch.inference_mode()
-def _products_fault(decoder: Decoder, rows: int) -> str | None:
+def _products_fault(fused: FusedTransformer, rows: int) -> str | None:
     """Each product of a long step, in samples."""
-    found = (_fault(name, got, want, PRODUCT_TOLERANCE) for name, got, want in sampled_products(decoder, rows))
+    found = (_fault(name, got, want, PRODUCT_TOLERANCE) for name, got, want in sampled_products(fused, rows))
     return next(filter(None, found), None)
 
 
@@ -107,12 +110,13 @@ def _attention_fault(model: Transformer, query_lens: list[int], seq_lens: list[i
         queries = torch.cat((torch.einsum("thk,hkr->thr", q_nope.float(), a.w_uk.float()), q_rope.float()), dim=-1)
         scale = SHARPNESS / (queries @ some.T).std().item()
         want = mla_attention(q_nope, q_rope, rows, a.w_uk, a.w_uv, plan, scale, True, a.cache_scales)
-    got = mla_attention(q_nope, q_rope, rows, a.w_uk, a.w_uv, plan, scale, None, a.cache_scales)
+    mine = StepPlan.build(query_lens, seq_lens, batch.host_pages, model.device)
+    got = attend(q_nope, q_rope, rows, a.w_uk, a.w_uv, mine, scale, a.cache_scales)
     return _fault("attention", got, want, ATTENTION_TOLERANCE)
 
 
 @torch.inference_mode()
-def _chain_fault(model: Transformer, decoder: Decoder, query_lens: list[int], seq_lens: list[int]) -> str | None:
+def _chain_fault(model: Transformer, fused: FusedTransformer, query_lens: list[int], seq_lens: list[int]) -> str | None:
     """Whole layers, as a graph would hold them or op by op."""
     batch, latent = _batch(model, query_lens, seq_lens)
     expected = latent.clone()
@@ -120,9 +124,9 @@ def _chain_fault(model: Transformer, decoder: Decoder, query_lens: list[int], se
         want = model.forward(batch, expected)
     if len(batch.tokens) < LONG:
         sequence = torch.repeat_interleave(torch.arange(len(query_lens)), torch.tensor(query_lens)).to(model.device)
-        got = decoder.forward(batch.tokens, batch.positions, batch.page_table[sequence], latent)
+        got = fused.forward(batch.tokens, batch.positions, batch.page_table[sequence], latent)
     else:
-        got = decoder.forward_long(batch, latent)
+        got = fused.forward_long(batch, latent)
     return _fault("hidden states", got, want, TOLERANCE) or _fault("the cache", latent, expected, TOLERANCE)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -16,8 +17,9 @@ from hopwell.errors import HopwellError
 from hopwell.formats.fp8 import E4M3_MAX
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
-from hopwell.model.transformer import Transformer
-from hopwell.ops.attention import REBUILT_BYTES, CacheScales
+from hopwell.model.transformer import Transformer, map_layers
+from hopwell.ops.attention import REBUILT_BYTES
+from hopwell.ops.paging import CacheScales
 
 CACHE_DTYPES = {"auto": None, "bfloat16": torch.bfloat16, "fp8": torch.float8_e4m3fn}
 
@@ -26,8 +28,19 @@ class CacheFormatError(HopwellError):
     """A format that the latent cache of this model cannot have on this device; the message says why."""
 
 
-def use_cache(model: Transformer, name: str, scales: Sequence[CacheScales] | None = None) -> None:
-    """Fixes the format of the latent caches that `model` makes from now on.
+def check_cache(name: str, scales: Sequence[CacheScales] | None = None) -> None:
+    """
+    Raises:
+        CacheFormatError: the name is unknown, or its format has no scales.
+    """
+    if name not in CACHE_DTYPES:
+        raise CacheFormatError(f"cache_dtype is {name!r}; known: {', '.join(CACHE_DTYPES)}")
+    if scales is not None and name != "fp8":
+        raise CacheFormatError(f"scales were given for cache_dtype {name!r}; only fp8 has scales")
+
+
+def with_cache(model: Transformer, name: str, scales: Sequence[CacheScales] | None = None) -> Transformer:
+    """The model with latent caches of a format, over the same weights.
 
     Args:
         name: a key of `CACHE_DTYPES`; "auto" is the model's own dtype.
@@ -36,23 +49,17 @@ def use_cache(model: Transformer, name: str, scales: Sequence[CacheScales] | Non
     Raises:
         CacheFormatError: the name is unknown, the device cannot compute with it, or the scales do not fit.
     """
-    if name not in CACHE_DTYPES:
-        raise CacheFormatError(f"cache_dtype is {name!r}; known: {', '.join(CACHE_DTYPES)}")
-    fp8 = name == "fp8"
+    check_cache(name, scales)
+    fp8, layers = name == "fp8", [*model.layers, *([model.mtp.layer] if model.mtp else [])]
     if fp8 and model.device.type == "cuda" and torch.cuda.get_device_capability(model.device) < (8, 9):
         raise CacheFormatError("cache_dtype is 'fp8', which this GPU does not know; give bfloat16")
-    if scales is not None and not fp8:
-        raise CacheFormatError(f"scales were given for cache_dtype {name!r}; only fp8 has scales")
-    attentions = model.attentions
-    if scales is not None and len(scales) != len(attentions):
-        raise CacheFormatError(f"{len(scales)} cache scales for {len(attentions)} layers; give one a layer")
-    norms = [layer.input_norm for layer in (*model.layers, *([model.mtp.layer] if model.mtp else []))]
-    for index, (attention, norm) in enumerate(zip(attentions, norms, strict=True)):
-        if not fp8:
-            attention.cache_scales = None
-        else:
-            attention.cache_scales = scales[index] if scales is not None else bounding_scales(attention, norm)
-    model.cache_dtype = CACHE_DTYPES[name]
+    if scales is not None and len(scales) != len(layers):
+        raise CacheFormatError(f"{len(scales)} cache scales for {len(layers)} layers; give one a layer")
+    if fp8 and scales is None:
+        scales = [bounding_scales(layer.attention, layer.input_norm) for layer in layers]
+    each = iter(scales or [None] * len(layers))
+    found = map_layers(model, lambda layer: replace(layer, attention=replace(layer.attention, cache_scales=next(each))))
+    return replace(found, cache_dtype=CACHE_DTYPES[name])
 
 
 def bounding_scales(attention: MLA, input_norm: torch.Tensor) -> CacheScales:

@@ -1,4 +1,4 @@
-"""From a checkpoint's tensors to a `Transformer`: every name in one place, each tensor taken exactly once."""
+"""From a checkpoint's tensors to a `Transformer`: each taken exactly once, and those that read the same input fused."""
 
 from __future__ import annotations
 
@@ -11,31 +11,64 @@ from torch import Tensor
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.fp8 import BLOCK
+from hopwell.formats.matrices import Plain, combine
+from hopwell.formats.mixed import stack_packed
+from hopwell.formats.packed import STRIP, Packed, pack, why_not
+from hopwell.model import schema
+from hopwell.model.build import Builder
 from hopwell.model.config import ModelConfig
-from hopwell.model.inventory import IGNORED
-from hopwell.model.mla import MLA
-from hopwell.model.transformer import MTP, Dense, Layer, MoE, Transformer
-from hopwell.ops.linear import Weight
-from hopwell.ops.moe import Experts
+from hopwell.model.schema import Row
+from hopwell.model.sharding import Shard, cut, share
+from hopwell.model.transformer import Transformer
+from hopwell.ops.device import has_kernels
+from hopwell.ops.moe_experts import Experts
+from hopwell.ops.weight import Weight
+from hopwell.parallel.layout import Layout
 
 
-def load(
+def load_transformer(
     checkpoint: WeightReader,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    progress: Callable[[int, int, str], None] | None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+    progress: Callable[[int, int, str], None] | None = None,
+    shard: Shard | None = None,
+    packed: bool = False,
 ) -> Transformer:
-    """See `Transformer.load`."""
-    config = ModelConfig.from_dict(checkpoint.config)
-    mtp_prefix = f"model.layers.{config.num_hidden_layers}."
-    if config.num_nextn_predict_layers and not any(name.startswith(mtp_prefix) for name in checkpoint.tensors):
-        config = replace(config, num_nextn_predict_layers=0)  # some conversions drop the MTP layer whole
-    model = Loader(WeightSource(checkpoint, progress), config, torch.device(device), dtype).transformer()
+    """Reads every tensor of a checkpoint exactly once.
+
+    Args:
+        progress: called with bytes read, bytes in all and the tensor's name.
+        shard: of several ranks, this one's place; its share of the model is loaded.
+        packed: on a GPU, matrices of four bits stay packed, in its kernels' order; else they are expanded.
+
+    Raises:
+        ConfigError: config.json cannot be honoured.
+        LayoutError: the ranks cannot share this model.
+        CheckpointError: a tensor is missing, surplus, misshapen or corrupt; the message names it.
+    """
+    config = config_of(checkpoint)
+    source = WeightSource(checkpoint, progress)
+    for name in schema.unread(config):
+        source.skip(name)
+    model = Loader(source, config, torch.device(device), dtype, shard=shard, packed=packed).transformer()
+    source.finish()
     return model
 
 
-class Loader:
-    """Takes tensors by name, moves them to the device, fuses what reads the same input."""
+def config_of(checkpoint: WeightReader) -> ModelConfig:
+    """A checkpoint's config, without an MTP layer where the tensors have none: some conversions drop it whole.
+
+    Raises:
+        ConfigError: config.json cannot be honoured.
+    """
+    config = ModelConfig.from_dict(checkpoint.config)
+    if config.num_nextn_predict_layers and config.num_hidden_layers not in map(schema.layer_of, checkpoint.tensors):
+        return replace(config, num_nextn_predict_layers=0)
+    return config
+
+
+class Loader(Builder):
+    """Takes tensors from a checkpoint, moves them to the device, fuses what reads the same input."""
 
     def __init__(
         self,
@@ -44,140 +77,100 @@ class Loader:
         device: torch.device,
         dtype: torch.dtype,
         plain_only: bool = False,
+        shard: Shard | None = None,
+        packed: bool = False,
     ) -> None:
         """
         Args:
+            dtype: of activations and plain matrices; float16 is of matrices alone, before float32 activations.
             plain_only: matrices become plain values on any device.
+            shard: as `load_transformer` has it.
+            packed: those of four bits stay packed where kernels multiply them.
         """
-        self.source, self.config, self.device, self.dtype = source, config, device, dtype
+        self.layout = Layout() if shard is None else shard.layout
+        super().__init__(share(config, self.layout), None if shard is None else shard.exchange)
+        self.whole = config
+        self.source, self.device, self.matrices = source, device, dtype
+        self.dtype = torch.float32 if dtype == torch.float16 else dtype
         self.keeps_formats = device.type == "cuda" and not plain_only
+        self.joins_experts = self.keeps_formats and has_kernels(device)
+        self.packs = packed and self.joins_experts and dtype == torch.bfloat16 and self.layout.world == 1
 
-    def transformer(self) -> Transformer:
-        c = self.config
-        embedding = self.source.take("model.embed_tokens.weight", (c.vocab_size, c.hidden_size)).to(
-            self.device, self.dtype
-        )
-        layers = [self.layer(i) for i in range(c.num_hidden_layers)]
-        final_norm = self.norm("model.norm.weight", c.hidden_size)
-        head = self.matrix("lm_head", c.vocab_size, c.hidden_size)
-        mtp = self.mtp() if c.num_nextn_predict_layers else None
-        self.source.finish()
-        return Transformer(c, embedding, layers, final_norm, head, mtp)
+    def tensor(self, row: Row, layer: int = 0) -> Tensor:
+        dtype = torch.float32 if row.kind.held == "float32" else self.dtype
+        return self.source.take(row.name(layer), row.shape(self.whole)).to(self.device, dtype)
 
-    def mtp(self) -> MTP:
-        c = self.config
-        prefix = f"model.layers.{c.num_hidden_layers}."
-        # physical copies of the embedding and the head: shared, never read
-        self.source.skip(prefix + "embed_tokens.weight")
-        self.source.skip(prefix + "shared_head.head.weight")
-        return MTP(
-            embedding_norm=self.norm(prefix + "enorm.weight", c.hidden_size),
-            hidden_norm=self.norm(prefix + "hnorm.weight", c.hidden_size),
-            projection=self.matrix(prefix + "eh_proj", c.hidden_size, 2 * c.hidden_size),
-            layer=self.layer(c.num_hidden_layers),
-            final_norm=self.norm(prefix + "shared_head.norm.weight", c.hidden_size),
-        )
-
-    def layer(self, index: int) -> Layer:
-        c = self.config
-        prefix = f"model.layers.{index}."
-        return Layer(
-            input_norm=self.norm(prefix + "input_layernorm.weight", c.hidden_size),
-            attention=self.attention(prefix + "self_attn."),
-            post_norm=self.norm(prefix + "post_attention_layernorm.weight", c.hidden_size),
-            network=self.moe(prefix + "mlp.") if c.is_moe(index) else self.dense(prefix + "mlp.", c.intermediate_size),
-            eps=c.rms_norm_eps,
-        )
-
-    def attention(self, prefix: str) -> MLA:
-        c = self.config
-        heads = c.num_attention_heads
-        for name in IGNORED:
-            self.source.skip(prefix + name)
-        kv_a = self.stored(prefix + "kv_a_proj_with_mqa", c.latent_dim, c.hidden_size)
-        if c.q_lora_rank is None:
-            q_a, q_a_norm, q_b = self.stored(prefix + "q_proj", heads * c.qk_head_dim, c.hidden_size), None, None
-        else:
-            q_a = self.stored(prefix + "q_a_proj", c.q_lora_rank, c.hidden_size)
-            q_a_norm = self.norm(prefix + "q_a_layernorm.weight", c.q_lora_rank)
-            q_b = self.matrix(prefix + "q_b_proj", heads * c.qk_head_dim, c.q_lora_rank)
-        kv_b = self.stored(prefix + "kv_b_proj", heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank)
-        w_uk, w_uv = (
-            kv_b.dequantize(self.dtype).view(heads, -1, c.kv_lora_rank).split((c.qk_nope_head_dim, c.v_head_dim), dim=1)
-        )
-        return MLA(
-            config=c,
-            qkv_a=self.ready(self.concatenate(q_a, kv_a)),
-            q_a_norm=q_a_norm,
-            q_b=q_b,
-            kv_a_norm=self.norm(prefix + "kv_a_layernorm.weight", c.kv_lora_rank),
-            w_uk=w_uk.contiguous(),
-            w_uv=w_uv.transpose(1, 2).contiguous(),
-            o=self.matrix(prefix + "o_proj", c.hidden_size, heads * c.v_head_dim),
-        )
-
-    def dense(self, prefix: str, width: int) -> Dense:
-        hidden = self.config.hidden_size
-        gate = self.stored(prefix + "gate_proj", width, hidden)
-        up = self.stored(prefix + "up_proj", width, hidden)
-        return Dense(self.ready(self.concatenate(gate, up)), self.matrix(prefix + "down_proj", hidden, width))
-
-    def moe(self, prefix: str) -> MoE:
-        c = self.config
-        gate, bias = self.gate(prefix)
-        shared = None
-        if c.n_shared_experts:
-            shared = self.dense(prefix + "shared_experts.", c.n_shared_experts * c.moe_intermediate_size)
-        experts = [self.dense_parts(f"{prefix}experts.{e}.") for e in range(c.n_routed_experts)]
-        stacked = Experts(stack([gate_up for gate_up, _ in experts]), stack([down for _, down in experts]))
-        return MoE(c.router, gate, bias, stacked.fuse(), shared)
-
-    def gate(self, prefix: str) -> tuple[Tensor, Tensor | None]:
-        """The router's matrix [experts, hidden] and correction bias [experts], float32."""
-        c = self.config
-        gate = self.source.take(prefix + "gate.weight", (c.n_routed_experts, c.hidden_size))
-        bias = None
-        if c.router.scoring == "sigmoid":
-            bias = self.source.take(prefix + "gate.e_score_correction_bias", (c.n_routed_experts,))
-            bias = bias.to(self.device, torch.float32)
-        return gate.to(self.device, torch.float32), bias
-
-    def dense_parts(self, prefix: str) -> tuple[Weight, Weight]:
-        hidden, width = self.config.hidden_size, self.config.moe_intermediate_size
-        gate = self.stored(prefix + "gate_proj", width, hidden)
-        up = self.stored(prefix + "up_proj", width, hidden)
-        return self.concatenate(gate, up), self.stored(prefix + "down_proj", hidden, width)
-
-    def norm(self, name: str, width: int) -> Tensor:
-        """A norm's weight, in float32 as the norm itself."""
-        return self.source.take(name, (width,)).to(self.device, torch.float32)
-
-    def stored(self, name: str, rows: int, columns: int) -> Weight:
-        """A matrix as the device wants it: in its format on a GPU, as plain values on a CPU."""
-        weight = self.source.take_linear(name, (rows, columns)).to(self.device)
-        return weight if self.keeps_formats and weight.format != "plain" else self.plain(weight)
-
-    def matrix(self, name: str, rows: int, columns: int) -> Weight:
-        return self.ready(self.stored(name, rows, columns))
-
-    def ready(self, weight: Weight) -> Weight:
+    def matrix(self, *rows: Row, layer: int = 0) -> Weight:
+        weight = self.fused(*rows, layer=layer)
         return weight.prepare() if self.device.type == "cpu" else weight
 
-    def plain(self, weight: Weight) -> Weight:
-        return Weight(weight.dequantize(self.dtype))
+    def absorbed(self, layer: int) -> tuple[Tensor, Tensor]:
+        c = self.config
+        by_head = self.stored(schema.KV_B, layer).dequantize(self.dtype).view(c.num_attention_heads, -1, c.kv_lora_rank)
+        w_uk, w_uv = by_head.split((c.qk_nope_head_dim, c.v_head_dim), dim=1)
+        return w_uk.contiguous(), w_uv.transpose(1, 2).contiguous()
 
-    def concatenate(self, first: Weight, second: Weight) -> Weight:
-        """Two matrices that read the same input, as one. FP8 stays FP8 where the seam falls between blocks."""
-        if first.format == second.format == "fp8_block" and first.shape[0] % BLOCK == 0:
-            assert first.scale is not None and second.scale is not None
-            return Weight(torch.cat((first.data, second.data)), torch.cat((first.scale, second.scale)), first.format)
-        return Weight(torch.cat((self.plain(first).data, self.plain(second).data)))
+    def experts(self, layer: int) -> Experts:
+        count = self.whole.n_routed_experts
+        own = self.layout.span(count) if self.layout.ep else slice(0, count)
+        for index in (*range(own.start), *range(own.stop, count)):
+            for row in schema.EXPERT:
+                self.source.skip_linear(row.module(layer, index))
+        each = [self.expert(layer, index) for index in range(own.start, own.stop)]
+        gate_up, down = stack([gate_up for gate_up, _ in each]), stack([down for _, down in each])
+        return Experts(gate_up, down, own.start if self.layout.ep else None).fuse()
+
+    def expert(self, layer: int, expert: int) -> tuple[Weight, Weight]:
+        """One routed expert's gate and up [2 width, hidden], and its down [hidden, width]."""
+        network = schema.EXPERT
+        gate_up = self.fused(network.gate, network.up, layer=layer, expert=expert)
+        return gate_up, self.stored(network.down, layer, expert)
+
+    def fused(self, *rows: Row, layer: int, expert: int = 0) -> Weight:
+        """One matrix, or two that read the same input as one. Formats stay where the seam falls between blocks."""
+        weights = [self.stored(row, layer, expert) for row in rows]
+        if len(weights) == 1:
+            return weights[0]
+        first, second = weights
+        if first.is_fp8 and second.is_fp8 and first.shape[0] % BLOCK == 0:
+            return Weight(combine([first.stored, second.stored], torch.cat))
+        if _packed_alike(first, second) and first.shape[0] % STRIP == 0:
+            return Weight(combine([first.stored, second.stored], torch.cat))
+        return Weight(Plain(torch.cat((self.plain(first).data, self.plain(second).data))))
+
+    def stored(self, row: Row, layer: int = 0, expert: int = 0) -> Weight:
+        """A matrix as the device wants it: in its format on a GPU, as plain values on a CPU."""
+        weight = self.source.take_linear(row.module(layer, expert), row.matrix(self.whole))
+        if self.packs and row.kind.held == "stored" and why_not(weight.stored) is None:
+            return Weight(pack(weight.to(self.device).stored))
+        if not weight.has_op:
+            weight = Weight(Plain(weight.dequantize(torch.float32)))
+        if not self.keeps_formats or not weight.is_fp8:
+            return cut(self.plain(weight.to(self.device)), row, self.layout)
+        return cut(weight, row, self.layout).to(self.device)
+
+    def plain(self, weight: Weight) -> Weight:
+        """A matrix's values in the dtype of matrices."""
+        data = weight.dequantize(self.dtype)
+        if self.matrices == torch.float16 and data.abs().amax() > torch.finfo(torch.float16).max:
+            return Weight(Plain(data))  # beyond float16: it stays as it is
+        return Weight(Plain(data.to(self.matrices)))
+
+
+def _packed_alike(first: Weight, second: Weight) -> bool:
+    one, other = first.stored, second.stored
+    if not isinstance(one, Packed) or not isinstance(other, Packed):
+        return False
+    return (one.kind, one.zeros) == (other.kind, other.zeros)
 
 
 def stack(weights: list[Weight]) -> Weight:
-    """One weight [experts, out, in] from a matrix an expert; experts of several formats become plain values."""
-    if len({w.format for w in weights}) > 1:
-        dtype = next(w.data.dtype for w in weights if w.format == "plain")
-        weights = [Weight(w.dequantize(dtype)) for w in weights]
-    scales = [w.scale for w in weights if w.scale is not None]
-    return Weight(torch.stack([w.data for w in weights]), torch.stack(scales) if scales else None, weights[0].format)
+    """One weight [experts, out, in] from a matrix an expert. Packed ones may be in several formats, others become plain
+    values then."""
+    packed = [weight.stored for weight in weights if isinstance(weight.stored, Packed)]
+    if len(packed) == len(weights):
+        return Weight(stack_packed(packed))
+    if len({type(w.stored) for w in weights}) > 1:
+        dtype = next((w.data.dtype for w in weights if isinstance(w.stored, Plain)), torch.bfloat16)
+        weights = [Weight(Plain(w.dequantize(dtype))) for w in weights]
+    return Weight(combine([w.stored for w in weights], torch.stack))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from hopwell.formats.matrices import Plain
 from hopwell.model.config import ModelConfig
-from hopwell.ops.attention import AttentionPlan, CacheScales, mla_attention, write_latents
-from hopwell.ops.linear import Weight, linear
+from hopwell.ops.attention import latent_attention, mla_attention
+from hopwell.ops.linear import linear
 from hopwell.ops.norm import rms_norm
+from hopwell.ops.paging import AttentionPlan, CacheScales, write_latents
 from hopwell.ops.rope import apply_rope
+from hopwell.ops.weight import Weight
+
+MERGE_BELOW_BYTES = 4 << 20
+"""Merged matrices of a layer that are smaller than this serve on a CPU: see `MLA.merge`."""
+LATENT_EPS = 1e-6
+"""Of the norms of the query's and the latent's rank, whatever `rms_norm_eps` is (transformers; DeepSeek's own code)."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class MLA:
     """Weights of one attention layer. `qkv_a` stacks the rows that read the same input."""
 
@@ -32,13 +40,40 @@ class MLA:
     o: Weight
     """[hidden, heads * 128]."""
     cache_scales: CacheScales | None = None
-    """Of this layer's e4m3 cache rows; None: the cache holds values (`latent_cache.use_cache` sets it)."""
+    """Of this layer's e4m3 cache rows; None: the cache holds values (`latent_cache.with_cache`)."""
+    merged: tuple[Weight, Weight] | None = None
+    """`q_b` and `w_uk` as one, [heads * 576, q_lora_rank]; `w_uv` and `o` as one, [hidden, heads * 512]."""
+
+    def merge(self) -> MLA:
+        """With small matrices multiplied with those that follow them, for a CPU's float16 products.
+
+        Absorbed, queries then come out of one product in latent space, and the hidden state of another: fewer and
+        larger ones. That takes more FLOPs, which pays while both stay in cache.
+        """
+        c, heads = self.config, self.w_uk.shape[0]
+        values = heads * (c.latent_dim * (c.q_lora_rank or 0) + c.kv_lora_rank * c.hidden_size)
+        if self.q_b is None or self.o.data.dtype != torch.float16 or 2 * values > MERGE_BELOW_BYTES:
+            return self
+        q_nope, q_rope = (
+            self.q_b.dequantize(self.w_uk.dtype)
+            .view(heads, c.qk_head_dim, -1)
+            .split((c.qk_nope_head_dim, c.qk_rope_head_dim), dim=1)
+        )
+        queries = torch.cat((self.w_uk.transpose(1, 2) @ q_nope, q_rope), dim=1).flatten(0, 1)
+        o = self.o.dequantize(self.w_uv.dtype).view(-1, heads, c.v_head_dim).transpose(0, 1)
+        hidden = (o @ self.w_uv.transpose(1, 2)).transpose(0, 1).flatten(1)
+        return replace(self, merged=(Weight(Plain(queries.half())).prepare(), Weight(Plain(hidden.half())).prepare()))
 
     def __call__(
         self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
     ) -> Tensor:
         """Attends and writes the new latents: [tokens, hidden] in and out. Arguments as `attend` has them."""
-        return linear(self.attend(x, rope, latent, plan, absorbed), self.o)
+        if self.merged is None or not absorbed or self.o.rounds(len(x)):
+            return linear(self.attend(x, rope, latent, plan, absorbed), self.o)
+        c, (to_queries, to_hidden) = self.config, self.merged
+        queries = torch.cat(self._queries(x, rope, latent, plan, to_queries, c.kv_lora_rank), dim=-1)
+        mixed = latent_attention(queries, latent, c.kv_lora_rank, plan, c.softmax_scale, self.cache_scales)
+        return linear(mixed.flatten(1), to_hidden)
 
     def attend(
         self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
@@ -51,18 +86,27 @@ class MLA:
             latent: this layer's pages [pages, 64, 576], to which the tokens' rows are written.
         """
         c = self.config
-        q, kv, k_rope = linear(x, self.qkv_a).split(
-            (self.qkv_a.shape[0] - c.latent_dim, c.kv_lora_rank, c.qk_rope_head_dim), dim=-1
-        )
-        if self.q_b is not None and self.q_a_norm is not None:
-            q = linear(rms_norm(q, self.q_a_norm, c.rms_norm_eps), self.q_b)
-        q = q.reshape(-1, c.num_attention_heads, c.qk_head_dim)
-        q_nope, q_rope = q.split((c.qk_nope_head_dim, c.qk_rope_head_dim), dim=-1)
-        rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), rope)
-        q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
-        rows = torch.cat((rms_norm(kv, self.kv_a_norm, c.rms_norm_eps), k_rope), dim=-1)
-        write_latents(latent, rows, plan, self.cache_scales)
+        q_nope, q_rope = self._queries(x, rope, latent, plan, self.q_b, c.qk_nope_head_dim)
         heads = mla_attention(
             q_nope, q_rope, latent, self.w_uk, self.w_uv, plan, c.softmax_scale, absorbed, self.cache_scales
         )
         return heads.flatten(1)
+
+    def _queries(
+        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, q_b: Weight | None, width: int
+    ) -> tuple[Tensor, Tensor]:
+        """Writes the tokens' latents; returns their heads' queries, [tokens, heads, width] and rotated [tokens, heads,
+        64]."""
+        c = self.config
+        q, kv, k_rope = linear(x, self.qkv_a).split(
+            (self.qkv_a.shape[0] - c.latent_dim, c.kv_lora_rank, c.qk_rope_head_dim), dim=-1
+        )
+        if q_b is not None and self.q_a_norm is not None:
+            q = linear(rms_norm(q, self.q_a_norm, LATENT_EPS), q_b)
+        q = q.reshape(-1, c.num_attention_heads, width + c.qk_rope_head_dim)
+        q, q_rope = q.split((width, c.qk_rope_head_dim), dim=-1)
+        rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), rope)
+        q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
+        rows = torch.cat((rms_norm(kv, self.kv_a_norm, LATENT_EPS), k_rope), dim=-1)
+        write_latents(latent, rows, plan, self.cache_scales)
+        return q, q_rope

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import WeightReader
+from hopwell.model import schema
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
-from hopwell.ops.attention import PAGE, AttentionPlan
-from hopwell.ops.linear import cpu_multiplies_bf16
-from hopwell.ops.moe import feed_forward
+from hopwell.ops.cpu import cpu_multiplies_bf16
 from hopwell.ops.norm import rms_norm
+from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import route
+from hopwell.ops.sizes import PAGE
+from hopwell.ops.swiglu import feed_forward
 
 SEQUENCES = 8
 LENGTH = 128
@@ -78,33 +80,31 @@ class _Probe:
     @torch.inference_mode()
     def run(self, last: int) -> Iterator[Routing]:
         c, loader = self.config, self.loader
-        table = loader.source.take("model.embed_tokens.weight", (c.vocab_size, c.hidden_size))
+        table = loader.source.take(schema.EMBEDDING.name(), schema.EMBEDDING.shape(c))
         x = table[self.tokens].to(self.device, loader.dtype)
         del table
         for index in range(last + 1):
-            prefix = f"model.layers.{index}."
             rms = x.float().square().mean().sqrt().item()
-            normed = rms_norm(x, loader.norm(prefix + "input_layernorm.weight", c.hidden_size), c.rms_norm_eps)
-            x = x + loader.attention(prefix + "self_attn.")(normed, self.rope, self.latent, self.plan)
-            normed = rms_norm(x, loader.norm(prefix + "post_attention_layernorm.weight", c.hidden_size), c.rms_norm_eps)
+            normed = rms_norm(x, loader.tensor(schema.INPUT_NORM, index), c.rms_norm_eps)
+            x = x + loader.attention(index)(normed, self.rope, self.latent, self.plan)
+            normed = rms_norm(x, loader.tensor(schema.POST_NORM, index), c.rms_norm_eps)
             if not c.is_moe(index):
-                x = x + loader.dense(prefix + "mlp.", c.intermediate_size)(normed)
+                x = x + loader.dense(schema.DENSE, index)(normed)
                 continue
-            expert_ids, weights = route(normed, *loader.gate(prefix + "mlp."), c.router)
+            expert_ids, weights = route(normed, *loader.router(index), c.router)
             yield self._measure(index, expert_ids, rms)
             if index < last:
-                x = x + self._experts(prefix + "mlp.", normed, expert_ids, weights)
+                x = x + self._experts(index, normed, expert_ids, weights)
 
-    def _experts(self, prefix: str, x: Tensor, expert_ids: Tensor, weights: Tensor) -> Tensor:
-        c = self.config
+    def _experts(self, layer: int, x: Tensor, expert_ids: Tensor, weights: Tensor) -> Tensor:
         total = torch.zeros_like(x, dtype=torch.float32)
         for expert in expert_ids.unique().tolist():
             rows, slots = (expert_ids == expert).nonzero(as_tuple=True)
-            gate_up, down = self.loader.dense_parts(f"{prefix}experts.{expert}.")
+            gate_up, down = self.loader.expert(layer, expert)
             total.index_add_(0, rows, feed_forward(x[rows], gate_up, down).float() * weights[rows, slots].unsqueeze(1))
         total = total.to(x.dtype)
-        if c.n_shared_experts:
-            total += self.loader.dense(prefix + "shared_experts.", c.n_shared_experts * c.moe_intermediate_size)(x)
+        if self.config.n_shared_experts:
+            total += self.loader.dense(schema.SHARED, layer)(x)
         return total
 
     def _measure(self, layer: int, expert_ids: Tensor, rms: float) -> Routing:

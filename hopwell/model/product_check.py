@@ -10,14 +10,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from hopwell.model.decode import Decoder
-from hopwell.model.joined import AllExperts
-from hopwell.model.transformer import Dense, Layer
-from hopwell.ops.experts_triton import experts_down, experts_up
-from hopwell.ops.grouping_triton import group_by_expert
-from hopwell.ops.linear import Weight
+from hopwell.formats.matrices import Fp8Block, Plain
+from hopwell.formats.mixed import Mixed
+from hopwell.formats.packed import Packed
+from hopwell.model.fused import FusedTransformer
+from hopwell.model.transformer import AllExperts, Dense, Layer
 from hopwell.ops.linear_triton import product
-from hopwell.ops.norm_triton import Normed, chunks_of
+from hopwell.ops.moe_down_triton import experts_down
+from hopwell.ops.moe_grouping_triton import group_by_expert
+from hopwell.ops.moe_up_triton import experts_up
+from hopwell.ops.norm_choice import Shape, choose
+from hopwell.ops.rows import Normed
+from hopwell.ops.weight import Weight
 
 SAMPLES = 32
 """Rows of a product that are computed again, about."""
@@ -25,13 +29,13 @@ Sampled = Iterator[tuple[str, Tensor, Tensor]]
 """What was computed, by kernels, and in float32."""
 
 
-def sampled_products(decoder: Decoder, rows: int) -> Sampled:
+def sampled_products(fused: FusedTransformer, rows: int) -> Sampled:
     """Of every layer, each product of a step of `rows` rows: some of them, with the ends of its weight."""
-    generator = torch.Generator(decoder.model.device).manual_seed(rows)
-    for layer, experts in zip(decoder.model.layers, decoder.experts, strict=True):
+    generator = torch.Generator(fused.model.device).manual_seed(rows)
+    for layer in fused.model.layers:
         yield from _dense(layer, rows, generator)
-        if experts is not None:
-            yield from _experts(experts, decoder.model.config.router.top_k, layer.eps, rows, generator)
+        if not isinstance(layer.network, Dense) and (joined := layer.network.joined) is not None:
+            yield from _experts(joined, fused.model.config.router.top_k, layer.eps, rows, generator)
 
 
 def _dense(layer: Layer, rows: int, generator: torch.Generator) -> Sampled:
@@ -47,7 +51,7 @@ def _dense(layer: Layer, rows: int, generator: torch.Generator) -> Sampled:
         got = product(x, weight, layer.eps, dtype=dtype).sum(0)[some]
         values = _values(x, some, layer.eps)
         for part in _ends(weight):
-            yield f"rows of {list(weight.shape)}", got[:, part], values @ _dequantized(weight, part).T
+            yield f"rows of {list(weight.shape)}", got[:, part], values @ dequantized_rows(weight, part).T
 
 
 def _experts(experts: AllExperts, top_k: int, eps: float, rows: int, generator: torch.Generator) -> Sampled:
@@ -63,7 +67,7 @@ def _experts(experts: AllExperts, top_k: int, eps: float, rows: int, generator: 
 
     def compared(weight: Weight, got: Tensor, values: Tensor) -> Sampled:
         for part in _ends(weight):
-            want = torch.einsum("pk,pnk->pn", values, _dequantized(weight, part, of))
+            want = torch.einsum("pk,pnk->pn", values, dequantized_rows(weight, part, of))
             yield f"experts' rows of {list(weight.shape)}", got[:, part], want
 
     up, down = experts.experts.gate_up, experts.experts.down
@@ -84,11 +88,11 @@ def _entering(count: int, weight: Weight, normed: bool, generator: torch.Generat
     width, device = weight.shape[-1], generator.device
     values = torch.randn(count, width, generator=generator, device=device, dtype=torch.bfloat16)
     found = Normed(None, None, values, None)
-    if weight.takes_codes(count):
+    if weight.takes_fp8(count):
         scales = torch.rand(count, width // 128, generator=generator, device=device) + 0.5
         found = Normed(values.to(torch.float8_e4m3fn), scales, None, None)
     if normed:
-        chunks = chunks_of(count, width)[1]
+        chunks = choose("add_norm", Shape(count, width)).programs
         found.sumsq = torch.rand(count, chunks, generator=generator, device=device) + width / chunks
     return found
 
@@ -99,23 +103,30 @@ def _ends(weight: Weight) -> tuple[slice, slice]:
     return slice(0, min(out, 128)), slice((out - 1) // 128 * 128, out)
 
 
-def _dequantized(weight: Weight, part: slice, experts: Tensor | None = None) -> Tensor:
+def dequantized_rows(weight: Weight, part: slice, experts: Tensor | None = None) -> Tensor:
     """Some of a matrix's rows in float32; of a stack, those of the given experts."""
-    data = weight.data[..., part, :]
-    scale = None if weight.scale is None else weight.scale[..., part.start // 128 : part.start // 128 + 1, :]
+    stored = weight.stored
+    if isinstance(stored, Packed | Mixed):
+        each = [stored] if experts is None else [stored.at(index) for index in experts.tolist()]
+        found = [one.strip_rows(part.start, part.stop).dequantize() for one in each if isinstance(one, Packed)]
+        return found[0] if experts is None else torch.stack(found)
+    data, scale = weight.data[..., part, :], weight.scale
     if experts is not None:
-        data, scale = data.view(torch.uint8)[experts].view(data.dtype), None if scale is None else scale[experts]
-    return Weight(data, scale, weight.format).dequantize(torch.float32)
+        data = data.view(torch.uint8)[experts].view(data.dtype)
+    if scale is None:
+        return Plain(data).dequantize()
+    scale = scale[..., part.start // 128 : part.start // 128 + 1, :]
+    return Fp8Block(data, scale if experts is None else scale[experts]).dequantize()
 
 
 def _values(rows: Normed, some: Tensor, eps: float) -> Tensor:
     """What rows stand for, in float32."""
-    if rows.codes is None:
+    if rows.fp8 is None:
         assert rows.values is not None
         found = rows.values[some].float()
     else:
         assert rows.scales is not None
-        codes = rows.codes.view(torch.uint8)[some].view(torch.float8_e4m3fn).float()
+        codes = rows.fp8.view(torch.uint8)[some].view(torch.float8_e4m3fn).float()
         found = (codes.unflatten(1, (-1, 128)) * rows.scales[some].unsqueeze(2)).flatten(1)
     if rows.sumsq is None:
         return found

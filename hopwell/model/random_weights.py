@@ -3,101 +3,108 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import count
 
 import torch
 from torch import Tensor
 
 from hopwell.checkpoint.draw import draw_codes, draw_scales, draw_values, seed_of
-from hopwell.checkpoint.synthetic import NORM_DEVIATION, SWIGLU_DEVIATION
+from hopwell.formats.blocks import FP8_BLOCK, BlockFormat
+from hopwell.formats.draw import draw_packed
 from hopwell.formats.fp8 import scale_shape
+from hopwell.formats.matrices import Fp8Block, Plain, combine
+from hopwell.formats.packed import Packed
+from hopwell.model import schema
+from hopwell.model.build import Builder, held_format
 from hopwell.model.config import ModelConfig
-from hopwell.model.mla import MLA
-from hopwell.model.transformer import MTP, Dense, Layer, MoE, Transformer
-from hopwell.ops.linear import Weight
-from hopwell.ops.moe import Experts
+from hopwell.model.schema import Row
+from hopwell.model.transformer import Transformer
+from hopwell.ops.moe_experts import Experts
+from hopwell.ops.weight import Weight
 
 
-def random_transformer(config: ModelConfig, device: torch.device | str, seed: int = 0) -> Transformer:
-    """Weights of unit gain in the config's own formats, with its MTP layer. On the meta device nothing is stored."""
-    return _Maker(config, torch.device(device), seed).transformer()
+def random_transformer(
+    config: ModelConfig,
+    device: torch.device | str,
+    seed: int = 0,
+    packed: bool = False,
+    numbers: Sequence[int] | None = None,
+) -> Transformer:
+    """Weights of unit gain in the config's own formats, with its MTP layer. On the meta device nothing is stored.
+
+    Args:
+        packed: formats of four bits are packed for kernels; else they are drawn in bf16, as a load expands them.
+        numbers: of a truncated config, by which layer's name each has its formats.
+    """
+    return _Drawn(config, torch.device(device), seed, packed, numbers).transformer()
 
 
-class _Maker:
-    def __init__(self, config: ModelConfig, device: torch.device, seed: int) -> None:
-        self.config, self.device, self.seed = config, device, seed
+class _Drawn(Builder):
+    """Draws what a loaded model holds, fused and stacked: a GPU fills itself in seconds."""
+
+    def __init__(
+        self, config: ModelConfig, device: torch.device, seed: int, packed: bool, numbers: Sequence[int] | None
+    ) -> None:
+        super().__init__(config)
+        self.device, self.seed, self.packed, self.numbers = device, seed, packed, numbers
         self._drawn = count()
 
-    def transformer(self) -> Transformer:
-        c = self.config
-        layers = [self.layer(i) for i in range(c.num_hidden_layers)]
-        return Transformer(
-            c, self.normal(c.vocab_size, c.hidden_size), layers, self.norm(c.hidden_size),
-            Weight(self.normal(c.vocab_size, c.hidden_size, gain=c.hidden_size**-0.5)),
-            self.mtp() if c.num_nextn_predict_layers else None,
-        )  # fmt: skip
+    def tensor(self, row: Row, layer: int = 0) -> Tensor:
+        if row is schema.GATE_BIAS:  # even routing, whatever the router's scores
+            return torch.zeros(row.shape(self.config), device=self.device)
+        values = self._values(row.shape(self.config), row.deviation(self.config), row.kind.mean)
+        return values.float() if row.kind.held == "float32" else values
 
-    def mtp(self) -> MTP:
-        hidden = self.config.hidden_size
-        return MTP(
-            self.norm(hidden), self.norm(hidden), self.matrix(hidden, 2 * hidden),
-            self.layer(self.config.num_hidden_layers), self.norm(hidden),
-        )  # fmt: skip
+    def matrix(self, *rows: Row, layer: int = 0) -> Weight:
+        return self._weight(rows, layer)
 
-    def layer(self, index: int) -> Layer:
-        c = self.config
-        heads, q_rank, rank = c.num_attention_heads, c.q_lora_rank, c.kv_lora_rank
-        attention = MLA(
-            config=c,
-            qkv_a=self.matrix((q_rank or heads * c.qk_head_dim) + c.latent_dim, c.hidden_size),
-            q_a_norm=None if q_rank is None else self.norm(q_rank),
-            q_b=None if q_rank is None else self.matrix(heads * c.qk_head_dim, q_rank),
-            kv_a_norm=self.norm(rank),
-            w_uk=self.normal(heads, c.qk_nope_head_dim, rank, gain=rank**-0.5),
-            w_uv=self.normal(heads, rank, c.v_head_dim, gain=rank**-0.5),
-            o=self.matrix(c.hidden_size, heads * c.v_head_dim),
-        )
-        network = self.moe() if c.is_moe(index) else self.dense(c.intermediate_size)
-        return Layer(self.norm(c.hidden_size), attention, self.norm(c.hidden_size), network, c.rms_norm_eps)
+    def absorbed(self, layer: int) -> tuple[Tensor, Tensor]:
+        c, deviation = self.config, schema.KV_B.deviation(self.config)
+        heads, rank = c.num_attention_heads, c.kv_lora_rank
+        keys = self._values((heads, c.qk_nope_head_dim, rank), deviation)
+        return keys, self._values((heads, rank, c.v_head_dim), deviation)
 
-    def dense(self, width: int) -> Dense:
-        hidden = self.config.hidden_size
-        return Dense(self.matrix(2 * width, hidden), self.down(hidden, width))
+    def experts(self, layer: int) -> Experts:
+        stack = (self.config.n_routed_experts,)
+        network = schema.EXPERT
+        gate_up = self._weight((network.gate, network.up), layer, stack)
+        return Experts(gate_up, self._weight((network.down,), layer, stack))
 
-    def moe(self) -> MoE:
-        c = self.config
-        experts, hidden, width = c.n_routed_experts, c.hidden_size, c.moe_intermediate_size
-        gate = self.normal(experts, hidden, gain=hidden**-0.5).float()
-        bias = torch.zeros(experts, device=self.device) if c.router.scoring == "sigmoid" else None
-        stacked = Experts(self.matrix(experts, 2 * width, hidden), self.down(experts, hidden, width))
-        shared = self.dense(c.n_shared_experts * width) if c.n_shared_experts else None
-        return MoE(c.router, gate, bias, stacked, shared)
-
-    def normal(self, *shape: int, gain: float = 1.0, mean: float = 0.0) -> Tensor:
-        """bf16 values of standard deviation `gain`."""
-        if self.device.type == "meta":
-            return torch.empty(shape, dtype=torch.bfloat16, device="meta")
-        return draw_values(math.prod(shape), self._next(), gain, mean, device=str(self.device)).view(shape)
-
-    def norm(self, width: int) -> Tensor:
-        return self.normal(width, gain=NORM_DEVIATION, mean=1.0).float()
-
-    def down(self, *shape: int) -> Weight:
-        """A matrix that reads what SwiGLU leaves."""
-        return self.matrix(*shape, gain=1 / SWIGLU_DEVIATION)
-
-    def matrix(self, *shape: int, gain: float = 1.0) -> Weight:
-        """A matrix, or a stack of them, in the checkpoint's format."""
-        gain /= math.sqrt(shape[-1])
-        if self.config.weight_block_size is None:
-            return Weight(self.normal(*shape, gain=gain))
+    def _weight(self, rows: tuple[Row, ...], layer: int, stack: tuple[int, ...] = ()) -> Weight:
+        """Rows that read the same as one matrix, or a stack of such, in the checkpoint's format."""
+        c, first = self.config, rows[0]
+        shape = (*stack, sum(row.matrix(c)[0] for row in rows), first.matrix(c)[1])
+        deviation = first.deviation(c)
+        number = layer if self.numbers is None else self.numbers[layer]
+        formats = {held_format(c, row, number, self.packed) for row in rows}
+        kind = formats.pop() if len(formats) == 1 else None
+        if kind is not FP8_BLOCK:
+            if isinstance(kind, BlockFormat):
+                return Weight(self._packed(kind, shape, deviation))
+            return Weight(Plain(self._values(shape, deviation)))
         data = torch.empty(shape, dtype=torch.float8_e4m3fn, device=self.device)
         scale = torch.empty(scale_shape(shape), device=self.device)
         if self.device.type != "meta":
-            for one in data if len(shape) == 3 else [data]:  # a stack's random numbers at once would not fit
-                one.copy_(draw_codes(one.numel(), self._next(), gain, device=str(self.device)).view(one.shape))
-            scale.copy_(draw_scales(scale.numel(), self._next(), gain, device=str(self.device)).view(scale.shape))
-        return Weight(data, scale, "fp8_block")
+            for one in data if stack else [data]:  # a stack's random numbers at once would not fit
+                one.copy_(draw_codes(one.numel(), self._seed(), deviation, device=str(self.device)).view(one.shape))
+            scale.copy_(draw_scales(scale.numel(), self._seed(), deviation, device=str(self.device)).view(scale.shape))
+        return Weight(Fp8Block(data, scale))
 
-    def _next(self) -> int:
+    def _packed(self, kind: BlockFormat, shape: tuple[int, ...], deviation: float) -> Packed:
+        if self.device.type == "meta":
+            return Packed.empty(kind, shape, "meta")
+        if len(shape) == 2:
+            return draw_packed(kind, shape, deviation, self._seed(), self.device)
+        each = [draw_packed(kind, shape[1:], deviation, self._seed(), self.device) for _ in range(shape[0])]
+        return combine(each, torch.stack)
+
+    def _values(self, shape: tuple[int, ...], deviation: float, mean: float = 0.0) -> Tensor:
+        """bf16 values of a normal distribution."""
+        if self.device.type == "meta":
+            return torch.empty(shape, dtype=torch.bfloat16, device="meta")
+        drawn = draw_values(math.prod(shape), self._seed(), deviation, mean, device=str(self.device))
+        return drawn.view(shape)
+
+    def _seed(self) -> int:
         return seed_of(self.seed, next(self._drawn))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hopwell.checkpoint.audit import Fault, audit, audit_values, by_module, layout_of
+from hopwell.checkpoint.audit import Fault, audit_values, by_module, kind_of
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.spec import TensorSpec
+from hopwell.formats.labels import Label
+from hopwell.formats.stored import usual_tensors
 from hopwell.limits.catalogue import catalogue
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import Fit, PartSize, Weights, fits, latent_bytes, part_sizes, weight_bytes
-from hopwell.model.inventory import IGNORED, MTP_PARTS, inventory
+from hopwell.model.inventory import header_faults, inventory
+from hopwell.model.quantization import Quantization
+from hopwell.model.schema import MTP_PARTS
 from hopwell.model.shipped import NANO, find_config
 
 
@@ -30,7 +35,7 @@ class ModelReport:
     """Bytes a token by the format of the cache, MTP layer included."""
     fits: list[Fit]
     warnings: list[str]
-    """How the index disagrees with the shards."""
+    """Fields of the config that are not known, and how the index disagrees with the shards."""
     faults: list[Fault] | None
     """None: there are no shards to be held to the config."""
 
@@ -81,13 +86,17 @@ class ModelReport:
 
 
 def inspect_model(
-    model: str | None, read: bool = False, progress: Callable[[int, int, str], None] | None = None
+    model: str | None,
+    read: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+    packed: bool = False,
 ) -> ModelReport:
     """Measures what a user names: a checkpoint's folder, a config.json, a shipped or a hub name; None is nano.
 
     Args:
         read: read every value of a folder's tensors too.
         progress: called with bytes read, bytes in all and the tensor's name.
+        packed: a GPU keeps matrices of four bits packed.
 
     Raises:
         ConfigError: there is no config, or it cannot be honoured.
@@ -96,19 +105,23 @@ def inspect_model(
     path = NANO if model is None or model == "nano" else Path(model)
     config = ModelConfig.from_dict(find_config(model))
     specs = inventory(config)
-    warnings: list[str] = []
+    warnings = config.warnings
     stored = faults = layouts = None
     if path.is_dir() and any(path.glob("*.safetensors")):
         checkpoint = Checkpoint.open(path)
         stored = list(checkpoint.tensors.values())
-        warnings = checkpoint.warnings
-        faults = audit(checkpoint, specs, [f"self_attn.{name}" for name in IGNORED])
+        warnings = warnings + checkpoint.warnings
+        faults = header_faults(checkpoint, config)
         if read:
             faults += audit_values(checkpoint, progress)
-        layouts = {name: layout_of(module) for name, module in by_module(stored).items()}
+        layouts = {name: kind_of(module) for name, module in by_module(stored).items()}
     elif read:
         raise CheckpointError(f"{model}: holds no *.safetensors file to read; give the folder that does")
-    weights = weight_bytes(specs, layouts)
+    elif config.weight_block_size is None:  # the inventory has R1's own blocks already
+        stored = [tensor for spec in specs for tensor in as_described(spec, config.quantization)]
+        formats = {spec.module: config.quantization.format_of(spec.module) for spec in specs}
+        layouts = {module: label or Label.PLAIN for module, label in formats.items()}
+    weights = weight_bytes(specs, layouts, packed)
     return ModelReport(
         name=path.name if path.exists() else str(model),
         architecture=describe(config),
@@ -119,6 +132,16 @@ def inspect_model(
         warnings=warnings,
         faults=faults,
     )
+
+
+def as_described(spec: TensorSpec, quantization: Quantization) -> Iterator[TensorSpec]:
+    """The tensors in which a checkpoint holds one of the inventory, by what its config says of formats."""
+    label = quantization.format_of(spec.module) if spec.quantisable else None
+    if label is None:
+        yield spec
+        return
+    for suffix, (shape, dtype) in usual_tensors(label, (spec.shape[0], spec.shape[1])).items():
+        yield TensorSpec(f"{spec.module}.{suffix}", shape, dtype, spec.part)
 
 
 def describe(config: ModelConfig) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hopwell.model import NANO
 from hopwell.model.config import ConfigError, ModelConfig, read_config
+from hopwell.model.schema import AXES
 
 CONFIGS = Path(__file__).with_name("configs")
-NANO = Path(__file__).with_name("nano")
-"""The embedded model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def shipped_config(name: str) -> dict[str, Any] | None:
     if name in PRESETS:
         preset = PRESETS[name]
         config = json.loads((CONFIGS / f"{preset.config}.json").read_text(encoding="utf-8"))
-        return cut(tensor_parallel_share(config, preset.tensor_parallel), preset.layers, preset.dense)
+        return truncate(tensor_parallel_share(config, preset.tensor_parallel), preset.layers, preset.dense)
     path = CONFIGS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.parent == CONFIGS and path.exists() else None
 
@@ -79,7 +79,7 @@ def _from_hub(model: str) -> dict[str, Any]:
         raise ConfigError(f"{model}: no such folder or file, and the hub does not give it: {reason}") from None
 
 
-def cut(
+def truncate(
     config: Mapping[str, Any], layers: int | None = None, dense: int | None = None, mtp: bool | None = None
 ) -> dict[str, Any]:
     """A config with another depth: `layers` decoder layers, the first `dense` of them without experts, MTP or not.
@@ -99,10 +99,12 @@ def cut(
 def tensor_parallel_share(config: Mapping[str, Any], gpus: int) -> dict[str, Any]:
     """The config of what one GPU computes when `gpus` share every layer: heads, widths and vocabulary divided.
 
+    A config has one vocabulary: the embedding, of which each GPU has the whole, counts as many rows as its head.
+
     Raises:
         ConfigError: a field does not divide.
     """
-    fields = ("num_attention_heads", "num_key_value_heads", "intermediate_size", "moe_intermediate_size", "vocab_size")
+    fields = [field for axis in AXES.values() for field in axis]
     for field in fields:
         if field in config and config[field] % gpus:
             raise ConfigError(f"config.json: {field} is {config[field]}, which {gpus} GPUs cannot share evenly")

@@ -17,6 +17,7 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.shards import write_shards
 from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.model.config import ConfigError, ModelConfig
+from hopwell.model.four_bits import FourBits
 from hopwell.model.inventory import inventory
 from hopwell.model.probe import probe
 from hopwell.model.shipped import NANO
@@ -38,12 +39,14 @@ def synthesise(
     device: str = "cpu",
     probed: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    four_bits: FourBits | None = None,
 ) -> dict[str, Any]:
     """Writes a checkpoint of `values`, a config.json's contents, whole or not at all.
 
     Args:
         device: where weights are drawn and routers measured.
         probed: routers to measure; None: as `PROBED` has it.
+        four_bits: the formats of networks and attention, in place of the config's own.
 
     Returns:
         What is written to `hopwell_synth.json`: seed, sizes, and under `routing` what each router did.
@@ -52,14 +55,17 @@ def synthesise(
         ConfigError: the config cannot be honoured.
         CheckpointError: `out` exists, its disk is too small or fails, or there is no such device.
     """
+    specs = None
+    if four_bits is not None:
+        specs, values = four_bits.specs(values), four_bits.described(values)
     config = ModelConfig.from_dict(values)
-    if values.get("quantization_config") and config.weight_block_size is None:
-        method = values["quantization_config"].get("quant_method")
+    method = config.quantization.method
+    if specs is None and method not in (None, "fp8"):
         raise ConfigError(
             f"config.json: quantization_config.quant_method is {method!r}; FP8 blocks ('fp8') and bf16 can be written"
         )
     _check_device(device)
-    weights = SyntheticWeights(values, inventory(config), seed, device)
+    weights = SyntheticWeights(values, inventory(config) if specs is None else specs, seed, device)
     total = weights.total_bytes
     with new_folder(out, total + SPARE_BYTES) as folder:
         write_shards(folder, weights, progress)
@@ -78,6 +84,8 @@ def synthesise(
         checkpoint.close()
         write_json(folder / REPORT, report)
         _copy_tokenizer(config, folder)
+        if four_bits is not None and (own := four_bits.modelopt_file(values)) is not None:
+            write_json(folder / "hf_quant_config.json", own)
         write_json(folder / "config.json", dict(values))  # last: a folder without it is no checkpoint
     return report
 

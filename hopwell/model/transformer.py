@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hopwell.checkpoint.reader import WeightReader
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
-from hopwell.ops.attention import PAGE, AttentionPlan
-from hopwell.ops.linear import Weight, linear
-from hopwell.ops.moe import Experts, feed_forward, moe
+from hopwell.ops.device import upload
+from hopwell.ops.exchange import Exchange
+from hopwell.ops.linear import linear
+from hopwell.ops.moe import moe
+from hopwell.ops.moe_experts import Experts
 from hopwell.ops.norm import rms_norm
+from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import RouterConfig, route
+from hopwell.ops.sizes import PAGE
+from hopwell.ops.swiglu import feed_forward
+from hopwell.ops.weight import Weight
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Dense:
     """A SwiGLU network: gate_up [2 width, hidden], down [hidden, width]."""
 
@@ -30,7 +37,18 @@ class Dense:
         return feed_forward(x, self.gate_up, self.down)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class AllExperts:
+    """A layer's routed experts and, after them, its shared one in slices of the same width (shared-expert fusion)."""
+
+    gate: Weight
+    """bf16 [experts, hidden]."""
+    experts: Experts
+    shared: int
+    """How many of `experts` are slices of the shared expert."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoE:
     """Routed experts and the shared one (DeepSeekMoE; V3 report, section 2.1.2)."""
 
@@ -41,6 +59,8 @@ class MoE:
     """float32 [experts]."""
     experts: Experts
     shared: Dense | None
+    joined: AllExperts | None = None
+    """The same weights as one stack, for the fused chain: `model/joined.py`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         expert_ids, weights = route(x, self.gate, self.bias, self.router)
@@ -48,7 +68,7 @@ class MoE:
         return out if self.shared is None else out + self.shared(x)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A decoder layer: pre-norm attention and network, each added to the residual."""
 
@@ -57,15 +77,21 @@ class Layer:
     post_norm: Tensor
     network: Dense | MoE
     eps: float
+    exchange: Exchange | None = None
+    """Where several ranks have a share of each, whose outputs are summed."""
 
     def __call__(
         self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
     ) -> Tensor:
-        x = x + self.attention(rms_norm(x, self.input_norm, self.eps), rope, latent, plan, absorbed)
-        return x + self.network(rms_norm(x, self.post_norm, self.eps))
+        x = x + self.whole(self.attention(rms_norm(x, self.input_norm, self.eps), rope, latent, plan, absorbed))
+        return x + self.whole(self.network(rms_norm(x, self.post_norm, self.eps)))
+
+    def whole(self, share: Tensor) -> Tensor:
+        """What all ranks' shares come to."""
+        return share if self.exchange is None else self.exchange.sum(share)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class MTP:
     """Multi-token prediction (V3 report, section 2.2): one layer that drafts the token after next."""
 
@@ -77,45 +103,28 @@ class MTP:
     final_norm: Tensor
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Transformer:
-    """A loaded model of the family. It holds weights and no request state: pages and positions are passed in."""
+    """A loaded model of the family: its weights, and how one engine uses them. It holds no request state: pages and
+    positions are passed in. Nothing of it changes: other settings are another `Transformer` over the same tensors
+    (`ModelSettings.of`)."""
 
     config: ModelConfig
     embedding: Tensor
     layers: list[Layer]
     final_norm: Tensor
     head: Weight
+    """[vocabulary, hidden]; of several ranks each has some rows."""
     mtp: MTP | None
+    rope_table: Tensor
+    """float32 [max_position_embeddings, 32, 2]: cos and sin of each position."""
+    exchange: Exchange | None = None
+    """Between ranks that share the model."""
     absorbed: bool | None = None
     """Which way attention is computed; None lets each query's length decide. Fixed to True, a token's result does
     not depend on how its prompt was cut into chunks."""
     cache_dtype: torch.dtype | None = None
-    """Of the latent cache; None: the model's own. `latent_cache.use_cache` sets it, with the layers' scales."""
-    rope_table: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rope_table = self.config.rope.table(self.config.max_position_embeddings, self.device)
-
-    @staticmethod
-    def load(
-        checkpoint: WeightReader,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.bfloat16,
-        progress: Callable[[int, int, str], None] | None = None,
-    ) -> Transformer:
-        """Reads every tensor of a checkpoint exactly once.
-
-        Args:
-            progress: called with bytes read, bytes in all and the tensor's name.
-
-        Raises:
-            ConfigError: config.json cannot be honoured.
-            CheckpointError: a tensor is missing, surplus, misshapen or corrupt; the message names it.
-        """
-        from hopwell.model.loading import load  # a module of its own: names and fusions, no mathematics
-
-        return load(checkpoint, device, dtype, progress)
+    """Of the latent cache; None: the model's own. `latent_cache.with_cache` gives it, with the layers' scales."""
 
     @property
     def device(self) -> torch.device:
@@ -130,9 +139,19 @@ class Transformer:
         return self.mtp is not None
 
     def new_latent(self, num_pages: int) -> Tensor:
-        """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]."""
+        """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]. A CPU's takes memory only as pages
+        are first written."""
         shape = (len(self.attentions), num_pages, PAGE, self.config.latent_dim)
-        return torch.zeros(shape, dtype=self.cache_dtype or self.dtype, device=self.device)
+        dtype = self.cache_dtype or self.dtype
+        if self.device.type != "cpu":
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        # torch.zeros writes zeros; NumPy's come from the system as they are
+        return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
+
+    def clear(self, latent: Tensor, pages: list[int]) -> None:
+        """Zeroes pages that change hands."""
+        (numbers,) = upload([np.array(pages, np.int64)], latent.device)
+        latent.view(torch.uint8).index_fill_(1, numbers, 0)  # as bytes: PyTorch has no index_fill_ of e4m3
 
     @property
     def attentions(self) -> list[MLA]:
@@ -154,10 +173,27 @@ class Transformer:
             x = layer(x, rope, latent[index], plan, self.absorbed)
         return rms_norm(x, self.final_norm, self.config.rms_norm_eps)
 
+    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`forward`, and `logits` of some of its rows.
+
+        Args:
+            rows: int64 [rows], possibly none; None: all.
+
+        Returns:
+            Hidden states [tokens, hidden]; float32 [rows, vocabulary].
+        """
+        hidden = self.forward(batch, latent)
+        if rows is None:
+            return hidden, self.logits(hidden)
+        if not len(rows):
+            return hidden, torch.empty(0, self.config.vocab_size, device=self.device)
+        return hidden, self.logits(hidden[rows])
+
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of every next token: hidden [tokens, hidden] -> float32 [tokens, vocabulary]."""
-        return linear(hidden, self.head).float()
+        scores = linear(hidden, self.head).float()
+        return scores if self.exchange is None else self.exchange.gather(scores, self.config.vocab_size)
 
     @torch.inference_mode()
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
@@ -181,3 +217,10 @@ class Transformer:
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
         x = mtp.layer(x, self.rope_table[batch.positions], latent[-1], plan, self.absorbed)
         return rms_norm(x, mtp.final_norm, eps)
+
+
+def map_layers(model: Transformer, change: Callable[[Layer], Layer]) -> Transformer:
+    """The model with each layer changed, in order, the MTP layer's last."""
+    layers = [change(layer) for layer in model.layers]
+    mtp = None if model.mtp is None else replace(model.mtp, layer=change(model.mtp.layer))
+    return replace(model, layers=layers, mtp=mtp)

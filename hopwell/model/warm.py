@@ -14,23 +14,26 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hopwell.errors import HopwellError
-from hopwell.model.activations import use_activations
 from hopwell.model.batch import ForwardBatch
+from hopwell.model.build import one_of_a_kind
 from hopwell.model.config import ModelConfig
-from hopwell.model.decode import Decoder, unsuited
-from hopwell.model.latent_cache import use_cache
+from hopwell.model.forward_choice import unsuited
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.random_weights import random_transformer
+from hopwell.model.settings import ModelSettings
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
-from hopwell.model.shipped import cut
-from hopwell.model.transformer import Transformer
+from hopwell.model.shipped import truncate
 from hopwell.ops import tokens_triton
-from hopwell.ops.aot import Launch, build_stub, machine_code, record
+from hopwell.ops.compile.aot import Launch, build_stub, machine_code, record
+from hopwell.ops.device import HOPPER, Device
+from hopwell.ops.paging import CacheScales
 
 MAX_ROWS = 2048
 Progress = Callable[[int, int, str], None]
@@ -43,33 +46,36 @@ class WarmError(HopwellError):
 
 def launches(
     values: Mapping[str, Any],
-    arch: int = 90,
-    cache_dtype: str = "auto",
-    sizes: Sequence[int] = GRAPH_SIZES,
+    device: Device = HOPPER,
+    settings: ModelSettings | None = None,
     max_rows: int = MAX_ROWS,
-    activations: str | None = None,
+    sizes: Sequence[int] = GRAPH_SIZES,
 ) -> list[Launch]:
     """The distinct kernels that an engine launches for the model of a config.json.
 
     Args:
         values: the config's contents. Layers of a kind are alike: one of each is enough.
-        arch: compute capability, 90 or 100.
-        sizes: rows of captured steps.
+        device: that they are for; its multiprocessors decide how work is cut.
+        settings: with activations in "auto" the kernels of both formats; of scales it matters only whether there are.
         max_rows: rows of the longest step.
-        activations: as `use_activations` has them; for "auto" the kernels of both formats.
+        sizes: rows of captured steps.
     """
-    if activations == "auto":
-        both = [launches(values, arch, cache_dtype, sizes, max_rows, one) for one in ("fp8", "bf16")]
-        return list(dict.fromkeys(both[0] + both[1]))
+    settings = settings or ModelSettings()
+    if settings.activations == "auto":
+        each = [replace(settings, activations=name) for name in ("fp8", "bf16")]
+        return list(dict.fromkeys(found for one in each for found in launches(values, device, one, max_rows, sizes)))
     dense = min(values.get("first_k_dense_replace", 0), 1)
-    model = random_transformer(ModelConfig.from_dict(cut(values, dense + 1, dense)), "meta")
+    config = ModelConfig.from_dict(truncate(values, dense + 1, dense))
+    packed = settings.four_bits == "packed"
+    model = random_transformer(config, "meta", packed=packed, numbers=one_of_a_kind(values))
     if unsuited(model) is not None:
         return []
-    use_cache(model, "auto")
-    use_activations(model, activations)
-    if cache_dtype == "fp8":
-        _fp8_on_meta(model)
-    decoder = Decoder.of(model)
+    if settings.cache_dtype == "fp8":
+        settings = replace(
+            settings, cache_scales=[CacheScales(1.0, 1.0, model.config.kv_lora_rank)] * len(model.attentions)
+        )
+    model = settings.of(model)
+    fused = FusedTransformer(model)
     latent = model.new_latent(64)
 
     def meta(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
@@ -77,43 +83,34 @@ def launches(
 
     def small(rows: int) -> None:
         ids, table = meta(rows), meta(rows, 32, dtype=torch.int32)
-        hidden = decoder.forward(ids, ids, table, latent)
-        tokens_triton.argmax(decoder.logits(hidden))
+        hidden = fused.forward(ids, ids, table, latent)
+        tokens_triton.argmax(fused.logits(hidden))
         if model.mtp is not None:
-            decoder.draft(hidden, ids, ids, table, latent)
+            fused.draft(hidden, ids, ids, table, latent)
 
     def long(query_lens: list[int], seq_lens: list[int]) -> None:
         rows = sum(query_lens)
         table = meta(len(query_lens), -(-max(seq_lens) // 64), dtype=torch.int32)
         batch = ForwardBatch(meta(rows), meta(rows), query_lens, seq_lens, table)
-        hidden = decoder.forward_long(batch, latent)
+        hidden = fused.forward_long(batch, latent)
         for count in LOGIT_ROWS:
             model.logits(hidden[:count])
         if model.mtp is not None:
-            decoder.draft_long(hidden, batch, latent)
+            fused.draft_long(hidden, batch, latent)
 
     found: dict[Launch, None] = {}
     for rows in sizes:
-        found |= dict.fromkeys(record(lambda rows=rows: small(rows), arch))
-    for query_lens, seq_lens in eager_batches(model.config, max_rows):
-        found |= dict.fromkeys(record(lambda q=query_lens, s=seq_lens: long(q, s), arch))
+        found |= dict.fromkeys(record(lambda rows=rows: small(rows), device))
+    for query_lens, seq_lens in eager_batches(model.config, max_rows, device):
+        found |= dict.fromkeys(record(lambda q=query_lens, s=seq_lens: long(q, s), device))
     return list(found)
-
-
-def _fp8_on_meta(model: Transformer) -> None:
-    """As `use_cache` for an FP8 cache, with scales of no matter."""
-    from hopwell.ops.attention import CacheScales
-
-    for attention in model.attentions:
-        attention.cache_scales = CacheScales(1.0, 1.0, model.config.kv_lora_rank)
-    model.cache_dtype = torch.float8_e4m3fn
 
 
 class Warming:
     """Processes that compile a model's kernels, while the caller does something else.
 
     Example:
-        with Warming(config, arch=90) as warming:
+        with Warming(config, HOPPER) as warming:
             ...  # load weights
             warming.wait()
     """
@@ -121,19 +118,19 @@ class Warming:
     def __init__(
         self,
         values: Mapping[str, Any],
-        arch: int,
-        cache_dtype: str = "auto",
+        device: Device,
+        settings: ModelSettings | None = None,
         max_rows: int = MAX_ROWS,
-        processes: int | None = None,
         sizes: Sequence[int] = GRAPH_SIZES,
-        activations: str | None = None,
+        processes: int | None = None,
     ) -> None:
         """
         Args:
-            values: the contents of config.json.
+            values, settings, max_rows, sizes: as `launches` has them.
             processes: compilers at once; None: one a core, 16 at most.
         """
-        self.marker = _marker(values, arch, cache_dtype, max_rows, sizes, activations)
+        asked = asdict(settings or ModelSettings())
+        self.marker = _marker(values, device.capability, device.multiprocessors, asked, max_rows, sizes)
         self.full = self.marker.exists()
         """Everything was compiled before: nothing is started."""
         count = 0 if self.full else processes or min(16, len(os.sched_getaffinity(0)))
@@ -145,7 +142,7 @@ class Warming:
                 stderr=subprocess.PIPE, text=True, env=environment,
             )  # fmt: skip
             assert worker.stdin is not None
-            task = [dict(values), arch, cache_dtype, sizes, max_rows, activations, index, count]
+            task = [dict(values), asdict(device), asked, max_rows, sizes, index, count]
             worker.stdin.write(json.dumps(task))
             worker.stdin.close()
             self._workers.append(worker)
@@ -209,21 +206,22 @@ def _marker(values: Mapping[str, Any], *settings: object) -> Path:
     digest = hashlib.sha256(f"{triton.__version__} {settings}".encode())
     digest.update(json.dumps(dict(values), sort_keys=True).encode())
     here = Path(__file__).parent
-    for path in sorted([*(here.parent / "ops").glob("*.py"), *here.glob("*.py")]):
+    for path in sorted([*(here.parent / "ops").rglob("*.py"), *here.glob("*.py")]):
         digest.update(path.read_bytes())
     return cache_folder() / f"hopwell-{digest.hexdigest()[:16]}"
 
 
 def _compile_share() -> None:
     """A worker: every n-th kernel; a line each, with the number of all kernels and the name."""
-    values, arch, cache_dtype, sizes, max_rows, activations, index, count = json.loads(sys.stdin.read())
+    values, named, settings, max_rows, sizes, index, count = json.loads(sys.stdin.read())
+    device = Device(**named)
     torch.set_num_threads(1)
-    todo = launches(values, arch, cache_dtype, sizes, max_rows, activations)
+    todo = launches(values, device, ModelSettings(**settings), max_rows, sizes)
     print(len(todo), "-", flush=True)
     # the slowest to compile are those with the most constants: dealt out in turn, each worker gets its part of them
     firsts = {tuple(kind for _, kind in launch.signature): launch for launch in reversed(todo)}
     for launch in sorted(todo, key=lambda each: (-len(each.constants), each.kernel.__name__))[index::count]:
-        built = machine_code(launch, arch)
+        built = machine_code(launch, device.capability)
         if launch is firsts[tuple(kind for _, kind in launch.signature)]:
             build_stub(built)
         print(len(todo), launch.kernel.__name__, flush=True)

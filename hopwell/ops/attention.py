@@ -10,141 +10,21 @@ A token's cache row is `[latent (512) | rotary key (64)]`, shared by all heads. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from hopwell.formats.fp8 import E4M3_MAX
 from hopwell.limits.cost import OpCost
-from hopwell.ops.linear import on_gpu
+from hopwell.ops.attention_choice import way
+from hopwell.ops.paging import AttentionGroup, AttentionPlan, CacheScales, cached_rows
 
-PAGE = 64
-"""Tokens in a page of the latent cache."""
-
-UNABSORBED_FROM = 128
-"""Queries of one sequence from which rebuilding keys and values is cheaper than attending in latent space."""
 REBUILT_BYTES = 1 << 30
 """Keys and values that a GPU rebuilds at once."""
-TOGETHER = 1 << 16
-"""Rows of the sequences that a GPU attends to at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheScales:
-    """What a code of an FP8 latent cache stands for in one layer: value = code * scale.
-
-    The latent comes out of a norm and the rotary key does not: each has a scale of its own.
-    """
-
-    latent: float
-    rope: float
-    rank: int = 512
-    """Values of a row under `latent`; the rest are the rotary key's."""
-
-    def encode(self, rows: Tensor) -> Tensor:
-        """Cache rows [..., 576] as e4m3 codes, saturating at 448."""
-        return (rows.float() / self._row(rows)).clamp_(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn)
-
-    def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """The rows that e4m3 codes [..., 576] stand for."""
-        return codes.float().mul_(self._row(codes)).to(dtype)
-
-    def _row(self, like: Tensor) -> Tensor:
-        scales = torch.full((like.shape[-1],), self.latent, device=like.device)
-        scales[self.rank :] = self.rope
-        return scales
-
-
-@dataclass(frozen=True)
-class Group:
-    """Sequences of a batch that attend together: equally many new tokens each, adjacent in the batch."""
-
-    rows: slice
-    """Their tokens in the batch."""
-    new_tokens: int
-    lengths: list[int]
-    """Tokens of each sequence in the cache, the new ones included."""
-    positions: Tensor
-    """int64 [sequences * new_tokens]: each new token's position."""
-    pages: Tensor
-    """int64 [sequences, pages]."""
-
-    @cached_property
-    def mask(self) -> Tensor:
-        """Added to the scores, float32 [sequences, new_tokens, pages * 64]: 0, or -inf where a query must not look.
-
-        Made on first use: the GPU's kernels have no need of it, and for a long prompt it is large.
-        """
-        sequences, pages = self.pages.shape
-        columns = torch.arange(pages * PAGE, device=self.pages.device)
-        mask = torch.zeros(sequences, self.new_tokens, len(columns), device=columns.device)
-        return mask.masked_fill_(columns > self.positions.view(sequences, -1, 1), float("-inf"))
-
-
-@dataclass(frozen=True)
-class AttentionPlan:
-    """What every layer of one forward pass shares: where new latents go, and who attends to what."""
-
-    slots: Tensor
-    """int64 [tokens]: page * 64 + offset of each new token's cache row."""
-    groups: list[Group]
-
-    @classmethod
-    def build(cls, query_lens: list[int], seq_lens: list[int], positions: Tensor, page_table: Tensor) -> AttentionPlan:
-        """Groups adjacent sequences with equally many new tokens, for one product: with up to 8, or more on a GPU if
-        the sequences are about as long. Else a query is a group of its own.
-
-        Args:
-            query_lens: new tokens of each sequence.
-            seq_lens: tokens of each sequence that the cache holds once the new ones are written.
-            positions: int64 [tokens], each new token's position in its sequence.
-            page_table: int32 [sequences, max_pages].
-        """
-        device = positions.device
-        table = page_table.long()
-        sequence_of = torch.repeat_interleave(
-            torch.arange(len(query_lens), device=device),
-            torch.tensor(query_lens, device=device),
-            output_size=sum(query_lens),
-        )
-        slots = table[sequence_of, positions // PAGE] * PAGE + positions % PAGE
-
-        groups: list[Group] = []
-        first = row = 0
-        while first < len(query_lens):
-            new = query_lens[first]
-            last = first + 1
-            shortest = longest = seq_lens[first]
-            while last < len(query_lens) and query_lens[last] == new:
-                if new > 8:
-                    shortest, longest = min(shortest, seq_lens[last]), max(longest, seq_lens[last])
-                    alike = 4 * longest <= 5 * shortest and longest * (last + 1 - first) <= TOGETHER
-                    if not (on_gpu(positions) and alike):
-                        break
-                last += 1
-            lengths = seq_lens[first:last]
-            tokens = slice(row, row + new * (last - first))
-            starts = torch.arange(0, max(lengths), PAGE, device=device)
-            # hazard: a shorter sequence's padding must read its own pages, or another's NaN would reach it (0 * NaN)
-            owned = starts < torch.tensor(lengths, device=device).unsqueeze(1)
-            pages = torch.where(owned, table[first:last, : owned.shape[1]], table[first:last, :1])
-            # hazard: a slice may start at any multiple of 8 bytes, and for an unaligned pointer Triton compiles another
-            # kernel
-            own = positions if new * (last - first) == len(positions) else positions[tokens].clone()
-            groups.append(Group(tokens, new, lengths, own, pages))
-            first, row = last, tokens.stop
-        return cls(slots, groups)
-
-
-def write_latents(latent: Tensor, rows: Tensor, plan: AttentionPlan, scales: CacheScales | None = None) -> None:
-    """Stores new cache rows: rows [tokens, 576] into latent [pages, 64, 576], whose e4m3 codes have `scales`."""
-    target = latent.view(-1, latent.shape[-1])
-    if scales is None:
-        target.index_copy_(0, plan.slots, rows.to(latent.dtype))
-    else:  # as bytes: PyTorch has no index_copy_ of e4m3
-        target.view(torch.uint8).index_copy_(0, plan.slots, scales.encode(rows).view(torch.uint8))
+LEAST_ROWS = 4
+"""Of a float32 product on a CPU: fewer are padded, since they are added up in an order of their own."""
+SUMMED_COLUMNS = 128
+"""Columns that such a product adds up at once."""
 
 
 def mla_attention(
@@ -169,29 +49,32 @@ def mla_attention(
     Returns:
         [tokens, heads, 128].
     """
-    by_rows, by_heads = _absorbed, _unabsorbed
-    if on_matrix_unit(q_nope, latent, w_uk, w_uv):
-        from hopwell.ops import attention_triton  # Triton is a GPU's dependency
-
-        by_rows, by_heads = attention_triton.absorbed, attention_triton.unabsorbed
     parts = []
     for group in plan.groups:
-        attend = by_rows if absorbed or (absorbed is None and group.new_tokens < UNABSORBED_FROM) else by_heads
+        attend = _absorbed if way(group.new_tokens, absorbed).name == "absorbed" else _unabsorbed
         parts.append(attend(q_nope[group.rows], q_rope[group.rows], latent, w_uk, w_uv, group, softmax_scale, scales))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def on_matrix_unit(q_nope: Tensor, latent: Tensor, w_uk: Tensor, w_uv: Tensor) -> bool:
-    """Whether the GPU's kernels serve: bf16 throughout, but for an FP8 cache, and the family's head shape."""
-    shape = (*w_uk.shape[1:], w_uv.shape[2], latent.shape[-1])
-    cached = latent.dtype in (torch.bfloat16, torch.float8_e4m3fn)
-    return on_gpu(q_nope) and q_nope.dtype == torch.bfloat16 and cached and shape == (128, 512, 128, 576)
+def latent_attention(
+    queries: Tensor,
+    latent: Tensor,
+    rank: int,
+    plan: AttentionPlan,
+    softmax_scale: float,
+    scales: CacheScales | None = None,
+) -> Tensor:
+    """The absorbed way for queries that are in latent space already.
 
+    Args:
+        queries: [tokens, heads, 576], their last part rotated.
+        rank: values of a cache row that are its latent; the rest are its key's.
 
-def cached_rows(latent: Tensor, pages: Tensor, dtype: torch.dtype, scales: CacheScales | None) -> Tensor:
-    """The cache rows of int64 pages [sequences, pages]: [sequences, pages * 64, 576] of `dtype`."""
-    rows = latent.index_select(0, pages.flatten()).view(len(pages), -1, latent.shape[-1])
-    return rows.to(dtype) if scales is None else scales.decode(rows, dtype)
+    Returns:
+        Mixed latents [tokens, heads, 512].
+    """
+    parts = [_mix(queries[group.rows], latent, group, softmax_scale, scales) for group in plan.groups]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts))[..., :rank]
 
 
 def _absorbed(
@@ -200,21 +83,62 @@ def _absorbed(
     latent: Tensor,
     w_uk: Tensor,
     w_uv: Tensor,
-    group: Group,
+    group: AttentionGroup,
     scale: float,
     scales: CacheScales | None,
 ) -> Tensor:
-    rows = cached_rows(latent, group.pages, q_nope.dtype, scales)
-    sequences, heads = rows.shape[0], q_nope.shape[1]
-    rank = w_uk.shape[-1]
-    q_latent = torch.bmm(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
-    queries = torch.cat((q_latent, q_rope), dim=-1).view(sequences, -1, rows.shape[-1])
-    scores = torch.bmm(queries, rows.transpose(1, 2)).float().mul_(scale)
+    q_latent = product(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
+    mixed = _mix(torch.cat((q_latent, q_rope), dim=-1), latent, group, scale, scales)[..., : w_uk.shape[-1]]
+    return product(mixed.transpose(0, 1), w_uv).transpose(0, 1)
+
+
+def _mix(queries: Tensor, latent: Tensor, group: AttentionGroup, scale: float, scales: CacheScales | None) -> Tensor:
+    """A group's attention in latent space: queries [tokens, heads, 576] to mixed rows [tokens, heads, 576]."""
+    rows = cached_rows(latent, group.pages, queries.dtype, scales)
+    sequences, heads = rows.shape[0], queries.shape[1]
+    scores = product(queries.reshape(sequences, -1, rows.shape[-1]), rows.transpose(1, 2)).float().mul_(scale)
     scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
     weights = scores.softmax(dim=-1).to(rows.dtype)
     # whole rows, though the rotary part is not wanted: the CPU's product is slower on a strided slice
-    mixed = torch.bmm(weights, rows).view(-1, heads, rows.shape[-1])[..., :rank]
-    return torch.bmm(mixed.transpose(0, 1), w_uv).transpose(0, 1)
+    return weighted_sum(weights, rows).reshape(-1, heads, rows.shape[-1])
+
+
+def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
+    """weights [n, queries, columns] @ rows [n, columns, 576], the same bits with any number of zero columns behind, on
+    a CPU for which `alike` says so: float32 products of more columns are added up in an order that hangs on them."""
+    if rows.device.type != "cpu" or rows.dtype != torch.float32:
+        return torch.bmm(weights, rows)
+    total = product(weights[..., :SUMMED_COLUMNS], rows[:, :SUMMED_COLUMNS])
+    for at in range(SUMMED_COLUMNS, rows.shape[1], SUMMED_COLUMNS):
+        total += product(weights[..., at : at + SUMMED_COLUMNS], rows[:, at : at + SUMMED_COLUMNS])
+    return total
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Batched matrix products; a row's bits are the same beside any others on a CPU for which `alike` says so."""
+    rows = left.shape[1]
+    if rows >= LEAST_ROWS or left.device.type != "cpu" or left.dtype != torch.float32:
+        return torch.bmm(left, right)
+    return torch.bmm(torch.nn.functional.pad(left, (0, 0, 0, LEAST_ROWS - rows)), right)[:, :rows]
+
+
+@cache
+def alike() -> bool:
+    """Whether float32 products of this CPU add up a row in one order, however many rows, columns and zeros after it
+    there are: so it is on those that were tried, and nowhere promised."""
+    random = torch.Generator().manual_seed(0)
+    queries, rows = torch.randn(2, 64, 576, generator=random), torch.randn(2, 512, 576, generator=random)
+    scores = product(queries, rows.transpose(1, 2))
+    for columns in (64, 192, 320):
+        weights = torch.zeros_like(scores)
+        weights[..., :columns] = scores[..., :columns].softmax(dim=-1)
+        mixed = weighted_sum(weights, rows)
+        for few in (1, 3, 4, 8, 12, 20, 48):
+            part = product(queries[:1, :few], rows[:1, :columns].transpose(1, 2))
+            sums = weighted_sum(weights[:1, :few, :columns], rows[:1, :columns])
+            if not (torch.equal(part, scores[:1, :few, :columns]) and torch.equal(sums, mixed[:1, :few])):
+                return False
+    return True
 
 
 def _unabsorbed(
@@ -223,7 +147,7 @@ def _unabsorbed(
     latent: Tensor,
     w_uk: Tensor,
     w_uv: Tensor,
-    group: Group,
+    group: AttentionGroup,
     scale: float,
     scales: CacheScales | None,
 ) -> Tensor:

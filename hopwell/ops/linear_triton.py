@@ -1,5 +1,5 @@
 """Matrix products for FP8-block and bf16 weights, from one token to thousands; on Hopper the fewest are left to
-`few_rows_gluon` and thousands to `product_gluon`.
+`linear_small_m_gluon` and thousands to `linear_persistent_gluon`.
 
 Up to 32 tokens the operands are swapped: the weight's rows lie on the matrix unit's long side (64 or 128) and the
 tokens on the short one, which on Hopper may be as narrow as 8. Small batches are bound by streaming the weights, so the
@@ -9,47 +9,32 @@ parts in order: no atomics, the same result every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops import few_rows_gluon, product_gluon
-from hopwell.ops.linear import Weight
-from hopwell.ops.norm_triton import Normed, quantize
+from hopwell.ops import linear_packed_triton, linear_persistent_gluon, linear_small_m_gluon
+from hopwell.ops.linear_choice import Shape, Tiling, choose, swap_ab
+from hopwell.ops.quantize_triton import quantize
+from hopwell.ops.rows import Normed
+from hopwell.ops.sizes import cdiv, next_power_of_2
 from hopwell.ops.triton_common import (
-    cdiv,
     for_tokens,
     inverse_rms,
     launch,
+    launch_device,
     let_next_start,
     multiply,
-    next_power_of_2,
     store_product,
     wait_for_inputs,
     widen,
     zero_product,
 )
-
-ROWS_FIRST_FROM = 64
-"""Tokens of a tile from which they lie on the matrix unit's long side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """How a product is cut: rows of weights and tokens a program, parts of the reduction, warps, pipeline stages."""
-
-    rows: int
-    tokens: int
-    splits: int
-    warps: int
-    stages: int
-    step: int = 64
-    """Of the reduction, values that a bf16 program takes at a time; FP8 takes a block of 128."""
-    band: int = 1
-    """Tiles of tokens that take turns on a tile of weights; more than one only where the reduction is not cut."""
+from hopwell.ops.variant import Formats
+from hopwell.ops.weight import Weight
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -74,6 +59,14 @@ def _product(
     ROWS_FIRST: tl.constexpr,
     BAND: tl.constexpr,  # tiles of tokens that take turns on a tile of weights
 ):
+    """GEMM with split-K: rows [tokens, K] times weights [N, K] transposed, FP8 in 128 x 128 blocks (V3 report, 3.3.2:
+    each block's product is added in float32) before e4m3 or bf16 rows, or bf16.
+
+    Grid (tiles of BN weights' rows, SPLITS, tiles of BT tokens). x e4m3 with x_scales float32 [tokens, K / 128], or
+    bf16; w_scales float32 [N / 128, K / 128]; sumsq float32 [tokens, CHUNKS], an outstanding rms. ROWS_FIRST: rows on
+    the matrix unit's long side, else swap-AB. BAND is GROUP_M, the L2 swizzle. Writes partials [SPLITS, tokens, N] in
+    out's dtype.
+    """
     STEPS: tl.constexpr = (K + BK - 1) // BK
     PER_SPLIT: tl.constexpr = (STEPS + SPLITS - 1) // SPLITS
     tile_n, tile_t = tl.program_id(0), tl.program_id(2)
@@ -148,73 +141,47 @@ def _product(
     store_product(out, acc, split * tokens + x_rows, rn, valid, N, ROWS_FIRST)
 
 
-def token_tile(tokens: int) -> int:
-    """Tokens a program multiplies."""
-    return 16 if tokens <= 16 else 32 if tokens <= 32 else 64 if tokens <= 64 else 128
-
-
-def tiling(tokens: int, width_out: int, width_in: int, fp8: bool, sms: int = 132) -> Tiling:
-    """How to cut a product for a class of shapes, as `hopwell bench gpu --part cuts` found it: enough programs to keep
-    every multiprocessor's loads in flight, of parts long enough to be worth a start."""
-    tile = token_tile(tokens)
-    if tokens > 128:
-        return Tiling(128, tile, 1, 8, 4, band=16)
-    long = fp8 and width_in >= 8192
-    if tile == 128 and long:
-        return Tiling(128, 128, 2, 8, 4)
-    rows = cdiv(width_out, 64)
-    if tile == 128 and (fp8 or 16 * rows < sms):
-        tile = 64  # two programs share a tile of weights
-    tiles = rows * cdiv(token_tile(tokens), tile)
-    steps = cdiv(width_in, 128 if fp8 else 64)
-    wanted = 3 * sms if long else 1.4 * sms if tokens <= 32 or fp8 else 0.85 * sms
-    splits = 1
-    while splits < 16 and tiles * splits < wanted and steps // (splits * 2) >= 2:
-        splits *= 2
-    return Tiling(64, tile, splits, 4, 6 if tokens > 64 and steps >= 14 * splits else 4)
-
-
-def rows_first(tile: int, weight: Weight, data: Tensor) -> bool:
-    """Whether a tile's rows, not the weight's, lie on the matrix unit's long side. A weight whose codes are widened
-    always lies there: that side may come from registers, and bf16 rows have no scales to load."""
-    return tile >= ROWS_FIRST_FROM and (weight.format == "plain" or data.dtype == torch.float8_e4m3fn)
-
-
 def product(
     x: Normed,
     weight: Weight,
     eps: float = 0.0,
     cut: Tiling | None = None,
     dtype: torch.dtype = torch.float32,
+    op: Literal["product", "logits"] = "product",
 ) -> Tensor:
-    """x @ weight.T, as the parts that the reader adds.
+    """x @ weight.T, as split-K partials that the reader adds.
 
     Args:
-        x: rows [tokens, in]: codes or, where there are none, values for an FP8 weight; values for a plain one. An
+        x: rows [tokens, in]: FP8 or, where there are none, values for an FP8 weight; values for others. An
             outstanding rms is applied, with `eps`.
         weight: [out, in].
+        cut: for the Triton kernels, in place of what `choose` says.
+        op: "logits" are complete, in one split.
 
     Returns:
         [splits, tokens, out] of `dtype`; with one split the sum is complete.
     """
-    fp8 = weight.format == "fp8_block"
-    data = x.codes if fp8 and x.codes is not None else x.values
+    fp8 = weight.is_fp8
+    data = x.fp8 if fp8 and x.fp8 is not None else x.values
     assert data is not None
     (tokens, width_in), width_out = data.shape, weight.shape[0]
-    if cut is None and product_gluon.suits(weight, data):
-        out = torch.empty(1, tokens, width_out, dtype=dtype, device=data.device)
-        product_gluon.multiply(x, weight, out[0], eps)
+    formats = Formats(weight.format, data.dtype)
+    variant = choose(op, Shape(tokens, width_out, width_in), formats, launch_device(data.device))
+    tiling = cut or variant.tiling
+    out = torch.empty(tiling.splits, tokens, width_out, dtype=dtype, device=data.device)
+    if variant.name == "packed_triton":
+        linear_packed_triton.multiply(x, weight, out, tiling, eps)
         return out
-    usual = tiling(tokens, width_out, width_in, fp8)
-    out = torch.empty((cut or usual).splits, tokens, width_out, dtype=dtype, device=data.device)
-    if cut is None and few_rows_gluon.suits(weight, data, usual.splits):
-        few_rows_gluon.multiply(x, weight, out, eps)
+    if cut is None and variant.name == "persistent_gluon":
+        linear_persistent_gluon.multiply(x, weight, out[0], eps)
         return out
-    cut = cut or usual
+    if cut is None and variant.name == "small_m_gluon":
+        linear_small_m_gluon.multiply(x, weight, out, eps)
+        return out
     chunks = 0 if x.sumsq is None else x.sumsq.shape[1]
     launch(
         _product,
-        (cdiv(width_out, cut.rows), cut.splits, cdiv(tokens, cut.tokens)),
+        (cdiv(width_out, tiling.rows), tiling.splits, cdiv(tokens, tiling.tokens)),
         data,
         x.scales,
         weight.data,
@@ -228,30 +195,30 @@ def product(
         FP8=fp8,
         CHUNKS=chunks,
         CHUNKS_P2=next_power_of_2(max(chunks, 1)),
-        SPLITS=cut.splits,
-        BN=cut.rows,
-        BT=cut.tokens,
-        BK=128 if fp8 else cut.step,
-        ROWS_FIRST=rows_first(cut.tokens, weight, data),
-        BAND=cut.band,
-        warps=cut.warps,
-        stages=cut.stages,
+        SPLITS=tiling.splits,
+        BN=tiling.rows,
+        BT=tiling.tokens,
+        BK=128 if fp8 else tiling.step,
+        ROWS_FIRST=not swap_ab(tiling.tokens, formats),
+        BAND=tiling.group_m,
+        warps=tiling.warps,
+        stages=tiling.stages,
     )
     return out
 
 
 def linear(x: Tensor, weight: Weight) -> Tensor:
-    """`linear.linear` for an FP8 weight: x bf16 [tokens, in], rounded to e4m3 where the weight wants it -> bf16
-    [tokens, out]."""
-    cut = tiling(x.shape[0], *weight.shape, fp8=True)
+    """`linear.linear` for an FP8 or packed weight: x bf16 [tokens, in], rounded to e4m3 where the weight wants it ->
+    bf16 [tokens, out]."""
+    shape, formats = Shape(*x.shape[:1], *weight.shape), Formats(weight.format, x.dtype)
     rows = rows_for(x, weight)
-    if cut.splits == 1:
+    if choose("linear", shape, formats, launch_device(x.device)).splits == 1:
         return product(rows, weight, dtype=torch.bfloat16)[0]
     return product(rows, weight).sum(0).to(x.dtype)
 
 
 def rows_for(x: Tensor, weight: Weight) -> Normed:
     """bf16 rows [tokens, in] as they enter the product with a weight."""
-    if weight.takes_codes(x.shape[0]):
+    if weight.takes_fp8(x.shape[0]):
         return quantize(x)
     return Normed(None, None, x.contiguous(), None)

@@ -19,6 +19,8 @@ class RopeConfig:
     original_max_position_embeddings: int = 4096
     beta_fast: float = 32.0
     beta_slow: float = 1.0
+    truncate: bool = True
+    """Whether the pairs between which YaRN interpolates are whole numbers."""
     table_mscale: float = 1.0
     """Multiplies cos and sin; 1 for every released model, whose mscale and mscale_all_dim are equal."""
     softmax_mscale: float = 1.0
@@ -36,9 +38,11 @@ class RopeConfig:
             wavelength = self.original_max_position_embeddings / (rotations * 2 * math.pi)
             return self.dim * math.log(wavelength) / (2 * math.log(self.theta))
 
-        low = max(math.floor(pair_with(self.beta_fast)), 0)
-        high = min(math.ceil(pair_with(self.beta_slow)), self.dim - 1)
-        ramp = (torch.arange(self.dim // 2, dtype=torch.float32) - low) / max(high - low, 0.001)
+        low, high = pair_with(self.beta_fast), pair_with(self.beta_slow)
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, self.dim - 1)
+        ramp = (torch.arange(self.dim // 2, dtype=torch.float32) - low) / ((high - low) or 0.001)
         keep = 1.0 - ramp.clamp(0.0, 1.0)  # 1: turns often, left alone; 0: turns slowly, interpolated
         return plain / self.factor * (1.0 - keep) + plain * keep
 

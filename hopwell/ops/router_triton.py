@@ -8,7 +8,8 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.ops.router import RouterConfig
-from hopwell.ops.triton_common import launch, let_next_start, next_power_of_2, wait_for_inputs
+from hopwell.ops.sizes import next_power_of_2
+from hopwell.ops.triton_common import launch, let_next_start, wait_for_inputs
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -30,6 +31,11 @@ def _select(
     BIAS: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
+    """Scores, group limits and top-k of a token (V3 report, 2.1.2, equations 13 to 16; V2 report, 2.2.2), in one warp.
+
+    Grid (tokens,). parts float32 [PARTS, tokens, EXPERTS], the logits' split-K partials; bias float32 [EXPERTS], for
+    the choice alone. Writes expert_ids int32 and weights float32 [tokens, TOP_K + SHARED].
+    """
     token = tl.program_id(0)
     group = tl.arange(0, GROUPS)
     member = tl.arange(0, GROUP_SIZE)

@@ -7,7 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hopwell.ops.triton_common import cdiv, launch, let_next_start, next_power_of_2, wait_for_inputs
+from hopwell.ops.sizes import cdiv, next_power_of_2
+from hopwell.ops.triton_common import launch, let_next_start, wait_for_inputs
 
 PART = 4096
 """Logits of a row that one program looks through."""
@@ -15,6 +16,8 @@ PART = 4096
 
 @triton.jit
 def _embed(tokens, embedding, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    """out[row] = embedding[tokens[row]]. Grid (rows, blocks of WIDTH); tokens int64 [rows], embedding [vocabulary,
+    WIDTH]."""
     row = tl.program_id(0).to(tl.int64)
     col = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     wait_for_inputs()
@@ -34,6 +37,8 @@ def embed(tokens: Tensor, embedding: Tensor) -> Tensor:
 
 @triton.jit
 def _best_of_part(logits, best, where, VOCABULARY: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+    """The largest of BLOCK logits of a row and where it first is. Grid (rows, PARTS); logits float32 [rows,
+    VOCABULARY], best float32 and where int32 [rows, PARTS]."""
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     at = part * BLOCK + tl.arange(0, BLOCK)
     wait_for_inputs()
@@ -48,6 +53,8 @@ def _best_of_part(logits, best, where, VOCABULARY: tl.constexpr, PARTS: tl.const
 
 @triton.jit(do_not_specialize=["rows"])
 def _best(best, where, out, rows, PARTS: tl.constexpr, PARTS_P2: tl.constexpr):
+    """The largest of a row's parts and where it first is. Grid (rows,); writes out int64 [2, rows]: the place, and the
+    bits of the value."""
     row = tl.program_id(0).to(tl.int64)
     part = tl.arange(0, PARTS_P2)
     wait_for_inputs()

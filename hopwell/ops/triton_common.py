@@ -1,7 +1,7 @@
 """What every Triton kernel here shares: rounding that is right in the interpreter too, products, launches.
 
-The kernels run three ways from one source: compiled on a GPU, compiled ahead of time on any machine (`ops/aot.py`), and
-interpreted on a CPU (TRITON_INTERPRET=1), which is how CI checks their results.
+The kernels run three ways from one source: compiled on a GPU, compiled ahead of time on any machine
+(`ops/compile/aot.py`), and interpreted on a CPU (TRITON_INTERPRET=1), which is how CI checks their results.
 """
 
 from __future__ import annotations
@@ -15,19 +15,11 @@ import triton
 import triton.language as tl
 from triton import knobs
 
+from hopwell.ops.device import Device
+
 # hazard: the interpreter (Triton 3.6) computes bf16 on raw bits, truncates float32 to bf16 and drops the carry when it
 # rounds to e4m3; the helpers below take another way there, with the results a GPU gives
 INTERPRET = tl.constexpr(bool(knobs.runtime.interpret))
-
-
-def cdiv(a: int, b: int) -> int:
-    """a / b, rounded up."""
-    return -(-a // b)
-
-
-def next_power_of_2(n: int) -> int:
-    """The least power of two that is n or more."""
-    return 1 << max(n - 1, 0).bit_length()
 
 
 @triton.jit
@@ -167,26 +159,12 @@ Launcher = Callable[[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any], dict
 """Takes a kernel, its grid, arguments, constants and options (num_warps, num_stages, launch_pdl)."""
 
 launcher: ContextVar[Launcher | None] = ContextVar("launcher", default=None)
-"""What takes launches in place of the GPU: `ops/aot.py` records them."""
+"""What takes launches in place of the GPU: `ops/compile/aot.py` records them."""
 
 
-target: ContextVar[int | None] = ContextVar("target", default=None)
-"""The compute capability that launches are recorded for, where there is no device: 90 or 100."""
-
-
-def capability(device: torch.device) -> int:
-    """The compute capability that a launch on `device` is for: 90 on Hopper, 100 on Blackwell."""
-    if (given := target.get()) is not None:
-        return given
-    if device.type != "cuda":
-        return 90
-    major, minor = torch.cuda.get_device_capability(device)
-    return 10 * major + minor
-
-
-def multiprocessors(device: torch.device) -> int:
-    """Of a device; a Hopper's where there is none."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132
+def launch_device(device: torch.device) -> Device:
+    """What a launch on `device` is for."""
+    return Device.of(device, bool(knobs.runtime.interpret))
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, stages: int = 1, **constants: Any) -> None:

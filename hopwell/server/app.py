@@ -1,9 +1,9 @@
-"""The application: routes, error shapes, the gate, the page; and the engine's life around them."""
+"""The application: routes, error shapes, the gate, the pages."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -15,10 +15,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import hopwell
-from hopwell.server import chat_routes, completions_routes, info_routes, messages_routes, responses_routes
+from hopwell.server import chat_routes, completions_routes, info_routes, messages_routes, plan_routes, responses_routes
 from hopwell.server.errors import ApiError, invalid
 from hopwell.server.gate import Gate
-from hopwell.server.metrics import registry
+from hopwell.server.ledger import Ledger
 from hopwell.server.service import Service
 from hopwell.server.settings import Tenant
 
@@ -26,25 +26,20 @@ PAGE = Path(__file__).parent / "page"
 CONTENT_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def create_app(service: Service, tenants: Sequence[Tenant] = ()) -> FastAPI:
-    """The application of a service. Its engine starts and ends with it.
+def create_app(service: Service, tenants: Sequence[Tenant] = (), ledger: Ledger | None = None) -> FastAPI:
+    """The application of a service, whose engine is connected.
 
     Args:
         tenants: who may call; with none, everybody.
+        ledger: what they use, if several APIs share it.
     """
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        service.engine.start()
-        yield
-        service.draining = True
-        await service.engine.stop(drain=True, timeout=service.settings.drain_timeout)
-
-    app = FastAPI(title="Hopwell", version=hopwell.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.service, app.state.registry = service, registry(service)
-    for module in (chat_routes, completions_routes, responses_routes, messages_routes, info_routes):
+    app = FastAPI(title="Hopwell", version=hopwell.__version__, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.state.parsing = asyncio.Lock()
+    app.state.planning = plan_routes.Planning()
+    for module in (chat_routes, completions_routes, responses_routes, messages_routes, info_routes, plan_routes):
         app.include_router(module.router)
-    app.add_middleware(Gate, settings=service.settings, tenants=tenants)
+    app.add_middleware(Gate, settings=service.settings, tenants=tenants, ledger=ledger)
     if origins := service.settings.cors_origins:  # outermost: a browser's preflight carries no key
         app.add_middleware(
             CORSMiddleware,
@@ -59,22 +54,30 @@ def create_app(service: Service, tenants: Sequence[Tenant] = ()) -> FastAPI:
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"content-security-policy": CONTENT_POLICY})
 
+    @app.get("/plan", include_in_schema=False)
+    async def plan_page() -> FileResponse:
+        return FileResponse(PAGE / "plan.html", headers={"content-security-policy": CONTENT_POLICY})
+
     app.mount("/page", StaticFiles(directory=PAGE))
     return app
 
 
 def _errors(app: FastAPI) -> None:
-    """Every error in the shape of the API it belongs to."""
+    """Every error in the shape of the API it belongs to; its reason goes to the gate, for the log."""
+
+    def answer(http: HttpRequest, error: ApiError) -> Response:
+        http.state.refusal = error.logged()
+        return error.response(http.url.path)
 
     @app.exception_handler(ApiError)
     async def api_error(http: HttpRequest, error: ApiError) -> Response:
-        return error.response(http.url.path)
+        return answer(http, error)
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(http: HttpRequest, error: RequestValidationError) -> Response:
-        return invalid(list(error.errors())).response(http.url.path)
+        return answer(http, invalid(error.errors(), error.body))
 
     @app.exception_handler(HTTPException)
     async def http_error(http: HttpRequest, error: HTTPException) -> Response:
         said = f"{http.method} {http.url.path}: {error.detail}"
-        return ApiError(error.status_code, said, headers=dict(error.headers or {})).response(http.url.path)
+        return answer(http, ApiError(error.status_code, said, headers=dict(error.headers or {})))

@@ -28,7 +28,8 @@ class Block:
 class Change:
     """A block has opened, gained `text`, or closed."""
 
-    what: Literal["open", "text", "close"]
+    what: Literal["begin", "open", "text", "close"]
+    """"begin" comes first, once, with the first token."""
     block: Block
     text: str = ""
 
@@ -36,8 +37,12 @@ class Change:
 class Blocks:
     """Reads one chat; `blocks` holds what came so far, `end` the last part."""
 
-    def __init__(self, chat: Chat) -> None:
-        self.chat = chat
+    def __init__(self, chat: Chat, mute: Kind | None = None) -> None:
+        """
+        Args:
+            mute: blocks of this kind come without their text.
+        """
+        self.chat, self.mute = chat, mute
         self.blocks: list[Block] = []
         self.end: Part | None = None
 
@@ -48,8 +53,12 @@ class Blocks:
             ApiError: as `Chat.parts` does.
         """
         block: Block | None = None
+        begun = False
         async with aclosing(self.chat.parts()) as parts:
             async for part in parts:
+                if not begun:
+                    begun = True
+                    yield Change("begin", Block("content", 0))
                 for event in part.events:
                     kind: Kind = "call" if event.kind in ("call", "arguments") else event.kind
                     if block is None or event.kind == "call" or block.kind != kind:
@@ -58,7 +67,7 @@ class Blocks:
                         block = Block(kind, len(self.blocks), "", event.name, event.call_id)
                         self.blocks.append(block)
                         yield Change("open", block)
-                    if event.text:
+                    if event.text and kind != self.mute:
                         block.text += event.text
                         yield Change("text", block, event.text)
                 if part.finish_reason is not None:
@@ -70,3 +79,9 @@ class Blocks:
         """Reads to the end."""
         async for _ in self.changes():
             pass
+
+    async def read_prompt(self) -> None:
+        """Reads to the end of a request that is for its prompt's sake; its one token is forgotten."""
+        await self.finish()
+        self.blocks, self.chat.count.completion, self.chat.count.reasoning = [], 0, 0
+        self.end = Part(0, [], [], 0, "length")

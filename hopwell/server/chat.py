@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request as HttpRequest
+from pydantic import ValidationError
+from pydantic_core import from_json
 
-from hopwell.codec.reply import Event, ReplyParser
-from hopwell.codec.template import TemplateError
-from hopwell.engine.core import FinishReason, Request, RequestError, TokenLogprobs
-from hopwell.server.errors import ApiError
+from hopwell.chat.reply import Event, ReplyParser
+from hopwell.chat.template import TemplateError
+from hopwell.engine.request import FinishReason, Request, RequestError, SequenceOutput, TokenLogprobs
+from hopwell.server.errors import ApiError, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Content, Message, ToolMessage
 from hopwell.server.service import Count, Service, structure
 from hopwell.server.tools import constraint, offered
 
-THINK_END = "</think>"
+FUNCTION = {"name", "description", "parameters", "strict"}
+"""What templates are told of a tool."""
 
 
 @dataclass(slots=True)
@@ -39,26 +42,48 @@ class _Answer:
     """One answer on its way: its parser, and what waits for the next chunk."""
 
     parser: ReplyParser
-    thinking: bool
-    called: bool = False
+    thinking: int = 0
+    """Tokens of it so far."""
+    arguments: dict[int, str] = field(default_factory=dict)
+    """Of its tool calls, by their index."""
     begun: bool = False
+    """A part of it has been told."""
     waiting: Part = field(default_factory=lambda: Part(0, [], [], 0))
+
+    def read(self, gained: SequenceOutput) -> list[Event]:
+        """What its new text means."""
+        events = self.parser.push(gained.text)
+        if gained.finish_reason is not None:
+            events += self.parser.finish()
+        for event in events:
+            if event.kind in ("call", "arguments"):
+                self.arguments[event.index] = self.arguments.get(event.index, "") + event.text
+        return events
+
+    def finish_reason(self, last: SequenceOutput) -> str:
+        """OpenAI's; a call that a stop string or token has cut is none to be carried out."""
+        if last.finish_reason is FinishReason.LENGTH:
+            return "length"
+        cut = last.stop_reason is not None and not all(map(_is_json, self.arguments.values()))
+        return "tool_calls" if self.arguments and not cut else "stop"
 
 
 class Chat:
     """One request. Make it with `prepare`, then read `parts`, once."""
 
-    def __init__(self, service: Service, request: Request, thinking: bool, tools: bool) -> None:
+    def __init__(self, service: Service, request: Request, tools: bool) -> None:
         """
         Args:
-            thinking: the prompt ends inside `<think>`, so the answer begins with reasoning.
             tools: tool calls are looked for; otherwise their marks are text like any other.
         """
         self.service, self.request = service, request
         self.count = Count(prompt=len(request.prompt))
-        self._think_end = service.loaded.tokenizer.inner.token_to_id(THINK_END)
+        self._constraint: str | None = None
+        """The field that constrains the answers."""
+        thinking = request.params.thinking
         format = service.loaded.reply_format or "deepseek_r1"
-        self._answers = [_Answer(ReplyParser(thinking, tools, format), thinking) for _ in range(request.params.n)]
+        begun = thinking is not None and thinking.begun
+        self._answers = [_Answer(ReplyParser(begun, tools, format)) for _ in range(request.params.n)]
         for index, answer in enumerate(self._answers):
             answer.waiting.index = index
 
@@ -72,17 +97,13 @@ class Chat:
         service.check_model(body.model)
         tools = offered(body)
         prompt = await render(service, body)
-        tokenizer = service.loaded.tokenizer
-        text_end = tokenizer.decode(prompt[-4:]).rstrip()
-        thinking = text_end.endswith("<think>")
-        limits = {**constraint(body, tools, tokenizer, service.loaded.reply_format)}
+        thinking = None if body.continue_final_message else service.loaded.prompts.thinking(prompt)
+        limits = constraint(body, tools, service.loaded.tokenizer, service.loaded.reply_format)
         if body.structured_outputs is not None:
             if limits:
                 message = "structured_outputs excludes response_format and required tools"
                 raise ApiError(400, message, "structured_outputs", "invalid_value")
             limits = structure(body.structured_outputs)
-        if limits and thinking:
-            limits["constrain_after"] = tokenizer.inner.token_to_id(THINK_END)
         if body.top_logprobs is not None and not body.logprobs:
             raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
@@ -92,49 +113,59 @@ class Chat:
             raise ApiError(400, "max_tokens and max_completion_tokens differ; give one", "max_tokens", "invalid_value")
         try:
             limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-            params = service.sampling(body, limit, logprobs=logprobs, **limits)
+            params = service.sampling(body, limit, logprobs=logprobs, thinking=thinking, **limits)
             # the template drops the thinking from the history, so no later prompt continues these pages
-            request = service.request(http, body, prompt, params, cache_tokens=len(prompt) if thinking else None)
+            begun = thinking is not None and thinking.begun
+            request = service.request(http, body, prompt, params, cache_tokens=len(prompt) if begun else None)
         except RequestError as error:
             raise ApiError.of(error) from None
         request.stream = bool(body.stream)
-        return cls(service, request, thinking, bool(tools))
+        chat = cls(service, request, bool(tools))
+        if body.structured_outputs is None:
+            chat._constraint = "tools" if "grammar" in limits else "response_format"
+        return chat
 
     async def parts(self) -> AsyncGenerator[Part, None]:
-        """What the answers gain, `stream_interval` tokens at a time; the first token at once.
+        """What the answers gain, `stream_interval` tokens at a time; the first token at once, with or without text.
 
         Raises:
             ApiError: the request cannot be served, or has failed.
         """
         interval = self.service.settings.stream_interval
-        async with aclosing(self.service.outputs([self.request])) as outputs:
+        async with aclosing(self.service.outputs([self.request], self._constraint)) as outputs:
             async for _, output in outputs:
                 self.count.cached = output.cached_tokens
                 for gained in output.outputs:
                     answer = self._answers[gained.index]
                     part = answer.waiting
-                    self._count(answer, gained.tokens)
+                    self._count(answer, gained)
                     part.tokens += len(gained.tokens)
                     part.logprobs += gained.logprobs or []
-                    part.events += answer.parser.push(gained.text)
-                    if gained.finish_reason is not None:
-                        part.events += answer.parser.finish()
-                    answer.called |= any(event.kind == "call" for event in part.events)
+                    part.events += answer.read(gained)
                     if gained.finish_reason is not None:
                         part.stop_reason = gained.stop_reason
-                        length = gained.finish_reason is FinishReason.LENGTH
-                        part.finish_reason = "length" if length else "tool_calls" if answer.called else "stop"
-                    elif not part.events or (answer.begun and part.tokens < interval):
+                        part.finish_reason = answer.finish_reason(gained)
+                    elif answer.begun and (not part.events or part.tokens < interval):
                         continue
                     answer.begun, answer.waiting = True, Part(gained.index, [], [], 0)
                     yield part
 
-    def _count(self, answer: _Answer, tokens: list[int]) -> None:
-        self.count.completion += len(tokens)
-        if answer.thinking:
-            ended = self._think_end in tokens
-            self.count.reasoning += tokens.index(self._think_end) + 1 if ended else len(tokens)  # type: ignore[arg-type]
-            answer.thinking = not ended
+    def _count(self, answer: _Answer, gained: SequenceOutput) -> None:
+        self.count.completion += len(gained.tokens)
+        self.count.reasoning += gained.thinking_tokens - answer.thinking
+        answer.thinking = gained.thinking_tokens
+
+
+def chat_request(fields: dict[str, Any]) -> ChatRequest:
+    """Another API's request as chat completions have it.
+
+    Raises:
+        ApiError: 400, its parts are valid, but together they are not.
+    """
+    try:
+        return ChatRequest.model_validate(fields)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False), fields) from None
 
 
 async def render(service: Service, body: ChatRequest) -> list[int]:
@@ -143,19 +174,58 @@ async def render(service: Service, body: ChatRequest) -> list[int]:
     Raises:
         ApiError: 400, the template cannot render it.
     """
-    tools = [{"type": "function", "function": tool.model_dump(exclude_none=True)} for tool in offered(body)]
+    functions = [tool.model_dump(include=FUNCTION, exclude_none=True) for tool in offered(body)]
+    tools = [{"type": "function", "function": function} for function in functions]
     messages = [_plain(message, i) for i, message in enumerate(body.messages)]
+    going_on = bool(body.continue_final_message)
+    if going_on and body.add_generation_prompt:
+        message = "add_generation_prompt and continue_final_message exclude each other"
+        raise ApiError(400, message, "add_generation_prompt", "invalid_value")
+    if messages[-1]["role"] == "assistant" and not going_on and body.add_generation_prompt is not False:
+        message = "the last message is the assistant's; to go on with it, set continue_final_message: true"
+        raise ApiError(400, message, "messages", "invalid_value")
+    generate = body.add_generation_prompt is not False
+    variables = {**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})}
     try:
-        text = service.loaded.template.render(messages, tools=tools or None, variables=body.chat_template_kwargs)
+        written = await asyncio.to_thread(  # a template is a program: it may take long
+            service.loaded.prompts.write, messages, tools, variables, generate, going_on
+        )
     except TemplateError as error:
-        raise ApiError(400, str(error), "messages", "invalid_value") from None
-    return await service.encode(text, special=False)
+        raise ApiError(400, str(error), error.field, "invalid_value") from None
+    return await service.encode_written(written)
+
+
+def switched(service: Service, thinking: bool, field: str) -> dict[str, Any]:
+    """Variables for a template that say whether to think.
+
+    Raises:
+        ApiError: 400, this model always does, or never.
+    """
+    prompts = service.loaded.prompts
+    if (name := prompts.template.thinking_switch) is not None:
+        return {name: thinking}
+    if prompts.thinks != thinking:
+        how = "always thinks" if prompts.thinks else "does not think"
+        raise ApiError(400, f"{field}: this model {how}; leave it out", field, "unsupported_value")
+    return {}
+
+
+def effort(service: Service, wanted: str | None, field: str) -> dict[str, Any]:
+    """Variables for a template: "none" is not to think, and more than that is to, where the model has a choice.
+
+    Raises:
+        ApiError: 400, it has none, and always thinks.
+    """
+    if wanted == "none":
+        return switched(service, False, field)
+    name = None if wanted is None else service.loaded.template.thinking_switch
+    return {} if name is None else {name: True}
 
 
 def _plain(message: Message, place: int) -> dict[str, Any]:
     """A message as templates expect it."""
     plain: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role}
-    plain["content"] = text_of(message.content)
+    plain["content"] = text_of(message.content)  # beside tool calls the template may need null: chat/history.py
     if isinstance(message, ToolMessage):
         plain["tool_call_id"] = message.tool_call_id
     if isinstance(message, AssistantMessage):
@@ -163,16 +233,18 @@ def _plain(message: Message, place: int) -> dict[str, Any]:
         if thought:
             plain["reasoning_content"] = thought
         if message.tool_calls:
-            calls = [{"id": c.id, "type": "function", "function": c.function.model_dump()} for c in message.tool_calls]
-            for i, call in enumerate(calls):
-                _check_arguments(call["function"]["arguments"], f"messages.{place}.tool_calls.{i}.function.arguments")
-            plain["tool_calls"] = calls
+            plain["tool_calls"] = calls = []
+            for i, call in enumerate(message.tool_calls):
+                arguments = call.function.arguments or "{}"
+                _check_arguments(arguments, f"messages.{place}.tool_calls.{i}.function.arguments")
+                function = {"name": call.function.name, "arguments": arguments}
+                calls.append({"id": call.id, "type": "function", "function": function})
     return plain
 
 
 def _check_arguments(text: str, field: str) -> None:
     try:
-        json.loads(text)
+        from_json(text)
     except ValueError as error:
         raise ApiError(400, f"{field} is not JSON: {error}", field, "invalid_value") from None
 
@@ -182,3 +254,11 @@ def text_of(content: Content | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.text for part in content)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        from_json(text)
+    except ValueError:
+        return False
+    return True

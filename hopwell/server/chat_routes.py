@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
-from hopwell.codec.reply import Event
-from hopwell.engine.core import TokenLogprobs
+from hopwell.chat.reply import Event
+from hopwell.engine.request import TokenLogprobs
 from hopwell.server.chat import Chat, Part
 from hopwell.server.protocol.chat import (
     CalledFunction,
@@ -26,11 +26,11 @@ from hopwell.server.protocol.chat import (
     TokenLogprob,
     TopLogprob,
 )
-from hopwell.server.routing import ERRORS, service_of, streamed
-from hopwell.server.service import Service, unless_gone
+from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
+from hopwell.server.service import Service
 from hopwell.server.sse import EventStream, event, primed
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions", responses={**streamed(ChatReply), **ERRORS})
@@ -38,10 +38,14 @@ async def chat_completions(http: HttpRequest, body: ChatRequest) -> Response:
     """OpenAI's chat completions."""
     service = service_of(http)
     chat = await Chat.prepare(service, http, body)
-    ident = {"id": f"chatcmpl-{http.state.request_id}", "created": int(time.time()), "model": service.name}
+    ident = {
+        "id": f"chatcmpl-{http.state.request_id}",
+        "created": int(time.time()),
+        "model": service.check_model(body.model),
+    }
     if body.stream:
-        return EventStream(await primed(_chunks(chat, body, ident)), service.settings.write_timeout)
-    reply = await unless_gone(http, _whole(chat, body, ident))
+        return EventStream(await primed(_chunks(chat, body, ident)))
+    reply = await _whole(chat, body, ident)
     return Response(reply.json_text(), media_type="application/json")
 
 
@@ -83,6 +87,8 @@ async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> Async
             if part.index not in begun:  # never alone: benches time the first chunk as a token
                 begun.add(part.index)
                 more["role"] = "assistant"
+                if not part.events:  # the first token may have no text yet
+                    more["content"] = ""
             if part.finish_reason is not None:
                 more_choice: dict[str, Any] = {"stop_reason": part.stop_reason}
             else:
@@ -153,8 +159,8 @@ def token_logprobs(service: Service, entries: list[TokenLogprobs]) -> Logprobs:
     """OpenAI's form of log-probabilities."""
 
     def top(token: int, logprob: float) -> dict[str, Any]:
-        text = service.token_text(token)
-        return {"token": text, "logprob": logprob, "bytes": list(service.token_bytes(token))}
+        text = service.vocabulary.text(token)
+        return {"token": text, "logprob": logprob, "bytes": list(service.vocabulary.bytes_of(token))}
 
     content = [
         TokenLogprob(**top(e.token, e.logprob), top_logprobs=[TopLogprob(**top(t, p)) for t, p in e.top])

@@ -11,7 +11,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
-from hopwell.engine.core import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
+from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
+from hopwell.engine.tokenizer import StreamDecoder
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.completions import (
     CompletionChoice,
@@ -19,11 +20,11 @@ from hopwell.server.protocol.completions import (
     CompletionReply,
     CompletionRequest,
 )
-from hopwell.server.routing import ERRORS, service_of, streamed
-from hopwell.server.service import Count, Service, structure, unless_gone
+from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
+from hopwell.server.service import Count, Service, structure
 from hopwell.server.sse import EventStream, event, primed
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/completions", responses={**streamed(CompletionReply), **ERRORS})
@@ -31,10 +32,14 @@ async def completions(http: HttpRequest, body: CompletionRequest) -> Response:
     """OpenAI's completions."""
     service = service_of(http)
     run = _Run(service, body, await _requests(service, http, body))
-    ident = {"id": f"cmpl-{http.state.request_id}", "created": int(time.time()), "model": service.name}
+    ident = {
+        "id": f"cmpl-{http.state.request_id}",
+        "created": int(time.time()),
+        "model": service.check_model(body.model),
+    }
     if body.stream:
-        return EventStream(await primed(run.chunks(ident)), service.settings.write_timeout)
-    reply = await unless_gone(http, run.whole(ident))
+        return EventStream(await primed(run.chunks(ident)))
+    reply = await run.whole(ident)
     return Response(reply.json_text(), media_type="application/json")
 
 
@@ -47,24 +52,35 @@ async def _requests(service: Service, http: HttpRequest, body: CompletionRequest
     service.check_model(body.model)
     if body.stream_options is not None and not body.stream:
         raise ApiError(400, "stream_options needs stream: true", "stream_options", "invalid_value")
-    prompts: list[str] | list[list[int]]
-    if isinstance(body.prompt, str) or isinstance(body.prompt[0], int):
-        prompts = [body.prompt]  # pyright: ignore[reportAssignmentType]
-    else:
-        prompts = body.prompt  # pyright: ignore[reportAssignmentType]
+    if body.max_tokens == 0 and not body.echo:
+        raise ApiError(
+            400, "max_tokens: 0 asks for the prompt alone; it needs echo: true", "max_tokens", "invalid_value"
+        )
+    prompts: list[Any] = (
+        [body.prompt] if isinstance(body.prompt, str) or isinstance(body.prompt[0], int) else body.prompt
+    )
     scores = body.logprobs if body.echo else None
     try:
-        limit = 16 if body.max_tokens is None else body.max_tokens
+        limit = 16 if body.max_tokens is None else max(body.max_tokens, 1)
         limits = structure(body.structured_outputs)
         params = service.sampling(body, limit, logprobs=body.logprobs, prompt_logprobs=scores, **limits)
-        requests = []
-        for i, prompt in enumerate(prompts):
-            tokens = await service.encode(prompt) if isinstance(prompt, str) else prompt
-            requests.append(service.request(http, body, tokens, params, part=i))
-            requests[-1].stream = bool(body.stream)
+        http.state.seats.check(len(prompts) * params.n)
+        tokens: list[list[int]] = await service.encode(prompts) if isinstance(prompts[0], str) else prompts
+        requests = [service.request(http, body, prompt, params, part=i) for i, prompt in enumerate(tokens)]
+        for request in requests:
+            request.stream = bool(body.stream)
     except RequestError as error:
         raise ApiError.of(error) from None
     return requests
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """A token with its log-probability; the first of a prompt has none."""
+
+    token: int
+    offset: int
+    logprobs: TokenLogprobs | None
 
 
 @dataclass(slots=True)
@@ -72,11 +88,13 @@ class _Answer:
     """A choice on its way."""
 
     text: str = ""
-    scores: list[tuple[int, TokenLogprobs | None]] = field(default_factory=list)
-    """Tokens with their log-probabilities; the first of a prompt has none."""
+    scores: list[_Score] = field(default_factory=list)
+    """Of tokens whose text is still to come too, since a stop string may yet cut it off."""
     tokens: int = 0
     offset: int = 0
-    """Characters of the tokens before: the next token's `text_offset`."""
+    """Characters that the tokens before have completed: the next token's `text_offset`."""
+    sent: int = 0
+    """Characters."""
     begun: bool = False
     finish_reason: str | None = None
     stop_reason: str | int | None = None
@@ -91,6 +109,7 @@ class _Run:
         self.count = Count(prompt=sum(len(r.prompt) for r in requests))
         self.answers = [_Answer() for _ in range(len(requests) * self.n)]
         self._cached = [0] * len(requests)
+        self._decoders = [service.loaded.tokenizer.decoder() for _ in self.answers]
         self._prompt_scores: dict[int, list[tuple[int, TokenLogprobs | None]]] = {}
 
     async def whole(self, ident: dict[str, Any]) -> CompletionReply:
@@ -125,7 +144,8 @@ class _Run:
                 for index in self._add(place, output):
                     answer = self.answers[index]
                     ended = answer.finish_reason is not None
-                    if ended or ((answer.text or answer.scores) and (not answer.begun or answer.tokens >= interval)):
+                    told = (answer.text or answer.scores) and answer.tokens >= interval
+                    if ended or told or not answer.begun:  # the first token at once, though it may have no text yet
                         yield index
 
     def _add(self, place: int, output: RequestOutput) -> list[int]:
@@ -134,22 +154,34 @@ class _Run:
             index = place * self.n + gained.index
             answer = self.answers[index]
             if self.body.echo and not answer.begun and not answer.tokens:
-                prompt = self.requests[place].prompt
+                prompt, decoder = self.requests[place].prompt, self.service.loaded.tokenizer.decoder()
                 answer.text = self.service.loaded.tokenizer.decode(prompt)
-                answer.scores = list(self._prompt_scores.get(place, ()))
+                for token, score in self._prompt_scores.get(place, ()):
+                    self._score(answer, decoder, token, score)
+                answer.offset += len(decoder.flush())  # the answer's text begins with a character of its own
+            if self.body.max_tokens == 0:  # the engine gives one token at least
+                answer.finish_reason = "length"
+                changed.append(index)
+                continue
             self.count.completion += len(gained.tokens)
             answer.tokens += len(gained.tokens)
             answer.text += gained.text
-            answer.scores += [(score.token, score) for score in gained.logprobs or ()]
+            for score in gained.logprobs or ():
+                self._score(answer, self._decoders[index], score.token, score)
             answer.stop_reason = gained.stop_reason
             if gained.finish_reason is not None:
                 answer.finish_reason = "length" if gained.finish_reason is FinishReason.LENGTH else "stop"
             changed.append(index)
         return changed
 
+    def _score(self, answer: _Answer, decoder: StreamDecoder, token: int, score: TokenLogprobs | None) -> None:
+        answer.scores.append(_Score(token, answer.offset, score))
+        answer.offset += len(decoder.push([token]))
+
     def _choice(self, index: int) -> CompletionChoice:
-        """What a choice has to send; nothing of it is left."""
+        """What a choice has to send; nothing of it is left but scores of tokens whose text is still to come."""
         answer = self.answers[index]
+        answer.sent += len(answer.text)
         choice = CompletionChoice(
             index=index,
             text=answer.text,
@@ -157,22 +189,22 @@ class _Run:
             finish_reason=answer.finish_reason,  # pyright: ignore[reportArgumentType]
             stop_reason=answer.stop_reason,
         )
-        answer.text, answer.scores, answer.tokens, answer.begun = "", [], 0, True
+        answer.text, answer.tokens, answer.begun = "", 0, True
         return choice
 
     def _logprobs(self, answer: _Answer) -> CompletionLogprobs:
-        texts = [self.service.token_text(token) for token, _ in answer.scores]
-        offsets = []
-        for text in texts:
-            offsets.append(answer.offset)
-            answer.offset += len(text)
-        top = [
-            None if score is None else {self.service.token_text(t): p for t, p in reversed(score.top)}
-            for _, score in answer.scores
-        ]
+        ended = answer.finish_reason is not None
+        ready = [score for score in answer.scores if ended or score.offset < answer.sent]
+        answer.scores = answer.scores[len(ready) :]
+        found = [score.logprobs for score in ready]
         return CompletionLogprobs(
-            tokens=texts,
-            token_logprobs=[None if score is None else score.logprob for _, score in answer.scores],
-            top_logprobs=top,
-            text_offset=offsets,
+            tokens=[self.service.vocabulary.text(score.token) for score in ready],
+            token_logprobs=[None if score is None else score.logprob for score in found],
+            top_logprobs=[None if score is None else self._top(score) for score in found],
+            text_offset=[min(score.offset, answer.sent) for score in ready],
         )
+
+    def _top(self, score: TokenLogprobs) -> dict[str, float]:
+        """The best alternatives and, as in OpenAI's API, the token itself."""
+        best = {self.service.vocabulary.text(token): logprob for token, logprob in reversed(score.top)}
+        return {self.service.vocabulary.text(score.token): score.logprob} | best

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from hopwell.engine.core import RequestError
+from hopwell.engine.request import RequestError, TooLongError
 
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
     408: "timeout_error",
     413: "request_too_large",
+    421: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
 }
+PLAIN = re.compile(r"[\w.-]{1,100}")
+"""Names of fields that may stand in the log."""
 STATUS = {"invalid": 400, "too_long": 400, "overloaded": 503}
+FIELDS = {
+    "/v1/chat/completions": {"prompt": "messages"},
+    "/v1/responses": {
+        "prompt": "input",
+        "messages": "input",
+        "max_tokens": "max_output_tokens",
+        "max_completion_tokens": "max_output_tokens",
+        "response_format": "text.format",
+    },
+}
+"""What a route calls the fields of the engine and of chat completions, over which it is built."""
+DETAILS = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
+"""At which Anthropic's tool runner goes on with the whole history in each request."""
 CODES = {"too_long": "context_length_exceeded", "overloaded": "overloaded", "invalid": "invalid_value"}
+
+
+CONSTRAINTS = ("json_schema", "regex", "grammar")
+"""What constrains an answer, as the engine names it."""
 
 
 class ApiError(Exception):
@@ -30,7 +53,12 @@ class ApiError(Exception):
         param: the field at fault, as a path such as `messages.0.content`.
         code: a stable word for programs.
         headers: to add to the answer, such as Retry-After.
+        claude: the message where Anthropic's clients look for another than OpenAI's.
+        kind: of a complaint about a field, as the log has it.
     """
+
+    claude: str | None = None
+    kind: str | None = None
 
     def __init__(
         self,
@@ -44,36 +72,109 @@ class ApiError(Exception):
         self.status, self.message, self.param, self.code, self.headers = status, message, param, code, headers
 
     @classmethod
-    def of(cls, error: RequestError) -> ApiError:
-        """The engine's refusal."""
-        return cls(STATUS[error.kind], str(error), error.field, CODES[error.kind])
+    def of(cls, error: RequestError, constraint: str | None = None) -> ApiError:
+        """The engine's refusal. What the context cannot hold is worded as clients look for it, to shorten and retry.
+
+        Args:
+            constraint: the field that became the engine's json_schema, regex or grammar; None: those themselves.
+        """
+        result = cls(STATUS[error.kind], str(error), error.field, CODES[error.kind])
+        if constraint is not None and error.field in CONSTRAINTS:
+            result.param, result.message = constraint, result.message.replace(error.field, constraint, 1)
+        if isinstance(error, TooLongError):
+            result.message, result.claude = _too_long(error)
+        return result
+
+    def logged(self) -> dict[str, Any]:
+        """The reason as the log has it: never a word of what the client sent."""
+        param = self.param if self.param is None or PLAIN.fullmatch(self.param) else "(a name that is not plain)"
+        return {"code": self.code, "param": param, "kind": self.kind}
 
     def body(self, path: str) -> dict[str, Any]:
         """JSON of the error: Anthropic's shape under /v1/messages, OpenAI's elsewhere."""
         kind = TYPES.get(self.status, "api_error")
         if path.startswith("/v1/messages"):
-            return {"type": "error", "error": {"type": kind, "message": self.message}}
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+            details = {"details": DETAILS[self.param]} if self.param in DETAILS else {}
+            return {"type": "error", "error": {"type": kind, "message": self.claude or self.message, **details}}
+        root = (self.param or "").partition(".")[0]
+        param = FIELDS.get(path, {}).get(root, self.param)
+        return {"error": {"message": self.message, "type": kind, "param": param, "code": self.code}}
 
     def response(self, path: str) -> JSONResponse:
         return JSONResponse(self.body(path), self.status, self.headers)
 
 
-def invalid(errors: list[Any]) -> ApiError:
-    """The first of pydantic's complaints, as one line that names the field."""
-    first = errors[0]
-    where = [str(part) for part in first["loc"] if part != "body"]
-    field = ".".join(where) or None
-    if first["type"] == "extra_forbidden":
-        message = f"{field} is not supported by this server; remove it"
-    elif first["type"] == "missing" and field is None:
-        message = "the body is empty; send a JSON object"
-    elif first["type"] == "model_attributes_type" and field is None:
-        message = "the body is no JSON object, or its content-type is not application/json"
-    elif first["type"] == "json_invalid":
-        field, message = None, f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}"
-    else:
-        reason = first["msg"].removeprefix("Value error, ")
-        message = f"{field}: {reason}" if field else reason
-    code = "unsupported_parameter" if first["type"] == "extra_forbidden" else "invalid_value"
-    return ApiError(400, message, field, code)
+def _too_long(error: TooLongError) -> tuple[str, str]:
+    """OpenAI's and Anthropic's words: their clients read the numbers."""
+    prompt, answer, context = error.prompt, error.answer, error.context
+    most = f"This model's maximum context length is {context} tokens. However, "
+    if answer is None:
+        return (
+            f"{most}your messages resulted in at least {prompt} tokens: the prompt is too long. Please reduce the"
+            " length of the messages.",
+            f"prompt is too long: {prompt} tokens > {context} maximum",
+        )
+    return (
+        f"{most}you requested {prompt + answer} tokens ({prompt} in the messages, {answer} in the completion)."
+        " Please reduce the length of the messages or completion.",
+        f"input length and `max_tokens` exceed context limit: {prompt} + {answer} > {context}, decrease input length or"
+        " `max_tokens` and try again",
+    )
+
+
+def invalid(errors: Sequence[Any], body: Any) -> ApiError:
+    """One of pydantic's complaints, as one line that names the field.
+
+    Where a value could be one of several things, pydantic complains once for each; the complaint that came furthest
+    is about what was meant.
+
+    Args:
+        body: what was validated, to tell its keys from pydantic's names of alternatives.
+    """
+    places = [_place(error["loc"], body, error["type"] == "missing") for error in errors]
+    place, first = max(zip(places, errors, strict=True), key=lambda pair: len(pair[0]))
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        key = first["ctx"]["discriminator"].strip("'")
+        place = [*place, "type" if key.endswith("()") else key]
+    field = ".".join(place) or None
+    code = "invalid_value"
+    match first["type"]:
+        case "extra_forbidden":
+            message, code = f"{field} is not supported by this server; remove it", "unsupported_parameter"
+        case "union_tag_invalid":
+            tag, known = first["ctx"]["tag"][:80], first["ctx"]["expected_tags"]
+            message, code = f"{field}: {tag!r} is not supported by this server; known: {known}", "unsupported_value"
+        case "union_tag_not_found":
+            message = f"{field}: Field required"
+        case "missing" if field is None:
+            message = "the body is empty; send a JSON object"
+        case "model_attributes_type" if field is None:
+            message = "the body is no JSON object, or its content-type is not application/json"
+        case "json_invalid":
+            field, message = None, f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}"
+        case _:
+            reason = first["msg"].removeprefix("Value error, ")
+            message = f"{field}: {reason}" if field else reason
+    result = ApiError(400, message, field, code)
+    result.kind = first["type"]
+    return result
+
+
+def _place(loc: Sequence[str | int], body: Any, missing: bool) -> list[str]:
+    """The keys and indices of a complaint's place that the body has; the rest are pydantic's names of alternatives.
+
+    Args:
+        missing: the last key is not there, which is the complaint.
+    """
+    if not loc:
+        return []
+    first, rest = loc[0], loc[1:]
+    if missing and not rest:
+        return [] if first == "body" else [str(first)]
+    without = _place(rest, body, missing)
+    has = first in body if isinstance(body, dict) else isinstance(body, list) and first in range(len(body))
+    if has:
+        within = [str(first), *_place(rest, body[first], missing)]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if len(within) > len(without):
+            return within
+    return without

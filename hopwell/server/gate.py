@@ -1,4 +1,4 @@
-"""The door: who calls, how often, how much. Everything is decided before a request reaches a route."""
+"""The gate: who calls, under which name, how often, how much: all of it decided before a request reaches a route."""
 
 from __future__ import annotations
 
@@ -8,71 +8,180 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hopwell.server.browsers import check_host, check_origin
 from hopwell.server.errors import ApiError
+from hopwell.server.ledger import Ledger
 from hopwell.server.settings import ANONYMOUS, ServerSettings, Tenant
 
 log = logging.getLogger("hopwell.server")
 
-OPEN_PATHS = ("/", "/health", "/ready", "/metrics", "/openapi.json")
+OPEN_PATHS = ("/", "/plan", "/health", "/ready", "/metrics", "/openapi.json")
 OPEN_FOLDER = "/page/"
-"""Need no key: probes, scrapers, and a page that asks for the key itself."""
+"""Need no key: probes, scrapers, and pages that ask for the key themselves."""
 
 
 @dataclass(slots=True)
 class Account:
-    """What a tenant has used: a bucket of requests that fills up with time, and requests now running."""
+    """What a tenant has used: a bucket of requests that fills up with time, and what runs now: requests, and their
+    sequences beyond the first."""
 
     tenant: Tenant
-    running: int = 0
-    tokens: float = field(init=False)
-    filled_at: float = field(default_factory=time.monotonic)
+    ledger: Ledger = field(default_factory=lambda: Ledger(1))
+    place: int = 0
+    """In the ledger."""
 
-    def __post_init__(self) -> None:
-        self.tokens = float(self.tenant.requests_per_minute or 0)
+    @property
+    def running(self) -> int:
+        """Sequences that run."""
+        return self.ledger.running(self.place)
 
     def enter(self) -> None:
-        """Counts a request in.
+        """Takes a request from the bucket, and a seat, if one more may run.
 
         Raises:
             ApiError: 429, with Retry-After.
         """
-        limit = self.tenant.requests_per_minute
-        now = time.monotonic()
-        if limit is not None:
-            self.tokens = min(limit, self.tokens + (now - self.filled_at) * limit / 60)
-            self.filled_at = now
-            if self.tokens < 1:
-                wait = {"retry-after": str(int((1 - self.tokens) * 60 / limit) + 1)}
+        with self.ledger.locked():
+            limit = self.tenant.requests_per_minute
+            if limit is not None and (left := self.ledger.fill(self.place, limit)) < 1:
+                wait = {"retry-after": str(int((1 - left) * 60 / limit) + 1)}
                 raise ApiError(429, f"more than {limit} requests a minute; slow down", None, "rate_limited", wait)
+            self._check(1, 1)
+            self.ledger.spend(self.place)
+            self.ledger.add(self.place, 1)
+
+    def take(self, asked: int, more: int) -> None:
+        """Takes seats.
+
+        Args:
+            asked: sequences of one HTTP request.
+            more: those of them that are not counted yet.
+
+        Raises:
+            ApiError: 429, so many may not run at once.
+        """
+        with self.ledger.locked():
+            self._check(asked, more)
+            self.ledger.add(self.place, more)
+
+    def check(self, asked: int, more: int) -> None:
+        """As `take`, which takes none.
+
+        Raises:
+            ApiError: 429.
+        """
+        with self.ledger.locked():
+            self._check(asked, more)
+
+    def leave(self, count: int) -> None:
+        """Gives seats back."""
+        self.ledger.add(self.place, -count)
+
+    def _check(self, asked: int, more: int) -> None:
         most = self.tenant.max_concurrent
-        if most is not None and self.running >= most:
-            wait = {"retry-after": "1"}
-            raise ApiError(429, f"{most} requests are running already; wait for one", None, "too_many_running", wait)
-        self.tokens -= 1
-        self.running += 1
+        if most is None or self.running + more <= most:
+            return
+        if asked > most:
+            said = (
+                f"{asked:,} answers (n, for every prompt) are more than the {most:,} that may run at once; ask for less"
+            )
+            raise ApiError(429, said, "n", "too_many_running")
+        running = self.running + more - asked
+        said = f"{running:,} answers are being made already, and {most:,} may be; wait for one"
+        raise ApiError(429, said, None, "too_many_running", {"retry-after": "1"})
+
+
+@dataclass(slots=True)
+class Seats:
+    """What one HTTP request counts for in its tenant's `max_concurrent`: one, or the sequences that it asks for."""
+
+    account: Account
+    held: int = 0
+    sequences: int = 0
+
+    def enter(self) -> None:
+        """
+        Raises:
+            ApiError: 429.
+        """
+        self.account.enter()
+        self.held = 1
+
+    def check(self, count: int) -> None:
+        """Whether so many sequences could be taken now: before work is done for them.
+
+        Raises:
+            ApiError: 429.
+        """
+        self.account.check(self.sequences + count, max(self.sequences + count - self.held, 0))
+
+    def take(self, count: int) -> None:
+        """Counts sequences, before they are made.
+
+        Raises:
+            ApiError: 429.
+        """
+        more = max(self.sequences + count - self.held, 0)
+        self.account.take(self.sequences + count, more)
+        self.sequences += count
+        self.held += more
 
     def leave(self) -> None:
-        self.running -= 1
+        """Gives all back."""
+        self.account.leave(self.held)
+        self.held = 0
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Bytes of large bodies in memory, all callers' together; small ones are bounded by the number of connections."""
+
+    most: int
+    held: int = 0
+
+    def add(self, size: int) -> None:
+        """
+        Raises:
+            ApiError: 503, there is no room.
+        """
+        if self.held + size > self.most:
+            headers = {"retry-after": "1", "connection": "close"}
+            raise ApiError(503, "too many large bodies at once; try again", None, "overloaded", headers)
+        self.held += size
+
+
+LINGER_SECONDS = 2.0
+"""For a body that is too large to come in, before it is refused."""
+SMALL = 64 << 10
+"""Bytes of a body that finds room in any case."""
+SHELF = 8
+"""Largest bodies that are in memory at once."""
 
 
 class Gate:
     """ASGI middleware: request ids, keys, rate and size limits, and one line of log a request.
 
-    It leaves `scope["state"]["tenant"]` (a `Tenant`) and `scope["state"]["request_id"]` for the routes.
+    It leaves `tenant` (a `Tenant`), `request_id` and `seats` (`Seats`) in `scope["state"]` for the routes.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, tenants: Sequence[Tenant] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, tenants: Sequence[Tenant] = (), ledger: Ledger | None = None
+    ) -> None:
         """
         Args:
             tenants: known callers; with none, everybody may call.
+            ledger: what they use, if several APIs share it.
         """
         self.app, self.settings = app, settings
-        self.accounts = [Account(tenant) for tenant in tenants]
+        ledger = ledger or Ledger(len(tenants))
+        self.accounts = [Account(tenant, ledger, place) for place, tenant in enumerate(tenants)]
         self.anonymous = Account(ANONYMOUS)
+        self.shelf = Shelf(SHELF * settings.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,6 +190,7 @@ class Gate:
         request_id = uuid.uuid4().hex
         status, sent = 0, 0
         account: Account | None = None
+        seats: Seats | None = None
 
         async def tell(message: Message) -> None:
             nonlocal status, sent
@@ -88,21 +198,25 @@ class Gate:
                 status = message["status"]
                 message.setdefault("headers", []).append((b"x-request-id", request_id.encode()))
             sent += len(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body") and seats is not None:
+                seats.leave()  # before the client can have its answer, and ask again
             await send(message)
 
-        entered = False
+        body = b""
         try:
+            check_host(scope, self.settings)
+            check_origin(scope, self.settings)
             account = self._account(scope)
-            account.enter()
-            entered = True
-            scope.setdefault("state", {}).update(tenant=account.tenant, request_id=request_id)
+            seats = Seats(account)
+            seats.enter()
+            scope.setdefault("state", {}).update(tenant=account.tenant, request_id=request_id, seats=seats)
             body = await self._body(scope, receive)
-            await self.app(scope, _replay(body, receive), tell)
+            plain = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # uvicorn sends no body then
+            await self.app(plain, _replay(body, receive), tell)
         except ApiError as error:
+            scope.setdefault("state", {})["refusal"] = error.logged()
             if status == 0:
                 await error.response(scope["path"])(scope, receive, tell)
-        except ConnectionAbortedError:
-            pass  # the server closes a connection whose response is not complete
         except Exception as error:
             if status:  # too late for a status: raised again, it closes the connection
                 raise
@@ -111,8 +225,10 @@ class Gate:
                 scope, receive, tell
             )
         finally:
-            if entered and account is not None:
-                account.leave()
+            if seats is not None:
+                seats.leave()
+            if len(body) > SMALL:
+                self.shelf.held -= len(body)
             record = {
                 "event": "request",
                 "request_id": request_id,
@@ -123,7 +239,7 @@ class Gate:
                 "bytes": sent,
                 "ms": round((time.perf_counter() - started) * 1e3, 1),
             }
-            log.info(record)
+            log.info(record | scope.get("state", {}).get("refusal", {}))
 
     def _account(self, scope: Scope) -> Account:
         if not self.accounts or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
@@ -145,8 +261,9 @@ class Gate:
             413, f"the body is larger than {limit:,} bytes", None, "body_too_large", {"connection": "close"}
         )
         if length.isdigit() and int(length) > limit:
+            await self._pass_over(receive)
             raise too_large
-        parts, size = [], 0
+        parts, size, counted = [], 0, 0
         try:
             async with asyncio.timeout(self.settings.body_timeout):
                 while True:
@@ -157,11 +274,29 @@ class Gate:
                     size += len(parts[-1])
                     if size > limit:
                         raise too_large
+                    if size > SMALL:
+                        self.shelf.add(size - counted)
+                        counted = size
                     if not message.get("more_body", False):
+                        counted = 0  # whoever gets the body takes it from the shelf
                         return b"".join(parts)
         except TimeoutError:
             wait = f"the body was not complete after {self.settings.body_timeout:g} s"
             raise ApiError(408, wait, None, "body_timeout", {"connection": "close"}) from None
+        finally:
+            self.shelf.held -= counted
+
+    async def _pass_over(self, receive: Receive) -> None:
+        """Reads as much again as a body may have, and forgets it. Many clients read no answer before they have sent
+        everything; to those, a connection that closes meanwhile is a reset without a reason."""
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while size <= self.settings.max_body_bytes:
+                    message = await receive()
+                    size += len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -10,38 +11,45 @@ from fastapi import Request as HttpRequest
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
-from hopwell.engine.loop import Engine
+from hopwell.engine.request import EngineDownError
 from hopwell.server.chat import render
 from hopwell.server.errors import ApiError
+from hopwell.server.metrics import registry
+from hopwell.server.protocol.common import MAX_TOKENS
 from hopwell.server.protocol.completions import (
+    TEMPLATED,
     DetokenizeReply,
     DetokenizeRequest,
     FlushReply,
+    FlushRequest,
     ModelCard,
     ModelList,
     ServerInfo,
     TokenizeReply,
     TokenizeRequest,
 )
-from hopwell.server.routing import ERRORS, service_of
+from hopwell.server.routing import ERRORS, JsonRoute, service_of
 from hopwell.server.service import Service
+from hopwell.server.settings import Tenant
 
-router = APIRouter(responses=ERRORS)
+router = APIRouter(responses=ERRORS, route_class=JsonRoute)
 
 
 @router.get("/health")
 async def health(http: HttpRequest) -> dict[str, str]:
-    """200 while the engine runs."""
-    if not service_of(http).engine.healthy:
-        raise ApiError(503, "the engine has stopped; see the server's log", None, "engine")
+    """200 while the engine runs: not once its thread has died, or while a step hangs."""
+    if trouble := service_of(http).engine.trouble:
+        raise ApiError(503, f"the engine does not run: {trouble}; see the server's log", None, "engine")
     return {"status": "ok"}
 
 
 @router.get("/ready")
 async def ready(http: HttpRequest) -> dict[str, str]:
-    """200 while new requests are accepted: not once the server drains."""
+    """200 while new requests are accepted: not once the server drains, nor while the engine does not run."""
     service = service_of(http)
-    if service.draining or not service.engine.healthy:
+    if trouble := service.engine.trouble:
+        raise ApiError(503, f"the engine does not run: {trouble}; see the server's log", None, "engine")
+    if service.draining:
         raise ApiError(503, "the server takes no new requests", None, "draining")
     return {"status": "ready"}
 
@@ -51,12 +59,17 @@ async def ready(http: HttpRequest) -> dict[str, str]:
 )
 async def metrics(http: HttpRequest) -> Response:
     """Prometheus's text format."""
-    return Response(generate_latest(http.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+    service = service_of(http)
+    try:
+        counted = await service.engine.metrics()
+    except EngineDownError as error:
+        raise ApiError(503, str(error), None, "engine") from None
+    return Response(generate_latest(registry(counted, service.name)), media_type=CONTENT_TYPE_LATEST)
 
 
-def _card(service: Service) -> ModelCard:
+def _card(service: Service, name: str) -> ModelCard:
     return ModelCard(
-        id=service.name,
+        id=name,
         object="model",
         created=service.started_at,
         owned_by="hopwell",
@@ -68,15 +81,16 @@ def _card(service: Service) -> ModelCard:
 
 @router.get("/v1/models")
 async def models(http: HttpRequest) -> ModelList:
-    """The model that is served."""
-    return ModelList(object="list", data=[_card(service_of(http))])
+    """The model that is served, by each of its names."""
+    service = service_of(http)
+    return ModelList(object="list", data=[_card(service, name) for name in service.names])
 
 
 @router.get("/v1/models/{model:path}")
 async def model_card(http: HttpRequest, model: str) -> ModelCard:
-    """The same, by its name."""
-    service_of(http).check_model(model)
-    return _card(service_of(http))
+    """The same, by one name."""
+    service = service_of(http)
+    return _card(service, service.check_model(model))
 
 
 @router.post("/tokenize", responses={200: {"model": TokenizeReply}})
@@ -87,19 +101,25 @@ async def tokenize(http: HttpRequest, body: TokenizeRequest) -> Response:
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "give prompt or messages, one of them", "prompt", "invalid_value")
     if body.prompt is not None:
-        for name in ("tools",):
+        for name in TEMPLATED:
             if getattr(body, name) is not None:
                 raise ApiError(400, f"{name} needs messages", name, "invalid_value")
-        tokens = await service.encode(body.prompt, special=body.add_special_tokens is not False)
+        (tokens,) = await service.encode([body.prompt], special=body.add_special_tokens is not False)
     else:
         if body.add_special_tokens is not None:
             raise ApiError(400, "add_special_tokens needs prompt; templates write their own", "add_special_tokens")
         tokens = await render(service, body.as_chat())
-    more: dict[str, Any] = {}
-    if body.return_token_strs:
-        more["token_strs"] = [service.token_text(token) for token in tokens]
-    reply = TokenizeReply(count=len(tokens), max_model_len=service.max_model_len, tokens=tokens, **more)
-    return Response(reply.json_text(), media_type="application/json")
+    if len(tokens) > MAX_TOKENS:
+        raise ApiError(400, f"{len(tokens):,} tokens are more than {MAX_TOKENS:,}; send less at once", "prompt")
+
+    def write() -> str:
+        more: dict[str, Any] = {}
+        if body.return_token_strs:
+            more["token_strs"] = [service.vocabulary.text(token) for token in tokens]
+        reply = TokenizeReply(count=len(tokens), max_model_len=service.max_model_len, tokens=tokens, **more)
+        return reply.json_text()
+
+    return Response(await asyncio.to_thread(write), media_type="application/json")
 
 
 @router.post("/detokenize")
@@ -107,27 +127,37 @@ async def detokenize(http: HttpRequest, body: DetokenizeRequest) -> DetokenizeRe
     """Text of tokens, special ones included."""
     service = service_of(http)
     service.check_model(body.model)
-    known = service.loaded.model.config.vocab_size
+    known = service.engine.info.vocab_size
     if body.tokens and max(body.tokens) >= known:
         raise ApiError(400, f"token {max(body.tokens)} does not exist; there are {known:,}", "tokens", "invalid_value")
-    return DetokenizeReply(prompt=service.loaded.tokenizer.decode(body.tokens))
+    return DetokenizeReply(prompt=await asyncio.to_thread(service.loaded.tokenizer.decode, body.tokens))
 
 
 @router.get("/get_server_info")
 async def server_info(http: HttpRequest) -> ServerInfo:
     """The settings in force, and the mean acceptance length where sglang's bench looks for it."""
     service = service_of(http)
+    try:
+        counted = await service.engine.metrics()
+    except EngineDownError as error:
+        raise ApiError(503, str(error), None, "engine") from None
     return ServerInfo(
         version=hopwell.__version__,
         model=service.name,
-        deterministic=service.deterministic,
-        settings={**asdict(service.engine.engine.config), **asdict(service.settings)},
-        internal_states=[{"avg_spec_accept_length": service.engine.metrics.acceptance_length}],
+        batch_invariant=service.batch_invariant,
+        settings={**service.engine.info.settings, **asdict(service.settings)},
+        internal_states=[{"avg_spec_accept_length": counted.acceptance_length}],
     )
 
 
 @router.post("/flush_cache")
-async def flush_cache(http: HttpRequest) -> FlushReply:
-    """Forgets all cached prefixes that no running request uses."""
+async def flush_cache(http: HttpRequest, body: FlushRequest | None = None) -> FlushReply:
+    """Forgets all cached prefixes that no running request uses; on a server with keys, for tenants who may."""
+    tenant: Tenant = http.state.tenant
+    if not tenant.flush_cache:
+        raise ApiError(403, f"{tenant.name} may not; give it flush_cache = true in the file of keys", None, "forbidden")
     service = service_of(http)
-    return FlushReply(flushed_pages=await service.engine.call(Engine.flush_cache))
+    try:
+        return FlushReply(flushed_pages=await service.engine.flush_cache())
+    except EngineDownError as error:
+        raise ApiError(503, str(error), None, "engine") from None

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks
-from hopwell.server.chat import Chat, render
+from hopwell.server.chat import Chat, chat_request, render, switched
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.messages import (
@@ -21,16 +21,18 @@ from hopwell.server.protocol.messages import (
     MessagesReply,
     MessagesRequest,
     MessagesUsage,
+    SystemTurn,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
+    ToolUseBlock,
     UserTurn,
 )
-from hopwell.server.routing import MESSAGE_ERRORS, service_of, streamed
-from hopwell.server.service import Service, unless_gone
+from hopwell.server.routing import MESSAGE_ERRORS, JsonRoute, service_of, streamed
+from hopwell.server.service import Service
 from hopwell.server.sse import EventStream, event, primed
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
@@ -38,11 +40,17 @@ STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 async def messages(http: HttpRequest, body: MessagesRequest) -> Response:
     """Anthropic's messages."""
     service = service_of(http)
-    reader = Blocks(await Chat.prepare(service, http, _chat_request(body)))
-    ident = {"id": f"msg_{http.state.request_id}", "type": "message", "role": "assistant", "model": service.name}
+    hidden = body.thinking is not None and body.thinking.display == "omitted"
+    reader = Blocks(await Chat.prepare(service, http, _asked(service, body)), "reasoning" if hidden else None)
+    ident = {
+        "id": f"msg_{http.state.request_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": service.check_model(body.model),
+    }
     if body.stream:
-        return EventStream(await primed(_events(reader, ident)), service.settings.write_timeout, done=False)
-    await unless_gone(http, reader.finish())
+        return EventStream(await primed(_events(reader, ident)), done=False)
+    await (reader.finish() if body.max_tokens else reader.read_prompt())
     reply = MessagesReply(
         **ident,  # pyright: ignore[reportArgumentType]
         content=[_block(block) for block in reader.blocks],
@@ -57,28 +65,48 @@ async def count_tokens(http: HttpRequest, body: CountRequest) -> CountReply:
     """Tokens that a request's prompt would have."""
     service: Service = service_of(http)
     service.check_model(body.model)
-    whole = MessagesRequest.model_construct(
-        max_tokens=1, messages=body.messages, system=body.system, tools=body.tools, model=body.model
-    )
-    return CountReply(input_tokens=len(await render(service, _chat_request(whole))))
+    return CountReply(input_tokens=len(await render(service, _asked(service, body.as_request()))))
+
+
+def _asked(service: Service, body: MessagesRequest) -> ChatRequest:
+    """The request as chat completions have it, for a model that may have a choice whether to think.
+
+    Raises:
+        ApiError: 400, fields do not fit each other or the model.
+    """
+    request, thinking = _chat_request(body), body.thinking
+    if thinking is not None and (thinking.type != "adaptive" or service.loaded.prompts.thinks):
+        request.chat_template_kwargs = switched(service, thinking.type != "disabled", "thinking.type")
+    return request
 
 
 def _chat_request(body: MessagesRequest) -> ChatRequest:
     """The same request as chat completions have it.
 
     Raises:
-        ApiError: 400, tool_choice is incomplete.
+        ApiError: 400, fields do not fit each other.
     """
+    if body.max_tokens == 0 and body.stream:
+        raise ApiError(400, "max_tokens: 0 leaves nothing to stream", "stream", "invalid_value")
     turns: list[dict[str, Any]] = []
+    going_on = isinstance(body.messages[-1], AssistantTurn)  # a prefill
     if body.system:
         turns.append({"role": "system", "content": _text(body.system)})
     for turn in body.messages:
-        turns += _user(turn) if isinstance(turn, UserTurn) else [_assistant(turn)]
+        match turn:
+            case UserTurn():
+                turns += _user(turn)
+            case AssistantTurn():
+                turns.append(_assistant(turn))
+            case SystemTurn():
+                turns.append({"role": "system", "content": _text(turn.content)})
     fields: dict[str, Any] = {
         "model": body.model,
         "messages": turns,
-        "max_tokens": body.max_tokens,
+        "continue_final_message": going_on or None,
+        "max_tokens": max(body.max_tokens, 1),
         "stop": body.stop_sequences or None,
+        "apply_to_thinking": body.apply_to_thinking,
         "stream": body.stream,
         "temperature": body.temperature,
         "top_p": body.top_p,
@@ -88,10 +116,19 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
         fields["tools"] = [
             {
                 "type": "function",
-                "function": {"name": t.name, "description": t.description, "parameters": t.input_schema},
+                "function": {
+                    "name": t.name,
+                    "description": t.description,
+                    "parameters": t.input_schema,
+                    "strict": t.strict,
+                },
             }
             for t in body.tools
         ]
+    wanted = body.output_format or (body.output_config and body.output_config.format)
+    if wanted:
+        schema = {"name": "output", "schema": wanted.schema_}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     choice = body.tool_choice
     if choice is not None:
         if (choice.type == "tool") != (choice.name is not None):
@@ -100,7 +137,7 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
         fields["tool_choice"] = {"any": "required", "tool": named}.get(choice.type, choice.type)
         if choice.disable_parallel_tool_use:
             fields["parallel_tool_calls"] = False
-    return ChatRequest.model_validate(fields)
+    return chat_request(fields)
 
 
 def _text(content: str | Sequence[TextBlock] | None) -> str:
@@ -112,12 +149,18 @@ def _user(turn: UserTurn) -> list[dict[str, Any]]:
     if isinstance(turn.content, str):
         return [{"role": "user", "content": turn.content}]
     results = [
-        {"role": "tool", "tool_call_id": block.tool_use_id, "content": _text(block.content)}
+        {"role": "tool", "tool_call_id": block.tool_use_id, "content": _result(block)}
         for block in turn.content
         if isinstance(block, ToolResultBlock)
     ]
     texts = [block for block in turn.content if isinstance(block, TextBlock)]
     return results + ([{"role": "user", "content": _text(texts)}] if texts or not results else [])
+
+
+def _result(block: ToolResultBlock) -> str:
+    """A tool's result; the model is told of a failure in words, for its format has no other place."""
+    text = _text(block.content)
+    return f"Error: {text}" if block.is_error else text
 
 
 def _assistant(turn: AssistantTurn) -> dict[str, Any]:
@@ -131,7 +174,7 @@ def _assistant(turn: AssistantTurn) -> dict[str, Any]:
             text += block.text
         elif isinstance(block, ThinkingBlock):
             result["reasoning_content"] = result.get("reasoning_content", "") + block.thinking
-        else:
+        elif isinstance(block, ToolUseBlock):
             function = {"name": block.name, "arguments": json.dumps(block.input, ensure_ascii=False)}
             calls.append({"id": block.id, "type": "function", "function": function})
     return result | {"content": text} | ({"tool_calls": calls} if calls else {})
@@ -151,7 +194,7 @@ def _block(block: Block) -> dict[str, Any]:
 def _arguments(text: str) -> Any:
     """A call's input; one that was cut short is given as its text."""
     try:
-        value = json.loads(text)
+        value = json.loads(text or "{}")
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {"_unparsed": text}
@@ -180,7 +223,6 @@ def _named(kind: str, **fields: Any) -> str:
 
 
 async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, None]:
-    begun = False
     empty = {
         "reasoning": {"type": "thinking", "thinking": "", "signature": ""},
         "content": {"type": "text", "text": ""},
@@ -188,11 +230,10 @@ async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, 
     fields = {"reasoning": ("thinking_delta", "thinking"), "content": ("text_delta", "text")}
     async with aclosing(reader.changes()) as changes:
         async for change in changes:
-            if not begun:
-                begun = True
-                yield _start(reader, ident)
             block = change.block
-            if change.what == "open":
+            if change.what == "begin":
+                yield _start(reader, ident)
+            elif change.what == "open":
                 call = {"type": "tool_use", "id": block.call_id, "name": block.name, "input": {}}
                 yield _named("content_block_start", index=block.index, content_block=empty.get(block.kind, call))
             elif change.what == "text":
@@ -200,8 +241,6 @@ async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, 
                 yield _named("content_block_delta", index=block.index, delta={"type": kind, field: change.text})
             else:
                 yield _named("content_block_stop", index=block.index)
-    if not begun:
-        yield _start(reader, ident)
     yield _named("message_delta", delta=_stop(reader), usage=_usage(reader).model_dump())
     yield _named("message_stop")
 

@@ -8,9 +8,8 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from hopwell.engine.core import FinishReason
-from hopwell.engine.metrics import Histogram
-from hopwell.server.service import Service
+from hopwell.engine.metrics import Histogram, Metrics
+from hopwell.engine.request import FinishReason
 
 COUNTERS = {
     "steps": ("Steps of the engine.", None),
@@ -36,9 +35,11 @@ GAUGES = {
 HISTOGRAMS = {
     "ttft": ("Seconds to the first token.", "ttft_seconds", "vllm:time_to_first_token_seconds"),
     "tpot": ("Seconds a token after the first.", "tpot_seconds", "vllm:request_time_per_output_token_seconds"),
+    "itl": ("Seconds between a sequence's outputs.", "itl_seconds", "vllm:inter_token_latency_seconds"),
     "queue_time": ("Seconds until a request first ran.", "queue_seconds", "vllm:request_queue_time_seconds"),
     "e2e": ("Seconds of whole requests.", "e2e_seconds", "vllm:e2e_request_latency_seconds"),
     "step_time": ("Seconds a step.", "step_seconds", None),
+    "host_time": ("Seconds a step of the engine's own thread, beside its device.", "host_seconds", None),
     "prompt_length": ("Tokens of prompts.", "request_prompt_tokens", "vllm:request_prompt_tokens"),
     "answer_length": ("Tokens of answers.", "request_generated_tokens", "vllm:request_generation_tokens"),
     "eviction_age": ("Seconds since a page's last use when it was given up.", "cache_eviction_age_seconds", None),
@@ -49,14 +50,14 @@ STOPPED = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReaso
 class EngineCollector(Collector):
     """Reads the engine's plain numbers when a scraper asks; the engine itself knows no format."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self.metrics, self.name = metrics, name
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        metrics, model = self.service.engine.metrics, [self.service.name]
+        metrics, model = self.metrics, [self.name]
         for attribute, (text, alias) in COUNTERS.items():
             for name in _names(attribute, alias):
                 family = CounterMetricFamily(name, text, labels=["model_name"])
@@ -96,15 +97,19 @@ class EngineCollector(Collector):
         yield classes
         labels = ["model_name", "latency_class", "limit"]
         missed = CounterMetricFamily("hopwell_latency_missed", "Promises not kept.", labels=labels)
-        for (name, limit), count in list(metrics.missed.items()):
-            missed.add_metric([*model, name, limit], count)
+        for name, count in list(metrics.missed.items()):
+            missed.add_metric([*model, *name.split()], count)
         yield missed
 
 
-def registry(service: Service) -> CollectorRegistry:
-    """A registry of this server's own."""
+def registry(metrics: Metrics, name: str) -> CollectorRegistry:
+    """What an engine has counted, for a scraper.
+
+    Args:
+        name: of the model.
+    """
     result = CollectorRegistry()
-    result.register(EngineCollector(service))
+    result.register(EngineCollector(metrics, name))
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,40 +12,50 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks, Change
-from hopwell.server.chat import Chat
+from hopwell.server.chat import Chat, chat_request, effort
+from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.responses import (
     InputCall,
     InputCallOutput,
     InputDetails,
     InputMessage,
+    InputText,
     NamedChoice,
+    Namespace,
     OutputDetails,
     ResponsesReply,
     ResponsesRequest,
     ResponsesUsage,
+    ResponseTool,
     SchemaTextFormat,
 )
-from hopwell.server.routing import ERRORS, service_of, streamed
-from hopwell.server.service import unless_gone
+from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
+from hopwell.server.service import Service
 from hopwell.server.sse import EventStream, event, primed
 
-router = APIRouter()
+FUNCTION = {"name", "description", "parameters", "strict"}
+
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/responses", responses={**streamed(ResponsesReply), **ERRORS})
 async def responses(http: HttpRequest, body: ResponsesRequest) -> Response:
     """OpenAI's responses."""
     service = service_of(http)
-    run = _Run(Blocks(await Chat.prepare(service, http, _chat_request(body))), body, http.state.request_id)
+    run = _Run(Blocks(await Chat.prepare(service, http, _chat_request(service, body))), body, http.state.request_id)
     if body.stream:
-        return EventStream(await primed(run.events()), service.settings.write_timeout, done=False)
-    await unless_gone(http, run.reader.finish())
+        return EventStream(await primed(run.events()), done=False)
+    await run.reader.finish()
     return Response(run.reply().json_text(), media_type="application/json")
 
 
-def _chat_request(body: ResponsesRequest) -> ChatRequest:
-    """The same request as chat completions have it."""
+def _chat_request(service: Service, body: ResponsesRequest) -> ChatRequest:
+    """The same request as chat completions have it.
+
+    Raises:
+        ApiError: 400, it cannot be one.
+    """
     turns: list[dict[str, Any]] = []
     if body.instructions:
         turns.append({"role": "system", "content": body.instructions})
@@ -54,6 +64,8 @@ def _chat_request(body: ResponsesRequest) -> ChatRequest:
     else:
         for item in body.input:
             _add_turn(turns, item)
+    if not turns:
+        raise ApiError(400, "input holds nothing but reasoning; add a message", "input", "invalid_value")
     fields: dict[str, Any] = {
         "model": body.model,
         "messages": turns,
@@ -63,13 +75,17 @@ def _chat_request(body: ResponsesRequest) -> ChatRequest:
         "stream": body.stream,
         "parallel_tool_calls": body.parallel_tool_calls,
         "tool_choice": body.tool_choice,
+        "chat_template_kwargs": {
+            **effort(service, body.reasoning.effort if body.reasoning else None, "reasoning.effort"),
+            **(body.chat_template_kwargs or {}),
+        },
     }
     if isinstance(body.tool_choice, NamedChoice):
         fields["tool_choice"] = {"type": "function", "function": {"name": body.tool_choice.name}}
     if body.tools:
         fields["tools"] = [
-            {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
-            for tool in body.tools
+            {"type": "function", "function": tool.model_dump(include=FUNCTION, exclude_none=True)}
+            for tool, _ in _flat(body)
         ]
     wanted = body.text.format if body.text else None
     if isinstance(wanted, SchemaTextFormat):
@@ -77,15 +93,14 @@ def _chat_request(body: ResponsesRequest) -> ChatRequest:
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif wanted is not None:
         fields["response_format"] = {"type": wanted.type}
-    return ChatRequest.model_validate(fields)
+    return chat_request(fields)
 
 
 def _add_turn(turns: list[dict[str, Any]], item: Any) -> None:
     """Adds an input item to the conversation; calls that follow each other are one turn."""
     match item:
         case InputMessage():
-            content = item.content if isinstance(item.content, str) else "".join(part.text for part in item.content)
-            turns.append({"role": item.role, "content": content})
+            turns.append({"role": item.role, "content": _joined(item.content)})
         case InputCall():
             if not turns or turns[-1]["role"] != "assistant":
                 turns.append({"role": "assistant", "content": None})
@@ -94,7 +109,20 @@ def _add_turn(turns: list[dict[str, Any]], item: Any) -> None:
                 {"id": item.call_id, "type": "function", "function": function}
             )
         case InputCallOutput():
-            turns.append({"role": "tool", "tool_call_id": item.call_id, "content": item.output})
+            turns.append({"role": "tool", "tool_call_id": item.call_id, "content": _joined(item.output)})
+
+
+def _joined(content: str | Sequence[InputText]) -> str:
+    return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+def _flat(body: ResponsesRequest) -> Iterator[tuple[ResponseTool, str | None]]:
+    """The tools, each with the namespace it stands in."""
+    for tool in body.tools or ():
+        if isinstance(tool, Namespace):
+            yield from ((inner, tool.name) for inner in tool.tools)
+        else:
+            yield tool, None
 
 
 class _Run:
@@ -102,6 +130,7 @@ class _Run:
 
     def __init__(self, reader: Blocks, body: ResponsesRequest, request_id: str) -> None:
         self.reader, self.body, self.request_id = reader, body, request_id
+        self.namespaces = {tool.name: name for tool, name in _flat(body) if name is not None}
         self.created = int(time.time())
         self._serial = 0
 
@@ -128,8 +157,8 @@ class _Run:
             instructions=body.instructions,
             max_output_tokens=body.max_output_tokens,
             metadata=body.metadata or {},
-            model=chat.service.name,
-            output=[self._item(block, "completed") for block in self.reader.blocks] if end is not None else [],
+            model=chat.service.check_model(body.model),
+            output=[self._item(block, self._status(block)) for block in self.reader.blocks] if end is not None else [],
             parallel_tool_calls=body.parallel_tool_calls is not False,
             previous_response_id=None,
             store=False,
@@ -140,9 +169,15 @@ class _Run:
             usage=usage if end is not None else None,
         )
 
+    def _status(self, block: Block) -> str:
+        """Of a block that has closed: the last one of an answer that was cut is not whole."""
+        end = self.reader.end
+        cut = end is not None and end.finish_reason == "length" and block is self.reader.blocks[-1]
+        return "incomplete" if cut else "completed"
+
     def _item(self, block: Block, status: str) -> dict[str, Any]:
         key = f"{self.request_id}_{block.index}"
-        done = status == "completed"
+        done = status in ("completed", "incomplete")
         match block.kind:
             case "reasoning":
                 content = [{"type": "reasoning_text", "text": block.text}] if done else []
@@ -153,22 +188,16 @@ class _Run:
                 return {**item, "content": content}
             case "call":
                 item = {"id": f"fc_{key}", "type": "function_call", "call_id": block.call_id, "name": block.name}
+                if block.name in self.namespaces:
+                    item["namespace"] = self.namespaces[block.name]
                 return {**item, "arguments": block.text if done else "", "status": status}
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The stream: each event named and numbered."""
-        begun = False
         async with aclosing(self.reader.changes()) as changes:
             async for change in changes:
-                if not begun:
-                    begun = True
-                    for text in self._begin():
-                        yield text
-                for text in self._change(change):
+                for text in self._begin() if change.what == "begin" else self._change(change):
                     yield text
-        if not begun:
-            for text in self._begin():
-                yield text
         reply = self.reply()
         yield self._event(f"response.{reply.status}", response=reply.model_dump(exclude_unset=True))
 
@@ -191,7 +220,7 @@ class _Run:
             if block.kind != "call":
                 events.append(self._event("response.content_part.added", **part, part=empty))
             return events
-        item = self._item(block, "completed")
+        item = self._item(block, self._status(block))
         if block.kind == "call":
             events = [self._event(f"response.{kind}.done", **part, name=block.name, arguments=block.text)]
         else:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from fastapi import Request as HttpRequest
+from fastapi import Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from hopwell.server.bodies import parse
+from hopwell.server.errors import ApiError
 from hopwell.server.protocol.common import ErrorReply, MessagesErrorReply
 from hopwell.server.service import Service
 
+T = TypeVar("T")
+LARGE = 1 << 20
+"""Bytes above which bodies are parsed one at a time: the parser does not let the event loop run."""
+BREATH = 0.02
+"""Seconds that the event loop gets before each large body."""
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorReply, "description": "The request cannot be served; `param` names the field."},
     "5XX": {"model": ErrorReply, "description": "The server is full, stopping, or the request failed."},
@@ -21,10 +32,76 @@ MESSAGE_ERRORS: dict[int | str, dict[str, Any]] = {
 
 def streamed(reply: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     """The success of a route that answers whole, or as events with `stream`."""
-    events = {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events."}}}
+    events = {"text/event-stream": {"schema": {"description": "Server-sent events, a JSON text in each one's data."}}}
     return {200: {"model": reply, "content": events}}
 
 
 def service_of(http: HttpRequest) -> Service:
     """The service of the application that got this request."""
     return http.app.state.service
+
+
+class JsonRequest(HttpRequest):
+    """A request whose JSON was parsed within limits before FastAPI looks at it."""
+
+    value: Any = None
+
+    async def load(self) -> None:
+        """Parses the body, if there is one.
+
+        Raises:
+            ApiError: 400, it is not said to be JSON, or as `parse` does.
+        """
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.method == "POST" and kind != "application/json" and not kind.endswith("+json"):
+            # what browsers post across origins without asking first has another type, or none
+            raise ApiError(400, "the content-type is not application/json", "content-type", "invalid_value")
+        body = await self.body()
+        if len(body) > LARGE:
+            async with self.app.state.parsing:
+                await asyncio.sleep(BREATH)
+                self.value = parse(body)
+        elif body:
+            self.value = parse(body)
+
+    async def json(self) -> Any:
+        """What was parsed."""
+        return self.value
+
+
+class JsonRoute(APIRoute):
+    """Routes that take JSON, and work only as long as the client waits for it."""
+
+    def get_route_handler(self) -> Callable[[HttpRequest], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, of a `JsonRequest`."""
+        handle = super().get_route_handler()
+
+        async def handle_json(http: HttpRequest) -> Response:
+            loaded = JsonRequest(http.scope, http.receive)
+            await loaded.load()
+            return await unless_gone(loaded, handle(loaded))
+
+        return handle_json
+
+
+async def unless_gone(http: HttpRequest, work: Coroutine[Any, Any, T]) -> T:
+    """Awaits `work`, or cancels it when the client leaves.
+
+    Raises:
+        ApiError: 499 in the log; nobody reads it.
+    """
+
+    async def gone() -> None:
+        while (await http.receive())["type"] != "http.disconnect":
+            pass
+
+    task, watch = asyncio.ensure_future(work), asyncio.create_task(gone())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(499, "the client has left")
+        return task.result()
+    finally:
+        watch.cancel()
+        task.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)

@@ -1,119 +1,186 @@
-"""Loads a model, serves it, and drains on SIGTERM."""
+"""One API: a uvicorn server around a `Service`, from its socket to its drain; and a whole server in one process."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
+import logging
+import os
 import socket
-import time
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from hopwell.cache.prefix import PAGE
-from hopwell.engine.async_engine import AsyncEngine
-from hopwell.engine.describe import weight_bytes
-from hopwell.engine.loading import LoadedModel
+from hopwell.engine.client import EngineClient
 from hopwell.errors import HopwellError
+from hopwell.logs import log_json
 from hopwell.server.app import create_app
-from hopwell.server.logs import log_json
+from hopwell.server.connections import Door, calm, door, protocol
+from hopwell.server.listening import LAST_SECONDS, banner, bind, claim, tell
 from hopwell.server.service import Service
 from hopwell.server.settings import ServerSettings, Tenant
+from hopwell.system import on_signal, raise_descriptors
+
+if TYPE_CHECKING:
+    from hopwell.engine.loading import LoadedModel
+
+log = logging.getLogger("hopwell.server")
 
 KEEP_ALIVE = 30
+BACKLOG = 4096
+ACCEPTS = 16
+"""Connections accepted in one go, before any of them can be refused."""
+LAST_WORDS = 1.0
+"""Seconds after the drain in which what is left is told so."""
 
 
 def serve(
     load: Callable[[], LoadedModel],
     *,
-    host: str,
     port: int,
-    name: str | None,
+    names: Sequence[str],
     settings: ServerSettings,
     tenants: Sequence[Tenant],
     imports: float = 0.0,
     **engine_settings: Any,
 ) -> None:
-    """Serves a model until SIGTERM or SIGINT; then finishes what runs, and returns. A second signal cancels it.
+    """Serves a model in this process, API and engine together, until SIGTERM, SIGINT or SIGHUP; then finishes what
+    runs, and returns. A second signal cancels it. `supervisor.supervise` gives each a process of its own.
 
     Args:
         load: gives the model, once the address is known to be free.
         port: 0 takes a free one; the banner says which.
-        name: the model's name in the API; None: its own.
+        names: the model's names in the API, the first its chief one; none: its own.
         imports: seconds that importing took, for the banner.
         engine_settings: of `EngineConfig`; None where not given.
 
     Raises:
         HopwellError: the model cannot be loaded, a setting not honoured, or the address not used.
     """
+    from hopwell.engine.host import EngineHost, info_of  # torch: an API of a process of its own does without
+
     log_json()
-    listener = bind(host, port)
-    with listener:
+    listener = bind(settings.host, port)
+    claimed = claim(listener.getsockname()[1])
+    with listener, claimed:
         loaded = load()
-        loaded.phases = {"imports": imports, **loaded.phases}
         given = {key: value for key, value in engine_settings.items() if value is not None}
-        service = Service(loaded, AsyncEngine(loaded.engine(loaded.config(**given))), settings, name or loaded.name)
-        started = time.perf_counter()
-        app = create_app(service, tenants)
-        loaded.phases["app"] = time.perf_counter() - started
-        asyncio.run(_run(uvicorn_server(app), service, listener, tenants))
-        service.engine.engine.close()
+        engine = loaded.engine(loaded.config(**given))
+        info = info_of(engine, loaded, imports=imports)
+        host_here = EngineHost(engine, info)
+        name, *aliases = names or [loaded.name]
+        service = Service(loaded, EngineClient(loaded.tokenizer), settings, name, tuple(aliases))
+
+        async def run() -> None:
+            host_here.start()
+            ours, theirs = socket.socketpair()
+            await host_here.connect(theirs)
+            await service.engine.connect(ours)
+            stop, hurry = asyncio.Event(), asyncio.Event()
+            _heed_signals(stop, hurry)
+
+            def ready() -> None:
+                claimed.close()
+                tell(banner(info, service.names, settings, listener, len(tenants)))
+
+            await run_api(create_app(service, tenants), service, listener, stop, hurry, ready)
+            await host_here.stop()
+
+        asyncio.run(run())
+        if not host_here.ended:  # whatever waits for its thread would wait for ever
+            logging.shutdown()
+            os._exit(1)
+        engine.close()
+        loaded.close()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """The socket to serve on, before the minutes that a big model takes to load. It does not listen yet: whoever comes
-    too early is refused, as probes expect.
+def _heed_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    """The first signal asks to stop, the second to hurry; whatever hangs then is cut short."""
 
-    Raises:
-        HopwellError: the address is in use, or is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise HopwellError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
-        ) from None
-    return listener
+    def heed() -> None:
+        if stop.is_set():
+            hurry.set()
+            end = threading.Timer(LAST_SECONDS, os._exit, (1,))
+            end.daemon = True
+            end.start()
+        stop.set()
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        on_signal(asyncio.get_running_loop(), name, heed)
 
 
-def uvicorn_server(app: Any) -> uvicorn.Server:
+def uvicorn_server(app: Any, door: Door) -> uvicorn.Server:
     """A uvicorn server without logs of its own: the gate writes one line a request."""
     return uvicorn.Server(
         uvicorn.Config(
-            app, log_config=None, log_level="warning", access_log=False, timeout_keep_alive=KEEP_ALIVE, backlog=4096
+            app,
+            http=protocol(door),
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            backlog=ACCEPTS,
         )
     )
 
 
-async def _run(server: uvicorn.Server, service: Service, listener: socket.socket, tenants: Sequence[Tenant]) -> None:
-    """Runs until a signal; new requests get 503 from then on, while those that run have `drain_timeout` to end."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+async def run_api(
+    app: Any,
+    service: Service,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
+    ready: Callable[[], None],
+    share: int = 1,
+) -> None:
+    """Serves until `stop`; new requests get 503 from then on, while those that run have `drain_timeout` to end.
 
-    def drain() -> None:
-        if stop.is_set():
-            service.engine.abort_all()
-        service.draining = True
-        stop.set()
-
+    Args:
+        hurry: cancels what runs.
+        ready: called once connections are accepted.
+        share: APIs that share the limit of connections.
+    """
+    loop, settings = asyncio.get_running_loop(), service.settings
+    calm(loop)
+    # the tokenizer's own threads start now, with the priority of whoever encodes long texts
+    await loop.run_in_executor(service.encoders, service.loaded.tokenizer.encode_all, ["a", "b"])
+    most = -(-settings.max_connections // share)
+    server = uvicorn_server(app, door(replace(settings, max_connections=most), raise_descriptors()))
     server.capture_signals = _no_signals  # type: ignore[method-assign]  # uvicorn would cut streams off at once
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, drain)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.005)
     if serving.done():
         raise HopwellError(f"the server did not start: {serving.exception() or 'see the log'}")
-    print(banner(service, listener, len(tenants)), flush=True)
+    listener.listen(BACKLOG)
+    ready()
     await stop.wait()
-    await service.engine.stop(drain=True, timeout=service.settings.drain_timeout)
+    service.draining = True
+    began = loop.time()
+    hurried = asyncio.create_task(hurry.wait())
+    hurried.add_done_callback(lambda _: service.engine.abort_all())
+    await service.engine.stop(drain=True, timeout=settings.drain_timeout)
     server.should_exit = True
+    await asyncio.wait({serving}, timeout=LAST_WORDS)
+    cut(server, lambda cycle: not cycle.response_started)
+    left = settings.drain_timeout - (loop.time() - began)
+    await asyncio.wait({serving, hurried}, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    cut(server, lambda cycle: True)
     await serving
+    service.encoders.shutdown(wait=False, cancel_futures=True)
+
+
+def cut(server: uvicorn.Server, which: Callable[[Any], bool]) -> None:
+    """Cuts the connections of whose request `which` is true, or which have none: its body is half sent, or its answer
+    is not read."""
+    for connection in list(server.server_state.connections):
+        cycle = connection.cycle  # type: ignore[union-attr]
+        if cycle is None or which(cycle):
+            connection.transport.abort()  # type: ignore[union-attr]
 
 
 class _no_signals:
@@ -122,28 +189,3 @@ class _no_signals:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
-
-
-def banner(service: Service, listener: socket.socket, tenants: int) -> str:
-    """What is served, where, within which limits, and how long each part of the start took."""
-    engine, loaded, settings = service.engine.engine, service.loaded, service.settings
-    host, port = listener.getsockname()[:2]
-    c, model = engine.config, loaded.model
-    weights = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in weight_bytes(model).items())
-    cache_dtype = "" if c.cache_dtype == "auto" else f" in {c.cache_dtype}"
-    activations = "" if c.activations is None else f", {c.activations} activations"
-    same = "the same whatever shares their batch" if service.deterministic else "may differ in rounding between batches"
-    rows = {
-        "model": f"{service.name} on {model.device} ({loaded.path})",
-        "precision": f"{str(model.dtype).removeprefix('torch.')}, matrices {weights}{activations}",
-        "cache": f"{engine.metrics.pages_total * PAGE:,} tokens{cache_dtype}, prefix reuse"
-        f" {'on' if c.prefix_cache else 'off'}",
-        "limits": f"{service.max_model_len:,} tokens a request, {c.max_seqs:,} at once, {c.max_waiting:,} waiting,"
-        f" {c.max_batch_tokens:,} tokens a step, bodies to {settings.max_body_bytes >> 20:,} MiB",
-        "drafts": f"{c.drafts} a step",
-        "answers": same,
-        "callers": f"{tenants} with keys" if tenants else "everybody (no --api-keys)",
-        "start": ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in loaded.phases.items()),
-        "url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
-    }
-    return "\n".join(["hopwell serve", *(f"  {key:<10}{value}" for key, value in rows.items())])

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 
 from fastapi import Request as HttpRequest
 
-from hopwell.engine.async_engine import AsyncEngine
-from hopwell.engine.batch import FAULTS
-from hopwell.engine.core import FinishReason, Request, RequestError, RequestOutput, SamplingParams, SequenceOutput
-from hopwell.engine.loading import LoadedModel
+from hopwell.engine.client import EngineClient
+from hopwell.engine.frontend import Frontend
+from hopwell.engine.prompt import Written
+from hopwell.engine.request import (
+    EngineDownError,
+    FinishReason,
+    Request,
+    RequestError,
+    RequestOutput,
+    SamplingParams,
+    SequenceOutput,
+    TooLongError,
+)
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.common import (
     CompletionDetails,
@@ -25,75 +37,107 @@ from hopwell.server.protocol.common import (
     Usage,
 )
 from hopwell.server.settings import ServerSettings, Tenant
+from hopwell.server.vocabulary import Vocabulary
+from hopwell.system import yield_cores
 
-T = TypeVar("T")
 log = logging.getLogger("hopwell.server")
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one visible character: itself, or the next free one from U+0100 on."""
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(byte): byte for byte in visible} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
-
-
-BYTE_OF = _byte_alphabet()
-LONG_TEXT = 20_000
-"""Characters above which a prompt is encoded in a thread, so that other streams go on."""
+LONG_TEXT = 4_000
+"""Characters above which prompts are encoded in a thread, so that other streams go on."""
+ENCODERS = 2
+"""Threads that encode: a flood of long texts waits for them, and leaves the other cores to the engine."""
 
 
 @dataclass
 class Service:
     """One model, served."""
 
-    loaded: LoadedModel
-    engine: AsyncEngine
+    loaded: Frontend
+    engine: EngineClient
     settings: ServerSettings
     name: str
+    aliases: tuple[str, ...] = ()
+    """Further names that requests may use; an answer is called as its request called the model."""
     started_at: int = field(default_factory=lambda: int(time.time()))
     draining: bool = False
+    encoders: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(ENCODERS, "hopwell-encode", initializer=yield_cores)
+    )
 
     @property
     def max_model_len(self) -> int:
-        return self.engine.engine.model_len
+        return self.engine.info.model_len
 
     @property
-    def deterministic(self) -> bool:
+    def batch_invariant(self) -> bool:
         """Whether a request's tokens are the same whatever shares its batch."""
-        return self.engine.engine.config.deterministic and self.loaded.deterministic
+        return self.engine.info.batch_invariant
 
-    def check_model(self, name: str | None) -> None:
-        """Refuses another model's name; none means the one that is served.
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What each token stands for."""
+        return Vocabulary(self.loaded.tokenizer)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the model."""
+        return (self.name, *self.aliases)
+
+    def check_model(self, name: str | None) -> str:
+        """The name by which an answer calls the model: the one asked for, if it is the model's.
 
         Raises:
-            ApiError: 404.
+            ApiError: 404, it is another model's.
         """
-        if name is not None and name not in (self.name, str(self.loaded.path)):
-            raise ApiError(404, f"model {name!r} is not served here; this is {self.name!r}", "model", "model_not_found")
+        if name is None or name == str(self.loaded.path):
+            return self.name
+        if name not in self.names:
+            served = " or ".join(map(repr, self.names))
+            raise ApiError(404, f"model {name!r} is not served here; this is {served}", "model", "model_not_found")
+        return name
 
-    async def encode(self, text: str, special: bool = True) -> list[int]:
-        """Tokens of a text.
+    async def encode(self, texts: Sequence[str], special: bool = True) -> list[list[int]]:
+        """Tokens of each text; long ones are encoded in threads of their own, where they stop nobody's stream.
 
         Raises:
-            ApiError: 400, the text is not valid Unicode.
+            ApiError: 400, one is too long for the context, or the tokenizer cannot take it.
         """
         try:
-            if len(text) > LONG_TEXT:
-                return await asyncio.to_thread(self.loaded.tokenizer.encode, text, special)
-            return self.loaded.tokenizer.encode(text, special)
-        except (UnicodeEncodeError, TypeError) as error:
-            raise ApiError(400, f"the text cannot be encoded: {error}", "prompt", "invalid_value") from None
+            if sum(map(len, texts)) <= LONG_TEXT:
+                return self.loaded.tokenizer.encode_all(texts, special)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.encoders, self._encode_long, texts, special)
+        except RequestError as error:
+            raise ApiError.of(error) from None
 
-    def token_text(self, token: int) -> str:
-        """One token's text; bytes that are no whole character become replacement characters."""
-        return self.loaded.tokenizer.decode([token])
+    async def encode_written(self, written: Written) -> list[int]:
+        """Tokens of a conversation.
 
-    def token_bytes(self, token: int) -> bytes:
-        """One token's bytes, undoing the byte-level alphabet of its vocabulary entry."""
-        entry = self.loaded.tokenizer.inner.id_to_token(token) or ""
-        if all(character in BYTE_OF for character in entry):
-            return bytes(BYTE_OF[character] for character in entry)
-        return self.token_text(token).encode()
+        Raises:
+            ApiError: as `encode`.
+        """
+        if written.sign is None:
+            return (await self.encode([written.text], special=False))[0]
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.encoders, self._encode_marked, written)
+        except RequestError as error:
+            raise ApiError.of(error) from None
+
+    def _encode_marked(self, written: Written) -> list[int]:
+        self._check_lengths([written.text])
+        return self.loaded.prompts.encode(written)
+
+    def _encode_long(self, texts: Sequence[str], special: bool) -> list[list[int]]:
+        self._check_lengths(texts)
+        return self.loaded.tokenizer.encode_all(texts, special)
+
+    def _check_lengths(self, texts: Sequence[str]) -> None:
+        longest = self.loaded.tokenizer.longest
+        for text in texts:
+            if longest is not None and len(text) > longest * self.max_model_len:
+                raise TooLongError(len(text) // longest, None, self.max_model_len)
 
     def sampling(self, body: Sampling, max_tokens: int | None, **more: Any) -> SamplingParams:
         """The engine's parameters of a request.
@@ -119,7 +163,7 @@ class Service:
         fields["top_k"] = usual.top_k if body.top_k is None else max(body.top_k, 0)
         fields["stop"] = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
         fields["stop_token_ids"] = tuple(body.stop_token_ids or ())
-        fields["ignore_eos"] = bool(body.ignore_eos)
+        fields["ignore_eos"], fields["apply_to_thinking"] = bool(body.ignore_eos), bool(body.apply_to_thinking)
         fields["logit_bias"] = {int(token): bias for token, bias in (body.logit_bias or {}).items()}
         return SamplingParams(max_tokens=max_tokens, **fields, **more)
 
@@ -136,7 +180,9 @@ class Service:
 
         Raises:
             RequestError: the prompt is empty.
+            ApiError: 429, the tenant has no room for so many answers.
         """
+        http.state.seats.take(params.n)
         tenant: Tenant = http.state.tenant
         return Request(
             request_id=f"{http.state.request_id}-{part}",
@@ -148,37 +194,57 @@ class Service:
             cache_tokens=cache_tokens,
         )
 
-    async def outputs(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, RequestOutput], None]:
+    async def outputs(
+        self, requests: Sequence[Request], constraint: str | None = None
+    ) -> AsyncGenerator[tuple[int, RequestOutput], None]:
         """Outputs of requests that run side by side, each with its request's place; leaving early cancels them all.
+
+        Args:
+            constraint: the field whose schema or grammar constrains them, for errors; None: named as the engine does.
 
         Raises:
             ApiError: one of them cannot be served; none goes on.
         """
-        queue: asyncio.Queue[tuple[int, RequestOutput | BaseException]] = asyncio.Queue()
+        answers = [_Done() for _ in requests]
+        try:
+            async with aclosing(self._side_by_side(requests)) as stream:
+                async for place, output in stream:
+                    answers[place].add(output)
+                    if output.finished:
+                        answers[place].log(requests[place], output)
+                    for answer in output.outputs:
+                        _check_fault(answer)
+                    yield place, output
+        except RequestError as error:
+            raise ApiError.of(error, constraint) from None
+        except EngineDownError as error:
+            raise ApiError(503, str(error), None, "engine") from error
+
+    async def _side_by_side(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, RequestOutput], None]:
+        """Outputs of requests with their places, as they come."""
+        if len(requests) == 1:  # as most: without a task and a queue between
+            async with aclosing(self.engine.generate(requests[0])) as stream:
+                async for output in stream:
+                    yield 0, output
+            return
+        queue: asyncio.Queue[tuple[int, RequestOutput | Exception]] = asyncio.Queue()
 
         async def read(place: int, request: Request) -> None:
             try:
-                async with aclosing(self.engine.generate(request)) as stream:  # pyright: ignore[reportArgumentType]
+                async with aclosing(self.engine.generate(request)) as stream:
                     async for output in stream:
                         queue.put_nowait((place, output))
             except Exception as error:
                 queue.put_nowait((place, error))
 
         tasks = [asyncio.create_task(read(place, request)) for place, request in enumerate(requests)]
-        left, answers = len(tasks), [_Done() for _ in tasks]
+        left = len(tasks)
         try:
             while left:
                 place, output = await queue.get()
-                if isinstance(output, RequestError):
-                    raise ApiError.of(output)
-                if isinstance(output, BaseException):
-                    raise ApiError(500, "the engine has failed; see the server's log", None, "engine") from output
-                answers[place].add(output)
-                if output.finished:
-                    left -= 1
-                    answers[place].log(requests[place], output)
-                for answer in output.outputs:
-                    _check_fault(answer)
+                if isinstance(output, Exception):
+                    raise output
+                left -= output.finished
                 yield place, output
         finally:
             for task in tasks:
@@ -196,7 +262,9 @@ def structure(body: Structured | None) -> dict[str, Any]:
         return {}
     given = {name: value for name, value in body if value is not None}
     if len(given) != 1:
-        raise ApiError(400, "structured_outputs needs exactly one of json, regex, grammar", "structured_outputs")
+        raise ApiError(400, "structured_outputs needs one of json, regex, choice and grammar", "structured_outputs")
+    if body.choice is not None:
+        return {"grammar": "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in body.choice)}
     return given
 
 
@@ -235,7 +303,8 @@ class _Done:
 
 def _check_fault(answer: SequenceOutput) -> None:
     if answer.finish_reason is FinishReason.ERROR:
-        status, code = (400, "unsatisfiable") if answer.error == FAULTS["unsatisfiable"] else (500, "request_failed")
+        asked_for = answer.fault in ("unsatisfiable", "too_complex")
+        status, code = (400, answer.fault) if asked_for else (500, "request_failed")
         raise ApiError(status, answer.error or "this request has failed", None, code)
     if answer.finish_reason is FinishReason.ABORT:
         raise ApiError(503, "the server is shutting down; try again", None, "overloaded")
@@ -260,26 +329,3 @@ class Count:
             prompt_cache_hit_tokens=self.cached,
             prompt_cache_miss_tokens=self.prompt - self.cached,
         )
-
-
-async def unless_gone(http: HttpRequest, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits `work`, or cancels it when the client leaves.
-
-    Raises:
-        ApiError: 499 in the log; nobody reads it.
-    """
-
-    async def gone() -> None:
-        while (await http.receive())["type"] != "http.disconnect":
-            pass
-
-    task, watch = asyncio.ensure_future(work), asyncio.create_task(gone())
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ApiError(499, "the client has left")
-        return task.result()
-    finally:
-        watch.cancel()
-        task.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)

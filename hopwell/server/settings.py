@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from hopwell.engine.core import LATENCY_CLASSES
+from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
 
 
@@ -15,18 +15,26 @@ from hopwell.errors import HopwellError
 class ServerSettings:
     """Limits of one server."""
 
-    max_body_bytes: int = 32 << 20
+    max_body_bytes: int = 16 << 20
     """A larger body is refused with 413, before it is read."""
     body_timeout: float = 30.0
     """Seconds a client has to send its body."""
+    head_timeout: float = 15.0
+    """Seconds that a new connection, or one that has begun a request, has to send its head."""
     write_timeout: float = 60.0
-    """Seconds that a client may take nothing of its stream before its request is cancelled."""
+    """Seconds that a client may take nothing of its answer before its connection is cut."""
+    max_connections: int = 4096
+    """Open at once; fewer where the system allows fewer open files."""
     drain_timeout: float = 60.0
     """Seconds that running requests have to end after SIGTERM."""
     stream_interval: int = 1
     """Tokens gathered into one chunk of a stream; the first token is sent at once."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call from a browser; `*` is every one."""
+    host: str = "127.0.0.1"
+    """The address that is listened on."""
+    allowed_hosts: tuple[str, ...] = ()
+    """More names under which the server may be called; `*` is every one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +48,11 @@ class Tenant:
     priority: int = 0
     """Of its requests; a request may ask for a later turn, not for an earlier one."""
     latency_class: str = "server"
+    flush_cache: bool = False
+    """Whether it may empty the prefix cache, which is everybody's."""
 
 
-ANONYMOUS = Tenant()
+ANONYMOUS = Tenant(flush_cache=True)
 """Everybody, on a server without keys."""
 
 
@@ -78,6 +88,8 @@ def read_keys(path: Path) -> list[Tenant]:
             raise KeysError(f"{path}: {name}.key is another tenant's too; give each its own")
         if table.get("latency_class", "server") not in LATENCY_CLASSES:
             raise KeysError(f"{path}: {name}.latency_class is none of {', '.join(LATENCY_CLASSES)}")
+        if type(table.get("flush_cache", False)) is not bool:
+            raise KeysError(f"{path}: {name}.flush_cache is {table['flush_cache']!r}; give true or false")
         for limit in ("requests_per_minute", "max_concurrent", "priority"):
             low = None if limit == "priority" else 1
             value = table.get(limit, 1)

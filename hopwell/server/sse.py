@@ -1,10 +1,9 @@
-"""Server-sent events: `data: {json}` and an empty line each; a client that stops reading loses its request."""
+"""Server-sent events: `data: {json}` and an empty line each."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -13,8 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from hopwell.server.errors import ApiError
 
-log = logging.getLogger("hopwell.server")
 DONE = "data: [DONE]\n\n"
+PATIENCE = 10.0
+"""Seconds without an event until a comment keeps the connection alive, for a proxy or a client that gives up."""
+ALIVE = ": waiting\n\n"
 
 
 def event(data: str, name: str | None = None) -> str:
@@ -22,38 +23,70 @@ def event(data: str, name: str | None = None) -> str:
     return f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n"
 
 
-async def primed(events: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    """The same events, once the first is there: an error before it still gets its own status.
+class Primed:
+    """Events, of which the first may be waited for alone. Whoever has them closes them, begun or not."""
+
+    def __init__(self, events: AsyncGenerator[str, None]) -> None:
+        self._events, self._first = events, asyncio.ensure_future(anext(events, None))
+        self._begun = False
+
+    def __aiter__(self) -> Primed:
+        return self
+
+    async def __anext__(self) -> str:
+        if self._begun:
+            return await anext(self._events)
+        text = await asyncio.shield(self._first)
+        self._begun = True
+        if text is None:
+            raise StopAsyncIteration
+        return text
+
+    async def first(self, patience: float) -> None:
+        """Waits for the first event, not for ever.
+
+        Raises:
+            ApiError: as `events` does before its first.
+        """
+        await asyncio.wait({self._first}, timeout=patience)
+        if self._first.done():
+            self._first.result()
+
+    async def aclose(self) -> None:
+        """Closes the source, also while it makes the first event."""
+        self._first.cancel()
+        await asyncio.gather(self._first, return_exceptions=True)
+        await self._events.aclose()
+
+
+async def primed(events: AsyncGenerator[str, None], patience: float = PATIENCE) -> Primed:
+    """The same events, once the first is there, or has not come for long: an error before it still gets its own status.
 
     Raises:
         ApiError: as `events` does before its first.
     """
-    first = await anext(events, None)
-
-    async def all_events() -> AsyncGenerator[str, None]:
-        async with aclosing(events):
-            if first is not None:
-                yield first
-            async for text in events:
-                yield text
-
-    return all_events()
+    result = Primed(events)
+    try:
+        await result.first(patience)
+    except BaseException:
+        await result.aclose()
+        raise
+    return result
 
 
 class EventStream(Response):
-    """Sends events as they come, and closes their source when the client leaves or takes nothing for too long."""
+    """Sends events as they come, and closes their source when the client leaves or is cut off."""
 
-    def __init__(self, events: AsyncGenerator[str, None], write_timeout: float, done: bool = True) -> None:
+    def __init__(self, events: Primed, done: bool = True) -> None:
         """
         Args:
-            write_timeout: seconds that a write may wait for the client.
             done: end with `data: [DONE]`.
         """
         super().__init__(
             media_type="text/event-stream", headers={"cache-control": "no-cache", "x-accel-buffering": "no"}
         )
         del self.headers["content-length"]
-        self.events, self.write_timeout, self.done = events, write_timeout, done
+        self.events, self.done = events, done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writer = asyncio.create_task(self._write(scope["path"], send))
@@ -68,23 +101,32 @@ class EventStream(Response):
             await asyncio.gather(writer, watch, return_exceptions=True)
 
     async def _write(self, path: str, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+
+        async def keep_alive() -> None:
+            while True:
+                await asyncio.sleep(max(last + PATIENCE - loop.time(), 0.01))
+                if loop.time() >= last + PATIENCE:
+                    await put(ALIVE)
+
         async def put(text: str, more: bool = True) -> None:
-            async with asyncio.timeout(self.write_timeout):
-                await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+            nonlocal last
+            last = loop.time()
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
 
         async with aclosing(self.events):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            alive = asyncio.create_task(keep_alive())
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                try:
-                    async for text in self.events:
-                        await put(text)
-                except ApiError as error:  # the status is sent already: the error is the last event
-                    data = json.dumps(error.body(path), ensure_ascii=False)
-                    await put(event(data, None if self.done else "error"))
-                await put(DONE if self.done else "", more=False)
-            except (TimeoutError, OSError) as error:
-                log.info({"event": "stream cut", "path": path, "reason": repr(error)})
-                raise ConnectionAbortedError("the client does not read its stream") from None
+                async for text in self.events:
+                    await put(text)
+            except ApiError as error:  # the status is sent already: the error is the last event
+                data = json.dumps(error.body(path), ensure_ascii=False)
+                await put(event(data, None if self.done else "error"))
+            finally:
+                alive.cancel()
+            await put(DONE if self.done else "", more=False)
 
 
 async def _until_gone(receive: Receive) -> None:

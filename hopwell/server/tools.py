@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hopwell.codec.calls import DEEPSEEK, KIMI
+from hopwell.chat.calls import DEEPSEEK, KIMI
+from hopwell.engine.constraints import in_lark
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest, Function, JsonFormat, NamedTool, SchemaFormat
@@ -85,7 +86,7 @@ def _grammar(
     if must:
         start = 'start: "\\n\\n"? calls'
     elif schema is not None:
-        start = f'start: "\\n\\n"? calls | %json {json.dumps(schema)}'
+        start = f'start: "\\n\\n"? calls | {in_lark(schema)}'
     else:
         start = "start: text calls?\ntext: /(.|\\n)*/"
     lines = [start, calls, "call: " + " | ".join(f"call_{i}" for i in range(len(tools)))]
@@ -98,5 +99,5 @@ def _grammar(
         else:
             inner = f"{json.dumps(tool.name)} {separator} args_{i}"
         lines.append(f"call_{i}: {call_begin} {inner} {call_end}")
-        lines.append(f"args_{i}: %json {json.dumps(tool.parameters or {'type': 'object'})}")
+        lines.append(f"args_{i}: {in_lark(tool.parameters or {'type': 'object'})}")
     return "\n".join(lines)

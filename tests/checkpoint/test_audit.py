@@ -13,24 +13,22 @@ from safetensors.torch import save_file
 from tiny import linear_shapes, random_tensors, tiny_config, write_checkpoint
 from torch import Tensor
 
-from hopwell.checkpoint.audit import audit, audit_values, by_module, layout_of
+from hopwell.checkpoint.audit import audit_values, by_module, kind_of
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import INDEX, Checkpoint
 from hopwell.formats.blocks import FORMATS, quantize
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
 from hopwell.model.config import ModelConfig
-from hopwell.model.inventory import IGNORED, inventory
-from hopwell.model.transformer import Transformer
+from hopwell.model.inventory import header_faults
+from hopwell.model.loading import load_transformer
 
 CONFIG = tiny_config("r1", num_hidden_layers=2, hidden_size=128, moe_intermediate_size=128, q_lora_rank=64)
 DOWN = "model.layers.1.mlp.experts.3.down_proj"
 
 
 def found(folder: Path, config: dict[str, Any] = CONFIG) -> list[tuple[str, str]]:
-    faults = audit(
-        Checkpoint.open(folder), inventory(ModelConfig.from_dict(config)), [f"self_attn.{name}" for name in IGNORED]
-    )
+    faults = header_faults(Checkpoint.open(folder), ModelConfig.from_dict(config))
     assert all("\n" not in fault.text for fault in faults)
     return [(fault.kind, fault.name) for fault in faults]
 
@@ -66,7 +64,7 @@ WHOLE: dict[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]] = {
 def test_a_whole_checkpoint_has_no_fault(case: str, tensors: dict[str, Tensor], tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "m", CONFIG, WHOLE[case](tensors))
     assert found(folder) == []
-    Transformer.load(Checkpoint.open(folder), dtype=torch.float32)
+    load_transformer(Checkpoint.open(folder), dtype=torch.float32)
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], list[tuple[str, str]]]] = {
@@ -115,7 +113,7 @@ def test_a_fault_is_found_and_a_load_stops_at_one(case: str, tensors: dict[str, 
     folder = write_checkpoint(tmp_path / "m", CONFIG, breaks(tensors))
     assert found(folder) == faults
     with pytest.raises(CheckpointError) as caught:
-        Transformer.load(Checkpoint.open(folder), dtype=torch.float32)
+        load_transformer(Checkpoint.open(folder), dtype=torch.float32)
     assert any(name.rpartition(".")[0] in str(caught.value) for _, name in faults) and "\n" not in str(caught.value)
 
 
@@ -130,9 +128,9 @@ def test_other_layouts_are_known(
     stored = drop(tensors, f"{DOWN}.weight") | {f"{DOWN}.{suffix}": t.contiguous() for suffix, t in module.items()}
     folder = write_checkpoint(tmp_path / "m", CONFIG, stored)
     assert found(folder) == []
-    Transformer.load(Checkpoint.open(folder), dtype=torch.float32)
+    load_transformer(Checkpoint.open(folder), dtype=torch.float32)
     modules = by_module(Checkpoint.open(folder).tensors.values())
-    assert layout_of(modules[DOWN]) == ("fp8_block" if form == "fp8_block" else "other")
+    assert kind_of(modules[DOWN]) == ("other" if form == "fp8_channel" else form)
     codes = "weight_packed" if "weight_packed" in module else "weight"
     (folder / "model.safetensors").unlink()
     save_file(stored | {f"{DOWN}.{codes}": module[codes][:64].clone()}, folder / "model.safetensors")
@@ -142,7 +140,7 @@ def test_other_layouts_are_known(
 def test_where_the_index_has_it_is_told(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "m", CONFIG, drop(tensors, f"{DOWN}.weight"))
     (folder / INDEX).write_text(json.dumps({"weight_map": {f"{DOWN}.weight": "gone.safetensors"}}))
-    (fault,) = audit(Checkpoint.open(folder), inventory(ModelConfig.from_dict(CONFIG)))
+    (fault,) = header_faults(Checkpoint.open(folder), ModelConfig.from_dict(CONFIG))
     assert fault.text == "is missing: the index has it in gone.safetensors, which is not here"
 
 
@@ -168,3 +166,15 @@ def test_every_value_can_be_checked(bad: float, tensors: dict[str, Tensor], tmp_
         assert not texts
     else:
         assert texts == {"model.embed_tokens.weight": f"is {bad} at [3, 5], expected finite, in model.safetensors"}
+
+
+def test_what_other_tools_write_in_its_place_is_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    packed = drop(tensors, f"{DOWN}.weight") | {f"{DOWN}.qweight": torch.ones(16, 128, dtype=torch.int32)}
+    fused = {name: t for name, t in tensors.items() if "layers.1.mlp.experts." not in name}
+    fused["model.layers.1.mlp.experts.gate_up_proj"] = torch.ones(16, 2, 2)
+    for case, (stored, says) in enumerate(((packed, "as AWQ and GPTQ write it"), (fused, "are fused"))):
+        folder = write_checkpoint(tmp_path / str(case), CONFIG, stored)
+        faults = header_faults(Checkpoint.open(folder), ModelConfig.from_dict(CONFIG))
+        assert any(fault.kind == "missing" and says in fault.text for fault in faults)
+        with pytest.raises(CheckpointError, match=says):
+            load_transformer(Checkpoint.open(folder), dtype=torch.float32)

@@ -16,10 +16,11 @@ from hopwell.checkpoint.draw import draw_codes, draw_scales, draw_values
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import INDEX, Checkpoint
 from hopwell.checkpoint.shards import split, write_shards
-from hopwell.checkpoint.synthetic import SWIGLU_DEVIATION, SyntheticWeights, pieces
+from hopwell.checkpoint.synthetic import SyntheticWeights, pieces
 from hopwell.formats.fp8 import dequantize_fp8_block
 from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import inventory
+from hopwell.model.schema import SWIGLU_DEVIATION
 
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
 WIDE = {"hidden_size": 512, "intermediate_size": 512, "num_hidden_layers": 2, "vocab_size": 1000}

@@ -15,7 +15,7 @@ from commands import hopwell
 
 from hopwell.engine import machine
 from hopwell.model.shipped import NANO
-from hopwell.ops.linear import cpu_multiplies_bf16
+from hopwell.ops.cpu import cpu_multiplies_bf16
 
 
 def checks() -> dict[str, dict[str, object]]:
@@ -57,6 +57,7 @@ def test_a_machine_without_bf16_old_packages_and_no_triton(monkeypatch: pytest.M
     monkeypatch.setattr(machine, "cpu_multiplies_bf16", lambda: False)
     monkeypatch.setattr(machine, "TORCH", (99, 0))
     monkeypatch.setattr(machine, "_capability", lambda: (9, 0))
+    monkeypatch.setattr(machine, "_models", lambda memory: [])
     monkeypatch.setattr(metadata, "version", version)
     found = {check.name: check for check in machine.examine()}
     assert not found["CPU"].ok and "AVX512-BF16" in str(found["CPU"].remedy)
@@ -113,6 +114,7 @@ def test_exit_code_1_if_nano_cannot_run(monkeypatch: pytest.MonkeyPatch, tmp_pat
     shutil.copytree(NANO, broken)
     with (broken / "model.safetensors").open("r+b") as file:
         file.truncate(1000)
-    monkeypatch.setattr("hopwell.engine.loading.NANO", broken)
+    monkeypatch.setattr("hopwell.engine.frontend.NANO", broken)
+    monkeypatch.setattr(machine, "_models", lambda memory: [])
     ran = hopwell("doctor")
     assert ran.code == 1 and "cannot run: " in ran.out and "model.safetensors" in ran.out

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from hopwell import LLM, SamplingParams
-from hopwell.bench.nano_tasks.tools import CALCULATOR, calculator
-from hopwell.codec.source import Event
-from hopwell.codec.template import TemplateError
+from hopwell.chat.source import Event
+from hopwell.chat.template import TemplateError
+from hopwell.cli.calculator import CALCULATOR, calculator
 from hopwell.engine.conversation import Conversation, Tool, ToolResult
-from hopwell.engine.core import FinishReason, RequestError
+from hopwell.engine.request import FinishReason, RequestError
 
 GREEDY = SamplingParams(temperature=0.0)
-LONG = "Compute (9999 * 8888 + 7777) * (6666 + 5555 * 4444)"
+LONG = "Compute (98 * 97 - 7654) * 3 + 879"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_tools_are_run_and_faults_told_to_the_model(llm: LLM) -> None:
 
 def test_variables_reach_the_template(llm: LLM) -> None:
     talk = Conversation(llm, GREEDY, variables={"messages": []})
-    with pytest.raises(TemplateError, match="must not set messages"):
+    with pytest.raises(TemplateError, match="messages is no variable"):
         list(talk.ask("hi"))
     assert talk.messages == []
 

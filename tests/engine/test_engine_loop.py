@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from toy import ToyModel, ask, run, toy_answer, toy_engine
 
-from hopwell.bench.stress import MODES, make_cases, run_stress
-from hopwell.engine.core import FinishReason, Request, RequestError, SamplingParams
+from benchmarks.stress import MODES, make_cases, run_stress
+from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams
 from hopwell.model.batch import ForwardBatch
 
 
@@ -26,7 +26,17 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
 
 @pytest.mark.parametrize(
     ("drafts", "cache", "overlap"),
-    [*MODES, (1, True, True), (3, True, False), (0, True, "ahead"), (0, False, "ahead"), (2, True, "ahead")],
+    [
+        (0, False, False),
+        (2, True, True),
+        (0, True, "ahead"),
+        (3, True, False),
+        *(
+            pytest.param(*mode, marks=pytest.mark.slow)
+            for mode in (*MODES, (1, True, True), (0, False, "ahead"), (2, True, "ahead"))
+            if mode not in ((0, False, False), (2, True, True))
+        ),
+    ],
 )
 def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str) -> None:
     """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
@@ -178,6 +188,11 @@ def test_tenants_do_not_share() -> None:
     assert run(engine, [ask([11] * 200, "c", max_tokens=1)])["c"].cached_tokens == 192
 
 
+def test_an_engine_that_has_not_stepped_holds_no_page() -> None:
+    metrics = toy_engine().metrics
+    assert metrics.pages_free == metrics.pages_total > 0 == metrics.pages_cached
+
+
 def test_a_flushed_cache_is_empty() -> None:
     engine = toy_engine()
     run(engine, [ask([11] * 200, "a", max_tokens=1)])
@@ -213,7 +228,7 @@ class Chain(ToyModel):
         return batch.tokens.unsqueeze(1) - 4  # a negative index: the same row, its scores reversed and flattened
 
 
-@pytest.mark.parametrize("drafts", [0, 1, 2, 3])
+@pytest.mark.parametrize("drafts", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2)), 3])
 def test_speculation_leaves_the_distribution_unchanged(drafts: int) -> None:
     """All 64 answers of three tokens, by enumeration, against 6,000 samples (chi-square)."""
     engine = toy_engine(Chain(), drafts=drafts, max_seqs=64, max_batch_tokens=512, prefix_cache=False)

@@ -11,8 +11,8 @@ from torch import Tensor
 from toy import POISON, ToyModel, ask, run, toy_answer, toy_engine
 
 from hopwell.engine.config import EngineConfig, EngineConfigError
-from hopwell.engine.core import FinishReason, Request, RequestError, SamplingParams
-from hopwell.engine.loop import Engine
+from hopwell.engine.engine import Engine
+from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams
 
 
 @pytest.mark.parametrize("overlap", [False, True, "ahead"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,15 @@ import tiny
 import torch
 from tiny_tokenizer import write_tokenizer
 
+from benchmarks.reference import greedy_answer
+from benchmarks.stress import make_cases, references, run_stress
 from hopwell import LLM, SamplingParams
-from hopwell.bench.reference import greedy_answer
-from hopwell.bench.stress import make_cases, references, run_stress
 from hopwell.engine.config import EngineConfig, EngineConfigError
-from hopwell.engine.core import FinishReason, RequestError
 from hopwell.engine.loading import LoadedModel, ModelError, load_model
+from hopwell.engine.request import FinishReason, RequestError
 from hopwell.errors import HopwellError
 from hopwell.model.batch import ForwardBatch
-from hopwell.ops.linear import cpu_multiplies_bf16
+from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
 
 VOCAB = 264
 BF16 = pytest.mark.skipif(not cpu_multiplies_bf16(), reason="no bf16 matrix unit on this CPU")
@@ -38,11 +39,34 @@ def loaded(folder: Path) -> LoadedModel:
     return load_model(folder, device="cpu", dtype="bfloat16")
 
 
+@pytest.fixture(scope="module")
+def by_float16(folder: Path) -> LoadedModel:
+    """As a CPU without bf16 instructions serves."""
+    if not cpu_packs_float16():
+        pytest.skip("PyTorch packs no float16 on this CPU")
+    return load_model(folder, device="cpu", dtype="float16")
+
+
 @BF16
 @pytest.mark.parametrize(
-    ("drafts", "cache", "overlap"), [(0, False, False), (0, True, True), (1, True, False), (3, True, True)]
+    ("drafts", "cache", "overlap"),
+    [
+        (0, False, False),
+        pytest.param(0, True, True, marks=pytest.mark.slow),
+        pytest.param(1, True, False, marks=pytest.mark.slow),
+        (3, True, True),
+    ],
 )
 def test_random_bursts_with_schemas(loaded: LoadedModel, drafts: int, cache: bool, overlap: bool) -> None:
+    check_bursts(loaded, drafts, cache, overlap)
+
+
+def test_random_bursts_in_float16(by_float16: LoadedModel) -> None:
+    assert by_float16.batch_invariant
+    check_bursts(by_float16, drafts=1, cache=True, overlap=False)
+
+
+def check_bursts(loaded: LoadedModel, drafts: int, cache: bool, overlap: bool) -> None:
     cases = make_cases(40, range(10, VOCAB), seed=drafts)
     expected = references(loaded, cases)
     config = EngineConfig(
@@ -58,9 +82,16 @@ def test_random_bursts_with_schemas(loaded: LoadedModel, drafts: int, cache: boo
 
 @BF16
 def test_a_token_does_not_depend_on_its_batch(loaded: LoadedModel) -> None:
+    check_tokens(loaded)
+
+
+def test_a_token_in_float16_does_not_depend_on_its_batch(by_float16: LoadedModel) -> None:
+    check_tokens(by_float16)
+
+
+def check_tokens(loaded: LoadedModel) -> None:
     """Deterministic mode rests on this: the same bits in a long prefill, in a short one, and in a decode step."""
-    model, random = loaded.model, torch.Generator().manual_seed(0)
-    model.absorbed = True
+    model, random = replace(loaded.model, absorbed=True), torch.Generator().manual_seed(0)
     for _ in range(12):
         length = int(torch.randint(2, 250, (1,), generator=random))
         tokens = torch.randint(2, VOCAB, (length,), generator=random)
@@ -75,12 +106,12 @@ def test_a_token_does_not_depend_on_its_batch(loaded: LoadedModel) -> None:
 
 
 def test_without_the_order_of_rows_nothing_is_promised(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AMX sums a row by its company: whoever lets it gets no deterministic mode."""
+    """AMX sums a row by its company: whoever lets it gets no batch-invariant mode."""
     loaded = load_model(folder, device="cpu", dtype="bfloat16")
-    assert loaded.deterministic == cpu_multiplies_bf16()
+    assert loaded.batch_invariant == cpu_multiplies_bf16()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "DEFAULT")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert not loaded.deterministic
+    assert not loaded.batch_invariant
 
 
 def test_generate_is_the_model_alone(folder: Path) -> None:

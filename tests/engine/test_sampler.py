@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopwell.engine.core import RequestError, SamplingParams
 from hopwell.engine.random import uniform
+from hopwell.engine.request import RequestError, SamplingParams
 from hopwell.engine.sampler import Sampler, token_logprobs
 
 DRAWS = 40_000
@@ -165,7 +165,6 @@ def test_logprobs_are_of_the_whole_distribution() -> None:
         ("prompt_logprobs", -1),
         ("stop", "word"),
         ("stop", [""]),
-        ("constrain_after", 4),
     ],
 )
 def test_a_bad_value_is_refused_by_name(field: str, value: object) -> None:

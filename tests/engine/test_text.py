@@ -10,10 +10,12 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_tokenizer import byte_tokenizer
+from tokenizers import Regex, normalizers, pre_tokenizers
 
-from hopwell.engine.loading import NANO
+from hopwell.engine.request import RequestError
 from hopwell.engine.text import StopStrings, TextStream
-from hopwell.engine.tokenizer import StreamDecoder
+from hopwell.engine.tokenizer import StreamDecoder, Tokenizer
+from hopwell.model.shipped import NANO
 
 
 def expected(text: str, stops: list[str]) -> tuple[str, str | None]:
@@ -136,3 +138,17 @@ def test_stop_strings_of_several_bytes(tokenizer: tokenizers.Tokenizer, stop: st
         if hit:
             break
     assert shown == text[: text.index(stop)]
+
+
+def test_one_token_stands_for_a_bounded_number_of_characters() -> None:
+    tokenizer = Tokenizer(byte_tokenizer(), {})
+    assert tokenizer.longest == len("<｜begin▁of▁sentence｜>")
+    tokenizer.inner.normalizer = normalizers.Replace("a", "")
+    assert Tokenizer(tokenizer.inner, {}).longest is None, "any number of characters may vanish"
+
+
+def test_a_pattern_that_gives_up_is_a_refusal() -> None:
+    inner = byte_tokenizer()
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex("(a|aa)+$"), "isolated")
+    with pytest.raises(RequestError, match="gives up"):
+        Tokenizer(inner, {}).encode("a" * 60 + "b")

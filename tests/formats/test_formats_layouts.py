@@ -7,9 +7,7 @@ import torch
 
 from hopwell.formats.blocks import FORMATS, INT4_G128, MXFP4, NVFP4, quantize
 from hopwell.formats.layouts import (
-    decode_gpt_oss,
     from_module,
-    mxfp4_as_nvfp4,
     to_compressed_tensors,
     to_modelopt,
 )
@@ -118,16 +116,6 @@ def test_int4_with_zero_points_by_hand(w: torch.Tensor) -> None:
     assert isinstance(value, torch.Tensor)
     expected = (q.elements.unflatten(1, (2, 128)) - zero[..., None]) * q.scale[..., None]
     assert torch.equal(value, expected.flatten(1))
-
-
-def test_gpt_oss_blocks_and_exact_conversion_to_nvfp4(w: torch.Tensor) -> None:
-    q = quantize(w, MXFP4)
-    t = to_modelopt(q)
-    blocks, scales = t["weight"].unflatten(1, (8, 16)), t["weight_scale"]
-    assert torch.equal(decode_gpt_oss(blocks, scales), q.dequantize())
-    with pytest.raises(ValueError, match="do not fit"):
-        decode_gpt_oss(blocks[:1], scales)
-    assert torch.equal(mxfp4_as_nvfp4(q).dequantize(), q.dequantize())
 
 
 def test_faults_name_the_tensor(w: torch.Tensor) -> None:

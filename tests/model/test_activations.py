@@ -9,16 +9,19 @@ import torch
 
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import load_model
+from hopwell.engine.request import SamplingParams
 from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block, round_to_e4m3
+from hopwell.formats.matrices import Fp8Block, Plain
 from hopwell.limits.catalogue import find_gpu
-from hopwell.model.activations import CLASSES, MARGIN, ActivationsError, products, use_activations
+from hopwell.model.activations import CLASSES, MARGIN, ActivationsError, products, with_activations
 from hopwell.model.config import ModelConfig
 from hopwell.model.random_weights import random_transformer
 from hopwell.model.shipped import shipped_config
 from hopwell.model.transformer import MoE, Transformer
 from hopwell.ops import moe
-from hopwell.ops.linear import NEVER, Weight, linear
-from hopwell.ops.moe import Experts
+from hopwell.ops.linear import linear
+from hopwell.ops.moe_experts import Experts
+from hopwell.ops.weight import NEVER, Weight
 
 
 def r1_tp8() -> Transformer:
@@ -45,23 +48,23 @@ def test_rows_are_rounded_in_groups_of_128(width: int) -> None:
 def test_a_plain_product_rounds_from_so_many_rows_on() -> None:
     g = torch.Generator().manual_seed(1)
     data, scale = quantize_fp8_block(torch.randn(70, 200, generator=g))
-    weight = Weight(data, scale, "fp8_block", rounds_from=3)
+    weight = Weight(Fp8Block(data, scale), rounds_from=3)
     exact = dequantize_fp8_block(data, scale, torch.float64)
     x = torch.randn(3, 200, generator=g)
     assert torch.allclose(linear(x[:2], weight).double(), x[:2].double() @ exact.T, atol=1e-4)
     assert torch.allclose(linear(x, weight).double(), round_to_e4m3(x).double() @ exact.T, atol=1e-4)
-    assert weight.takes_codes(3) and not weight.takes_codes(2) and not Weight(data.float()).takes_codes(3)
+    assert weight.takes_fp8(3) and not weight.takes_fp8(2) and not Weight(Plain(data.float())).takes_fp8(3)
 
 
 def test_experts_go_by_the_rows_of_the_step_one_by_one_and_fused() -> None:
     """An expert gets fewer rows than the step has; both layouts round alike."""
     g = torch.Generator().manual_seed(2)
     gate_up, down = torch.randn(4, 128, 96, generator=g) * 0.1, torch.randn(4, 96, 64, generator=g) * 0.1
-    experts = Experts(Weight(gate_up), Weight(down))
+    experts = Experts(Weight(Plain(gate_up)), Weight(Plain(down)))
     x, shares = torch.randn(6, 96, generator=g), torch.rand(6, 2, generator=g)
     ids = torch.stack([torch.randperm(4, generator=g)[:2] for _ in range(6)])
     plain = moe.moe(x, ids, shares, experts)
-    experts.gate_up.rounds_from = experts.down.rounds_from = 6
+    experts = Experts(replace(experts.gate_up, rounds_from=6), replace(experts.down, rounds_from=6))
     rounded = moe.moe(x, ids, shares, experts)
     assert not torch.allclose(rounded, plain, rtol=1e-3)
     want = torch.zeros_like(x, dtype=torch.float64)
@@ -72,7 +75,8 @@ def test_experts_go_by_the_rows_of_the_step_one_by_one_and_fused() -> None:
             inner = round_to_e4m3((torch.nn.functional.silu(gate) * up).float())
             want[token] += shares[token, slot] * (inner.double() @ down[e].double().T)[0]
     assert ((rounded - want).norm() / want.norm()).item() < 0.01  # a value may fall on the other side of a tie
-    fused = moe.moe(x, ids, shares, experts.fuse())
+    experts = experts.fuse()
+    fused = moe.moe(x, ids, shares, experts)
     assert experts.fused is not None
     assert ((fused - want).norm() / want.norm()).item() < 0.01
 
@@ -80,7 +84,7 @@ def test_experts_go_by_the_rows_of_the_step_one_by_one_and_fused() -> None:
 @pytest.mark.parametrize(("gpu", "dense"), [("H100", 65), ("H200", 33), ("B200", 65)])
 def test_auto_follows_the_cost_of_each_op(gpu: str, dense: int) -> None:
     model = r1_tp8()
-    use_activations(model, "auto", gpu=find_gpu(gpu))
+    model = with_activations(model, "auto", gpu=find_gpu(gpu))
     a, network = model.layers[0].attention, model.layers[-1].network
     assert isinstance(network, MoE) and network.shared is not None
     assert {w.rounds_from for w in (a.qkv_a, a.q_b, a.o)} == {dense}
@@ -89,7 +93,7 @@ def test_auto_follows_the_cost_of_each_op(gpu: str, dense: int) -> None:
     for weight, costs in products(model):
         for rows in range(1, 129):
             cost = costs(rows, "bf16")
-            if not weight.takes_codes(rows):  # in bf16 the matrix unit takes half the time of the bytes at most
+            if not weight.takes_fp8(rows):  # in bf16 the matrix unit takes half the time of the bytes at most
                 seconds = cost.bytes / find_gpu(gpu).bandwidth
                 assert MARGIN * cost.flops / find_gpu(gpu).bf16 <= seconds * 1.0001
 
@@ -105,23 +109,23 @@ def test_a_class_of_kernels_has_one_format() -> None:
 def test_what_cannot_be_honoured_is_named() -> None:
     model = r1_tp8()
     with pytest.raises(ActivationsError, match="'int8'; known: fp8, bf16, auto"):
-        use_activations(model, "int8")
+        with_activations(model, "int8")
     with pytest.raises(ActivationsError, match="'auto', which follows the batch"):
-        use_activations(model, "auto", deterministic=True, gpu=find_gpu("H100"))
+        with_activations(model, "auto", batch_invariant=True, gpu=find_gpu("H100"))
     plain = random_transformer(replace(model.config, weight_block_size=None), "meta")
     with pytest.raises(ActivationsError, match="'fp8', but the model's weights are not in FP8"):
-        use_activations(plain, "fp8")
-    use_activations(plain, "auto")
+        with_activations(plain, "fp8")
+    with_activations(plain, "auto")
 
 
 def test_nano_answers_in_every_format() -> None:
     loaded = load_model(device="cpu")
-    question = [{"role": "user", "content": "What is 12 * 34?"}]
+    question, greedy = [{"role": "user", "content": "What is 12 + 34?"}], SamplingParams(temperature=0.0)
     for name in (None, "fp8", "bf16", "auto"):
         llm = LLM(loaded, activations=name, cache_tokens=4096)
-        assert "408" in llm.chat(question).text
+        assert "46" in llm.chat(question, greedy).text
         wanted = {None: {None}, "fp8": {0}}.get(name, {NEVER})  # without an FP8 unit nothing is gained by rounding
-        assert {w.rounds_from for w, _ in products(loaded.model)} == wanted
+        assert {w.rounds_from for w, _ in products(llm.engine.runner.model)} == wanted
         llm.close()
     with pytest.raises(ActivationsError, match="activations is 'fp9'"):
         LLM(loaded, activations="fp9")

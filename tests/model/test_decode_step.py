@@ -9,15 +9,17 @@ import torch
 
 pytest.importorskip("triton")
 
-from hopwell.bench.models import bench_config, random_transformer
+from hopwell.bench.models import bench_config
 from hopwell.limits.catalogue import find_gpu
-from hopwell.model.activations import use_activations
+from hopwell.model.activations import with_activations
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
-from hopwell.model.decode import Decoder
+from hopwell.model.fused import FusedTransformer
+from hopwell.model.random_weights import random_transformer
 from hopwell.model.transformer import MoE
 from hopwell.ops.router import RouterConfig
 
+pytestmark = pytest.mark.usefixtures("small_gpu")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -34,20 +36,20 @@ def small(name: str, fp8: bool) -> ModelConfig:
 
 @pytest.mark.parametrize(
     ("name", "fp8", "activations"),
-    [("r1-tp8", False, None), ("r1-tp8", True, None), ("r1-tp8", True, "fp8"), ("r1-tp8", True, "bf16"),
-     ("r1-tp8", True, "auto"), ("v2-lite", False, None)],
+    [("r1-tp8", False, None), ("r1-tp8", True, "fp8"), ("r1-tp8", True, "bf16"), ("v2-lite", False, None),
+     *(pytest.param("r1-tp8", True, name, marks=pytest.mark.slow) for name in (None, "auto"))],
 )  # fmt: skip
 def test_a_step_is_the_forward_pass(name: str, fp8: bool, activations: str | None) -> None:
     config = small(name, fp8)
     model = random_transformer(config, DEVICE, seed=3)
     if activations == "auto":  # a GPU so slow at bf16 that dense products are rounded and experts, of few rows, are not
         slow = find_gpu("H100")
-        use_activations(model, "auto", gpu=replace(slow, bf16=slow.bf16 / 8))
+        model = with_activations(model, "auto", gpu=replace(slow, bf16=slow.bf16 / 8))
         dense, network = model.layers[0].attention.qkv_a, model.layers[1].network
         assert isinstance(network, MoE)
-        assert dense.takes_codes(2) and not network.experts.gate_up.takes_codes(2)
+        assert dense.takes_fp8(2) and not network.experts.gate_up.takes_fp8(2)
     else:
-        use_activations(model, activations)
+        model = with_activations(model, activations)
     lengths = [1, 65]
     table = torch.tensor([[2, 0], [1, 3]], dtype=torch.int32, device=DEVICE)
     positions = torch.tensor(lengths, device=DEVICE) - 1
@@ -55,11 +57,11 @@ def test_a_step_is_the_forward_pass(name: str, fp8: bool, activations: str | Non
     latent = model.new_latent(4).normal_(generator=torch.Generator(DEVICE).manual_seed(4))
     before = latent.clone()
 
-    model.absorbed = True
+    model = replace(model, absorbed=True)
     hidden = model.forward(ForwardBatch(tokens, positions, [1, 1], lengths, table), latent)
     want, want_latent = model.logits(hidden), latent.clone()
     latent.copy_(before)
-    got = Decoder.of(model).step(tokens, positions, table, latent)
+    got = FusedTransformer(model).forward_and_score(tokens, positions, table, latent)[1]
 
     # bf16: both round every intermediate to 2^-9 of itself, at other places; two layers hold about 20 such roundings.
     # FP8: the step also rounds the input of every product to e4m3, whose mean error is 2.6 %, four times in a chain;

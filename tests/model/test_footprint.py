@@ -10,11 +10,11 @@ import tiny
 import torch
 from torch import Tensor
 
-from hopwell.bench.models import random_transformer
 from hopwell.limits.catalogue import catalogue
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import fits, latent_bytes, weight_bytes
 from hopwell.model.inventory import inventory
+from hopwell.model.random_weights import random_transformer
 from hopwell.model.report import inspect_model
 from hopwell.model.shipped import shipped_config, shipped_names
 
@@ -60,7 +60,7 @@ def nbytes(value: Any) -> int:
     if isinstance(value, list | tuple):
         return sum(map(nbytes, value))
     fields = getattr(value, "__dataclass_fields__", {})
-    return sum(nbytes(getattr(value, name)) for name in fields if name not in ("config", "rope_table"))
+    return sum(nbytes(getattr(value, name)) for name in fields if name not in ("config", "rope_table", "joined"))
 
 
 @pytest.mark.parametrize("name", ["r1-slice", "r1-tp8", "v2-lite", "kimi-k2"])
@@ -104,5 +104,10 @@ def test_converted_checkpoints_count_as_they_are_loaded() -> None:
     fp8 = weight_bytes(specs, {spec.module: "fp8_block" for spec in specs if len(spec.shape) == 2}).total
     assert 0.5 * plain < fp8 < 0.75 * plain
     assert weight_bytes(specs, {spec.module: "other" for spec in specs}).total == plain
+    labels = {spec.module: "nvfp4" for spec in specs if len(spec.shape) == 2}
+    assert weight_bytes(specs, labels).total == plain, "expanded, unless they are to stay packed"
+    wide = inventory(replace(config, hidden_size=256, intermediate_size=256, moe_intermediate_size=256))
+    packed, expanded = (weight_bytes(wide, labels, packed).total for packed in (True, False))
+    assert packed < 0.75 * expanded  # what is 128 wide or held in bf16 in any case is expanded
     assert latent_bytes(config) == 4 * 40 * 2
     assert torch.bfloat16 in {spec.dtype for spec in specs}

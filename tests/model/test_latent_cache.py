@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hopwell.bench.models import bench_config, random_transformer
+from hopwell.bench.models import bench_config
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import load_model
 from hopwell.model.batch import ForwardBatch
-from hopwell.model.latent_cache import CacheFormatError, bounding_scales, page_bytes, use_cache
+from hopwell.model.latent_cache import CacheFormatError, bounding_scales, page_bytes, with_cache
+from hopwell.model.random_weights import random_transformer
 from hopwell.model.transformer import Transformer
-from hopwell.ops.attention import CacheScales
+from hopwell.ops.paging import CacheScales
 from hopwell.ops.router import RouterConfig
 
 
@@ -48,18 +49,17 @@ def test_codes_stand_for_values_within_half_a_step() -> None:
 
 def test_an_fp8_cache_gives_nearly_the_same_in_half_the_bytes(model: Transformer) -> None:
     want, plain = run(model)
-    use_cache(model, "fp8")
-    got, latent = run(model)
+    coded = with_cache(model, "fp8")
+    got, latent = run(coded)
     assert latent.dtype == torch.float8_e4m3fn and latent.nbytes * 2 == plain.nbytes
-    assert page_bytes(model, 64) == 2 * 64 * 192
+    assert page_bytes(coded, 64) == 2 * 64 * 192
     # e4m3 errs by 2.6 % of a value in the mean; attention averages it, the residual dilutes it
     assert ((got.float() - want.float()).norm() / want.float().norm()).item() < 0.05
-    for layer, attention in enumerate(model.attentions):
+    for layer, attention in enumerate(coded.attentions):
         assert attention.cache_scales is not None
         rows = attention.cache_scales.decode(latent[layer], torch.float32)
         assert ((rows - plain[layer].float()).norm() / plain[layer].float().norm()).item() < 0.06
-    use_cache(model, "auto")
-    again, _ = run(model)
+    again, _ = run(model)  # as it was
     assert torch.equal(again, want)
 
 
@@ -75,18 +75,18 @@ def test_scales_from_the_weights_cannot_saturate(model: Transformer) -> None:
 
 def test_calibrated_scales_are_taken(model: Transformer) -> None:
     given = [CacheScales(0.02, 0.1, 128), CacheScales(0.03, 0.2, 128)]
-    use_cache(model, "fp8", given)
-    assert [a.cache_scales for a in model.attentions] == given
-    run(model)
+    coded = with_cache(model, "fp8", given)
+    assert [a.cache_scales for a in coded.attentions] == given
+    run(coded)
 
 
 def test_what_cannot_be_is_named(model: Transformer) -> None:
     with pytest.raises(CacheFormatError, match="'int3'; known: auto, bfloat16, fp8"):
-        use_cache(model, "int3")
+        with_cache(model, "int3")
     with pytest.raises(CacheFormatError, match="1 cache scales for 2 layers"):
-        use_cache(model, "fp8", [CacheScales(1.0, 1.0)])
+        with_cache(model, "fp8", [CacheScales(1.0, 1.0)])
     with pytest.raises(CacheFormatError, match="only fp8 has scales"):
-        use_cache(model, "bfloat16", [CacheScales(1.0, 1.0)] * 2)
+        with_cache(model, "bfloat16", [CacheScales(1.0, 1.0)] * 2)
 
 
 def test_nano_answers_from_an_fp8_cache() -> None:
@@ -97,6 +97,5 @@ def test_nano_answers_from_an_fp8_cache() -> None:
         assert "408" in llm.chat([{"role": "user", "content": "What is 12 * 34?"}]).text
     finally:
         llm.close()
-        use_cache(loaded.model, "auto")
     with pytest.raises(CacheFormatError, match="cache_dtype is 'fp9'"):
         LLM(loaded, cache_dtype="fp9")

@@ -11,11 +11,11 @@ import pytest
 import tiny
 import torch
 from numpy.typing import NDArray
-from test_parity import TOLERANCE
+from parity import TOLERANCE
 
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.model.batch import ForwardBatch
-from hopwell.model.transformer import Transformer
+from hopwell.model.loading import load_transformer
 
 Array = NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def experts(x: Array, w: dict[str, Array], config: dict[str, Any], prefix: str) 
 def test_draft_follows_the_paper(tmp_path: Path, seed: int) -> None:
     config = tiny.tiny_config("r1")
     tensors = tiny.random_tensors(config, seed)
-    model = Transformer.load(Checkpoint.open(tiny.write_checkpoint(tmp_path, config, tensors)), dtype=torch.float32)
+    model = load_transformer(Checkpoint.open(tiny.write_checkpoint(tmp_path, config, tensors)), dtype=torch.float32)
     random = torch.Generator().manual_seed(seed + 10)
     length = 70
     tokens = torch.randint(0, 128, (length + 1,), generator=random)
@@ -126,7 +126,7 @@ def test_draft_follows_the_paper(tmp_path: Path, seed: int) -> None:
 
 def test_drafting_without_an_mtp_layer_is_refused(tmp_path: Path) -> None:
     config = tiny.tiny_config("kimi-k2")
-    model = Transformer.load(Checkpoint.open(tiny.write_checkpoint(tmp_path, config, tiny.random_tensors(config))))
+    model = load_transformer(Checkpoint.open(tiny.write_checkpoint(tmp_path, config, tiny.random_tensors(config))))
     one = torch.zeros(1, dtype=torch.int64)
     batch = ForwardBatch(one, one, [1], [1], torch.zeros(1, 1, dtype=torch.int32))
     with pytest.raises(ValueError, match="no MTP layer"):

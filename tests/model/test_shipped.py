@@ -11,7 +11,7 @@ import pytest
 from tiny import tiny_config
 
 from hopwell.model.config import ConfigError, ModelConfig
-from hopwell.model.shipped import NANO, cut, find_config, shipped_config, shipped_names, tensor_parallel_share
+from hopwell.model.shipped import NANO, find_config, shipped_config, shipped_names, tensor_parallel_share, truncate
 
 
 def test_every_shipped_config_can_be_honoured() -> None:
@@ -53,13 +53,13 @@ def test_of_a_hub_name_only_the_config_is_fetched(tmp_path: Path, monkeypatch: p
 
 def test_depth_and_share() -> None:
     config = tiny_config("r1")
-    assert cut(config) == config
-    small = cut(config, layers=2, dense=0, mtp=False)
+    assert truncate(config) == config
+    small = truncate(config, layers=2, dense=0, mtp=False)
     assert (small["num_hidden_layers"], small["first_k_dense_replace"], small["num_nextn_predict_layers"]) == (2, 0, 0)
-    assert cut(tiny_config("r1", first_k_dense_replace=3), layers=2)["first_k_dense_replace"] == 2
+    assert truncate(tiny_config("r1", first_k_dense_replace=3), layers=2)["first_k_dense_replace"] == 2
     for bad in ({"layers": 2, "dense": 3}, {"layers": 0}):
         with pytest.raises(ConfigError, match="give --dense at most --layers"):
-            cut(config, **bad)
+            truncate(config, **bad)
     half = tensor_parallel_share(config, 2)
     assert (half["num_attention_heads"], half["moe_intermediate_size"], half["vocab_size"]) == (2, 16, 64)
     assert half["n_routed_experts"] == config["n_routed_experts"] and half["hidden_size"] == config["hidden_size"]

@@ -16,6 +16,8 @@ import torch
 
 pytest.importorskip("triton")
 
+from benchmarks import ROOT
+
 SPILL = {90: 0, 100: 16}
 """Bytes a thread that a kernel may spill."""
 SPILL_AROUND = {"_rows_by_weights": 128, "_prefill_apart": 64}
@@ -24,8 +26,8 @@ SPILL_AROUND = {"_rows_by_weights": 128, "_prefill_apart": 64}
 
 def report(model: str, *options: str) -> list[dict]:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "hopwell.bench.compile", model, *options]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-m", "benchmarks.compile", model, *options]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
@@ -34,53 +36,67 @@ DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query
           "_silu_mul"}  # fmt: skip
 FEW = {"_product_ahead", "_experts_down"}  # on Hopper
 PROMPT = {"_quantize", "_sort", "_rotate_query"}
+PACKED = {"_product_packed", "_up_packed", "_down_packed"}
 LONG = {"_rows_by_weights", "_prefill_apart"}  # on Hopper
 CODES = {"_feed_back", "_descend", "_rescale"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill",
-            "_decode_64", "_decode_codes", *FEW, *LONG}  # fmt: skip
+            "_decode_64", "_decode_codes", *FEW, *LONG, *PACKED}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("model", "arch", "options", "wanted"),
-    [
-        ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | FEW | PROMPT | LONG | {"_decode"}),
-        ("r1-slice", 90, ("--batches", "8", "--max-rows", "1"), DECODE | {"_down", "_product_ahead", "_decode_64"}),
-        (
-            "r1-tp8",
-            90,
-            ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"),
-            DECODE | {"_experts_down", "_decode_codes"},
-        ),
-        (
-            "r1-tp8",
-            90,
-            ("--batches", "1", "64", "--activations", "bf16"),
-            DECODE | PROMPT - {"_quantize"} | {"_down", "_prefill_apart"},
-        ),
-        ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_down", "_decode_rows"}),
-        ("r1-tp8", 100, ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"), DECODE | {"_down"}),
-        (
-            "v2-lite",
-            100,
-            ("--batches", "32", "--max-rows", "140"),
-            DECODE | PROMPT - {"_quantize"} | {"_down", "_decode_rows", "_prefill"},
-        ),
-        ("conversion", 90, (), CODES),
-        ("conversion", 100, (), CODES),
-    ],
-    ids=[
-        "r1-tp8",
+CASES = {
+    "r1-tp8": ("r1-tp8", 90, ("--batches", "1", "128"), DECODE | FEW | PROMPT | LONG | {"_decode"}),
+    "r1-slice": (
         "r1-slice",
-        "r1-tp8-fp8-cache",
-        "r1-tp8-bf16-rows",
-        "r1-tp8-blackwell",
-        "r1-tp8-blackwell-bf16-rows",
-        "v2-lite-blackwell",
-        "conversion",
-        "conversion-blackwell",
-    ],
-)
-def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str, ...], wanted: set[str]) -> None:
+        90,
+        ("--batches", "8", "--max-rows", "1"),
+        DECODE | {"_down", "_product_ahead", "_decode_64"},
+    ),
+    "r1-tp8-fp8-cache": (
+        "r1-tp8",
+        90,
+        ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"),
+        DECODE | {"_experts_down", "_decode_codes"},
+    ),
+    "r1-tp8-bf16-rows": (
+        "r1-tp8",
+        90,
+        ("--batches", "1", "64", "--activations", "bf16"),
+        DECODE | PROMPT - {"_quantize"} | {"_down", "_prefill_apart"},
+    ),
+    "r1-slice-nvfp4": (
+        "r1-slice",
+        90,
+        ("--batches", "8", "64", "--max-rows", "140", "--four-bits", "nvfp4"),
+        DECODE - {"_up"} | PACKED,
+    ),
+    "v2-lite-int4-blackwell": (
+        "v2-lite",
+        100,
+        ("--batches", "8", "--max-rows", "1", "--four-bits", "int4_g128"),
+        DECODE - {"_up"} | PACKED,
+    ),
+    "r1-tp8-blackwell": ("r1-tp8", 100, ("--batches", "128", "--max-rows", "1"), DECODE | {"_down", "_decode_rows"}),
+    "r1-tp8-blackwell-bf16-rows": (
+        "r1-tp8",
+        100,
+        ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"),
+        DECODE | {"_down"},
+    ),
+    "v2-lite-blackwell": (
+        "v2-lite",
+        100,
+        ("--batches", "32", "--max-rows", "140"),
+        DECODE | PROMPT - {"_quantize"} | {"_down", "_decode_rows", "_prefill"},
+    ),
+    "conversion": ("conversion", 90, (), CODES),
+    "conversion-blackwell": ("conversion", 100, (), CODES),
+}
+QUICK = ("r1-tp8-fp8-cache", "conversion")
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES])
+def test_kernels_compile_within_bounds(case: str) -> None:
+    model, arch, options, wanted = CASES[case]
     rows = report(model, "--archs", str(arch), *options)
     assert wanted <= {row["kernel"] for row in rows}
     assert {row["arch"] for row in rows} == {arch}
@@ -92,13 +108,14 @@ def test_kernels_compile_within_bounds(model: str, arch: int, options: tuple[str
         assert row["stack_bytes"] <= SPILL_AROUND.get(row["kernel"], SPILL[arch]), row
 
 
+@pytest.mark.slow
 def test_a_stub_is_built_where_there_is_a_driver() -> None:
     """And nothing fails where there is none. In a process of its own: the kernels here are interpreted ones."""
     script = (
-        "import torch\nfrom hopwell.ops import norm_triton\n"
-        "from hopwell.ops.aot import build_stub, machine_code, record\n"
+        "import torch\nfrom hopwell.ops import quantize_triton\n"
+        "from hopwell.ops.compile.aot import build_stub, machine_code, record\n"
         "x = torch.empty(3, 128, dtype=torch.bfloat16, device='meta')\n"
-        "(launch,) = record(lambda: norm_triton.quantize(x)); print(build_stub(machine_code(launch, 90)))"
+        "(launch,) = record(lambda: quantize_triton.quantize(x)); print(build_stub(machine_code(launch, 90)))"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)

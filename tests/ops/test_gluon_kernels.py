@@ -8,20 +8,28 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from hopwell.bench.gpu_correct import FORMS, attention_error, poisoned
+from benchmarks.forms import FORMS, attention_error, poisoned
+from hopwell.formats.blocks import FP8_BLOCK
 from hopwell.formats.fp8 import quantize_fp8_block
+from hopwell.formats.matrices import Fp8Block, Plain
+from hopwell.formats.plain import BF16
 from hopwell.ops import (
-    attention_gluon,
-    attention_triton,
-    experts_triton,
-    few_rows_gluon,
+    linear_persistent_gluon,
     linear_triton,
-    product_gluon,
+    moe_choice,
+    moe_down_triton,
+    moe_experts,
+    moe_up_triton,
 )
-from hopwell.ops.grouping_triton import group_by_expert
-from hopwell.ops.linear import Weight
-from hopwell.ops.linear_triton import Tiling
-from hopwell.ops.norm_triton import Normed, quantize
+from hopwell.ops.attention_plan import query_tiles
+from hopwell.ops.attention_prefill_triton import prefill
+from hopwell.ops.device import Device
+from hopwell.ops.linear_choice import Shape, Tiling, choose
+from hopwell.ops.moe_grouping_triton import group_by_expert
+from hopwell.ops.quantize_triton import quantize
+from hopwell.ops.rows import Normed
+from hopwell.ops.variant import Formats
+from hopwell.ops.weight import Weight
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] != 9, reason="needs a Hopper GPU"
@@ -30,13 +38,17 @@ DEVICE = "cuda"
 TWIN = Tiling(128, 128, 1, 8, 3)
 
 
+def here() -> Device:
+    return Device.of(torch.device(DEVICE, 0))
+
+
 def randn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator(DEVICE).manual_seed(seed), device=DEVICE)
 
 
 def weight(*shape: int, fp8: bool, seed: int) -> Weight:
     values = randn(*shape, seed=seed) * 0.05
-    return Weight(*quantize_fp8_block(values), "fp8_block") if fp8 else Weight(values.bfloat16())
+    return Weight(Fp8Block(*quantize_fp8_block(values))) if fp8 else Weight(Plain(values.bfloat16()))
 
 
 def rows(count: int, width: int, fp8: bool, chunks: int = 0, seed: int = 0) -> Normed:
@@ -61,7 +73,7 @@ def test_products_are_their_twins(
     want = linear_triton.product(x, w, 1e-6, TWIN, dtype)[0]
     for _ in range(20):
         out = torch.full_like(want, float("nan"))
-        product_gluon.multiply(x, w, out, 1e-6)
+        linear_persistent_gluon.multiply(x, w, out, 1e-6)
         if fp8 and chunks <= 2:
             assert torch.equal(out, want)
         else:  # neighbouring bf16 values
@@ -81,13 +93,14 @@ def test_experts_are_their_twins_to_the_bit(routing: str, fp8: bool) -> None:
     groups = group_by_expert(ids, experts, 128)
     x, inner = rows(tokens, hidden, fp8, 1), rows(tokens * slots, 2 * width, fp8, seed=5)
     up, down = weight(experts, 2 * width, hidden, fp8=fp8, seed=6), weight(experts, hidden, 2 * width, fp8=fp8, seed=7)
-    assert product_gluon.suits(up, x.codes if fp8 else x.values, groups)  # type: ignore[arg-type]
+    formats = Formats(up.format, torch.float8_e4m3fn if fp8 else torch.bfloat16)
+    assert moe_choice.choose("up", moe_experts.shape_of(groups, up), formats, here()).name == "persistent_gluon"
     wants = (
-        experts_triton.experts_up(x, up, groups, 1e-6, TWIN),
-        experts_triton.experts_down(inner, down, groups, TWIN, 1),
+        moe_up_triton.experts_up(x, up, groups, 1e-6, TWIN),
+        moe_down_triton.experts_down(inner, down, groups, TWIN, 1),
     )
     for _ in range(20):
-        gots = (experts_triton.experts_up(x, up, groups, 1e-6), experts_triton.experts_down(inner, down, groups))
+        gots = (moe_up_triton.experts_up(x, up, groups, 1e-6), moe_down_triton.experts_down(inner, down, groups))
         for got, want in zip(gots, wants, strict=True):
             assert torch.equal(got, want) if fp8 else torch.allclose(got.float(), want.float(), atol=1e-2, rtol=1e-2)
 
@@ -101,13 +114,13 @@ def test_experts_are_their_twins_to_the_bit(routing: str, fp8: bool) -> None:
 def test_products_of_few_rows_are_their_twins(
     width_out: int, width_in: int, chunks: int, fp8: bool, count: int
 ) -> None:
-    cut = linear_triton.tiling(count, width_out, width_in, fp8)
+    formats = Formats(FP8_BLOCK if fp8 else BF16, torch.float8_e4m3fn if fp8 else torch.bfloat16)
+    variant = choose("product", Shape(count, width_out, width_in), formats, here())
+    assert variant.name == "small_m_gluon"
     for seed in range(5):
         x, w = rows(count, width_in, fp8, chunks, seed), weight(width_out, width_in, fp8=fp8, seed=seed + 90)
-        data = x.codes if fp8 else x.values
-        assert data is not None and few_rows_gluon.suits(w, data, cut.splits)
         with poisoned():
-            got, want = linear_triton.product(x, w, 1e-6), linear_triton.product(x, w, 1e-6, cut)
+            got, want = linear_triton.product(x, w, 1e-6), linear_triton.product(x, w, 1e-6, variant.tiling)
         if fp8 and chunks <= 2:
             assert torch.equal(got, want)
         else:
@@ -128,46 +141,47 @@ def test_second_products_of_few_rows_are_their_twins(tokens: int, width: int, hi
             ids[:] = torch.tensor([7, 1, 8], device=DEVICE)
         with poisoned():
             groups = group_by_expert(ids, experts)
-            assert groups.tile <= few_rows_gluon.MOST_ROWS
-            experts_triton.experts_up(rows(tokens, 256, True), up, groups)
+            formats = Formats(FP8_BLOCK, torch.float8_e4m3fn)
+            variant = moe_choice.choose("down", moe_experts.shape_of(groups, down), formats, here())
+            assert variant.name == "small_m_gluon"
+            moe_up_triton.experts_up(rows(tokens, 256, True), up, groups)
             inner = rows(tokens * slots, width, True, seed=seed)
-            got = experts_triton.experts_down(inner, down, groups)
-            want = experts_triton.experts_down(inner, down, groups, *experts_triton.down_tiling(groups, down))
+            got = moe_down_triton.experts_down(inner, down, groups)
+            want = moe_down_triton.experts_down(inner, down, groups, variant.tiling, variant.run)
         assert torch.equal(got, want)
 
 
 @pytest.mark.parametrize(
-    ("sequences", "tokens", "lengths"),
-    [(1, 1, [1]), (1, 1, [127]), (1, 66, [166]), (1, 300, [300]), (3, 130, [700, 640, 699]), (2, 64, [64, 64]),
-     (1, 2048, [2049]), (1, 8192, [8300]), (5, 1000, [1000, 1001, 1063, 1064, 1127])],
+    ("query_lens", "seq_lens"),
+    [([1], [1]), ([1], [127]), ([66], [166]), ([300], [300]), ([130, 130, 130], [700, 640, 699]), ([64, 64], [64, 64]),
+     ([2048], [2049]), ([8192], [8300]), ([1000] * 5, [1000, 1001, 1063, 1064, 1127]),
+     ([129, 1, 700, 128, 90], [129, 400, 1500, 3000, 91])],
 )  # fmt: skip
 @pytest.mark.parametrize("heads", [1, 5])
-def test_prompts_attention(heads: int, sequences: int, tokens: int, lengths: list[int]) -> None:
-    room = max(lengths) + 60
-    q, q_rope = (
-        randn(sequences * tokens, heads, 128, seed=1).bfloat16(),
-        randn(sequences * tokens, heads, 64, seed=2).bfloat16(),
-    )
-    k, v = (randn(heads, sequences * room, 128, seed=s).bfloat16() for s in (3, 4))
-    k_rope = randn(sequences * room, 64, seed=5).bfloat16()
-    seen = torch.arange(sequences * room, device=DEVICE) % room < torch.tensor(
-        lengths, device=DEVICE
-    ).repeat_interleave(room)
+def test_prompts_attention(heads: int, query_lens: list[int], seq_lens: list[int]) -> None:
+    tokens, room = sum(query_lens), max(seq_lens) + 60
+    count = room * len(seq_lens)
+    q, q_rope = randn(tokens, heads, 128, seed=1).bfloat16(), randn(tokens, heads, 64, seed=2).bfloat16()
+    k, v = (randn(heads, count, 128, seed=s).bfloat16() for s in (3, 4))
+    k_rope = randn(count, 64, seed=5).bfloat16()
+    lengths = torch.tensor(seq_lens, device=DEVICE).repeat_interleave(room)
+    unused = torch.arange(count, device=DEVICE) % room >= lengths
     for tensor in (k.transpose(0, 1), k_rope, v.transpose(0, 1)):
-        tensor[~seen] = float("nan")
-    positions = torch.cat([torch.arange(n - tokens, n, device=DEVICE) for n in lengths])
+        tensor[unused] = float("nan")
     out = torch.full_like(q, float("nan"))
-    assert attention_gluon.suits(q, q_rope, k_rope, out)
-    attention_triton.prefill(q, q_rope, k, k_rope, v, positions, 0.1, sequences, out)
-    for index, length in enumerate(lengths):
-        own, first = slice(index * tokens, (index + 1) * tokens), index * room
-        there = slice(first, first + length)
+    tiles = query_tiles(query_lens, seq_lens, list(range(0, count, room)))
+    prefill(q, q_rope, k, k_rope, v, torch.from_numpy(tiles).to(DEVICE), 0.1, out)
+    row = 0
+    for index, (new, length) in enumerate(zip(query_lens, seq_lens, strict=True)):
+        own, there = slice(row, row + new), slice(index * room, index * room + length)
         scores = torch.einsum("thk,hlk->htl", q[own].float(), k[:, there].float())
         scores += torch.einsum("thk,lk->htl", q_rope[own].float(), k_rope[there].float())
-        hidden = torch.arange(length, device=DEVICE) > positions[own].unsqueeze(1)
+        positions = torch.arange(length - new, length, device=DEVICE)
+        hidden = torch.arange(length, device=DEVICE) > positions.unsqueeze(1)
         weights = (scores * 0.1).masked_fill(hidden, float("-inf")).softmax(-1)
         want = torch.einsum("htl,hlv->thv", weights, v[:, there].float())
         assert ((out[own].float() - want).norm() / want.norm()).item() <= 2.0**-7  # bf16 weights and results
+        row += new
 
 
 @pytest.mark.parametrize("fp8", [False, True], ids=["bf16 cache", "fp8 cache"])

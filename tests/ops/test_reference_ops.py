@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopwell.ops import attention, moe, norm, rope, router
-from hopwell.ops.linear import Weight, linear
+from hopwell.formats.matrices import Plain
+from hopwell.ops import attention, moe, moe_experts, norm, paging, rope, router
+from hopwell.ops.linear import linear
+from hopwell.ops.weight import Weight
 
 SEEDS = st.integers(0, 2**31)
 
@@ -81,11 +83,11 @@ def test_router(seed: int, tokens: int, shape: tuple[int, int, int], sigmoid: bo
             assert w == pytest.approx(2.5 * float(score[e]) / total, rel=1e-5)
 
 
-def random_experts(seed: int, count: int, width: int, hidden: int, dtype: torch.dtype) -> moe.Experts:
+def random_experts(seed: int, count: int, width: int, hidden: int, dtype: torch.dtype) -> moe_experts.Experts:
     g = generator(seed)
     gate_up = torch.randn(count, 2 * width, hidden, generator=g) * hidden**-0.5
     down = torch.randn(count, hidden, width, generator=g) * width**-0.5
-    return moe.Experts(Weight(gate_up.to(dtype)), Weight(down.to(dtype)))
+    return moe_experts.Experts(Weight(Plain(gate_up.to(dtype))), Weight(Plain(down.to(dtype))))
 
 
 @settings(max_examples=30, deadline=None)
@@ -119,14 +121,14 @@ def test_attention(seed: int, lengths: list[tuple[int, int]], absorbed: bool) ->
     for i, count in enumerate(pages):
         table[i, :count] = torch.tensor([order.pop() for _ in range(count)])
     positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)])
-    plan = attention.AttentionPlan.build(query_lens, seq_lens, positions, table)
+    plan = paging.AttentionPlan.build(query_lens, seq_lens, positions, table)
     latent = torch.full((sum(pages), 64, rank + rope_dim), 1e4)
     rows = [torch.randn(s, rank + rope_dim, generator=g) for s in seq_lens]
     for i, row in enumerate(rows):  # what earlier steps wrote
         for p in range(seq_lens[i] - query_lens[i]):
             latent[table[i, p // 64], p % 64] = row[p]
     new = [row[-q:] for row, q in zip(rows, query_lens, strict=True)]
-    attention.write_latents(latent, torch.cat(new), plan)
+    paging.write_latents(latent, torch.cat(new), plan)
     tokens = sum(query_lens)
     q_nope, q_rope = torch.randn(tokens, heads, nope, generator=g), torch.randn(tokens, heads, rope_dim, generator=g)
     w_uk, w_uv = torch.randn(heads, nope, rank, generator=g), torch.randn(heads, rank, v, generator=g)
@@ -150,10 +152,10 @@ def test_attention(seed: int, lengths: list[tuple[int, int]], absorbed: bool) ->
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 matrix unit on this CPU")
 @pytest.mark.parametrize("tokens", [1, 2, 3, 5, 8, 13, 16, 31, 64, 200])
 def test_a_row_does_not_depend_on_its_batch(tokens: int) -> None:
-    """What deterministic mode rests on: in bf16 on a CPU, each op gives a row the same bits in any batch."""
+    """What batch-invariant mode rests on: in bf16 on a CPU, each op gives a row the same bits in any batch."""
     g = generator(tokens)
     x = torch.randn(256, 384, generator=g).bfloat16()
-    weight = Weight((torch.randn(576, 384, generator=g) / 20).bfloat16()).prepare()
+    weight = Weight(Plain((torch.randn(576, 384, generator=g) / 20).bfloat16())).prepare()
     gate, bias = torch.randn(16, 384, generator=g), torch.randn(16, generator=g) * 0.1
     config = router.RouterConfig(top_k=4, n_group=4, topk_group=2)
     part = x[7 : 7 + tokens]
@@ -175,7 +177,7 @@ def test_a_lone_row_is_as_one_of_many(width: int) -> None:
     """Over many rows, for a difference in the order of a sum shows in few: 3 of 10,000 values at width 4096."""
     g = generator(width)
     x = torch.randn(256, width, generator=g).bfloat16()
-    weight = Weight((torch.randn(384, width, generator=g) / width**0.5).bfloat16()).prepare()
+    weight = Weight(Plain((torch.randn(384, width, generator=g) / width**0.5).bfloat16())).prepare()
     many = linear(x, weight)
     for row in range(len(x)):
         assert torch.equal(linear(x[row : row + 1], weight)[0], many[row])

@@ -19,8 +19,8 @@ import sys, torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from hopwell.ops import norm_triton, triton_common
-from hopwell.ops.aot import machine_code, record
-from hopwell.ops.late import LateKernelError, LateKernels
+from hopwell.ops.compile.aot import machine_code, record
+from hopwell.ops.compile.guard import LateCompileError, RecompileGuard
 
 class Hopper:
     def get_current_target(self): return GPUTarget("cuda", 90, 32)
@@ -48,13 +48,13 @@ machine_code(launch, 90)
 as_on_a_gpu(lambda: norm(256))
 assert events == [False, True], events  # compiled once, and found under the key that the call computes
 
-watch = LateKernels(strict=True)
+watch = RecompileGuard(strict=True)
 watch.start()
 as_on_a_gpu(lambda: norm(256))
 assert watch.names == []
 try:
     as_on_a_gpu(lambda: norm(384))
-except LateKernelError as error:
+except LateCompileError as error:
     assert "_add_norm" in str(error) and len(watch.names) == 1
 else:
     sys.exit("a late kernel went unnoticed")
@@ -67,18 +67,19 @@ WARM = """
 import sys, time
 from hopwell.model.shipped import shipped_config
 from hopwell.model.warm import WarmError, Warming
+from hopwell.ops.device import HOPPER
 
 small = dict(hidden_size=128, intermediate_size=128, moe_intermediate_size=64, vocab_size=64, n_routed_experts=4,
              num_experts_per_tok=2, num_attention_heads=2, num_key_value_heads=2, kv_lora_rank=128)
 config = {**shipped_config("v2-lite"), **small}
 seen = []
-with Warming(config, 90, processes=2, sizes=[1], max_rows=1) as warming:
+with Warming(config, HOPPER, processes=2, sizes=[1], max_rows=1) as warming:
     assert not warming.full
     count = warming.wait(lambda done, total, name: seen.append((done, total)))
 assert count > 8 and seen[-1] == (count, count), seen
-again = Warming(config, 90, processes=2, sizes=[1], max_rows=1)
+again = Warming(config, HOPPER, processes=2, sizes=[1], max_rows=1)
 assert again.full and again.wait() == 0
-with Warming({**config, "hidden_act": "gelu"}, 90, processes=1) as warming:
+with Warming({**config, "hidden_act": "gelu"}, HOPPER, processes=1) as warming:
     try:
         warming.wait()
     except WarmError as error:
@@ -88,7 +89,10 @@ with Warming({**config, "hidden_act": "gelu"}, 90, processes=1) as warming:
 """
 
 
-@pytest.mark.parametrize("script", [LAUNCHES, WARM], ids=["key", "processes"])
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(LAUNCHES, id="key"), pytest.param(WARM, id="processes", marks=pytest.mark.slow)],
+)
 def test_kernels_are_compiled_ahead_and_never_late(script: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
     path = tmp_path / "script.py"
@@ -102,14 +106,14 @@ import torch
 from hopwell.bench.models import bench_config
 from hopwell.model import kernel_check, warm
 from hopwell.model.batch import ForwardBatch
-from hopwell.model.decode import Decoder
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.random_weights import random_transformer
-from hopwell.ops.aot import record
-from hopwell.ops.attention import AttentionPlan, mla_attention
+from hopwell.ops.compile.aot import record
+from hopwell.ops.attention_triton import attend
 
 config = bench_config("r1-tp8", 2)
 model = random_transformer(config, "meta")
-decoder, latent, a = Decoder.of(model), model.new_latent(64), model.layers[0].attention
+fused, latent, a = FusedTransformer(model), model.new_latent(64), model.layers[0].attention
 meta = lambda *shape, dtype=torch.int64: torch.empty(shape, dtype=dtype, device="meta")
 
 def check():
@@ -117,15 +121,14 @@ def check():
         rows, pages = sum(new), meta(len(new), -(-max(lengths) // 64), dtype=torch.int32)
         batch = ForwardBatch(meta(rows), meta(rows), new, lengths, pages)
         own = meta(rows, 16, 192, dtype=torch.bfloat16)
-        plan = AttentionPlan.build(new, lengths, batch.positions, pages)
-        mla_attention(own[..., :128], own[..., 128:], latent[0], a.w_uk, a.w_uv, plan, 0.1)
+        attend(own[..., :128], own[..., 128:], latent[0], a.w_uk, a.w_uv, fused.plan(batch), 0.1)
         if rows > 128:
-            decoder.forward_long(batch, latent)
+            fused.forward_long(batch, latent)
         else:
-            decoder.forward(meta(rows), meta(rows), meta(rows, 8, dtype=torch.int32), latent)
+            fused.forward(meta(rows), meta(rows), meta(rows, 8, dtype=torch.int32), latent)
 
-wanted = set(record(check, 90))
-assert len(wanted) > 20 and wanted <= set(warm.launches(config.raw, 90)), "the check compiles kernels of its own"
+wanted = set(record(check))
+assert len(wanted) > 20 and wanted <= set(warm.launches(config.raw)), "the check compiles kernels of its own"
 """
 
 

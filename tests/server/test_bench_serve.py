@@ -27,7 +27,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_a_sweep(running: Running, tmp_path: Path, chat: bool) -> None:
-    metrics = running.service.engine.metrics
+    metrics = running.host.engine.metrics
     before = metrics.generated_tokens
     out, plot = tmp_path / "serve.json", tmp_path / "pareto.png"
     load = ["--requests", "6", "--input-words", "12", "--output-tokens", "10", *(["--chat"] if chat else [])]

@@ -7,8 +7,8 @@ from reply_streams import FORMATS, MARKS, Reply, meaning, parse, written
 from tiny_tokenizer import EOS, byte_tokenizer
 from tokenizers import AddedToken
 
-from hopwell.engine.core import SamplingParams
 from hopwell.engine.grammar import GrammarCompiler
+from hopwell.engine.request import SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from server_fixture import server
 
-from hopwell.engine.loading import NANO
+from hopwell.model.shipped import NANO
 
 REQUESTS, OUTPUT_TOKENS = 6, 20
 
@@ -32,7 +32,7 @@ def test_guidellm_measures_the_server(tmp_path: Path) -> None:
         ]
         offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
         done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **offline})
-        generated = running.service.engine.metrics.generated_tokens
+        generated = running.host.engine.metrics.generated_tokens
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads(report.read_text(encoding="utf-8"))["benchmarks"][0]["metrics"]
     assert metrics["request_totals"] == {"successful": REQUESTS, "errored": 0, "incomplete": 0, "total": REQUESTS}

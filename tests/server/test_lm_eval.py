@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from server_fixture import nano, server
 
-from hopwell.bench.nano_tasks import held_out_problems
-from hopwell.engine.loading import NANO
+from hopwell.model.shipped import NANO
+from training.nano.tasks import held_out_problems
 
 GENERATE = """
 task: nano_addition
@@ -60,7 +60,7 @@ def test_lm_eval_finds_nano_able_to_add(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text(task.replace("DATA", json.dumps(str(data))), encoding="utf-8")
     with server() as running:
         results = _run(tmp_path, running.url)
-        metrics = running.service.engine.metrics
+        metrics = running.host.engine.metrics
     assert results["nano_addition"]["exact_match,boxed"] >= 0.75
     assert results["nano_choice"]["acc,none"] >= 0.75  # by the scores of echoed prompts
     assert metrics.finished["abort"] == 0

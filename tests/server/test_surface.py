@@ -23,7 +23,7 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def http(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=60) as client:
+    with httpx.Client(base_url=running.url, timeout=300) as client:
         yield client
 
 
@@ -98,13 +98,13 @@ def test_bodies_of_known_clients_are_served(http: httpx.Client, name: str) -> No
 @pytest.mark.parametrize(
     ("path", "change", "param"),
     [
-        ("/v1/chat/completions", {"reasoning_effort": "low"}, "reasoning_effort"),
+        ("/v1/chat/completions", {"reasoning_effort": "none"}, "reasoning_effort"),
         ("/v1/chat/completions", {"store": True}, "store"),
         ("/v1/chat/completions", {"audio": {"voice": "x"}}, "audio"),
         ("/v1/chat/completions", {"top_logprobs": 2}, "top_logprobs"),
         ("/v1/chat/completions", {"stream_options": {"include_usage": True}}, "stream_options"),
         ("/v1/chat/completions", {"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
-        ("/v1/chat/completions", {"chat_template_kwargs": {"messages": []}}, "messages"),
+        ("/v1/chat/completions", {"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs"),
         ("/v1/chat/completions", {"tool_choice": "required"}, "tool_choice"),
         ("/v1/chat/completions", {"n": 129}, "n"),
         ("/v1/chat/completions", {"temperature": 3}, "temperature"),
@@ -133,12 +133,105 @@ def test_errors_of_anthropics_api_have_its_shape(http: httpx.Client) -> None:
     assert http.get("/nowhere").json()["error"]["type"] == "not_found_error"
 
 
+def test_more_than_one_name(running: Running, http: httpx.Client) -> None:
+    running.service.aliases = ("small", "small:latest")
+    try:
+        assert [card["id"] for card in http.get("/v1/models").json()["data"]] == ["nano", "small", "small:latest"]
+        assert http.get("/v1/models/small:latest").json()["id"] == "small:latest"
+        for path, body in (
+            ("/v1/chat/completions", {**ASK, "max_tokens": 1}),
+            ("/v1/completions", {"prompt": "1", "max_tokens": 1}),
+            ("/v1/responses", {"input": "1", "max_output_tokens": 1}),
+            ("/v1/messages", {"messages": ASK["messages"], "max_tokens": 1}),
+        ):
+            assert http.post(path, json={**body, "model": "small"}).json()["model"] == "small", path
+            assert http.post(path, json=body).json()["model"] == "nano", path
+            assert http.post(path, json={**body, "model": "large"}).status_code == 404, path
+    finally:
+        running.service.aliases = ()
+
+
+LONG = "1+" * 800
+OVERFLOW = {
+    "/v1/chat/completions": ({"messages": [{"role": "user", "content": LONG}]}, "messages"),
+    "/v1/completions": ({"prompt": LONG}, "prompt"),
+    "/v1/responses": ({"input": LONG}, "input"),
+}
+
+
+@pytest.mark.parametrize("path", OVERFLOW)
+def test_an_overflow_is_worded_as_openais_clients_look_for_it(http: httpx.Client, path: str) -> None:
+    body, field = OVERFLOW[path]
+    error = http.post(path, json=body).json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", field)
+    assert re.match(r"This model's maximum context length is 1024 tokens\. However, .* \d{4} tokens", error["message"])
+    limit = "max_output_tokens" if "responses" in path else "max_tokens"
+    shorter = {**body, field: "1" if isinstance(body[field], str) else ASK["messages"], limit: 5000}
+    error = http.post(path, json=shorter).json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", limit)
+    assert re.search(r"1024 tokens.*you requested (\d+) tokens \(\d+ in the messages, 5000 in the", error["message"])
+
+
+def test_an_overflow_is_worded_as_anthropics_clients_look_for_it(http: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": LONG}], "max_tokens": 10}
+    message = http.post("/v1/messages", json=body).json()["error"]["message"]
+    assert re.fullmatch(r"prompt is too long: \d{4} tokens > 1024 maximum", message)
+    message = http.post("/v1/messages", json={**ASK, "max_tokens": 5000}).json()["error"]["message"]
+    assert re.match(r"input length and `max_tokens` exceed context limit: \d+ \+ 5000 > 1024, decrease", message)
+
+
+BAD = [
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+     "messages.0.content.0"),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "x": 1}]}]},
+     "messages.0.content.0.x"),
+    ("/v1/chat/completions", {"messages": [{"role": "assistant", "content": "a", "x": 1}]}, "messages.0.x"),
+    ("/v1/chat/completions", {"messages": [{"role": "narrator", "content": "a"}]}, "messages.0.role"),
+    ("/v1/chat/completions", {"messages": [{"content": "a"}]}, "messages.0.role"),
+    ("/v1/chat/completions", {"messages": [{"role": "user"}]}, "messages.0.content"),
+    ("/v1/chat/completions", {**ASK, "stop": [""]}, "stop.0"),
+    ("/v1/chat/completions", {**ASK, "logit_bias": {"a": 1}}, "logit_bias.a"),
+    ("/v1/chat/completions", {**ASK, "tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+    ("/v1/chat/completions", {**ASK, "response_format": {"type": "xml"}}, "response_format.type"),
+    ("/v1/completions", {"prompt": [1, "a"]}, "prompt"),
+    ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
+     "input.0.content.0"),
+    ("/v1/responses", {"input": "a", "text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
+    ("/tokenize", {"messages": [{"role": "user", "content": 1}]}, "messages.0.content"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "field"), BAD)
+def test_a_refusal_names_the_field_by_its_place_in_the_body(
+    http: httpx.Client, path: str, body: dict[str, Any], field: str
+) -> None:
+    error = http.post(path, json=body).json()["error"]
+    assert error["param"].startswith(field) and error["message"].startswith(error["param"])
+
+
+def test_a_refusal_is_logged_with_its_reason_and_none_of_the_text(
+    http: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hopwell.server")
+    secret = {"messages": [{"role": "user", "content": "secret words"}], "secret words": 1}
+    for body in (secret, {**secret, "temperature": 9}, {**ASK, "model": "secret words"}, {**ASK, "top_k": "secret"}):
+        assert http.post("/v1/chat/completions", json=body).status_code in (400, 404)
+    lines = [record.msg for record in caplog.records if record.msg["event"] == "request"]
+    assert [(line["code"], line["param"]) for line in lines] == [
+        ("unsupported_parameter", "(a name that is not plain)"),
+        ("invalid_value", "temperature"),
+        ("model_not_found", "model"),
+        ("invalid_value", "top_k"),
+    ]
+    assert lines[1]["kind"] == "less_than_equal" and "secret" not in repr(lines)
+
+
 def test_models_and_settings(http: httpx.Client) -> None:
     (card,) = http.get("/v1/models").json()["data"]
     assert card["id"] == "nano" and card["object"] == "model" and card["root"] and card["max_model_len"] == 1024
     info = http.get("/get_server_info").json()
     assert info["settings"]["max_seqs"] == 4 and info["internal_states"][0]["avg_spec_accept_length"] >= 1
-    assert isinstance(info["deterministic"], bool)
+    assert isinstance(info["batch_invariant"], bool)
     assert http.get("/health").status_code == http.get("/ready").status_code == 200
 
 
@@ -173,6 +266,7 @@ def test_metrics_follow_what_happens(http: httpx.Client) -> None:
         ("hopwell_draft_steps_total", "vllm:spec_decode_num_drafts_total"),
         ("hopwell_drafted_tokens_total", "vllm:spec_decode_num_draft_tokens_total"),
         ("hopwell_ttft_seconds_count", "vllm:time_to_first_token_seconds_count"),
+        ("hopwell_itl_seconds_count", "vllm:inter_token_latency_seconds_count"),
     ):
         assert gained(own) == gained(alias) > 0, own
     for name in (

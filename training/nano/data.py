@@ -13,8 +13,8 @@ from queue import Empty
 import numpy as np
 from tokenizers import Tokenizer
 
-from hopwell.bench.nano_tasks import training_problem
-from hopwell.bench.nano_tasks.render import examples
+from training.nano.tasks import Draws, training_problem
+from training.nano.tasks.render import examples
 
 BLOCK_TOKENS = 15360
 LENGTHS = (64, 80, 96, 120, 128, 160, 192, 240, 256, 320, 384, 480, 512, 640, 768)
@@ -30,7 +30,7 @@ class TokenBlock:
     end: np.ndarray
 
 
-def sequences(tokenizer: Tokenizer, rng: random.Random) -> Iterator[tuple[list[int], int]]:
+def sequences(tokenizer: Tokenizer, rng: Draws) -> Iterator[tuple[list[int], int]]:
     """Token ids of one training example after another, and where its completion starts."""
     while True:
         pairs = [pair for _ in range(256) for pair in examples(training_problem(rng))]
@@ -40,7 +40,7 @@ def sequences(tokenizer: Tokenizer, rng: random.Random) -> Iterator[tuple[list[i
             yield prompt.ids + completion.ids, len(prompt.ids)
 
 
-def blocks(tokenizer: Tokenizer, rng: random.Random, block_tokens: int = BLOCK_TOKENS) -> Iterator[TokenBlock]:
+def blocks(tokenizer: Tokenizer, rng: Draws, block_tokens: int = BLOCK_TOKENS) -> Iterator[TokenBlock]:
     """Full blocks; the rare example longer than the longest length is left out."""
     waiting: dict[int, list[tuple[list[int], int]]] = {length: [] for length in LENGTHS}
     for ids, start in sequences(tokenizer, rng):
@@ -61,7 +61,7 @@ def blocks(tokenizer: Tokenizer, rng: random.Random, block_tokens: int = BLOCK_T
 
 def _work(path: str, seed: str, block_tokens: int, queue: mp.Queue) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a process is a worker already
-    for block in blocks(Tokenizer.from_file(path), random.Random(seed), block_tokens):
+    for block in blocks(Tokenizer.from_file(path), Draws(seed), block_tokens):
         queue.put(block)
 
 

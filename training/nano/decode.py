@@ -1,6 +1,6 @@
-"""Greedy answers to many problems at once, in lockstep: what training measures itself by.
+"""Answers to many problems at once, in lockstep, greedy or sampled: what training measures itself by.
 
-`hopwell bench nano` measures the shipped weights through the engine; this measures the weights being trained.
+`python -m benchmarks.nano` measures the shipped weights through the engine; this measures the weights being trained.
 """
 
 from __future__ import annotations
@@ -9,23 +9,30 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from network import ATTENTION_IN, PER_LAYER, Network, Parameters, rms_norm, rope_table
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from hopwell.bench.nano_tasks import Problem
-from hopwell.bench.nano_tasks.render import EOS, examples
-from hopwell.bench.nano_tasks.tools import calculator, called_expression
+from hopwell.cli.calculator import calculator
+from training.nano.network import ATTENTION_IN, PER_LAYER, Network, Parameters, rms_norm, rope_table
+from training.nano.tasks import Problem
+from training.nano.tasks.render import EOS, examples
+from training.nano.tasks.tools import called_expression
 
 
 @torch.no_grad()
-def greedy(
-    net: Network, p: Parameters, bias: Tensor, prompts: Sequence[list[int]], new_tokens: int, eos: int
-) -> tuple[list[list[int]], float]:
-    """Feeds every sequence one token a step, the prompt's while there are any, then its own best.
+def complete(
+    net: Network,
+    p: Parameters,
+    bias: Tensor,
+    prompts: Sequence[list[int]],
+    new_tokens: int,
+    eos: int,
+    temperature: float = 0.0,
+) -> tuple[list[list[int]], Tensor]:
+    """Feeds every sequence one token a step, the prompt's while there are any, then its own choice.
 
     Returns:
-        Each prompt's completion, end token included if reached, and the share of MTP drafts that came true.
+        Each prompt's completion, end token included if reached, and how many MTP drafts came true, of how many: [2].
     """
     c, device, dtype = net.c, bias.device, p["embed"].dtype
     count, longest = len(prompts), max(map(len, prompts))
@@ -67,7 +74,8 @@ def greedy(
         for i in range(c.num_hidden_layers):
             x = layer(x, i, t)
         before = x
-        best = F.linear(rms_norm(x, p["final_norm"], c.rms_norm_eps), p["head"]).argmax(-1)
+        logits = F.linear(rms_norm(x, p["final_norm"], c.rms_norm_eps), p["head"])
+        best = sampled(logits, temperature) if temperature else logits.argmax(-1)
         own = t + 1 >= starts
         if draft is not None:
             judged = own & ~ended & (t >= starts)
@@ -81,7 +89,14 @@ def greedy(
     for row, prompt in zip(rows, prompts, strict=True):
         new = [token for token in row[len(prompt) :] if token >= 0]
         answers.append(new[: new.index(eos) + 1] if eos in new else new)
-    return answers, float(hits / drafts.clamp(min=1))
+    return answers, torch.stack((hits, drafts))
+
+
+def sampled(logits: Tensor, temperature: float, top_p: float = 0.95) -> Tensor:
+    """One token a row of logits [rows, vocabulary], from the likeliest that together reach `top_p`."""
+    shares, order = (logits.float() / temperature).softmax(-1).sort(descending=True)
+    kept = shares.masked_fill(shares.cumsum(-1) - shares >= top_p, 0.0)
+    return order.gather(-1, torch.multinomial(kept, 1)).squeeze(-1)
 
 
 def judge(problem: Problem, texts: Sequence[str]) -> bool:
@@ -93,7 +108,14 @@ def judge(problem: Problem, texts: Sequence[str]) -> bool:
 
 
 def accuracy(
-    net: Network, p: Parameters, bias: Tensor, tokenizer: Tokenizer, problems: Sequence[Problem], new_tokens: int = 450
+    net: Network,
+    p: Parameters,
+    bias: Tensor,
+    tokenizer: Tokenizer,
+    problems: Sequence[Problem],
+    temperature: float = 0.0,
+    new_tokens: int = 640,
+    at_once: int = 2048,
 ) -> tuple[dict[str, float], float, list[tuple[Problem, list[str]]]]:
     """Accuracy by task, MTP acceptance, and the problems that went wrong with what the model wrote."""
     prompts, owners = [], []
@@ -101,15 +123,22 @@ def accuracy(
         for prompt, _ in examples(problem):
             prompts.append(tokenizer.encode(prompt, add_special_tokens=False).ids)
             owners.append(index)
-    answers, acceptance = greedy(net, p, bias, prompts, new_tokens, tokenizer.token_to_id(EOS))
+    eos = tokenizer.token_to_id(EOS)
+    assert eos is not None
+    answers, drafts = [], torch.zeros(2, device=bias.device)
+    for first in range(0, len(prompts), at_once):
+        part = prompts[first : first + at_once]
+        some, counted = complete(net, p, bias, part, new_tokens, eos, temperature)
+        answers, drafts = answers + some, drafts + counted
     texts: dict[int, list[str]] = {}
     for owner, answer in zip(owners, answers, strict=True):
         texts.setdefault(owner, []).append(tokenizer.decode(answer, skip_special_tokens=False))
     results: dict[str, list[bool]] = {}
     wrong = []
     for index, problem in enumerate(problems):
-        right = judge(problem, texts[index])
+        right = judge(problem, [text.removesuffix(EOS) for text in texts[index]])
         results.setdefault(problem.task, []).append(right)
         if not right:
             wrong.append((problem, texts[index]))
-    return {task: sum(r) / len(r) for task, r in results.items()}, acceptance, wrong
+    shares = {task: sum(r) / len(r) for task, r in results.items()}
+    return shares, float(drafts[0] / drafts[1].clamp(min=1)), wrong

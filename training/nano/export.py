@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from network import Parameters, initial
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
 from hopwell.model.config import ModelConfig
+from training.nano.network import Parameters, initial
 
 PART_BYTES = 15 << 20
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from network import FP8, Parameters
 from torch import Tensor
 
 from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
+from training.nano.network import FP8, Parameters
 
 EXPERTS = ("moe_gate", "moe_up", "moe_down")
 MUON = (*FP8, "eh_proj")

@@ -1,7 +1,7 @@
 """Puts trained weights into the package: R1's FP8 layout, and the training's log and loss curve beside this script.
 
-PYTHONPATH=. python training/nano/ship.py out/nano              # -> hopwell/model/nano/model.safetensors
-PYTHONPATH=. python training/nano/ship.py out/nano --bf16 DIR   # a bf16 checkpoint, to compare with
+python -m training.nano.ship out/nano              # -> hopwell/model/nano/model.safetensors
+python -m training.nano.ship out/nano --bf16 DIR   # a bf16 checkpoint, to compare with
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import shutil
 from pathlib import Path
 
 import torch
-from export import load_parts, write
+
+from hopwell.model.shipped import NANO
+from training.nano.export import load_parts, write
 
 HERE = Path(__file__).parent
-NANO = HERE.parents[1] / "hopwell" / "model" / "nano"
 COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 
 

@@ -1,21 +1,20 @@
 """Nano's tokenizer: byte-level BPE on the training text, digits and signs one by one, R1's special tokens and template.
 
-python training/nano/tokenizer.py        # rewrites tokenizer.json and its companions in hopwell/model/nano
+python -m training.nano.tokenizer        # rewrites tokenizer.json and its companions in hopwell/model/nano
 """
 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hopwell.bench.nano_tasks import training_problem
-from hopwell.bench.nano_tasks.render import BOS, EOS, PAD, SPECIAL_TOKENS, examples
+from hopwell.model.shipped import NANO
+from training.nano.tasks import Draws, training_problem
+from training.nano.tasks.render import BOS, EOS, PAD, SPECIAL_TOKENS, examples
 
-FOLDER = Path(__file__).parents[2] / "hopwell" / "model" / "nano"
 VOCABULARY = 1024
 PROBLEMS = 60_000
 SINGLE = r"[0-9]|[-+*/=()\[\]{},.:|<>?]"
@@ -24,7 +23,7 @@ SINGLE = r"[0-9]|[-+*/=()\[\]{},.:|<>?]"
 
 def texts(seed: int = 0) -> Iterator[str]:
     """Training text without its special tokens."""
-    rng = random.Random(seed)
+    rng = Draws(seed)
     for _ in range(PROBLEMS):
         for prompt, completion in examples(training_problem(rng)):
             text = prompt + completion
@@ -56,7 +55,7 @@ def train() -> Tokenizer:
 def main() -> None:
     tokenizer = train()
     assert tokenizer.get_vocab_size() == VOCABULARY
-    tokenizer.save(str(FOLDER / "tokenizer.json"))
+    tokenizer.save(str(NANO / "tokenizer.json"))
     config = {
         "add_bos_token": False,
         "add_eos_token": False,
@@ -69,9 +68,9 @@ def main() -> None:
         "tokenizer_class": "PreTrainedTokenizerFast",
         "chat_template": (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8").rstrip("\n"),
     }
-    (FOLDER / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (NANO / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
     generation = {"bos_token_id": 0, "eos_token_id": 1, "do_sample": True, "temperature": 0.6, "top_p": 0.95}
-    (FOLDER / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", "utf-8")
+    (NANO / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

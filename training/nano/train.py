@@ -1,6 +1,6 @@
 """Trains nano from scratch, or on from saved weights.
 
-    PYTHONPATH=. python training/nano/train.py --out out/nano --steps 6000
+    python -m training.nano.train --out out/nano --steps 6000
 
 Writes to --out: weights-*.safetensors (bf16, to resume from and to export), log.json (settings, loss curve, accuracy
 by task, expert loads), loss.png. `--minutes` bounds the time: the schedule then runs by the clock where that is faster.
@@ -13,20 +13,21 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import TextIO
 
 import torch
-from data import BLOCK_TOKENS, Loader, TokenBlock
-from decode import accuracy
-from export import load_checkpoint, load_parts, save_parts
-from network import FP8, Block, Network, balance_loss, initial, loads, parameter_count, rope_table
-from optimizer import Optimizer, Rounded, fp8_round
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from hopwell.bench.nano_tasks import TASKS, held_out_problems
 from hopwell.model.config import ModelConfig
+from hopwell.model.shipped import NANO
+from training.nano.data import BLOCK_TOKENS, Loader, TokenBlock
+from training.nano.decode import accuracy
+from training.nano.export import load_checkpoint, load_parts, save_parts
+from training.nano.network import FP8, Block, Network, balance_loss, initial, loads, parameter_count, rope_table
+from training.nano.optimizer import Optimizer, Rounded, fp8_round
+from training.nano.tasks import TASKS, Problem, held_out_problems, outside_problems, unseen_problems
 
-NANO = Path(__file__).parents[2] / "hopwell" / "model" / "nano"
 BALANCE_WEIGHT = 1e-4
 BIAS_SPEED = 1e-3
 WARM_STEPS = 5
@@ -48,6 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--resume", type=Path, help="a folder with weights-*.safetensors, or a checkpoint")
     parser.add_argument("--problems", type=int, default=200, help="held-out problems a task at the end")
+    parser.add_argument("--unseen", type=int, default=42, help="problems a task in wordings that training never saw")
+    parser.add_argument("--outside", type=int, default=300, help="questions that must be declined")
     parser.add_argument("--config", type=Path, default=NANO / "config.json")
     parser.add_argument("--block-tokens", type=int, default=BLOCK_TOKENS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -149,7 +152,7 @@ class Trainer:
             done = max(step / args.steps, elapsed / (60 * args.minutes))
             if step % 50 == 0 or step == 1:
                 self.record(step, elapsed, result, self.rate(done, step))
-            if step % 1000 == 0:
+            if step % 500 == 0:
                 save_parts(args.out, self.masters, self.bias)
         _wait(self.device)
         self.loader.close()
@@ -166,28 +169,42 @@ class Trainer:
         if step % 200 == 0 or step == 1:
             print(json.dumps(row), flush=True)
 
-    def evaluate(self, problems: int, seed: int = 1) -> None:
-        """Held-out accuracy with bf16 and with FP8 weights."""
-        held_out = [p for task in TASKS for p in held_out_problems(task, problems, seed)]
+    def evaluate(self, seed: int = 1) -> None:
+        """Held-out accuracy, wordings known and unseen: FP8 weights, bf16 weights, FP8 at temperature 0.6."""
+        args = self.args
+        asked: dict[str, list[Problem]] = {
+            "known": [p for task in TASKS for p in held_out_problems(task, args.problems, seed)],
+            "unseen": [p for task in TASKS for p in unseen_problems(task, args.unseen, seed)],
+            "outside": outside_problems(args.outside, seed),
+        }
         plain = Network(self.config, compiled=False)
-        for kind in ("bf16", "fp8"):
-            p = {n: m.to(self.rounded.dtype) for n, m in self.masters.items()}
-            if kind == "fp8":
-                p |= {n: fp8_round(self.masters[n]).to(self.rounded.dtype) for n in FP8}
-            by_task, acceptance, wrong = accuracy(plain, p, self.bias, self.tokenizer, held_out)
-            row = {"weights": kind, "problems": problems, "mtp_acceptance": acceptance, "accuracy": by_task}
-            self.log["evaluations"].append(row)
-            print(json.dumps(row), flush=True)
-        with (self.args.out / "wrong.txt").open("w", encoding="utf-8") as file:
-            for problem, texts in wrong:
-                file.write(f"== {problem.task}: {problem.messages[-1]['content']}\n-- right: {problem.thinking}\n")
-                file.write(f"{problem.reply}\n-- wrote: " + "\n".join(texts) + "\n")
-        self.save()
+        with (args.out / "wrong.txt").open("w", encoding="utf-8") as file:
+            for kind, temperature in (("fp8", 0.0), ("bf16", 0.0), ("fp8", 0.6)):
+                p = {n: m.to(self.rounded.dtype) for n, m in self.masters.items()}
+                if kind == "fp8":
+                    p |= {n: fp8_round(self.masters[n]).to(self.rounded.dtype) for n in FP8}
+                for wording, problems in asked.items():
+                    result = accuracy(plain, p, self.bias, self.tokenizer, problems, temperature)
+                    row = {"weights": kind, "temperature": temperature, "wording": wording, "problems": len(problems)}
+                    row |= {"mtp_acceptance": result[1], "accuracy": result[0]}
+                    self.log["evaluations"].append(row)
+                    print(json.dumps(row), flush=True)
+                    if kind == "fp8" and not temperature:
+                        _tell(file, wording, result[2])
+                self.save()
 
     def save(self) -> None:
         """Weights and log."""
         save_parts(self.args.out, self.masters, self.bias)
         (self.args.out / "log.json").write_text(json.dumps(self.log, indent=1) + "\n", encoding="utf-8")
+
+
+def _tell(file: TextIO, wording: str, wrong: list[tuple[Problem, list[str]]]) -> None:
+    """What went wrong, to read."""
+    for problem, texts in wrong:
+        asked = " / ".join(m["content"] or "" for m in problem.messages if m["role"] != "system")
+        file.write(f"== {wording} {problem.task}: {asked}\n-- right: {problem.thinking}\n{problem.reply}\n")
+        file.write("-- wrote: " + "\n".join(texts) + "\n")
 
 
 def _wait(device: torch.device) -> None:
@@ -204,7 +221,7 @@ def main() -> None:
         signal.signal(number, lambda *_: setattr(trainer, "stop", True))
     trainer.train()
     if args.problems:
-        trainer.evaluate(args.problems)
+        trainer.evaluate()
 
 
 if __name__ == "__main__":

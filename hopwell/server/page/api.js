@@ -29,7 +29,8 @@ export async function call(path, options = {}) {
   }
   if (!answer.ok) {
     const told = await answer.json().catch(() => null);
-    throw new Error(told?.error?.message ?? `The server answers ${answer.status}.`);
+    const error = new Error(told?.error?.message ?? `The server answers ${answer.status}.`);
+    throw Object.assign(error, { param: told?.error?.param });
   }
   return answer;
 }

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hopwell.server.protocol.advice import AnyCaller, Cached, ChatNoEffect, Echoed, EchoedCall, Named
 from hopwell.server.protocol.common import (
     LOGPROBS,
     Body,
-    NoEffect,
+    Items,
     Reply,
     Sampling,
     StreamOptions,
@@ -21,17 +22,18 @@ from hopwell.server.protocol.common import (
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
-class TextPart(Body):
+class TextPart(Cached):
     type: Literal["text"]
     text: Text
 
 
-Content = Text | list[TextPart]
+Content = Text | Items[TextPart]
 
 
-class FunctionCall(Body):
+class FunctionCall(EchoedCall):
     name: Name
     arguments: Text
+    """JSON, or nothing where there are none."""
 
 
 class ToolCall(Body):
@@ -40,44 +42,40 @@ class ToolCall(Body):
     function: FunctionCall
     index: int | None = None
     """As streamed; the order of the list is what counts."""
+    provider_specific_fields: dict[str, Any] | None = None
+    """As a message's."""
 
 
-class SystemMessage(Body):
+class SystemMessage(Named):
     role: Literal["system", "developer"]
     content: Content
 
 
-class UserMessage(Body):
+class UserMessage(Named):
     role: Literal["user"]
     content: Content
 
 
-class AssistantMessage(Body):
+class AssistantMessage(Echoed):
     """An earlier answer, as this server gave it. Reasoning is accepted back; the model's template decides its use."""
 
     role: Literal["assistant"]
     content: Content | None = None
     reasoning_content: Text | None = None
     reasoning: Text | None = None
-    tool_calls: list[ToolCall] | None = None
-    refusal: None = None
-    audio: None = None
-    function_call: None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_calls: Items[ToolCall] | None = None
 
 
-class ToolMessage(Body):
+class ToolMessage(Named):
     role: Literal["tool"]
     content: Content
     tool_call_id: str
-    name: str | None = None
-    """The call says which function it was."""
 
 
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
-class Function(Body):
+class Function(Cached):
     name: Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
@@ -85,7 +83,7 @@ class Function(Body):
     """Arguments follow the schema wherever a call is required; with tool_choice "auto", true is refused."""
 
 
-class Tool(Body):
+class Tool(AnyCaller):
     type: Literal["function"]
     function: Function
 
@@ -123,21 +121,26 @@ class SchemaFormat(Body):
 ResponseFormat = Annotated[TextFormat | JsonFormat | SchemaFormat, Field(discriminator="type")]
 
 
-class ChatRequest(NoEffect, Sampling):
+class ChatRequest(ChatNoEffect, Sampling):
     model: str | None = None
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[Items[Message], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: LOGPROBS | None = None
-    tools: list[Tool] | None = None
+    tools: Items[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: Structured | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    """Variables that the template has."""
+    add_generation_prompt: bool | None = None
+    """False: the prompt ends with the last message."""
+    continue_final_message: bool | None = None
+    """The last message, the assistant's, is gone on with; it must not be last without."""
 
 
 class TopLogprob(Reply):

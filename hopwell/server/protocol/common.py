@@ -1,17 +1,42 @@
-"""What the APIs share: strict bodies, sampling fields, and the fields that have no effect, with the reason."""
+"""What the APIs share: strict bodies, sampling fields, usage and errors."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from hopwell.engine.core import MAX_LOGPROBS
+from hopwell.engine.request import MAX_LOGPROBS
 
+MAX_KEYS = 64
+"""Fields of one object: each unknown one would become a complaint."""
+MAX_BIASES = 4096
+MAX_TOKENS = 1 << 20
+"""Tokens of one list, in and out: several times any context of the family."""
+
+T = TypeVar("T")
+Items = Annotated[list[T], Field(max_length=8192, fail_fast=True)]
+"""A list in a body: its first bad item ends the check, since every complaint is an object of its own."""
 Text = Annotated[str, Field(max_length=8 << 20)]
 Token = Annotated[int, Field(ge=0, lt=1 << 31)]
-Stops = Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)]
+Tokens = Annotated[list[Token], Field(max_length=MAX_TOKENS, fail_fast=True)]
+Stop = Annotated[str, Field(min_length=1)]
+Stops = Stop | Annotated[Items[Stop], Field(max_length=16)]
 Probability = Annotated[float, Field(gt=0, le=1)]
+
+
+def _at_most(value: Any, most: int) -> Any:
+    """Refuses an object of too many keys before any of them is looked at."""
+    if isinstance(value, dict) and len(value) > most:
+        raise PydanticCustomError("too_long", "more than {most} fields", {"most": most})
+    return value
+
+
+Biases = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+    BeforeValidator(lambda value: _at_most(value, MAX_BIASES)),
+]
 
 
 class Body(BaseModel):
@@ -19,30 +44,18 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def few_fields(cls, value: Any) -> Any:
+        """At most `MAX_KEYS`."""
+        return _at_most(value, MAX_KEYS)
+
 
 class Reply(BaseModel):
     """A response body; only what was set is sent."""
 
     def json_text(self) -> str:
         return self.model_dump_json(exclude_unset=True)
-
-
-class NoEffect(Body):
-    """Fields of clients' ordinary traffic that ask for nothing this server does otherwise. Each is accepted for the
-    reason given, and only with the values for which that reason holds; any other value is refused."""
-
-    user: str | None = None
-    """A label for the vendor's abuse statistics; the caller is known by its key."""
-    safety_identifier: str | None = None
-    """As `user`."""
-    metadata: dict[str, Any] | None = None
-    """Labels kept with a stored answer; nothing is stored, and Responses returns them."""
-    store: Literal[False] | None = None
-    """Nothing is stored; true is refused."""
-    service_tier: Literal["auto", "default"] | None = None
-    """There is one tier: both names mean it."""
-    prompt_cache_key: str | None = None
-    """A routing hint; one server has one cache, and finds prefixes by their tokens."""
 
 
 class Sampling(Body):
@@ -57,13 +70,13 @@ class Sampling(Body):
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: Annotated[float, Field(ge=0.01, le=10)] | None = None
-    logit_bias: (
-        dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] | None
-    ) = None
+    logit_bias: Biases | None = None
     stop: Stops | None = None
-    stop_token_ids: list[Token] | None = None
+    stop_token_ids: Items[Token] | None = None
     ignore_eos: bool | None = None
     min_tokens: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
+    apply_to_thinking: bool | None = None
+    """Stop strings, stop tokens, `min_tokens`, penalties and bias hold in the thinking too, not after it alone."""
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     priority: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
     """Lower is served first; never before the caller's own priority."""
@@ -84,6 +97,8 @@ class Structured(Body):
 
     json_schema: dict[str, Any] | str | None = Field(default=None, alias="json")
     regex: str | None = None
+    choice: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    """The answer is one of these."""
     grammar: str | None = None
 
 
@@ -123,6 +138,7 @@ class ErrorReply(BaseModel):
 class MessagesErrorDetail(BaseModel):
     type: str
     message: str
+    details: dict[str, Any] | None = None
 
 
 class MessagesErrorReply(BaseModel):

@@ -6,33 +6,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hopwell.server.protocol.advice import NoEffect
 from hopwell.server.protocol.chat import ChatRequest, FinishReason, Message, Tool
 from hopwell.server.protocol.common import (
     LOGPROBS,
     Body,
-    NoEffect,
+    Items,
     Reply,
     Sampling,
     StreamOptions,
     Structured,
     Text,
-    Token,
+    Tokens,
     Usage,
 )
 
 Prompt = (
     Text
-    | Annotated[list[Text], Field(min_length=1, max_length=2048)]
-    | Annotated[list[Token], Field(min_length=1)]
-    | Annotated[list[Annotated[list[Token], Field(min_length=1)]], Field(min_length=1, max_length=2048)]
+    | Annotated[Items[Text], Field(min_length=1, max_length=2048)]
+    | Annotated[Tokens, Field(min_length=1)]
+    | Annotated[Items[Annotated[Tokens, Field(min_length=1)]], Field(min_length=1, max_length=2048)]
 )
 
 
 class CompletionRequest(NoEffect, Sampling):
     model: str | None = None
     prompt: Prompt
-    max_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
-    """None: 16, as in OpenAI's API."""
+    max_tokens: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
+    """None: 16, as in OpenAI's API. 0, with `echo`: the prompt alone."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: LOGPROBS | None = None
@@ -74,15 +75,22 @@ class TokenizeRequest(Body):
 
     model: str | None = None
     prompt: Text | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
-    tools: list[Tool] | None = None
+    messages: Annotated[Items[Message], Field(min_length=1)] | None = None
+    tools: Items[Tool] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
     add_special_tokens: bool | None = None
     """Begin with the beginning-of-sequence token, if the tokenizer wants one; default true."""
     return_token_strs: bool | None = None
 
     def as_chat(self) -> ChatRequest:
         assert self.messages is not None
-        return ChatRequest(messages=self.messages, tools=self.tools)
+        return ChatRequest(**{name: getattr(self, name) for name in TEMPLATED})
+
+
+TEMPLATED = ("messages", "tools", "chat_template_kwargs", "add_generation_prompt", "continue_final_message")
+"""What a conversation is rendered from."""
 
 
 class TokenizeReply(Reply):
@@ -94,7 +102,7 @@ class TokenizeReply(Reply):
 
 class DetokenizeRequest(Body):
     model: str | None = None
-    tokens: list[Token]
+    tokens: Tokens
 
 
 class DetokenizeReply(Reply):
@@ -116,6 +124,10 @@ class ModelList(Reply):
     data: list[ModelCard]
 
 
+class FlushRequest(Body):
+    """/flush_cache asks for nothing in particular."""
+
+
 class FlushReply(Reply):
     flushed_pages: int
 
@@ -125,7 +137,7 @@ class ServerInfo(Reply):
 
     version: str
     model: str
-    deterministic: bool
+    batch_invariant: bool
     """Whether a request's tokens are the same whatever shares its batch: asked for, and promised by this device."""
     settings: dict[str, Any]
     internal_states: list[dict[str, float]]

@@ -6,18 +6,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hopwell.server.protocol.advice import (
+    AnyCaller,
+    Cached,
+    DirectCaller,
+    Effort,
+    MessagesNoEffect,
+    Nothing,
+    RedactedThinking,
+    RequestMetadata,
+)
 from hopwell.server.protocol.chat import Name
-from hopwell.server.protocol.common import Body, Reply, Text
-
-CacheControl = dict[str, str]
-"""Marks a prefix to be cached: every prefix is."""
+from hopwell.server.protocol.common import Body, Items, Reply, Text
 
 
-class TextBlock(Body):
+class TextBlock(Cached):
     type: Literal["text"]
     text: Text
-    cache_control: CacheControl | None = None
-    citations: None = None
+    citations: Nothing | None = None
 
 
 class ThinkingBlock(Body):
@@ -28,44 +34,56 @@ class ThinkingBlock(Body):
     signature: str | None = None
 
 
-class ToolUseBlock(Body):
+class ToolUseBlock(Cached):
     type: Literal["tool_use"]
     id: str
     name: Name
     input: dict[str, Any]
-    cache_control: CacheControl | None = None
-    caller: dict[str, Any] | None = None
+    caller: DirectCaller | None = None
+    toolset_name: None = None
 
 
-class ToolResultBlock(Body):
+class ToolResultBlock(Cached):
     type: Literal["tool_result"]
     tool_use_id: str
-    content: Text | list[TextBlock] | None = None
+    content: Text | Items[TextBlock] | None = None
     is_error: bool | None = None
     """The content says so to the model."""
-    cache_control: CacheControl | None = None
+    toolset_name: None = None
 
 
 UserBlock = Annotated[TextBlock | ToolResultBlock, Field(discriminator="type")]
-AssistantBlock = Annotated[TextBlock | ThinkingBlock | ToolUseBlock, Field(discriminator="type")]
+AssistantBlock = Annotated[TextBlock | ThinkingBlock | RedactedThinking | ToolUseBlock, Field(discriminator="type")]
 
 
 class UserTurn(Body):
     role: Literal["user"]
-    content: Text | list[UserBlock]
+    content: Text | Items[UserBlock]
 
 
 class AssistantTurn(Body):
     role: Literal["assistant"]
-    content: Text | list[AssistantBlock]
+    content: Text | Items[AssistantBlock]
 
 
-class MessageTool(Body):
+class SystemTurn(Body):
+    role: Literal["system"]
+    content: Text | Items[TextBlock]
+
+
+Turn = Annotated[UserTurn | AssistantTurn | SystemTurn, Field(discriminator="role")]
+
+
+class MessageTool(AnyCaller):
     type: Literal["custom"] | None = None
     name: Name
     description: str | None = None
     input_schema: dict[str, Any]
-    cache_control: CacheControl | None = None
+    strict: bool | None = None
+    """Arguments follow the schema."""
+    eager_input_streaming: Literal[True] | None = None
+    """Arguments are streamed as they come, as they always are."""
+    input_examples: Nothing | None = None
 
 
 class ToolChoice(Body):
@@ -75,32 +93,59 @@ class ToolChoice(Body):
 
 
 class Thinking(Body):
-    """R1 thinks before every answer: the other ways are refused, and so is a budget, which it cannot keep."""
-
-    type: Literal["enabled", "adaptive"]
-
-
-class RequestMetadata(Body):
-    user_id: str | None = None
-    """As OpenAI's `user`: the caller is known by its key."""
+    type: Literal["enabled", "adaptive", "disabled"]
+    """V3.1's switch; with other models only what they do anyway."""
+    budget_tokens: Annotated[int, Field(ge=1024)] | None = None
+    """An aim, and no limit, in Anthropic's API too; the family thinks as long as it needs."""
+    display: Literal["summarized", "omitted"] | None = None
+    """`omitted`: the blocks of thinking are empty. There is no summary: thinking that is shown is whole."""
 
 
-class MessagesRequest(Body):
+class OutputFormat(Body):
+    type: Literal["json_schema"]
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Body):
+    effort: Effort | None = None
+    format: OutputFormat | None = None
+
+
+class Prompted(MessagesNoEffect):
+    """What makes the prompt, and what goes with it."""
+
     model: str | None = None
-    max_tokens: Annotated[int, Field(ge=1, lt=1 << 31)]
-    messages: Annotated[list[Annotated[UserTurn | AssistantTurn, Field(discriminator="role")]], Field(min_length=1)]
-    system: Text | list[TextBlock] | None = None
-    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
+    messages: Annotated[Items[Turn], Field(min_length=1)]
+    system: Text | Items[TextBlock] | None = None
+    tools: Items[MessageTool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    """`output_config.format`, by its older name."""
+
+
+class MessagesRequest(Prompted):
+    max_tokens: Annotated[int, Field(ge=0, lt=1 << 31)]
+    """0: the prompt is read into the cache, and nothing is answered."""
+    apply_to_thinking: bool | None = None
+    """As in chat completions: `stop_sequences` end the thinking too."""
+    stop_sequences: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
-    tools: list[MessageTool] | None = None
-    tool_choice: ToolChoice | None = None
-    thinking: Thinking | None = None
     metadata: RequestMetadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
     """There is one tier."""
+
+
+class CountRequest(Prompted):
+    """/v1/messages/count_tokens."""
+
+    def as_request(self) -> MessagesRequest:
+        shared = {name: getattr(self, name) for name in Prompted.model_fields}
+        return MessagesRequest.model_construct(max_tokens=1, **shared)
 
 
 class MessagesUsage(Reply):
@@ -124,12 +169,3 @@ class MessagesReply(Reply):
 
 class CountReply(Reply):
     input_tokens: int
-
-
-class CountRequest(Body):
-    """/v1/messages/count_tokens."""
-
-    model: str | None = None
-    messages: Annotated[list[Annotated[UserTurn | AssistantTurn, Field(discriminator="role")]], Field(min_length=1)]
-    system: Text | list[TextBlock] | None = None
-    tools: list[MessageTool] | None = None

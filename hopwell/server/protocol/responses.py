@@ -4,61 +4,92 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
+from hopwell.server.protocol.advice import (
+    AnyCaller,
+    Cached,
+    EchoedCall,
+    EchoedItem,
+    EchoedResponseCall,
+    Level,
+    Nothing,
+    ResponsesNoEffect,
+)
 from hopwell.server.protocol.chat import Name
-from hopwell.server.protocol.common import Body, NoEffect, Reply, Text
+from hopwell.server.protocol.common import Body, Items, Reply, Text
 
 
-class InputText(Body):
+class InputText(Cached):
     type: Literal["input_text", "output_text", "text"]
     text: Text
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: Nothing | None = None
+    logprobs: Nothing | None = None
+    parsed: Any = None
+    """The `openai` package's reading of `text`."""
 
 
-class InputMessage(Body):
+class InputMessage(EchoedItem):
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
-    content: Text | list[InputText]
-    id: str | None = None
-    status: Literal["completed", "incomplete", "in_progress"] | None = None
+    content: Text | Items[InputText]
 
 
-class InputReasoning(Body):
+class InputReasoning(EchoedItem):
     """An earlier answer's thinking, as this server gave it; the model's template drops it."""
 
     type: Literal["reasoning"]
-    id: str | None = None
-    summary: list[Any] | None = None
-    content: list[Any] | None = None
+    summary: Items[Any] | None = None
+    content: Items[Any] | None = None
     encrypted_content: None = None
-    status: str | None = None
 
 
-class InputCall(Body):
+class InputCall(EchoedResponseCall, EchoedCall):
     type: Literal["function_call"]
     call_id: str
     name: Name
     arguments: Text
-    id: str | None = None
-    status: str | None = None
+    """JSON, or nothing where there are none."""
 
 
-class InputCallOutput(Body):
+class InputCallOutput(EchoedResponseCall):
     type: Literal["function_call_output"]
     call_id: str
-    output: Text
-    id: str | None = None
-    status: str | None = None
+    output: Text | Items[InputText]
+    name: str | None = None
+    """The call says which function it was."""
 
 
-class ResponseTool(Body):
+def _kind(item: Any) -> str:
+    """A message need not say that it is one."""
+    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    return "message" if kind is None else str(kind)
+
+
+Item = Annotated[
+    Annotated[InputMessage, Tag("message")]
+    | Annotated[InputReasoning, Tag("reasoning")]
+    | Annotated[InputCall, Tag("function_call")]
+    | Annotated[InputCallOutput, Tag("function_call_output")],
+    Discriminator(_kind),
+]
+
+
+class ResponseTool(AnyCaller):
     type: Literal["function"]
     name: Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+
+
+class Namespace(Body):
+    """Tools under one heading, which a call of theirs names beside the tool."""
+
+    type: Literal["namespace"]
+    name: str
+    description: str | None = None
+    tools: Items[ResponseTool]
 
 
 class NamedChoice(Body):
@@ -79,23 +110,25 @@ class SchemaTextFormat(Body):
 
 
 class TextOptions(Body):
-    format: PlainFormat | SchemaTextFormat | None = None
+    verbosity: Level | None = None
+    """Advice to a model that was trained on it."""
+    format: Annotated[PlainFormat | SchemaTextFormat, Field(discriminator="type")] | None = None
 
 
-class ResponsesRequest(NoEffect):
+class ResponsesRequest(ResponsesNoEffect):
     model: str | None = None
-    input: Text | Annotated[list[InputCall | InputCallOutput | InputReasoning | InputMessage], Field(min_length=1)]
+    input: Text | Annotated[Items[Item], Field(min_length=1)]
     instructions: Text | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    """As in chat completions."""
     max_output_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stream: bool | None = None
-    tools: list[ResponseTool] | None = None
+    tools: Items[Annotated[ResponseTool | Namespace, Field(discriminator="type")]] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
-    truncation: Literal["disabled"] | None = None
-    background: Literal[False] | None = None
 
 
 class InputDetails(Reply):

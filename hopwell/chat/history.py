@@ -1,0 +1,70 @@
+"""Messages as a template needs them, so that no call and no result of a tool gets lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hopwell.chat.template import ChatTemplate, TemplateError
+
+TEXT, CALL, RESULT = "text7081", "7082", "result7083"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a template shows of a turn that calls tools."""
+
+    null: bool
+    """The calls, where content is null."""
+    empty: bool
+    """The calls, where content is an empty string."""
+    beside: bool
+    """Both, where there is text beside the calls."""
+    results: bool
+    """What a tool has answered."""
+
+    @classmethod
+    def by(cls, template: ChatTemplate) -> Shown:
+        """Tried on a small conversation. R1's first template shows calls only beside null, others fail at null."""
+        null, empty, both = _tried(template, None), _tried(template, ""), _tried(template, TEXT)
+        beside = CALL in both and TEXT in both
+        return cls(CALL in null, CALL in empty, beside, any(RESULT in text for text in (null, empty, both)))
+
+
+def _tried(template: ChatTemplate, content: str | None) -> str:
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": f'{{"x": {CALL}}}'}}
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": content, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_0", "content": RESULT},
+    ]
+    tool = {"type": "function", "function": {"name": "f", "description": "", "parameters": {"type": "object"}}}
+    try:
+        return template.render(turns, tools=[tool])
+    except TemplateError:
+        return ""
+
+
+def as_shown(messages: Sequence[Mapping[str, Any]], shown: Shown) -> list[Mapping[str, Any]]:
+    """The messages, with content beside calls null, empty or a turn of its own, as the template shows them.
+
+    Raises:
+        TemplateError: it shows no calls or no results, and there are some; the message names the turn.
+    """
+    turns: list[Mapping[str, Any]] = []
+    for place, message in enumerate(messages):
+        if message["role"] == "tool" and not shown.results:
+            raise TemplateError(f"messages.{place}: the chat template of this model has no place for a tool's result")
+        if not message.get("tool_calls"):
+            turns.append(message)
+            continue
+        if not (shown.null or shown.empty or shown.beside):
+            raise TemplateError(f"messages.{place}: the chat template of this model has no place for tool calls")
+        if message.get("content"):
+            if shown.beside:
+                turns.append(message)
+                continue
+            turns.append({name: value for name, value in message.items() if name != "tool_calls"})
+        turns.append({**message, "content": None if shown.null else ""})
+    return turns

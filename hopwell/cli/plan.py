@@ -1,0 +1,108 @@
+"""`hopwell plan`: which GPUs, how many, laid out how, at what latency, watts and price."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hopwell.planner.simulate import Arrival
+
+Gpus = Annotated[str, typer.Option(help="GPUs to compare, as h100,h200 or, if there are so many, 16xh100.")]
+Input = Annotated[str, typer.Option("--input", help="Tokens of a prompt, as 1k or 8192.")]
+Output = Annotated[str, typer.Option("--output", help="Tokens of an answer.")]
+
+PriceList = Annotated[Path | None, typer.Option(help="TOML with your own prices; what it lacks is built in.")]
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help="A shipped name as deepseek-r1, a folder, or a config.json.")],
+    gpus: Gpus = "h100,h200,b200,b300,gb200,gb300",
+    input_tokens: Input = "1k",
+    output_tokens: Output = "1k",
+    cached: Annotated[float, typer.Option(min=0, max=0.99, help="Share of prompts in the prefix cache.")] = 0.0,
+    rate: Annotated[float | None, typer.Option(min=1e-6, help="Requests a second.")] = None,
+    users: Annotated[float | None, typer.Option(min=1, help="Users who ask again as soon as answered.")] = None,
+    ttft: Annotated[str | None, typer.Option(help="Promise: time to the first token, as 2s.")] = None,
+    tpot: Annotated[str | None, typer.Option(help="Promise: time between tokens, as 30ms.")] = None,
+    latency_class: Annotated[
+        str | None, typer.Option("--class", help="Promises by name: interactive, server, bulk, speech, recommendation.")
+    ] = None,
+    sure: Annotated[float, typer.Option(min=0.5, max=0.99, help="Chance of keeping them.")] = 0.8,
+    by: Annotated[str, typer.Option(help="Rank by price, gpus, energy or speed.")] = "price",
+    engines: Annotated[str, typer.Option(help="Only these: hopwell,sglang,vllm,trtllm.")] = "",
+    precisions: Annotated[str, typer.Option(help="Only these: bf16,fp8,nvfp4,int4.")] = "",
+    mtp: Annotated[bool, typer.Option(help="Try multi-token prediction.")] = True,
+    split: Annotated[bool, typer.Option(help="Try prompts on GPUs of their own.")] = True,
+    prices: PriceList = None,
+    calibrated: Annotated[bool, typer.Option(help="Use what hopwell plan calibrate has measured here.")] = True,
+    tails: Annotated[bool, typer.Option("--tails", help="Simulate p99 at --rate, too.")] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="Requests as they came (.jsonl, .csv): their lengths, rate and tails.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 12,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page in Markdown.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with curves to this file, too.")] = None,
+) -> None:
+    """Rank GPUs, counts, layouts, precisions and MTP for a load, with bands, evidence, watts and price.
+
+    Needs no GPU and no weights: predictions from kernels' measured times, checked against public results
+    (docs/planner.md says how well).
+    """
+    from hopwell.limits.prices import read_prices
+    from hopwell.planner import report
+    from hopwell.planner.asked import Asked
+    from hopwell.planner.calibration import NOTHING, read_calibration
+    from hopwell.planner.model import PlanError, read_model
+    from hopwell.planner.search import search
+
+    arrivals: list[Arrival] = []
+    if trace is not None:
+        from hopwell.planner.trace import means, rate_of, read_trace
+
+        arrivals = read_trace(trace, rate)
+        (input_tokens, output_tokens), rate = means(arrivals), rate or rate_of(arrivals)
+    asked = Asked(
+        gpus=gpus, input=input_tokens, output=output_tokens, cached=cached, rate=rate, users=users, ttft=ttft,
+        tpot=tpot, latency_class=latency_class, sure=sure, by=by, engines=engines, precisions=precisions, mtp=mtp,
+        split=split,
+    )  # fmt: skip
+    question = asked.question(read_model(model), read_calibration() if calibrated else NOTHING)
+    listed = read_prices(prices)
+    answer = search(question, listed)
+    if tails and rate is None:
+        raise PlanError("--tails needs --rate or --trace: a closed loop has no arrivals")
+    seen = report.simulated(answer, top, arrivals) if tails or arrivals else []
+    if html is not None:
+        from hopwell.checkpoint.files import write_text
+        from hopwell.planner.page import page
+
+        write_text(html, page(answer, listed, model, top))
+    if as_json:
+        import json
+
+        print(json.dumps(report.as_json(answer, listed, model, top, seen), indent=1))
+    elif as_markdown:
+        print(report.markdown(answer, listed, model, top), end="")
+    else:
+        from hopwell.cli.tables import print_rows
+
+        print(report.describe(question))
+        rows = report.table(answer, top)
+        print_rows(report.with_tails(rows, seen) if seen else rows)
+        for name, why in answer.refused.items():
+            print(f"{name}: {why}")
+        print_card([*report.card(answer, listed, model), *report.tail_lines(seen, bool(arrivals))])
+    if not as_json:
+        for line in asked.notes(answer):
+            print(line)
+
+
+def print_card(lines: list[tuple[str, str]]) -> None:
+    """Labels to the left, a line each."""
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        print(f"{label:<{width}}  {text}")

@@ -1,0 +1,35 @@
+"""`hopwell plan article`: the popular claims of B200 over H100, each beside what is known, measured and predicted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def article(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/b200-vs-h100.md.")] = False,
+) -> None:
+    """B200 against H100 line by line: what is said, known, measured and predicted, like for like and as marketed."""
+    from hopwell.limits.prices import read_prices
+    from hopwell.planner import article_report as report
+    from hopwell.planner.article import claims, speeds
+
+    prices = read_prices()
+    found, by_speed = claims(prices), speeds(prices)
+    if as_json:
+        import json
+
+        print(json.dumps(report.as_json(found, by_speed), indent=1))
+    elif as_markdown:
+        print(report.markdown(found, by_speed), end="")
+    else:
+        from hopwell.cli.tables import print_rows
+
+        print_rows(report.table(found), report.TITLE, wrap=True)
+        print_rows(report.speed_table(by_speed), "B200 over H100, by the speed that each user sees")
+        for claim in found:
+            print(f"\n{claim.what}: {claim.said}")
+            for label, text in report.details(claim):
+                print(f"  {label:<9} {text}")

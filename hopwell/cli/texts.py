@@ -1,0 +1,72 @@
+"""Text that conversions are fitted to and judged on: a file's, nano's own problems, or what a model itself writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+TOKENS = 32_768
+"""Of a model's own text, at least."""
+SAMPLE_TOKENS = 512
+"""Of one text that a model writes."""
+CALIBRATION, HELD_OUT = "calibration.json", "held_out.json"
+"""Of nano, in its folder `text`: lists of worked problems. Training has seen the like of the first and never the like
+of the second; `python -m training.nano.text` writes both."""
+
+
+def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> list[list[int]]:
+    """Tokens of a text file, or of the model's own kind of text.
+
+    Args:
+        source: the checkpoint's folder.
+        text: the file; None: worked problems for nano and whatever has its tokenizer, else what the model writes.
+        seed: of what the model writes.
+        fresh: of nano's problems, those that nothing was fitted to.
+
+    Raises:
+        PrecisionError: the file cannot be read, or is too short.
+    """
+    from hopwell.engine.tokenizer import Tokenizer
+    from hopwell.quantization.hessian import PrecisionError
+    from hopwell.quantization.plan import cut_sequences
+
+    if text is None:
+        if not knows_nanos_tokens(source):
+            return sampled(source, TOKENS, seed)
+        tokenizer = Tokenizer.open(source)
+        return [tokenizer.encode(problem, special=False) for problem in nanos_problems(fresh)]
+    try:
+        content = text.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrecisionError(f"{text}: cannot read: {error}") from None
+    return cut_sequences(Tokenizer.open(source).encode(content))
+
+
+def knows_nanos_tokens(folder: Path) -> bool:
+    """Whether a checkpoint has nano's tokenizer: its own kind of text is nano's then."""
+    from hopwell.model.shipped import NANO
+
+    return (folder / "tokenizer.json").read_bytes() == (NANO / "tokenizer.json").read_bytes()
+
+
+def nanos_problems(fresh: bool) -> list[str]:
+    """Worked problems in nano's own format, special tokens written out: `TOKENS` of them or more."""
+    from hopwell.model.shipped import NANO
+
+    return json.loads((NANO / "text" / (HELD_OUT if fresh else CALIBRATION)).read_text(encoding="utf-8"))
+
+
+def sampled(folder: Path, tokens: int, seed: int) -> list[list[int]]:
+    """What a model writes unprompted at temperature 1, at least `tokens` tokens of it."""
+    from hopwell.engine.llm import LLM
+    from hopwell.engine.request import SamplingParams
+
+    llm = LLM(folder)
+    first = llm.loaded.model.config.bos_token_id or 0
+    count = -(-tokens // SAMPLE_TOKENS)
+    params = [
+        SamplingParams(max_tokens=SAMPLE_TOKENS - 1, ignore_eos=True, seed=seed * count + i) for i in range(count)
+    ]
+    done = llm.generate([[first]] * count, params)
+    llm.close()
+    return [[first, *completion.answers[0].tokens] for completion in done]

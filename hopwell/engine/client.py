@@ -1,0 +1,245 @@
+"""The engine as an API process sees it: every request is an asynchronous stream."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from hopwell.engine import wire
+from hopwell.engine.metrics import Metrics
+from hopwell.engine.reading import Reader
+from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
+from hopwell.engine.text import Tokenizer
+
+SILENCE = 30.0
+"""Seconds without a word of the engine's process, at least, until it counts as hanging: a busy machine is no fault."""
+CANCEL_SECONDS = 10.0
+"""For what is left after a drain to be cancelled."""
+
+
+class EngineClient:
+    """Speaks to an `EngineHost`, for any number of coroutines of one event loop.
+
+    Usage:
+        client = EngineClient(tokenizer)
+        await client.connect(end)                       # one end of a socket pair
+        async for output in client.generate(request):   # leaving the loop early cancels the request
+            ...
+        await client.stop(drain=True)
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
+        """
+        Args:
+            tokenizer: for text and stop strings; None: answers are tokens.
+        """
+        self._tokenizer = tokenizer
+        self._queues: dict[str, asyncio.Queue[RequestOutput | BaseException]] = {}
+        self._connection: wire.Connection | None = None
+        self._info: asyncio.Future[wire.Info] | None = None
+        self._flushes: list[asyncio.Future[int]] = []
+        self._measures: list[asyncio.Future[Metrics]] = []
+        self._said, self._heard = "it has not started yet", 0.0
+        self._draining = self._stopped = False
+
+    @property
+    def info(self) -> wire.Info:
+        """What the engine told of itself when it was last connected."""
+        assert self._info is not None, "connect() was not awaited"
+        return self._info.result()
+
+    @property
+    def trouble(self) -> str:
+        """Why the engine does not run, in one line; empty if it does. A step that ends after all, or a new process,
+        ends the trouble."""
+        if self._said or self._connection is None or self._info is None or not self._info.done():
+            return self._said
+        age, limit = time.monotonic() - self._heard, max(SILENCE, self.info.settings["step_timeout"])
+        return f"its process has not said anything for {age:.0f} s" if age > limit else ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine runs, and no step hangs."""
+        return not self.trouble
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused because this API is stopping."""
+        return self._draining
+
+    async def connect(self, end: socket.socket) -> wire.Info:
+        """Speaks to the engine at the other end from now on; returns what it tells of itself.
+
+        Raises:
+            EngineDownError: it has ended before it did.
+        """
+        if self._connection is not None:
+            self._connection.close()
+        loop = asyncio.get_running_loop()
+        self._info = info = loop.create_future()
+        end.setblocking(False)
+        connection = wire.Connection(
+            wire.ToApi, lambda message: self._received(message), lambda: self._lost(connection)
+        )
+        self._connection = connection
+        await loop.connect_accepted_socket(lambda: connection, end)
+        return await info
+
+    async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
+        """Streams a request's outputs; the last has `finished` set.
+
+        Closing the iterator, or cancelling the task that reads it, cancels the request and returns its pages.
+
+        Raises:
+            RequestError: the request cannot be served, before the first output: a bad schema (`field` names it), too
+                long (kind `too_long`), an id in use, or the queue is full or draining (kind `overloaded`).
+            EngineDownError: the engine does not run, or ends; `trouble` says more.
+        """
+        if self._draining:
+            raise RequestError("the engine is shutting down; try another", kind="overloaded")
+        if trouble := self.trouble:
+            raise EngineDownError(f"the engine is not running: {trouble}")
+        if request.request_id in self._queues:
+            raise RequestError(f"request_id {request.request_id!r} is in use; give another", "request_id")
+        queue: asyncio.Queue[RequestOutput | BaseException] = asyncio.Queue()
+        self._queues[request.request_id] = queue
+        reader = Reader(request, self._tokenizer)
+        finished = False
+        try:
+            self._send(wire.Submit.of(request))
+            while not finished:
+                output = await queue.get()
+                if isinstance(output, RequestError):
+                    finished = True
+                    raise output
+                if isinstance(output, BaseException):
+                    raise EngineDownError(f"the engine failed: {output}") from output
+                for index in reader.read(output):
+                    self._send(wire.End(request.request_id, index))
+                finished = output.finished
+                if output.outputs:
+                    yield output
+        finally:
+            del self._queues[request.request_id]
+            if not finished:
+                self.abort(request.request_id)
+
+    def abort(self, request_id: str) -> None:
+        """Cancels a request; its stream ends with `FinishReason.ABORT`. Unknown ids do nothing."""
+        self._send(wire.Abort(request_id))
+
+    def abort_all(self) -> None:
+        """Cancels every request of this API."""
+        for request_id in list(self._queues):
+            self.abort(request_id)
+
+    async def flush_cache(self) -> int:
+        """Gives up all cached pages that nobody uses; returns how many.
+
+        Raises:
+            EngineDownError: the engine does not run, or stops before it comes to it.
+        """
+        return await self._ask(wire.FlushCache(), self._flushes)
+
+    async def metrics(self) -> Metrics:
+        """What the engine has counted, as of now.
+
+        Raises:
+            EngineDownError: as above.
+        """
+        return await self._ask(wire.GetMetrics(), self._measures)
+
+    async def stop(self, drain: bool = True, timeout: float | None = None) -> None:
+        """Refuses new requests, waits for those that run, and closes the connection.
+
+        Args:
+            drain: first finish what was accepted; otherwise cancel it.
+            timeout: seconds to drain before what is left is cancelled; None waits.
+        """
+        self._draining = True
+        if drain:
+            await self._idle(timeout)
+        self.abort_all()
+        await self._idle(CANCEL_SECONDS)
+        self._stopped = True
+        self._said = "it has been stopped"
+        self._fail(self._said)
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _idle(self, timeout: float | None) -> None:
+        """Waits until no request runs, while the engine does."""
+        began = time.monotonic()
+        while self._queues and self.healthy and (timeout is None or time.monotonic() - began < timeout):
+            await asyncio.sleep(0.005)
+
+    async def _ask(self, message: wire.ToEngine, answers: list) -> Any:
+        if trouble := self.trouble:
+            raise EngineDownError(f"the engine is not running: {trouble}")
+        answer = asyncio.get_running_loop().create_future()
+        answers.append(answer)
+        self._send(message)
+        return await answer
+
+    def _send(self, message: wire.ToEngine) -> None:
+        if self._connection is not None:
+            self._connection.send(message)
+
+    def _received(self, message: wire.ToApi) -> None:
+        self._heard = time.monotonic()
+        match message:
+            case wire.Step(outputs):
+                for output in outputs:
+                    queue = self._queues.get(output.request_id)
+                    if queue is not None:  # its reader may have left
+                        queue.put_nowait(output)
+            case wire.Refused():
+                if (queue := self._queues.get(message.request_id)) is not None:
+                    queue.put_nowait(message.error())
+            case wire.Flushed(pages, error):
+                _settle(self._flushes, pages, error)
+            case wire.Measured(metrics):
+                _settle(self._measures, metrics, "")
+            case wire.Beat(trouble):
+                self._said = trouble
+                if trouble:
+                    self._fail(trouble)
+            case wire.Hello(info):
+                self._said = ""
+                if self._info is not None and not self._info.done():
+                    self._info.set_result(info)
+
+    def _lost(self, connection: wire.Connection) -> None:
+        if connection is not self._connection or self._stopped:
+            return
+        self._said = "its process has ended"
+        self._fail(self._said)
+        if self._info is not None and not self._info.done():
+            self._info.set_exception(EngineDownError(self._said))
+
+    def _fail(self, why: str) -> None:
+        """Ends everything that waits."""
+        failure = EngineDownError(why)
+        for queue in self._queues.values():
+            queue.put_nowait(failure)
+        for answers in (self._flushes, self._measures):
+            for answer in answers:
+                if not answer.done():
+                    answer.set_exception(EngineDownError(f"the engine is not running: {why}"))
+            answers.clear()
+
+
+def _settle(answers: list, value: object, error: str) -> None:
+    """Answers the first that asked."""
+    if not answers:
+        return
+    answer = answers.pop(0)
+    if answer.done():
+        return
+    if error:
+        answer.set_exception(EngineDownError(error))
+    else:
+        answer.set_result(value)

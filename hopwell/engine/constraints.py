@@ -1,0 +1,45 @@
+"""Schemas, regexes and grammars as text: what an API does with them, without what compiles them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hopwell.engine.request import RequestError, SamplingParams
+
+BETWEEN_TOKENS: Any = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
+"""One space at most after a comma or colon, as models write it; with white space free, some write it without end."""
+MAX_GRAMMAR = 1 << 20
+"""Characters of a schema, regex or grammar."""
+
+
+def constraint_text(params: SamplingParams) -> tuple[str, str]:
+    """Which parameter constrains a request (`json_schema`, `regex` or `grammar`), and its text.
+
+    Raises:
+        RequestError: it is too long, or no JSON.
+    """
+    field = next(name for name in ("json_schema", "regex", "grammar") if getattr(params, name) is not None)
+    value: Any = getattr(params, field)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RequestError(f"{field} is malformed: {first_line(error)}", field) from None
+    if len(text) > MAX_GRAMMAR:
+        raise RequestError(f"{field} has {len(text):,} characters; at most {MAX_GRAMMAR:,} can be used", field)
+    return field, text
+
+
+def in_lark(schema: dict[str, Any]) -> str:
+    """A JSON schema as a rule of a Lark grammar, with as little white space as an answer's own schema allows."""
+    return f"%json {json.dumps({'x-guidance': BETWEEN_TOKENS, **schema})}"
+
+
+def too_complex(field: str) -> str:
+    """Why a constraint is refused that compiles, and whose tokens take too long to find."""
+    return f"{field} is too complex: what it allows next takes too long to work out; simplify it"
+
+
+def first_line(error: object) -> str:
+    """The first line of a library's complaint, not without end."""
+    return str(error).strip().split("\n", 1)[0][:300]

@@ -1,0 +1,75 @@
+"""An engine's settings where nobody gave them: by the model, the device and the memory at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.model.latent_cache import page_bytes, step_bytes
+from hopwell.model.settings import ModelSettings
+from hopwell.model.transformer import Transformer
+from hopwell.ops.sizes import PAGE
+
+CPU_CACHE_BYTES = 1 << 30
+"""Taken from the system only as pages are first used."""
+CPU_BATCH_TOKENS = 512
+GPU_CACHE_SHARE = 0.9
+"""Of the memory that the weights and the longest step leave free."""
+
+
+def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bool) -> EngineConfig:
+    """Settings by name; those not given as they suit the device, and a model with or without an MTP layer.
+
+    Raises:
+        EngineConfigError: a setting is unknown or out of range.
+    """
+    known = {field.name for field in fields(EngineConfig)}
+    if unknown := settings.keys() - known:
+        raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
+    chosen = {"drafts": int(has_mtp), **settings}
+    if device.type == "cuda":  # determinism costs half the speed there: only if asked for
+        chosen.setdefault("batch_invariant", False)
+        chosen.setdefault("overlap", not chosen["drafts"])  # a step with drafts waits for the one before
+    if device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
+        seqs = chosen.get("max_seqs", EngineConfig().max_seqs)
+        chosen.setdefault("max_batch_tokens", max(CPU_BATCH_TOKENS, seqs * (1 + chosen["drafts"])))
+    return EngineConfig(**chosen)
+
+
+def model_settings(config: EngineConfig) -> ModelSettings:
+    """What of an engine's settings its forward pass must know.
+
+    Raises:
+        ActivationsError, CacheFormatError, FourBitsError: a format is unknown.
+    """
+    return ModelSettings(
+        cache_dtype=config.cache_dtype,
+        activations=config.activations,
+        four_bits=config.four_bits,
+        batch_invariant=config.batch_invariant,
+    )
+
+
+def cache_pages(model: Transformer, config: EngineConfig) -> int:
+    """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
+    c = model.config
+    if config.cache_tokens is not None:
+        if config.cache_tokens < PAGE:
+            raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE} or more")
+        return config.cache_tokens // PAGE
+    a_page = page_bytes(model, PAGE)
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+        free = torch.cuda.mem_get_info(model.device)[0] - step_bytes(c, config.max_batch_tokens)
+        room = max(0, int(free * GPU_CACHE_SHARE))
+    else:
+        room = CPU_CACHE_BYTES
+    length = config.max_model_len or c.max_position_embeddings
+    pages = min(room // a_page, config.max_seqs * -(-length // PAGE))
+    if not pages:
+        raise EngineConfigError(f"memory for the cache is {room:,} bytes, less than one page; free some")
+    return pages

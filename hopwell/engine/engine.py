@@ -1,0 +1,415 @@
+"""The engine: receive, schedule, launch step N, finish step N - 1.
+
+The plain loop finishes a step before it schedules the next. The overlapped loop finishes it one step later, so that
+the scheduling, stopping and text of one step happen while the device runs another. Both are the same four parts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import numpy as np
+from llguidance import LLMatcher
+
+from hopwell.cache.pool import PagePool
+from hopwell.cache.prefix import PAGE
+from hopwell.engine.batch import InFlightStep, Ints, StepResult
+from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.input_processor import InputProcessor
+from hopwell.engine.metrics import Metrics
+from hopwell.engine.output_processor import OutputProcessor
+from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
+from hopwell.engine.runner import Model, Runner
+from hopwell.engine.scheduler import Scheduler
+from hopwell.engine.sequence import Sequence, SequenceGroup, State
+from hopwell.engine.text import Tokenizer
+from hopwell.parallel.memory import RankLost
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Continuous batching over one model.
+
+    `submit`, `abort`, `call` and `wake` may be called from any thread; all else from the thread that steps.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        config: EngineConfig,
+        *,
+        model_len: int,
+        num_pages: int,
+        vocab_size: int,
+        eos_token_ids: tuple[int, ...] = (),
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        """
+        Args:
+            model_len: the model's context, in tokens.
+            num_pages: pages of the latent cache.
+            eos_token_ids: tokens that end an answer unless the request ignores them.
+            tokenizer: for structured output, and to know that stop strings can be found; without it, requests for
+                those are refused.
+
+        Raises:
+            EngineConfigError: the model cannot do what the config asks for.
+        """
+        if config.drafts and not model.has_mtp:
+            raise EngineConfigError(f"drafts is {config.drafts}, but this model has no MTP layer; set it to 0")
+        if config.max_model_len is not None and config.max_model_len > model_len:
+            raise EngineConfigError(
+                f"max_model_len is {config.max_model_len}, above the model's context of {model_len}"
+            )
+        self.config = config
+        self.model_len = min(config.max_model_len or model_len, num_pages * PAGE)
+        self.vocab_size = vocab_size
+        self._input = InputProcessor(config, self.model_len, vocab_size, eos_token_ids, tokenizer)
+        self.metrics = Metrics(pages_total=num_pages, accepted_at=[0] * config.drafts)
+        self.pool = PagePool(num_pages, on_evict=self._count_eviction)
+        self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
+        self.runner = Runner(model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap)
+        self.output = OutputProcessor(self.metrics)
+        self._groups: dict[str, list[Sequence]] = {}
+        self._ids: set[str] = set()
+        self._lock = threading.Lock()  # of _ids
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._calls: set[Future] = set()
+        self.step_started: float | None = None
+        """When the step that runs now began, by the clock of `time.monotonic`."""
+        self._device_seconds = 0.0
+        """Of the step that runs now: spent waiting for the device, or computing in its place."""
+        self._news = threading.Event()
+        self._in_flight: InFlightStep | None = None
+        self._gauge()  # before its first step its pages are free, not held
+
+    # -- from any thread
+
+    def submit(self, request: Request, matcher: LLMatcher | None = None) -> None:
+        """Accepts a request for the next step.
+
+        Args:
+            matcher: what `compile` gave; without it a constraint is compiled here, while the caller waits.
+
+        Raises:
+            RequestError: it cannot be served; nothing was accepted.
+        """
+        self._check_queue()
+        sequences = self._input.sequences(request, matcher)
+        with self._lock:
+            if request.request_id in self._ids:
+                raise RequestError(f"request_id {request.request_id!r} is in use; give another", "request_id")
+            self._ids.add(request.request_id)
+        self._post(lambda: self._accept(sequences))
+
+    async def compile(self, request: Request) -> LLMatcher | None:
+        """Compiles a request's constraint, if it has one, for `submit`. Cancelling it leaves nothing behind.
+
+        Raises:
+            RequestError: as `submit` does.
+        """
+        self._check_queue()
+        return await self._input.compile(request)
+
+    def warm_grammars(self) -> None:
+        """Sets up what compiles constraints, so that the first of them waits for nothing."""
+        with suppress(RequestError):  # whoever wants structured output hears of it
+            self._input.grammars()
+
+    def abort(self, request_id: str) -> None:
+        """Cancels a request; unknown ids do nothing."""
+        self._post(lambda: self._abort(request_id))
+
+    def end(self, request_id: str, index: int) -> None:
+        """Ends one of a request's answers as complete: whoever reads it has found a stop string. One that has ended,
+        and unknown ids, do nothing."""
+        self._post(lambda: self._end_answer(request_id, index))
+
+    def call(self, function: Callable[[Engine], T]) -> Future[T]:
+        """Runs `function(engine)` in the engine's thread, between two steps."""
+        future: Future[T] = Future()
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+
+        def run() -> None:
+            if future.done():  # cancelled, or failed while a step hung
+                return
+            try:
+                result = function(self)
+            except Exception as error:
+                _settle(future, error=error)
+            else:
+                _settle(future, result)
+
+        self._post(run)
+        return future
+
+    def fail(self, error: Exception) -> None:
+        """Ends the engine with an error, as soon as it steps: what it works on is lost."""
+
+        def run() -> None:
+            raise error
+
+        self._post(run)
+
+    def fail_calls(self, error: Exception) -> None:
+        """Answers every pending `call` with an error: nobody steps any more."""
+        for future in list(self._calls):
+            _settle(future, error=error)
+
+    def has_work(self) -> bool:
+        """Whether `step` has anything to do."""
+        return bool(self._inbox or self._groups or self._in_flight)
+
+    def wait_for_work(self) -> None:
+        """Audits the pages, then blocks until `submit`, `abort`, `call` or `wake`."""
+        try:
+            self.check()
+        except AssertionError as error:  # a fault of ours: say so, and serve on
+            self.metrics.faults["page_accounting"] += 1
+            log.error("page accounting does not add up: %s", error)
+        self._news.wait()
+        self._news.clear()
+
+    def wake(self) -> None:
+        """Ends `wait_for_work`."""
+        self._news.set()
+
+    # -- from the engine's thread
+
+    def step(self) -> list[RequestOutput]:
+        """One turn of the loop; returns the news of all requests."""
+        self.step_started = time.monotonic()
+        try:
+            return self._step()
+        finally:
+            self.step_started = None
+
+    def _step(self) -> list[RequestOutput]:
+        began, self._device_seconds = time.perf_counter(), 0.0
+        self._receive()
+        batch = self.scheduler.schedule()
+        flight = self.runner.launch(batch) if batch is not None else None
+        if self.config.overlap:
+            flight, self._in_flight = self._in_flight, flight
+        if flight is not None:
+            self._finish(flight)
+        self._gauge()
+        outputs = self.output.take()
+        if flight is not None:
+            self.metrics.host_time.observe(time.perf_counter() - began - self._device_seconds)
+        return outputs
+
+    def check(self) -> None:
+        """Audits the page accounting.
+
+        Raises:
+            AssertionError: pages have leaked or are used by more than their count says.
+        """
+        self.pool.check(self.scheduler.used_pages())
+
+    def flush_cache(self) -> int:
+        """Gives up all pages kept for reuse that nobody uses; returns how many."""
+        before = self.pool.free
+        self.pool.flush()
+        return self.pool.free - before
+
+    def close(self) -> None:
+        """Waits for the step in flight, ends the runner's thread and frees the latent cache. Nothing runs after it."""
+        self.runner.close()
+        self._input.close()
+
+    # -- parts
+
+    def _check_queue(self) -> None:
+        waiting = self.scheduler.waiting + len(self._inbox)
+        if waiting >= self.config.max_waiting:
+            raise RequestError(f"{waiting:,} requests are waiting already; try later", kind="overloaded")
+
+    def _receive(self) -> None:
+        while self._inbox:
+            self._inbox.popleft()()
+
+    def _finish(self, flight: InFlightStep) -> None:
+        """Takes in what a step drew: stops, faults, text, pages to keep."""
+        batch = flight.batch
+        slots = batch.slots
+        current = self.scheduler.epoch[slots] == batch.epochs
+        waited = time.perf_counter()
+        try:
+            result = flight.result.result()
+        except RankLost:
+            raise
+        except Exception:
+            log.exception("a step failed; its requests are ended")
+            for slot in slots[current].tolist():
+                self._fail(slot, "internal")
+            return
+        now = time.monotonic()
+        self._device_seconds = max(time.perf_counter() - waited, 0.0 if self.config.overlap else result.seconds)
+        self._count(result)
+        for row in [row for row in result.faults if current[row]]:
+            current[row] = False
+            self._fail(int(slots[row]), result.faults[row])
+        for row, entries in result.prompt_logprobs.items():
+            if current[row]:
+                self._add_prompt_logprobs(int(slots[row]), batch.chunks[row - len(batch.decode)].start, entries)
+
+        launched = np.full(len(slots), 1 + self.config.drafts)
+        launched[len(batch.decode) :] = 1
+        drew = np.arange(len(slots)) < len(batch.decode)
+        drew |= result.counts > 0
+        rows = (current & drew).nonzero()[0]
+        self._advance(slots[rows], launched[rows], rows, result, now)
+
+    def _advance(self, slots: Ints, launched: Ints, rows: Ints, result: StepResult, now: float) -> None:
+        """Extends sequences by their new tokens and ends those that are done."""
+        scheduler = self.scheduler
+        tokens = result.tokens[rows]
+        ends = (tokens[:, :, None] == scheduler.stops[slots][:, None, :]).any(axis=2)
+        for row in scheduler.sleeping[slots].nonzero()[0].tolist():
+            seq = scheduler.seqs[slots[row]]
+            assert seq is not None
+            ends[row] = seq.ends_with(tokens[row].tolist())
+        until_end = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, tokens.shape[1])
+        taken = np.minimum(result.counts[rows], until_end)
+        taken = np.minimum(taken, scheduler.limit[slots] - scheduler.known[slots])
+        scheduler.settle(slots, launched, taken)
+        known = scheduler.known[slots]
+        stopped = ends[np.arange(len(rows)), np.maximum(taken, 1) - 1] & (taken > 0)
+        full = known >= scheduler.limit[slots]
+        pages = (known - 1) // PAGE > scheduler.kept[slots]
+        self.metrics.generated_tokens += int(taken.sum())
+
+        seqs, advance = scheduler.seqs, self.output.advance
+        for slot, new, count, row, at_end, at_limit, page in zip(
+            slots.tolist(),
+            tokens.tolist(),
+            taken.tolist(),
+            rows.tolist(),
+            stopped.tolist(),
+            full.tolist(),
+            pages.tolist(),
+            strict=True,
+        ):
+            if not count:
+                continue
+            seq = seqs[slot]
+            assert seq is not None
+            seq.tokens += new[:count]
+            if page:
+                scheduler.keep_pages(seq)
+            if row in result.logprobs:
+                seq.logprobs += result.logprobs[row][:count]
+            reason = FinishReason.STOP if at_end else FinishReason.LENGTH if at_limit else None
+            advance(seq, count, reason, now)
+            if reason is not None:
+                self._end(seq)
+            if seq.group.siblings:
+                self._release_siblings(seq.group)
+
+    def _accept(self, sequences: list[Sequence]) -> None:
+        group = sequences[0].group
+        self._groups[group.request.request_id] = sequences
+        first = len(sequences) if not self.config.prefix_cache else 1
+        group.siblings = sequences[first:]
+        for seq in sequences[:first]:
+            self.scheduler.add(seq)
+
+    def _release_siblings(self, group: SequenceGroup) -> None:
+        """The prompt's pages are there to share, or never will be."""
+        if group.siblings:
+            first = self._groups[group.request.request_id][0]
+            known = first.lookup[: (first.prompt_len - 1) // PAGE]  # of the prompt, which they share
+        for seq in group.siblings:
+            seq.lookup = known.copy()
+            self.scheduler.add(seq)
+        group.siblings = []
+
+    def _abort(self, request_id: str) -> None:
+        for seq in self._groups.get(request_id, []):
+            if not seq.finished:
+                self.output.end(seq, FinishReason.ABORT)
+                self._end(seq)
+
+    def _end_answer(self, request_id: str, index: int) -> None:
+        for seq in self._groups.get(request_id, []):
+            if seq.index == index and not seq.finished:
+                self.output.end(seq, FinishReason.STOP)
+                self._end(seq)
+
+    def _fail(self, slot: int, kind: str) -> None:
+        seq = self.scheduler.seqs[slot]
+        assert seq is not None
+        if kind == "unsatisfiable" and seq.grammar is not None and seq.grammar.failed:
+            kind = "too_complex"
+        self.metrics.faults[kind] += 1
+        self.output.end(seq, FinishReason.ERROR, kind)
+        self._end(seq)
+        self._release_siblings(seq.group)
+
+    def _end(self, seq: Sequence) -> None:
+        group = seq.group
+        if seq in group.siblings:  # it never reached the queue
+            group.siblings.remove(seq)
+            seq.state = State.FINISHED
+        else:
+            self.scheduler.finish(seq)
+        if not group.unfinished:
+            del self._groups[group.request.request_id]
+            with self._lock:
+                self._ids.discard(group.request.request_id)
+
+    def _add_prompt_logprobs(self, slot: int, start: int, entries: list[TokenLogprobs]) -> None:
+        seq = self.scheduler.seqs[slot]
+        assert seq is not None
+        group = seq.group
+        if start == 0 or group.prompt_logprobs is None:  # a first chunk, or again the first after preemption
+            group.prompt_logprobs = [None]
+        group.prompt_logprobs += entries
+
+    def _count(self, result: StepResult) -> None:
+        m = self.metrics
+        m.steps += 1
+        m.computed_tokens += result.computed
+        m.step_time.observe(result.seconds)
+        self.scheduler.step_time.observe(result.computed, result.seconds)
+        if self.config.drafts:
+            tried = result.drafted > 0
+            accepted = result.counts[tried] - 1
+            m.draft_steps += int(tried.sum())
+            m.drafted_tokens += int(result.drafted.sum())
+            m.accepted_tokens += int(accepted.sum())
+            for i in range(self.config.drafts):
+                m.accepted_at[i] += int((accepted > i).sum())
+
+    def _gauge(self) -> None:
+        m = self.metrics
+        m.running, m.waiting = self.scheduler.running, self.scheduler.waiting
+        m.pages_free, m.pages_cached = self.pool.free, self.pool.prefix.idle
+
+    def _count_eviction(self, age: float) -> None:
+        self.metrics.cache_evicted_pages += 1
+        self.metrics.eviction_age.observe(age)
+
+    def _post(self, action: Callable[[], None]) -> None:
+        self._inbox.append(action)
+        self._news.set()
+
+
+def _settle(future: Future[Any], result: Any = None, error: Exception | None = None) -> None:
+    """Answers a call, unless that has been done."""
+    with suppress(InvalidStateError):
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

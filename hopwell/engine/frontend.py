@@ -1,0 +1,156 @@
+"""A checkpoint's texts: tokenizer, chat template, recommended sampling. All that an API needs of a model, without its
+weights and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hopwell.chat.formats import detect
+from hopwell.chat.template import ChatTemplate, NoTemplateError, TemplateError
+from hopwell.checkpoint.files import read_config
+from hopwell.engine.generation import read_generation
+from hopwell.engine.prompt import Prompts
+from hopwell.engine.request import SamplingParams
+from hopwell.engine.tokenizer import Tokenizer
+from hopwell.errors import HopwellError
+from hopwell.model import NANO
+
+SMALL_FILES = ["*.json", "*.jinja", "tiktoken.model"]
+
+
+class ModelError(HopwellError):
+    """The model named by the user cannot be had."""
+
+
+@dataclass(kw_only=True)
+class Frontend:
+    """One model's texts."""
+
+    name: str
+    path: Path
+    tokenizer: Tokenizer
+    eos_token_ids: tuple[int, ...]
+    default_params: SamplingParams
+    """Sampling as the model's authors recommend it (generation_config.json)."""
+    chat_template: Path | None = None
+    """A file in place of the checkpoint's own."""
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        chat_template: Path | None = None,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Frontend:
+        """Reads a checkpoint's texts.
+
+        Args:
+            path: its folder, as `resolve` gives it.
+            chat_template: a Jinja file in place of the checkpoint's chat template.
+            name: None: the folder's.
+            config: config.json, if it has been read.
+
+        Raises:
+            HopwellError: a file is missing or malformed; one line that names it.
+        """
+        params, ends = read_generation(path, read_config(path / "config.json") if config is None else config)
+        tokenizer = Tokenizer.open(path, trusted=path == NANO)
+        return cls(
+            name=name or path.name,
+            path=path,
+            tokenizer=tokenizer,
+            eos_token_ids=ends,
+            default_params=params,
+            chat_template=chat_template,
+        )
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The checkpoint's chat template, read on first use."""
+        return ChatTemplate.open(self.path, self.chat_template)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """What makes prompts of conversations.
+
+        Raises:
+            TemplateError: the checkpoint has no chat template.
+        """
+        return Prompts(self.template, self.tokenizer, self.reply_format)
+
+    @cached_property
+    def reply_format(self) -> str | None:
+        """How this checkpoint writes tool calls (a name of `chat.formats`); None if it calls none."""
+        try:
+            source = self.template.source
+            _ = self.template.variables  # a template that is none is told of now
+        except NoTemplateError:  # V3.2 comes without one
+            source = ""
+        return detect(source, lambda token: self.tokenizer.inner.token_to_id(token) is not None)
+
+    def warm(self) -> None:
+        """Starts the child process that renders the template. A fault of `chat_template` is told now; one of the
+        checkpoint's, when the template is needed.
+
+        Raises:
+            TemplateError: `chat_template` cannot be used.
+        """
+        try:
+            if self.chat_template is not None:
+                _ = self.template.variables
+            self.template.warm()
+        except TemplateError:
+            if self.chat_template is not None:
+                raise
+
+
+def name_of(model: str | Path | None) -> str:
+    """What a model is called that the user has named so: the last part of it; the embedded one is nano."""
+    return "nano" if model is None else str(model).rstrip("/").split("/")[-1]
+
+
+def resolve(model: str | Path | None) -> Path:
+    """The folder of a model: itself, the embedded one, or a download from the hub.
+
+    Raises:
+        ModelError: there is no such folder and the hub has no such model, or cannot be reached.
+    """
+    if model is None or (model == "nano" and not Path("nano").exists()):
+        return NANO
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(f"{path} is a file; give the folder of the checkpoint")
+    if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
+        raise ModelError(f"{model}: no such folder, and not a hub name such as deepseek-ai/DeepSeek-R1")
+    from huggingface_hub import snapshot_download
+
+    try:
+        small = Path(snapshot_download(str(model), allow_patterns=SMALL_FILES))
+        _check_small_files(small, str(model))
+        return Path(snapshot_download(str(model), allow_patterns=[*SMALL_FILES, "*.safetensors"]))
+    except HopwellError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ModelError(f"{model}: no such folder here, and the hub did not give it ({reason})") from None
+
+
+def _check_small_files(folder: Path, name: str) -> None:
+    """Refuses a model of the hub before its weights are fetched, which may be a terabyte.
+
+    Raises:
+        ConfigError, CheckpointError: its config cannot be honoured.
+        ModelError: there is nothing that a tokenizer can be made of.
+    """
+    from hopwell.model.config import ModelConfig  # it brings torch, which an API does without
+
+    ModelConfig.from_dict(read_config(folder / "config.json"))
+    if not any((folder / file).exists() for file in ("tokenizer.json", "tiktoken.model")):
+        raise ModelError(f"{name}: has neither a tokenizer.json nor a tiktoken.model; put one into a copy of it")

@@ -1,0 +1,222 @@
+"""One model over several ranks, as the runner sees it: rank 0 decides everything, the others repeat its calls.
+
+Scheduler, sampler and grammars are rank 0's alone. Each call of the runner goes into the ring before rank 0 computes
+its own share; the sums within keep the ranks in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import torch
+from torch import Tensor
+
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.runner import Model
+from hopwell.model.batch import ForwardBatch
+from hopwell.parallel.launch import Ranks
+from hopwell.parallel.memory import RankLost
+
+T = TypeVar("T")
+RANK = "hopwell.engine.rank:main"
+"""Entry of the other ranks' processes."""
+
+
+class Array(msgspec.Struct, array_like=True):
+    """A tensor on its way."""
+
+    dtype: str
+    shape: list[int]
+    data: bytes
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Array:
+        flat = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.flatten())
+        name = str(tensor.dtype).removeprefix("torch.")
+        return cls(name, list(tensor.shape), flat.view(torch.uint8).numpy().tobytes())
+
+    def tensor(self) -> Tensor:
+        dtype = getattr(torch, self.dtype)
+        if not self.data:
+            return torch.empty(self.shape, dtype=dtype)
+        return torch.frombuffer(bytearray(self.data), dtype=dtype).view(self.shape)
+
+
+class Inputs(msgspec.Struct, array_like=True):
+    """A `ForwardBatch` on its way."""
+
+    tokens: Array
+    positions: Array
+    query_lens: list[int]
+    seq_lens: list[int]
+    page_table: Array
+
+    @classmethod
+    def of(cls, batch: ForwardBatch) -> Inputs:
+        tokens, positions, table = (Array.of(t) for t in (batch.tokens, batch.positions, batch.page_table))
+        return cls(tokens, positions, batch.query_lens, batch.seq_lens, table)
+
+    def batch(self) -> ForwardBatch:
+        tokens, positions, table = (array.tensor() for array in (self.tokens, self.positions, self.page_table))
+        return ForwardBatch(tokens, positions, self.query_lens, self.seq_lens, table)
+
+
+class Settle(msgspec.Struct, tag=True):
+    """An engine begins."""
+
+    settings: dict[str, Any]
+    """Of `EngineConfig`."""
+
+
+class NewLatent(msgspec.Struct, tag=True):
+    """Its latent cache."""
+
+    pages: int
+
+
+class Clear(msgspec.Struct, tag=True):
+    """Pages change hands."""
+
+    pages: list[int]
+
+
+class Step(msgspec.Struct, tag=True):
+    """`Model.step`."""
+
+    batch: Inputs
+    rows: Array | None
+    """Those that are scored; None: all."""
+
+
+class Logits(msgspec.Struct, tag=True):
+    """`Model.logits`."""
+
+    hidden: Array
+
+
+class Draft(msgspec.Struct, tag=True):
+    """`Model.draft`."""
+
+    hidden: Array
+    batch: Inputs
+
+
+class Close(msgspec.Struct, tag=True):
+    """An engine ends."""
+
+
+Op = Settle | NewLatent | Clear | Step | Logits | Draft | Close
+
+
+class Call(msgspec.Struct):
+    """What rank 0 does, for the others to do likewise."""
+
+    engine: int
+    """Several engines may stand on one model."""
+    op: Op
+
+
+class ParallelModel:
+    """Rank 0's share of a model, and the calls that have the others compute theirs.
+
+    What fails here in the middle of a call leaves the ranks out of step: it is `RankLost`, and ends the engine.
+    """
+
+    def __init__(self, own: Model, ranks: Ranks, engine: int, config: EngineConfig) -> None:
+        """
+        Args:
+            own: rank 0's share, set up for `config`.
+            engine: a number that no other engine on these ranks has.
+        """
+        self.own, self.device, self.has_mtp = own, own.device, own.has_mtp
+        self._ranks, self._engine, self._calls = ranks, engine, 0
+        self._send(Settle(asdict(config)))
+
+    def new_latent(self, num_pages: int) -> Tensor:
+        return self._both(NewLatent(num_pages), lambda: self.own.new_latent(num_pages))
+
+    def clear(self, latent: Tensor, pages: list[int]) -> None:
+        self._both(Clear(pages), lambda: self.own.clear(latent, pages))
+
+    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        told = Step(Inputs.of(batch), None if rows is None else Array.of(rows))
+        return self._both(told, lambda: self.own.step(batch, latent, rows))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self._both(Logits(Array.of(hidden)), lambda: self.own.logits(hidden))
+
+    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        return self._both(Draft(Array.of(hidden), Inputs.of(batch)), lambda: self.own.draft(hidden, batch, latent))
+
+    def close(self) -> None:
+        """The others give their latent cache back."""
+        with suppress(RankLost):
+            self._send(Close())
+
+    def _both(self, op: Op, own: Callable[[], T]) -> T:
+        self._send(op)
+        try:
+            return own()
+        except RankLost as error:
+            where = f"; {error}" if self._ranks.block.lost is None else ""
+            raise self._ranks.lost(f", in {self._doing(op)}{where}") from None
+        except Exception as error:
+            self._ranks.block.lose(0)
+            raise RankLost(f"rank 0 has failed in {self._doing(op)}: {error!r}") from error
+
+    def _send(self, op: Op) -> None:
+        self._calls += 1
+        try:
+            self._ranks.lines.ring.write(msgspec.msgpack.encode(Call(self._engine, op)))
+        except RankLost:
+            raise self._ranks.lost(f", in {self._doing(op)}") from None
+
+    def _doing(self, op: Op) -> str:
+        return f"call {self._calls} ({type(op).__name__.lower()})"
+
+
+class Settling(Protocol):
+    """A rank's share of a model, as `engine/loading.py` has it."""
+
+    def runnable(self, config: EngineConfig) -> Model:
+        """The model set up for an engine."""
+        ...
+
+
+class Follower:
+    """The calls of rank 0, repeated on this rank's share."""
+
+    def __init__(self, loaded: Settling) -> None:
+        self._loaded = loaded
+        self._models: dict[int, Model] = {}
+        self._latents: dict[int, Tensor] = {}
+        self._read = msgspec.msgpack.Decoder(Call).decode
+
+    def __call__(self, message: bytes) -> None:
+        call = self._read(message)
+        engine, op = call.engine, call.op
+        if isinstance(op, Settle):
+            self._models[engine] = self._loaded.runnable(EngineConfig(**op.settings))
+            return
+        if isinstance(op, Close):
+            self._latents.pop(engine, None)
+            del self._models[engine]
+            return
+        model = self._models[engine]
+        if isinstance(op, NewLatent):
+            self._latents[engine] = model.new_latent(op.pages)
+            return
+        latent = self._latents[engine]
+        match op:
+            case Clear(pages):
+                model.clear(latent, pages)
+            case Step(batch, rows):
+                model.step(batch.batch(), latent, None if rows is None else rows.tensor().to(model.device))
+            case Logits(hidden):
+                model.logits(hidden.tensor().to(model.device))
+            case Draft(hidden, batch):
+                model.draft(hidden.tensor().to(model.device), batch.batch(), latent)

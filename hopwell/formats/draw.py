@@ -1,0 +1,52 @@
+"""Random matrices of four bits, of a wanted deviation, as kernels read them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hopwell.formats.blocks import MXFP4, NVFP4, BlockFormat
+from hopwell.formats.elements import E2M1, E8M0_BIAS
+from hopwell.formats.matrices import Int4, Mxfp4, Nvfp4
+from hopwell.formats.packed import Packed, pack
+
+
+def draw_four_bits(
+    kind: BlockFormat, shape: tuple[int, ...], deviation: float, seed: int, device: torch.device | str
+) -> Nvfp4 | Mxfp4 | Int4:
+    """A matrix [out, in] of equally likely codes, block scales that differ by up to four times, values of a deviation.
+
+    MXFP4's scales are powers of two: there the deviation is met within a factor of the square root of two.
+    """
+    out, width = shape
+    generator = torch.Generator(device).manual_seed(seed)
+    groups = (out, width // kind.columns)
+
+    def drawn(low: int, high: int, size: tuple[int, ...]) -> Tensor:
+        return torch.randint(low, high, size, generator=generator, device=device)
+
+    codes = drawn(0, 256, (out, width // 2)).to(torch.uint8)
+    exponents = drawn(0, 3, groups)
+    spread = (torch.tensor([1.0, 4.0, 16.0]).mean() ** 0.5).item()
+    unit = deviation / (_rms(kind.elements) * spread)
+    if kind is NVFP4:
+        scales = torch.exp2(exponents.float()).to(torch.float8_e4m3fn)
+        return Nvfp4(codes, scales, torch.tensor(unit, device=device))
+    if kind is MXFP4:
+        base = round(torch.log2(torch.tensor(unit)).item()) + E8M0_BIAS
+        return Mxfp4(codes, (exponents + base).to(torch.uint8))
+    codes = drawn(1, 16, codes.shape) | (drawn(1, 16, codes.shape) << 4)  # never -8: even around zero
+    return Int4(codes.to(torch.uint8).view(torch.int32), (torch.exp2(exponents.float()) * unit).bfloat16(), width)
+
+
+def draw_packed(
+    kind: BlockFormat, shape: tuple[int, ...], deviation: float, seed: int, device: torch.device | str
+) -> Packed:
+    """The same as kernels read it."""
+    return pack(draw_four_bits(kind, shape, deviation, seed, device))
+
+
+def _rms(elements: str) -> float:
+    """Of equally likely codes."""
+    values = torch.tensor([*E2M1]) if elements == "e2m1" else torch.arange(-7.0, 8.0)
+    return values.square().mean().sqrt().item()

@@ -1,0 +1,77 @@
+"""What of a model one rank of several holds: a config of its share, and its cuts of the schema's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import torch
+
+from hopwell.formats.fp8 import BLOCK
+from hopwell.formats.matrices import Fp8Block, Plain
+from hopwell.model.config import ModelConfig
+from hopwell.model.schema import EXPERT, Row
+from hopwell.ops.exchange import Exchange
+from hopwell.ops.weight import Weight
+from hopwell.parallel.layout import Layout, LayoutError
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A rank's place, and its line to the others."""
+
+    layout: Layout
+    exchange: Exchange
+
+
+def share(config: ModelConfig, layout: Layout) -> ModelConfig:
+    """The config of what a rank computes: its heads and widths. The vocabulary stays whole: the embedding is.
+
+    Raises:
+        LayoutError: a field does not divide.
+    """
+    divided = {"num_attention_heads": config.num_attention_heads, "intermediate_size": config.intermediate_size}
+    if not layout.ep:
+        divided["moe_intermediate_size"] = config.moe_intermediate_size
+    for name, value in divided.items():
+        if value % layout.tp:
+            remedy = _fitting(divided.values(), layout.tp)
+            raise LayoutError(f"{name} is {value}, which {layout.tp} ranks cannot share; {remedy}")
+    if layout.ep and config.n_routed_experts < layout.tp:
+        raise LayoutError(f"n_routed_experts is {config.n_routed_experts}, fewer than the {layout.tp} ranks of --ep")
+    return replace(config, **{name: value // layout.tp for name, value in divided.items()})
+
+
+def cut(weight: Weight, row: Row, layout: Layout) -> Weight:
+    """A rank's part of a matrix that was read whole.
+
+    Raises:
+        LayoutError: its format's blocks cannot be cut there.
+    """
+    dim = row.cut
+    if dim is None or layout.tp == 1 or (row.by_expert and layout.ep):
+        return weight
+    part = layout.span(weight.shape[dim])
+    stored = weight.stored
+    if isinstance(stored, Plain):
+        return Weight(Plain(_narrow(stored.data, dim, part)))
+    if isinstance(stored, Fp8Block) and not (part.start % BLOCK or part.stop % BLOCK):
+        blocks = slice(part.start // BLOCK, part.stop // BLOCK)
+        return Weight(Fp8Block(_narrow(stored.data, dim, part), _narrow(stored.scales, dim, blocks)))
+    names = ("rows", "columns")[dim]
+    remedy = f"give --ep {layout.tp}, or fewer ranks" if row in tuple(EXPERT) else "give fewer ranks"
+    raise LayoutError(
+        f"{row.pattern}: TP{layout.tp} cuts its {weight.shape[dim]:,} {names} at {part.stop or part.start},"
+        f" inside a block of {stored.format.name}; {remedy}"
+    )
+
+
+def _narrow(tensor: torch.Tensor, dim: int, part: slice) -> torch.Tensor:
+    """A copy: what is not of the part is not kept."""
+    return tensor.narrow(dim, part.start, part.stop - part.start).clone(memory_format=torch.contiguous_format)
+
+
+def _fitting(values: Collection[int], most: int) -> str:
+    """The remedy: fewer ranks than `most`, among which all values divide."""
+    counts = [str(tp) for tp in range(1, most) if not any(value % tp for value in values)]
+    return f"--tp may be {', '.join(counts)}"

@@ -1,0 +1,71 @@
+"""What ranks make of each other's results: the sum of their shares of a row, and all parts of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hopwell.ops.rows import Normed
+
+
+class Exchange(Protocol):
+    """Between all ranks; each calls the same in the same order. Bits are equal on all ranks."""
+
+    def sum(self, share: Tensor) -> Tensor:
+        """The sum of all ranks' shares, which have one shape: added in float32 in the order of ranks, and rounded once
+        to the shares' dtype."""
+        ...
+
+    def gather(self, part: Tensor, width: int) -> Tensor:
+        """All ranks' parts side by side: part [rows, this rank's part of `width`] -> [rows, width]. Rank r of n has
+        columns r * width // n to (r + 1) * width // n."""
+        ...
+
+
+@runtime_checkable
+class FusedExchange(Exchange, Protocol):
+    """One whose sum is fused with the norm that follows it, for the chain of kernels."""
+
+    def add_norm(
+        self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
+    ) -> tuple[Tensor, Normed]:
+        """`exchange_triton.exchange_add_norm`; `shares` are its `part_weights`."""
+        ...
+
+
+class GroupExchange:
+    """The meaning of `Exchange`, over a process group: gloo's, or any other."""
+
+    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
+        self._group = group
+
+    def sum(self, share: Tensor) -> Tensor:
+        total = torch.zeros_like(share, dtype=torch.float32)
+        for each in self._all(share):
+            total += each
+        return total.to(share.dtype)
+
+    def gather(self, part: Tensor, width: int) -> Tensor:
+        return side_by_side(self._all(widened(part, width, dist.get_world_size(self._group))), width)
+
+    def _all(self, own: Tensor) -> list[Tensor]:
+        """Every rank's tensor, in order."""
+        each = [torch.empty_like(own) for _ in range(dist.get_world_size(self._group))]
+        dist.all_gather(each, own.contiguous(), group=self._group)
+        return each
+
+
+def widened(part: Tensor, width: int, world: int) -> Tensor:
+    """A rank's part of `width` columns, as wide as the widest: [rows, ceil(width / world)]."""
+    return torch.nn.functional.pad(part, (0, -(-width // world) - part.shape[1]))
+
+
+def side_by_side(parts: Sequence[Tensor], width: int) -> Tensor:
+    """`widened` parts of all ranks as one: [rows, width]."""
+    world = len(parts)
+    sizes = [(rank + 1) * width // world - rank * width // world for rank in range(world)]
+    return torch.cat([part[:, :size] for part, size in zip(parts, sizes, strict=True)], dim=1)

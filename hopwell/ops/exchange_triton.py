@@ -1,0 +1,189 @@
+"""The sum over ranks fused with the norm that follows it: what `add_norm` does, of all ranks' parts.
+
+Every rank has an inbox in memory that the others can write. A program pushes its rank's parts of a token's chunk, in
+bf16, into all inboxes, waits until all have come into its own, adds them in the order of ranks, and goes on as
+`add_norm`. **Each value is its own flag**: an inbox holds -0.0 where nothing has come, a value -0.0 travels as +0.0,
+and so no order of stores, no fence and no counter is needed. Whoever has read an inbox empties it.
+
+Two inboxes, used in turn, suffice: a rank's push n + 2 follows the whole of its call n + 1, which needed everybody's
+push n + 1, which followed the whole of their call n, emptying included (`tests/parallel/test_protocols.py` goes through
+all orders). hazard: whose turn it is, is a constant of the call's place in a CUDA graph, so each graph, and each step
+outside of one, must hold an even number of exchanges. A program waits for the same program on other ranks alone, which
+has pushed before it waits: grids may be larger than the GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hopwell.ops.norm_choice import Shape, choose
+from hopwell.ops.norm_triton import columns, sum_parts, unwritten, write_normed
+from hopwell.ops.rows import Normed
+from hopwell.ops.sizes import next_power_of_2
+from hopwell.ops.triton_common import INTERPRET, launch, let_next_start, to_bf16, wait_for_inputs
+
+EMPTY = -(1 << 15)
+"""-0.0 in bf16, as the int16 that has its bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inboxes:
+    """One rank's inboxes and where the others' are. All begin `EMPTY`."""
+
+    peers: Tensor
+    """int64 [world]: the address of each rank's inboxes, int16 [2, world, rows, width], as this rank sees it: multiples
+    of 16 bytes."""
+    rank: int
+    world: int
+    """A power of two."""
+    rows: int
+    """That fit: no call may have more."""
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.world != next_power_of_2(self.world):
+            raise ValueError(f"{self.world} ranks: the exchange is for a power of two")
+
+    @staticmethod
+    def values(world: int, rows: int, width: int) -> int:
+        """How many int16 one rank's inboxes hold."""
+        return 2 * world * rows * width
+
+
+@triton.jit(do_not_specialize=["tokens", "capacity"])
+def _exchange_add_norm(
+    residual,
+    parts,
+    part_weights,
+    weight,
+    residual_out,
+    codes,
+    scales,
+    values,
+    sumsq,
+    peers,
+    tokens,
+    capacity,
+    RANK: tl.constexpr,
+    WORLD: tl.constexpr,
+    TURN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PARTS: tl.constexpr,
+    PER_TOKEN: tl.constexpr,
+    CHUNK: tl.constexpr,
+    CODES: tl.constexpr,
+    VALUES: tl.constexpr,
+):
+    """Residual + all ranks' parts, then RMSNorm with its division deferred: arguments as `_add_norm` has them, and
+    peers int64 [WORLD], capacity the rows of an inbox, TURN 0 or 1.
+
+    Grid (tokens, chunks of CHUNK values), the same on all ranks.
+    """
+    let_next_start()
+    token, chunk = tl.program_id(0), tl.program_id(1)
+    col = columns(chunk, CHUNK)
+    inside = col < WIDTH
+    w = tl.load(weight + col, mask=inside, other=0.0)
+    wait_for_inputs()
+    share = to_bf16(sum_parts(parts, part_weights, token, col, tokens, WIDTH, PARTS, PER_TOKEN))
+    bits = share.to(tl.int16, bitcast=True)
+    bits = tl.where(bits == -32768, 0, bits).to(tl.int16)  # a sum of -0.0 must not look like nothing
+    stride = capacity.to(tl.int64) * WIDTH
+    own_slot = (TURN * WORLD + RANK) * stride + token.to(tl.int64) * WIDTH
+    for peer in tl.static_range(WORLD):
+        inbox = tl.multiple_of(tl.load(peers + peer).to(tl.pointer_type(tl.int16)), 16)
+        tl.store(inbox + own_slot + col, bits, mask=inside)
+
+    row = token.to(tl.int64) * WIDTH
+    x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
+    mine = tl.multiple_of(tl.load(peers + RANK).to(tl.pointer_type(tl.int16)), 16)
+    at = mine + TURN * WORLD * stride + row + col
+    come = _arrivals(at, stride, inside, WORLD)
+    while _missing(come, WORLD) > 0:
+        come = _arrivals(at, stride, inside, WORLD)
+    added = tl.zeros(col.shape, tl.float32)
+    for rank in tl.static_range(WORLD):
+        tl.store(at + rank * stride, tl.full(col.shape, -32768, tl.int16), mask=inside)
+        if INTERPRET:  # its bf16 are bits, and widening them is a shift
+            added += (come[rank].to(tl.int32) << 16).to(tl.float32, bitcast=True)
+        else:
+            added += come[rank].to(tl.bfloat16, bitcast=True).to(tl.float32)
+    x = to_bf16(x + added).to(tl.float32)
+    tl.store(residual_out + row + col, x.to(tl.bfloat16), mask=inside)
+    write_normed(codes, scales, values, sumsq, x, w, token, chunk, col, WIDTH, CHUNK, CODES, VALUES)
+
+
+@triton.jit
+def _arrivals(at, stride, inside, WORLD: tl.constexpr):
+    """What is in an inbox, from each rank: loads that do not wait for each other."""
+    come = ()
+    for rank in tl.static_range(WORLD):  # pyright: ignore[reportGeneralTypeIssues]
+        come = come + (tl.load(at + rank * stride, mask=inside, other=0, volatile=True),)  # noqa: RUF005
+    return come
+
+
+@triton.jit
+def _missing(come, WORLD: tl.constexpr):
+    """How many values have not come. One condition for all threads: per-thread polling would hang in a shuffle."""
+    missing = (come[0] == -32768).to(tl.int32)
+    for rank in tl.static_range(1, WORLD):  # pyright: ignore[reportGeneralTypeIssues]
+        missing += (come[rank] == -32768).to(tl.int32)
+    return tl.sum(tl.sum(missing, axis=1), axis=0)
+
+
+def exchange_add_norm(
+    residual: Tensor,
+    weight: Tensor,
+    parts: Tensor,
+    inboxes: Inboxes,
+    turn: int,
+    part_weights: Tensor | None = None,
+    fp8: bool = True,
+    values: bool = False,
+) -> tuple[Tensor, Normed]:
+    """Adds to the residual what all ranks have made of a layer, and normalises the sum, its rms deferred.
+
+    Args:
+        residual, weight, parts, part_weights, fp8, values: as `norm_triton.add_norm` has them; `parts` are this
+            rank's, the residual is everybody's.
+        turn: 0 and 1 in turn, from call to call.
+
+    Returns:
+        As `add_norm`; bits are equal on all ranks.
+    """
+    tokens, width = residual.shape
+    assert tokens <= inboxes.rows and width == inboxes.width, "the inboxes are for other rows"
+    cut = choose("add_norm", Shape(tokens, width))
+    out = torch.empty_like(residual)
+    normed = unwritten(tokens, width, cut.programs, fp8, values, residual.device)
+    launch(
+        _exchange_add_norm,
+        (tokens, cut.programs),
+        residual,
+        parts,
+        part_weights,
+        weight,
+        out,
+        normed.fp8,
+        normed.scales,
+        normed.values,
+        normed.sumsq,
+        inboxes.peers,
+        tokens,
+        inboxes.rows,
+        RANK=inboxes.rank,
+        WORLD=inboxes.world,
+        TURN=turn,
+        WIDTH=width,
+        PARTS=parts.shape[0] if part_weights is None else parts.shape[1],
+        PER_TOKEN=part_weights is not None,
+        CHUNK=cut.values,
+        CODES=fp8,
+        VALUES=values,
+    )
+    return out, normed

@@ -1,0 +1,56 @@
+"""How a model is laid out over ranks: processes with a GPU each, or with a share of a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hopwell.errors import HopwellError
+
+MOST_RANKS = 64
+
+
+class LayoutError(HopwellError):
+    """A layout that cannot be; the message says which would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What one rank of several computes.
+
+    Tensor parallel: every rank has all rows and all cached latents, and of each layer some heads and a part of each
+    network's width; what they make of a row is summed twice a layer. Expert parallel: of the routed experts a rank has
+    some, whole, in place of a part of each.
+    """
+
+    tp: int = 1
+    """Ranks that share every layer."""
+    ep: bool = False
+    """Whether each of them has whole routed experts."""
+    rank: int = 0
+
+    @classmethod
+    def of(cls, tp: int, ep: int = 1) -> Layout:
+        """Of numbers as users give them, as rank 0.
+
+        Raises:
+            LayoutError: there is no such layout.
+        """
+        if not 1 <= tp <= MOST_RANKS:
+            raise LayoutError(f"--tp is {tp}; give 1 to {MOST_RANKS}")
+        if ep not in (1, tp):
+            raise LayoutError(f"--ep is {ep}; the ranks of --tp {tp} share out experts: give 1 or {tp}")
+        return cls(tp, ep > 1)
+
+    @property
+    def world(self) -> int:
+        """How many ranks there are."""
+        return self.tp
+
+    @property
+    def name(self) -> str:
+        """In the field's words: TP8, TP8 EP8."""
+        return (f"TP{self.tp}" if self.tp > 1 else "one rank") + (f" EP{self.tp}" if self.ep else "")
+
+    def span(self, length: int) -> slice:
+        """This rank's part of `length` things in a row; parts differ by one at most."""
+        return slice(self.rank * length // self.tp, (self.rank + 1) * length // self.tp)

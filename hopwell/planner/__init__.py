@@ -1,0 +1,1 @@
+"""Floor 7. What hardware that is not at hand would do: predictions with bands, ranked, priced; upgrades."""

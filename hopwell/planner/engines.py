@@ -1,0 +1,117 @@
+"""Engines as profiles: date, version, what they give away beside kernels, and how they start a server."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hopwell.limits.catalogue import Gpu
+from hopwell.planner.kernels import Kernel
+from hopwell.planner.model import Model, PlanError, Precision
+
+PATH = Path(__file__).with_name("engines.toml")
+FOUR_BITS = ("nvfp4", "int4")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server of one's own has shown, as constants beside the model's: factors, and the host's time."""
+
+    step: float
+    """Of a step's time."""
+    host_us: float
+    """From a request's arrival to its prompt's first kernel and from its last to the client, in place of `first_us`."""
+    first: float
+    """Of the rest of the time to the first token."""
+    error: float
+    """Relative, of a step, once these are in place; in place of the engine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine at one version."""
+
+    name: str
+    title: str
+    version: str
+    date: str
+    kernels: str
+    """Whose constants serve: `public` tables or `hopwell`'s own."""
+    joins_shared: bool
+    """Whether the shared expert is one more slice of the routed ones' launch."""
+    layer_us: float
+    """Norms, RoPE, routing and the gaps between kernels, a layer of a decode step in a CUDA graph."""
+    step_us: float
+    """Sampling and the host, a decode step."""
+    prompt_us: float
+    """The same of a step with prompts."""
+    prompt_layer_us: float
+    passes: float
+    """Reads and writes of the hidden state a layer, beside the products'."""
+    exchange_saved_us: float
+    """Of a sum, what a norm fused into it saves."""
+    first_us: Mapping[str, float]
+    """From a request's arrival to its prompt's first kernel and from its last to the client, by architecture."""
+    memory_fraction: float
+    fraction_of_free: bool
+    """Whether the fraction is of what weights leave free, or of the whole card."""
+    reserve_gib: float
+    """For activations, graphs and communication, beside weights and cache."""
+    max_sequences: int
+    precisions: Mapping[str, Precision]
+    mtp: Mapping[int, tuple[float, float, float]]
+    """Tokens a step by drafts: P10, median, P90."""
+    error: float
+    """Relative, of a step, beside the kernels': what a version more or less changes."""
+    runs_several: bool
+    """Whether this version runs a model over several GPUs; else the figures are what kernels allow."""
+    disaggregates: bool
+    source: str
+    own: Mapping[tuple[str, str], Kernel] = field(default_factory=dict)
+    """Kernels timed by whoever asks, by family and format, on the GPU that is asked for."""
+    served: Served | None = None
+    """What a server of his, on such GPUs, has shown."""
+
+
+@cache
+def engines() -> Mapping[str, Engine]:
+    """All profiles, by name."""
+    return {name: _engine(name, entry) for name, entry in tomllib.loads(PATH.read_text(encoding="utf-8")).items()}
+
+
+def find_engine(name: str) -> Engine:
+    """The profile of a name.
+
+    Raises:
+        PlanError: there is none; the message names all.
+    """
+    if name.lower() not in engines():
+        raise PlanError(f"--engines: {name!r} is not known; give some of {', '.join(engines())}")
+    return engines()[name.lower()]
+
+
+def precisions_of(model: Model, engine: Engine, gpu: Gpu, wanted: tuple[str, ...]) -> Iterator[Precision]:
+    """Those that a model may be served in: as released, or converted to fewer bits."""
+    for name, precision in engine.precisions.items():
+        if wanted and name not in wanted:
+            continue
+        if name == "bf16" and model.stored != "bf16" and "bf16" not in wanted:
+            continue
+        if name == "fp8" and (gpu.fp8 is None or model.stored in FOUR_BITS):
+            continue
+        if name == "nvfp4" and gpu.fp4 is None and not (wanted or engine.name == "hopwell"):
+            continue
+        if name == "int4" and not (wanted or model.stored == "int4" or gpu.fp4 is None):
+            continue
+        yield precision.on(gpu.sm >= 100)
+
+
+def _engine(name: str, entry: Mapping[str, Any]) -> Engine:
+    fields = dict(entry)
+    mtp = {int(drafts): (low, middle, high) for drafts, (low, middle, high) in fields.pop("mtp").items()}
+    precisions = {label: Precision(label, **formats) for label, formats in fields.pop("precisions").items()}
+    return Engine(name=name, mtp=mtp, precisions=precisions, **fields)

@@ -1,0 +1,208 @@
+"""A model as the planner sees it: the sizes in its config.json, and nothing that needs torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import hopwell
+from hopwell.errors import HopwellError
+from hopwell.model.fields import ELSEWHERE
+from hopwell.model.reading import ConfigError, FieldReader
+from hopwell.planner.work import BYTES_PER_WEIGHT
+
+MODELS = Path(hopwell.__file__).with_name("model")
+FAMILY = ("deepseek_v3", "deepseek_v2", "kimi_k2")
+KINDS = {"deepseek-v2": "deepseek-v2-lite", "r1": "deepseek-r1", "v3": "deepseek-v3", "v2-lite": "deepseek-v2-lite"}
+"""Short names of shipped configs."""
+
+
+class PlanError(HopwellError):
+    """A question that cannot be answered as it was put; the message says how to put it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Sizes of a model of the family, under the names of its config.json."""
+
+    name: str
+    hidden_size: int
+    num_hidden_layers: int
+    first_k_dense_replace: int
+    num_attention_heads: int
+    q_lora_rank: int | None
+    kv_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+    n_routed_experts: int
+    n_shared_experts: int
+    num_experts_per_tok: int
+    intermediate_size: int
+    moe_intermediate_size: int
+    vocab_size: int
+    num_nextn_predict_layers: int
+    max_position_embeddings: int
+    stored: str
+    """The format of its weights as released: bf16, fp8, nvfp4 or int4."""
+
+    @property
+    def moe_layers(self) -> int:
+        return self.num_hidden_layers - self.first_k_dense_replace
+
+    @property
+    def latent_dim(self) -> int:
+        """Values cached for a token and layer."""
+        return self.kv_lora_rank + self.qk_rope_head_dim
+
+    @property
+    def latent_weights(self) -> int:
+        """Of a layer, the weights that make latents and compressed queries: whole on every GPU."""
+        return self.hidden_size * ((self.q_lora_rank or 0) + self.latent_dim)
+
+    @property
+    def head_weights(self) -> int:
+        """Of a layer, the attention weights that belong to heads, without those into and out of the latent space."""
+        q_width = self.num_attention_heads * (self.qk_nope_head_dim + self.qk_rope_head_dim)
+        return (self.q_lora_rank or self.hidden_size) * q_width + (
+            self.num_attention_heads * self.v_head_dim * self.hidden_size
+        )
+
+    @property
+    def absorbed_weights(self) -> int:
+        """Of a layer, those into and out of the latent space."""
+        return self.num_attention_heads * (self.qk_nope_head_dim + self.v_head_dim) * self.kv_lora_rank
+
+    @property
+    def expert_weights(self) -> int:
+        """Of one routed expert."""
+        return 3 * self.hidden_size * self.moe_intermediate_size
+
+    @property
+    def parameters(self) -> int:
+        """All weights, MTP, norms and biases left out."""
+        attention = self.latent_weights + self.head_weights + self.absorbed_weights
+        dense = 3 * self.hidden_size * self.intermediate_size
+        experts = (self.n_routed_experts + self.n_shared_experts) * self.expert_weights
+        router = self.hidden_size * self.n_routed_experts
+        return (
+            self.num_hidden_layers * attention
+            + self.first_k_dense_replace * dense
+            + self.moe_layers * (experts + router)
+            + 2 * self.vocab_size * self.hidden_size
+        )
+
+
+def read_model(name: str) -> Model:
+    """The model of a folder, a config.json or a shipped name such as `deepseek-r1`; nothing is fetched.
+
+    Raises:
+        PlanError: there is none of that name.
+        ConfigError: a field is missing or wrong, or the model is of another family.
+    """
+    path = Path(name)
+    path = path / "config.json" if path.is_dir() else path
+    if not path.is_file():
+        path = shipped_path(name)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: is no JSON object; give a model's config.json")
+    return model_of(values, path.stem if path.stem != "config" else path.resolve().parent.name)
+
+
+def model_of(values: Mapping[str, Any], name: str) -> Model:
+    """The sizes that a config.json holds.
+
+    Raises:
+        ConfigError: naming the field, what it holds and what it may hold.
+    """
+    read = FieldReader(values)
+    found = values.get("model_type")
+    if isinstance(found, str) and (what := ELSEWHERE.get(found)):
+        raise ConfigError(f"config.json: model_type is {found!r}: {what}")
+    read.choice("model_type", FAMILY)
+    layers = read.integer("num_hidden_layers", 1, 1000)
+    mtp = "num_nextn_predict_layers" if "num_nextn_predict_layers" in values else "num_mtp_layers"
+    experts = read.integer("n_routed_experts", 1, 4096)
+    return Model(
+        name=name,
+        hidden_size=read.integer("hidden_size", 1, 1 << 20),
+        num_hidden_layers=layers,
+        first_k_dense_replace=read.integer("first_k_dense_replace", 0, layers, null=0),
+        num_attention_heads=read.integer("num_attention_heads", 1, 1024),
+        q_lora_rank=read.integer("q_lora_rank", 1, 1 << 20) if values.get("q_lora_rank") is not None else None,
+        kv_lora_rank=read.integer("kv_lora_rank", 1, 1 << 16),
+        qk_nope_head_dim=read.integer("qk_nope_head_dim", 1, 4096),
+        qk_rope_head_dim=read.integer("qk_rope_head_dim", 2, 1024),
+        v_head_dim=read.integer("v_head_dim", 1, 4096),
+        n_routed_experts=experts,
+        n_shared_experts=read.integer("n_shared_experts", 0, 64, null=0),
+        num_experts_per_tok=read.integer("num_experts_per_tok", 1, experts),
+        intermediate_size=read.integer("intermediate_size", 1, 1 << 20),
+        moe_intermediate_size=read.integer("moe_intermediate_size", 1, 1 << 20),
+        vocab_size=read.integer("vocab_size", 2, 1 << 24),
+        num_nextn_predict_layers=read.integer(mtp, 0, 1, default=0),
+        max_position_embeddings=read.integer("max_position_embeddings", 1, 1 << 24),
+        stored=_stored(values.get("quantization_config")),
+    )
+
+
+def shipped_models() -> dict[str, Path]:
+    """Names of shipped configs, and where they lie."""
+    known = {path.stem: path for path in sorted((MODELS / "configs").glob("*.json"))}
+    return {**known, "nano": MODELS / "nano" / "config.json"}
+
+
+def shipped_path(name: str) -> Path:
+    """A shipped config.
+
+    Raises:
+        PlanError: there is none of that name.
+    """
+    known = shipped_models()
+    plain = name.rpartition("/")[2].lower()
+    plain = KINDS.get(plain, plain)
+    if plain in known:
+        return known[plain]
+    near = get_close_matches(plain, known, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise PlanError(f"{name}: no such file or shipped model; {hint}Give a config.json or {', '.join(sorted(known))}")
+
+
+def _stored(quantization: Any) -> str:
+    """What `quantization_config` says, roughly: the planner needs bytes alone."""
+    if not isinstance(quantization, Mapping):
+        return "bf16"
+    text = json.dumps(quantization).lower()
+    if quantization.get("quant_method") == "fp8":
+        return "fp8"
+    return "nvfp4" if "nvfp4" in text else "int4" if '"num_bits": 4' in text else "fp8" if "fp8" in text else "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Formats of weights by part, and of the cache."""
+
+    name: str
+    experts: str
+    attention: str
+    dense: str
+    """Dense and shared networks."""
+    cache: str = "bf16"
+    blackwell_cache: str | None = None
+    """Of engines whose default it is there; None: as elsewhere."""
+
+    def on(self, blackwell: bool) -> Precision:
+        """As it is resolved on a GPU."""
+        return replace(self, cache=self.blackwell_cache) if blackwell and self.blackwell_cache else self
+
+    def weight(self, part: str) -> float:
+        """Bytes of a weight of `experts`, `attention` or `dense`."""
+        return BYTES_PER_WEIGHT[getattr(self, part)]

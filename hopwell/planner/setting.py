@@ -1,0 +1,111 @@
+"""One server as it runs: model, GPUs, engine, precision, layout and drafts, all given; and what is predicted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hopwell.limits.catalogue import CatalogueError, Gpu, find_gpu, parse_gpus
+from hopwell.planner.engines import Engine, find_engine
+from hopwell.planner.layout import Layout, layouts
+from hopwell.planner.memory import plan_memory
+from hopwell.planner.model import Model, PlanError, Precision
+from hopwell.planner.serving import Load, Point, Serving
+from hopwell.planner.step import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One replica."""
+
+    model: Model
+    gpu: Gpu
+    engine: Engine
+    precision: Precision
+    layout: Layout
+    drafts: int = 0
+
+    @property
+    def name(self) -> str:
+        mtp = f", MTP {self.drafts}" if self.drafts else ""
+        where = f"{self.layout.gpus} x {self.gpu.name}"
+        return f"{self.model.name} on {where}, {self.engine.title} {self.precision.name} {self.layout.name}{mtp}"
+
+    def serving(self, load: Load) -> Serving:
+        """The replica under a load.
+
+        Raises:
+            PlanError: it does not hold one request of it.
+        """
+        memory = plan_memory(self.model, self.precision, self.layout, self.gpu, self.engine, self.drafts > 0)
+        machine = Machine(self.model, self.precision, self.layout, self.gpu, self.engine)
+        serving = Serving(machine, memory, load, self.drafts)
+        if serving.limit < 1:
+            raise PlanError(f"{self.name}: does not fit with one request of that length; is --layout right?")
+        return serving
+
+    def predict(self, load: Load, users: float, rounds: float = 0.0) -> Point:
+        """What `users` of a closed loop see; `rounds` as `Serving.at` has them.
+
+        Raises:
+            PlanError: it does not hold one request of that load.
+        """
+        return self.serving(load).at(users, rounds)
+
+    def by(self, engine: Engine) -> Setting:
+        """The same with other constants of the engine."""
+        return replace(self, engine=engine)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "model": asdict(self.model), "gpu": self.gpu.name, "engine": self.engine.name,
+            "precision": self.precision.name, "layout": asdict(self.layout), "drafts": self.drafts,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Setting:
+        """
+        Raises:
+            KeyError, TypeError, HopwellError: it is no setting.
+        """
+        gpu, engine = find_gpu(values["gpu"]), find_engine(values["engine"])
+        precision = engine.precisions[values["precision"]].on(gpu.sm >= 100)
+        return cls(Model(**values["model"]), gpu, engine, precision, Layout(**values["layout"]), values["drafts"])
+
+
+def parse_setting(
+    model: Model, gpus: str, engine: str, precision: str | None, layout: str | None, drafts: int
+) -> Setting:
+    """A setting in words.
+
+    Args:
+        gpus: as 8xh200.
+        precision: None: as the model was released.
+        layout: as the planner and engines name it, such as TP8, DP8 EP8; None: heads and experts cut among all GPUs.
+
+    Raises:
+        PlanError: the message names the option at fault and what it may be.
+    """
+    try:
+        count, gpu = parse_gpus(gpus)
+    except CatalogueError as error:
+        raise PlanError(f"--gpus: {error}") from None
+    profile = find_engine(engine)
+    name = precision or model.stored
+    if name not in profile.precisions:
+        raise PlanError(
+            f"--precision: {name!r} is not known of {profile.title}; give {' or '.join(profile.precisions)}"
+        )
+    ways = {_plain(each.name): each for each in layouts(model, gpu, name, (count,))}
+    wanted = _plain(layout) if layout else next(iter(ways), "")
+    if wanted not in ways:
+        known = ", ".join(each.name for each in ways.values()) or "none: another number of GPUs"
+        raise PlanError(f"--layout: {layout!r} is none of {count} x {gpu.name}; give {known}")
+    if drafts and (drafts not in profile.mtp or not model.num_nextn_predict_layers):
+        raise PlanError(f"--drafts: {drafts} is not known of {model.name} and {profile.title}; give 0 to 3, or 0")
+    return Setting(model, gpu, profile, profile.precisions[name].on(gpu.sm >= 100), ways[wanted], drafts)
+
+
+def _plain(layout: str) -> str:
+    return "".join(sign for sign in layout.lower() if sign.isalnum()).replace("x", "")

@@ -1,0 +1,173 @@
+"""How far a model's predictions are from its reference's, on the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.transformer import Layer, Transformer
+from hopwell.ops.norm import rms_norm
+from hopwell.ops.paging import AttentionPlan
+from hopwell.ops.sizes import PAGE
+
+TOKENS_AT_ONCE = 2048
+KEPT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """KL(reference || model) over every position, in nats, and how often both would say the same token."""
+
+    tokens: int
+    mean: float
+    p99: float
+    worst: float
+    top1: float
+    standard_error: float = 0.0
+    """Of the mean, tokens taken as independent."""
+
+    @classmethod
+    def of(cls, kl: Tensor, same: Tensor) -> Divergence:
+        """From KL and agreement at each position [tokens]."""
+        error = float(kl.double().std() / len(kl) ** 0.5) if len(kl) > 1 else 0.0
+        same_share = float(same.double().mean())
+        return cls(len(kl), float(kl.mean()), float(kl.quantile(0.99)), float(kl.max()), same_share, error)
+
+
+def batches(sequences: Sequence[Sequence[int]]) -> Iterator[ForwardBatch]:
+    """Whole sequences, at most `TOKENS_AT_ONCE` tokens together unless one alone is longer."""
+    waiting: list[Sequence[int]] = []
+    for sequence in [*sequences, None]:
+        if waiting and (sequence is None or sum(map(len, waiting)) + len(sequence) > TOKENS_AT_ONCE):
+            lengths = [len(s) for s in waiting]
+            pages = -(-max(lengths) // PAGE)
+            yield ForwardBatch(
+                tokens=torch.tensor([t for s in waiting for t in s]),
+                positions=torch.cat([torch.arange(n) for n in lengths]),
+                query_lens=lengths,
+                seq_lens=lengths,
+                page_table=torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages),
+            )
+            waiting = []
+        if sequence is not None:
+            waiting.append(sequence)
+
+
+def compare(reference: Transformer, model: Transformer, sequences: Sequence[Sequence[int]]) -> Divergence:
+    """Runs both over `sequences`.
+
+    Returns:
+        Their divergence over all positions.
+    """
+    return Yardstick(reference, sequences).measure(model)
+
+
+class Yardstick:
+    """A reference's predictions on some text, for one model after another to be held against.
+
+    Predictions are kept while they take at most `KEPT_BYTES`, else made again for every model.
+    """
+
+    def __init__(self, reference: Transformer, sequences: Sequence[Sequence[int]]) -> None:
+        self.reference, self.batches = reference, list(batches(sequences))
+        size = sum(len(b.tokens) for b in self.batches) * reference.config.vocab_size * 4
+        self.kept = [self._predict(b) for b in self.batches] if size <= KEPT_BYTES else None
+
+    def measure(self, model: Transformer) -> Divergence:
+        """The model's divergence from the reference, over all positions."""
+        return Divergence.of(*self.rows(model))
+
+    @torch.inference_mode()
+    def rows(self, model: Transformer) -> tuple[Tensor, Tensor]:
+        """KL at each position, and whether both would say the same: [tokens] in the order of the text."""
+        kls, sames = [], []
+        for index, batch in enumerate(self.batches):
+            expected = self._predict(batch) if self.kept is None else self.kept[index]
+            kl, same = kl_rows(expected, _logits(model, batch))
+            kls.append(kl)
+            sames.append(same)
+        return torch.cat(kls), torch.cat(sames)
+
+    def telling(self, models: Iterable[Transformer], tokens: int) -> tuple[list[Sequence[int]], list[float]]:
+        """About so many tokens of the text, with preference where `models` diverge: a few places hold most of their KL.
+
+        Returns:
+            Whole sequences, each taken with a probability that grows with its KL, and the inverse of that: weighed so,
+            any model's mean KL over them is what it is over the whole text (Horvitz and Thompson, 1952).
+        """
+        lengths = torch.tensor([length for b in self.batches for length in b.query_lens])
+        size = torch.ones(len(lengths), dtype=torch.float64)  # others may diverge elsewhere
+        for model in models:
+            kls = torch.stack([part.sum() for part in self.rows(model)[0].double().split(lengths.tolist())])
+            size += kls / kls.mean().clamp_min(1e-12)
+        low, high = 0.0, 1e6
+        for _ in range(60):
+            middle = (low + high) / 2
+            few = float(((size * middle).clamp_max(1.0) * lengths).sum()) < tokens
+            low, high = (middle, high) if few else (low, middle)
+        share = (size * high).clamp_max(1.0)
+        upto = share.cumsum(0)
+        taken = (upto + 0.5).floor() > (upto - share + 0.5).floor()
+        sequences = [s for b in self.batches for s in b.tokens.split(b.query_lens)]
+        return (
+            [s.tolist() for s, t in zip(sequences, taken.tolist(), strict=True) if t],
+            (1 / share[taken]).tolist(),
+        )
+
+    @torch.inference_mode()
+    def _predict(self, batch: ForwardBatch) -> Tensor:
+        return _logits(self.reference, batch).log_softmax(-1)
+
+
+def _logits(model: Transformer, batch: ForwardBatch) -> Tensor:
+    return model.logits(model.forward(batch, model.new_latent(batch.page_table.numel())))
+
+
+def kl_rows(reference: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """KL of each row, and whether both peaks agree: log-probabilities and logits [tokens, vocabulary] -> [tokens]."""
+    other = logits.log_softmax(-1)
+    kl = (reference.exp() * (reference - other)).sum(-1).clamp_min_(0.0)
+    return kl, reference.argmax(-1) == other.argmax(-1)
+
+
+class Sensitivity:
+    """A reference model with its hidden states before every layer, to try other layers in its place."""
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Transformer, sequences: Sequence[Sequence[int]], weights: Sequence[float] | None = None
+    ) -> None:
+        """
+        Args:
+            weights: of each sequence's tokens in the mean; default: all alike.
+        """
+        self.model = model
+        lengths = torch.tensor([len(s) for s in sequences])
+        share = torch.ones(len(lengths)) if weights is None else torch.tensor(weights)
+        self.shares = (share / (share * lengths).sum()).repeat_interleave(lengths).double()
+        self.runs: list[tuple[Tensor, AttentionPlan, int, list[Tensor], Tensor]] = []
+        for batch in batches(sequences):
+            plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
+            rope, pages = model.rope_table[batch.positions], batch.page_table.numel()
+            hidden = [model.embedding[batch.tokens]]
+            for layer in model.layers:
+                hidden.append(layer(hidden[-1], rope, model.new_latent(pages)[0], plan))
+            self.runs.append((rope, plan, pages, hidden, self._logits(hidden[-1]).log_softmax(-1)))
+
+    @torch.inference_mode()
+    def with_layer(self, index: int, layer: Layer) -> float:
+        """Mean KL with layer `index` replaced by `layer`."""
+        kls = []
+        for rope, plan, pages, hidden, reference in self.runs:
+            x = hidden[index]
+            for each in (layer, *self.model.layers[index + 1 :]):
+                x = each(x, rope, self.model.new_latent(pages)[0], plan)
+            kls.append(kl_rows(reference, self._logits(x))[0])
+        return float(torch.cat(kls).double() @ self.shares)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self.model.logits(rms_norm(x, self.model.final_norm, self.model.config.rms_norm_eps))

@@ -1,0 +1,180 @@
+"""The forward pass, a linear at a time: what each matrix of a decoder layer is, and what it reads on calibration text.
+
+One layer's attention, or one network's three matrices, are in memory at a time, besides the hidden states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.reader import WeightReader
+from hopwell.model import schema
+from hopwell.model.config import ModelConfig
+from hopwell.model.loading import Loader
+from hopwell.model.mla import LATENT_EPS
+from hopwell.model.schema import Network, Row
+from hopwell.ops.norm import rms_norm
+from hopwell.ops.paging import AttentionPlan
+from hopwell.ops.router import route
+from hopwell.ops.sizes import PAGE
+from hopwell.ops.swiglu import silu_mul
+from hopwell.quantization.hessian import Inputs, layer_share
+
+TOKENS_AT_ONCE = 4096
+LAYER_SAMPLE = 4096
+"""Rows of the whole layer from which an expert's down projection borrows statistics."""
+
+
+@dataclass(slots=True)
+class LinearGroup:
+    """Matrices that read the same input and that engines fuse, hence one format and one NVFP4 tensor scale."""
+
+    names: list[str]
+    """Modules, without `.weight`."""
+    matrices: list[Tensor]
+    """float32 [out, in] each."""
+    inputs: Inputs
+    input_peak: float
+    """Largest magnitude read; of the whole layer's where an expert got no token."""
+    part: str
+    tokens: int
+    """Calibration rows that reached it."""
+
+    @property
+    def name(self) -> str:
+        """The first module's: the group's key everywhere."""
+        return self.names[0]
+
+
+class Walk:
+    """Calibration sequences on their way through a checkpoint, in float32.
+
+    Args:
+        sequences: tokens of each sequence.
+        share: of an expert's Hessian that is the layer's; None decides by the expert's tokens.
+        keep: parts whose groups come without statistics, because nobody will convert them.
+        device: where a layer is while it is walked through.
+    """
+
+    def __init__(
+        self,
+        reader: WeightReader,
+        config: ModelConfig,
+        sequences: Sequence[Sequence[int]],
+        share: float | None = None,
+        keep: Sequence[str] = (),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.reader, self.config, self.share, self.keep = reader, config, share, keep
+        self.device = torch.device(device)
+        self.lengths = [len(s) for s in sequences]
+        self.tokens = torch.tensor([t for s in sequences for t in s])
+        self.rope = config.rope.table(max(self.lengths), self.device)
+
+    def embed(self) -> Tensor:
+        """Hidden states before the first layer: float32 [tokens, hidden]."""
+        table = WeightSource(self.reader).take(schema.EMBEDDING.name(), schema.EMBEDDING.shape(self.config))
+        return table[self.tokens].float().to(self.device)
+
+    def layer(self, index: int, hidden: Tensor) -> Iterator[LinearGroup]:
+        """Yields every group of layer `index` with its inputs, and moves `hidden` in place to behind the layer."""
+        c = self.config
+        loader = Loader(WeightSource(self.reader), c, self.device, torch.float32, plain_only=True)
+        x = rms_norm(hidden, loader.tensor(schema.INPUT_NORM, index), c.rms_norm_eps)
+        hidden += yield from self._attention(loader, index, x)
+        x = rms_norm(hidden, loader.tensor(schema.POST_NORM, index), c.rms_norm_eps)
+        if c.is_moe(index):
+            hidden += yield from self._moe(loader, index, x)
+        else:
+            hidden += yield from self._network(loader, schema.DENSE, index, x)
+
+    def _attention(self, loader: Loader, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
+        c = self.config
+        mla = loader.attention(layer)
+        first = schema.Q if c.q_lora_rank is None else schema.Q_A
+        rank = mla.qkv_a.shape[0] - c.latent_dim
+        stacked = mla.qkv_a.data
+        yield self._group((first, schema.KV_A), layer, [stacked[:rank], stacked[rank:]], x)
+        down = x @ stacked.t()
+        query, latent = down[:, :rank], down[:, rank : rank + c.kv_lora_rank]
+        if mla.q_b is not None and mla.q_a_norm is not None:
+            read = rms_norm(query, mla.q_a_norm, LATENT_EPS)
+            yield self._group((schema.Q_B,), layer, [mla.q_b.data], read)
+        keys_values = torch.cat((mla.w_uk, mla.w_uv.transpose(1, 2)), dim=1).flatten(0, 1)
+        read = rms_norm(latent, mla.kv_a_norm, LATENT_EPS)
+        yield self._group((schema.KV_B,), layer, [keys_values], read)
+        heads = torch.cat([mla.attend(*given) for given in self._batches(x)])
+        yield self._group((schema.O,), layer, [mla.o.data], heads)
+        return heads @ mla.o.data.t()
+
+    def _batches(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, AttentionPlan]]:
+        """Whole sequences, `TOKENS_AT_ONCE` or one at a time, each with rope, an empty cache and a plan."""
+        first = row = 0
+        while first < len(self.lengths):
+            last, size = first, 0
+            while last < len(self.lengths) and (last == first or size + self.lengths[last] <= TOKENS_AT_ONCE):
+                size += self.lengths[last]
+                last += 1
+            lengths = self.lengths[first:last]
+            positions = torch.cat([torch.arange(n, device=self.device) for n in lengths])
+            pages = -(-max(lengths) // PAGE)
+            table = torch.arange(len(lengths) * pages, dtype=torch.int32, device=self.device).view(-1, pages)
+            cache = torch.zeros(table.numel(), PAGE, self.config.latent_dim, device=self.device)
+            yield (
+                x[row : row + size],
+                self.rope[positions],
+                cache,
+                AttentionPlan.build(lengths, lengths, positions, table),
+            )
+            first, row = last, row + size
+
+    def _moe(self, loader: Loader, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
+        c, network = self.config, schema.EXPERT
+        width, hidden = c.moe_intermediate_size, c.hidden_size
+        expert_ids, weights = route(x, *loader.router(layer), c.router)
+        total = torch.zeros_like(x)
+        kept = "routed_experts" in self.keep
+        of_layer = Inputs.nothing(hidden, self.device) if kept else Inputs.of(x, f"the experts of layer {layer}")
+        sample = x[:: max(1, len(x) // LAYER_SAMPLE)]
+        for expert in range(c.n_routed_experts):
+            rows, slots = (expert_ids == expert).nonzero(as_tuple=True)
+            gate_up = [loader.stored(row, layer, expert).data for row in (network.gate, network.up)]
+            down = loader.stored(network.down, layer, expert).data
+            names = [row.module(layer, expert) for row in network]
+            yield self._expert(names[:2], gate_up, x[rows], of_layer, float(x.abs().max()))
+            both = torch.cat(gate_up).t()
+            inner, usual = silu_mul(x[rows] @ both), silu_mul(sample @ both)
+            of_all = Inputs.nothing(width, self.device) if kept else Inputs.of(usual, names[2])
+            yield self._expert(names[2:], [down], inner, of_all, float(usual.abs().max()))
+            total.index_add_(0, rows, (inner @ down.t()) * weights[rows, slots].unsqueeze(1))
+        if c.n_shared_experts:
+            total += yield from self._network(loader, schema.SHARED, layer, x)
+        return total
+
+    def _expert(
+        self, names: list[str], matrices: list[Tensor], x: Tensor, layer: Inputs, usual_peak: float
+    ) -> LinearGroup:
+        peak, part = float(x.abs().max()) if len(x) else usual_peak, "routed_experts"
+        if part in self.keep:
+            return LinearGroup(names, matrices, Inputs.nothing(x.shape[1], self.device), peak, part, len(x))
+        own = Inputs.of(x, names[0])
+        share = layer_share(own.tokens, x.shape[1]) if self.share is None else self.share
+        return LinearGroup(names, matrices, own.mixed_with(layer, share), peak, part, len(x))
+
+    def _group(self, rows: Sequence[Row], layer: int, matrices: list[Tensor], x: Tensor) -> LinearGroup:
+        names, part = [row.module(layer) for row in rows], rows[0].part
+        inputs = Inputs.nothing(x.shape[1], self.device) if part in self.keep else Inputs.of(x, names[0])
+        return LinearGroup(names, matrices, inputs, float(x.abs().max()), part, len(x))
+
+    def _network(self, loader: Loader, network: Network, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
+        gate_up = [loader.stored(row, layer).data for row in (network.gate, network.up)]
+        yield self._group((network.gate, network.up), layer, gate_up, x)
+        inner = silu_mul(x @ torch.cat(gate_up).t())
+        down = loader.stored(network.down, layer).data
+        yield self._group((network.down,), layer, [down], inner)
+        return inner @ down.t()

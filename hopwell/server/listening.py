@@ -1,0 +1,82 @@
+"""A server's address and its first words on the terminal: what needs neither HTTP nor the model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from hopwell.engine.wire import Info
+from hopwell.errors import HopwellError
+from hopwell.server.settings import ServerSettings
+
+log = logging.getLogger("hopwell.server")
+LAST_SECONDS = 10.0
+"""From the second signal to the end, whatever hangs."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The socket to serve on, before the minutes that a big model takes to load. It does not listen yet: whoever comes
+    too early is refused, as probes expect.
+
+    Raises:
+        HopwellError: the address is in use, or is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # on Windows it takes a port from whoever listens on it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise HopwellError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
+        ) from None
+    return listener
+
+
+def claim(port: int) -> socket.socket:
+    """Holds a port until it is listened on: on Linux two sockets that do not listen yet may be bound to one port, and
+    the second server would find out after it has loaded its model. Closing the socket gives the claim up.
+
+    Raises:
+        HopwellError: another server is about to listen on it.
+    """
+    if sys.platform != "linux":
+        return socket.socket()
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        held.bind(f"\0hopwell-serve-{port}")  # a name without a file, gone with its process
+    except OSError:
+        held.close()
+        raise HopwellError(f"another hopwell serve is about to listen on port {port}; choose another --port") from None
+    return held
+
+
+def tell(text: str) -> None:
+    """Prints; a full disk or a reader who has left is no reason to stop serving."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        log.warning({"event": "stdout cannot be written", "reason": str(error)})
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the end does not fail on it again
+
+
+def banner(info: Info, names: Sequence[str], settings: ServerSettings, listener: socket.socket, tenants: int) -> str:
+    """What is served, where, within which limits, and how long each part of the start took."""
+    host, port = listener.getsockname()[:2]
+    about = info.about
+    same = "the same whatever shares their batch" if info.batch_invariant else "may differ in rounding between batches"
+    rows = {
+        **about,
+        "model": f"{', '.join(names)} {about['model']}",
+        "limits": f"{about['limits']}, bodies to {settings.max_body_bytes >> 20:,} MiB",
+        "answers": same,
+        "callers": f"{tenants} with keys" if tenants else "everybody (no --api-keys)",
+        "start": ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in info.phases.items()),
+        "url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
+    }
+    return "\n".join(["hopwell serve", *(f"  {key:<10}{value}" for key, value in rows.items())])

@@ -1,0 +1,94 @@
+"""/v1/plan: a question to the planner and its answer, for the page `/plan` and for programs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
+from fastapi.responses import JSONResponse, Response
+
+from hopwell.bounded import Bounded, BoundedError, Limits
+from hopwell.server.errors import ApiError
+from hopwell.server.protocol.plan import PlanChoices, PlanReply, PlanRequest
+from hopwell.server.routing import ERRORS, JsonRoute
+from hopwell.server.settings import Tenant
+
+LIMITS = Limits(seconds=30.0, memory=256 << 20, stack=16 << 20, reply=4 << 20)
+"""An answer takes half a second and curves five, on a core that has nothing else to do."""
+PLACES, SHARE = 8, 4
+"""Questions that wait for the one at work, itself included: of everybody, and of one tenant."""
+OPTIONS = {"class": "latency_class"}
+"""Options of the command that are fields of another name."""
+
+router = APIRouter(responses=ERRORS, route_class=JsonRoute)
+
+
+class Planning:
+    """Computes answers one after another in a child process, which yields to whoever streams, within `LIMITS`.
+
+    The child starts with the first question and then stays; whoever leaves takes his question along.
+    """
+
+    def __init__(self) -> None:
+        self._child = Bounded("hopwell.planner.form:answerer", limits=LIMITS)
+        self._asked: Counter[str] = Counter()
+
+    async def ask(self, tenant: str, question: dict[str, Any] | None) -> Any:
+        """The answer to a question; None: the choices that a form offers.
+
+        Raises:
+            ApiError: 400, naming the field; 429 or 503, too many questions wait.
+        """
+        if self._asked[tenant] >= SHARE:
+            said = f"{SHARE} of your questions wait already; wait for one"
+            raise ApiError(429, said, None, "too_many_running", {"retry-after": "1"})
+        if self._asked.total() >= PLACES:
+            raise ApiError(503, f"{PLACES} questions wait already; try again", None, "overloaded", {"retry-after": "2"})
+        self._asked[tenant] += 1
+        try:
+            return await self._child.run(question)
+        except BoundedError as error:
+            raise _refusal(error) from None
+        finally:
+            self._asked[tenant] -= 1
+
+
+def _refusal(error: BoundedError) -> ApiError:
+    """What became of a question, and the field that its message is about."""
+    said = str(error)
+    match error.kind, error.type:
+        case "start", _:
+            return ApiError(503, "plans cannot be made now; try later", None, "overloaded")
+        case "raised", "ConfigError":
+            return ApiError(400, said, "model", "invalid_value")
+        case "raised", "PriceError":
+            return ApiError(400, said, "gpus" if said.startswith("no price of") else "prices", "invalid_value")
+        case "raised", "PlanError":
+            option = re.search(r"--([a-z]+)", said)
+            field = OPTIONS.get(option[1], option[1]) if option else "model" if "shipped model" in said else "gpus"
+            return ApiError(400, said, field, "invalid_value")
+        case "raised", _:
+            return ApiError(400, "numbers so far out cannot be reckoned with", None, "invalid_value")
+        case _:
+            return ApiError(400, f"the question asks for too much: {said}; ask for fewer GPUs", "gpus", "invalid_value")
+
+
+async def _reply(http: HttpRequest, question: dict[str, Any] | None) -> Response:
+    planning: Planning = http.app.state.planning
+    tenant: Tenant = http.state.tenant
+    return JSONResponse(await planning.ask(tenant.name, question))
+
+
+@router.get("/v1/plan", responses={200: {"model": PlanChoices}})
+async def choices(http: HttpRequest) -> Response:
+    """What may be asked: models, GPUs with their prices, latency classes, and what holds where nothing is given."""
+    return await _reply(http, None)
+
+
+@router.post("/v1/plan", responses={200: {"model": PlanReply}})
+async def plan(http: HttpRequest, body: PlanRequest) -> Response:
+    """Which GPUs, how many, in which layout, at what latency, watts and price."""
+    return await _reply(http, body.model_dump(exclude_none=True))

@@ -1,0 +1,274 @@
+"""`hopwell serve` as processes: one for the engine, one or more for the API, and this one, which starts them, sees them
+die, starts them again, and ends them together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hopwell.control import Child, Message
+from hopwell.engine import process as engine_process
+from hopwell.engine.frontend import name_of, resolve
+from hopwell.engine.wire import Info
+from hopwell.errors import HopwellError
+from hopwell.logs import log_json
+from hopwell.server import worker as api_process
+from hopwell.server.ledger import Ledger
+from hopwell.server.listening import LAST_SECONDS, banner, bind, claim, tell
+from hopwell.server.settings import ServerSettings, Tenant
+from hopwell.system import on_signal
+
+log = logging.getLogger("hopwell.server")
+Progress = Callable[[int, int, str], None]
+SOON = 30.0
+"""Seconds within which a process that has begun to serve must not end, or its end counts."""
+TRIES = 3
+"""Ends that count, one after another, until the server gives up."""
+LAST_CHILD = 15.0
+"""Seconds for the engine to end, once no API is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be served, and how."""
+
+    model: str | None
+    chat_template: Path | None
+    device: str
+    dtype: str
+    tp: int = 1
+    ep: int = 1
+    """Ranks that share every layer, and that share out experts."""
+    engine: dict[str, Any]
+    """Settings of `EngineConfig`."""
+    names: Sequence[str]
+    """Of the model in the API, the first its chief one; none: its own."""
+    settings: ServerSettings
+    tenants: Sequence[Tenant]
+    workers: int
+
+
+def supervise(plan: Plan, port: int, progress: Progress, on_compile: Progress) -> int:
+    """Serves until SIGTERM, SIGINT or SIGHUP; then finishes what runs. A second signal cancels it.
+
+    Args:
+        port: 0 takes a free one; the banner says which.
+        progress, on_compile: as `load_model` has them.
+
+    Returns:
+        The exit code: 0, or 1 where something had to be killed or does not stay up.
+
+    Raises:
+        HopwellError: the model cannot be loaded, a setting not honoured, or the address not used.
+        KeyboardInterrupt: a signal came before the server was up.
+    """
+    log_json()
+    listener = bind(plan.settings.host, port)
+    with listener, claim(listener.getsockname()[1]) as claimed:
+        path = resolve(plan.model)
+        plan = replace(plan, names=list(plan.names) or [name_of(plan.model)])
+        supervisor = Supervisor(plan, path, listener, {"bytes": progress, "kernels": on_compile})
+        try:
+            return asyncio.run(supervisor.run(claimed))
+        finally:
+            supervisor.kill()
+            logging.shutdown()
+
+
+@dataclass
+class Part:
+    """A child in its place: whoever takes the place later is another `Part`."""
+
+    name: str
+    child: Child
+    said: asyncio.Queue[Message | None] = field(default_factory=asyncio.Queue)
+    up_at: float | None = None
+
+    @property
+    def ended(self) -> str:
+        """How it ended."""
+        code = self.child.process.wait()
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+class Supervisor:
+    """Keeps one engine and `plan.workers` API processes running."""
+
+    def __init__(self, plan: Plan, path: Path, listener: socket.socket, progress: dict[str, Progress]) -> None:
+        self.plan, self.path, self.listener, self.progress = plan, path, listener, progress
+        self.engine: Part | None = None
+        self.apis: list[Part | None] = [None] * plan.workers
+        self.info: Info | None = None
+        self.started_at = int(time.time())
+        shared = plan.workers > 1 and plan.tenants
+        self._ledger = Ledger.shared(len(plan.tenants), plan.workers) if shared else None
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._failure: str | None = None
+        self._falls: dict[str, int] = {}
+        self._codes: list[int] = []
+        """Of the processes that have ended since the server was told to."""
+
+    async def run(self, claimed: socket.socket) -> int:
+        """See `supervise`."""
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            on_signal(asyncio.get_running_loop(), name, self._signalled)
+        began = time.perf_counter()
+        lives = [asyncio.create_task(self._keep_engine())]
+        lives += [asyncio.create_task(self._keep_api(number)) for number in range(self.plan.workers)]
+        stopping = asyncio.create_task(self._stop.wait())
+        up = asyncio.create_task(self._all_up())
+        await asyncio.wait({up, stopping, *lives}, return_when=asyncio.FIRST_COMPLETED)
+        for life in lives:  # they end before we do only by a fault
+            if life.done():
+                life.result()
+        if self._failure is not None:
+            raise HopwellError(self._failure)
+        if not up.done():
+            raise KeyboardInterrupt
+        claimed.close()
+        assert self.info is not None
+        phases = {**self.info.phases, "in all": time.perf_counter() - began}
+        info = msgspec.structs.replace(self.info, phases=phases)
+        plan = self.plan
+        tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants)))
+        await stopping
+        return await self._end(lives)
+
+    def kill(self) -> None:
+        """Ends what is left at once."""
+        for part in (self.engine, *self.apis):
+            if part is not None and part.child.process.poll() is None:
+                part.child.process.kill()
+                part.child.process.wait()
+
+    # -- lives of the processes
+
+    async def _keep_engine(self) -> None:
+        fields = {name: getattr(self.plan, name) for name in ("device", "dtype", "tp", "ep")}
+        template = self.plan.chat_template
+        fields |= {
+            "model": None if self.plan.model is None else str(self.path),
+            "chat_template": None if template is None else str(template),
+            "settings": self.plan.engine,
+        }
+        while not self._stop.is_set():
+            part = self.engine = self._start("the engine", engine_process.MAIN, (), fields)
+            while (message := await part.said.get()) is not None:
+                if message.kind == "ready":
+                    self.info, part.up_at = msgspec.convert(message.fields["info"], Info), time.monotonic()
+                    for api in self.apis:
+                        self._connect(api)
+                elif message.kind == "failed":
+                    self._fail(message.fields["reason"])
+                else:
+                    told = message.fields
+                    self.progress[message.kind](told["done"], told["total"], told["name"])
+            await self._fallen(part)
+
+    async def _keep_api(self, number: int) -> None:
+        plan = self.plan
+        fields = {
+            "path": str(self.path),
+            "name": plan.names[0],
+            "names": plan.names,
+            "chat_template": None if plan.chat_template is None else str(plan.chat_template),
+            "settings": asdict(plan.settings),
+            "tenants": [asdict(tenant) for tenant in plan.tenants],
+            "workers": plan.workers,
+            "me": number,
+            "started_at": self.started_at,
+        }
+        ends = [self.listener.fileno(), *([] if self._ledger is None else [self._ledger])]
+        while not self._stop.is_set():
+            part = self._start(f"API process {number + 1}", api_process.MAIN, ends, fields)
+            self.apis[number] = part
+            self._connect(part)
+            while (message := await part.said.get()) is not None:
+                if message.kind == "listening":
+                    part.up_at = time.monotonic()
+                elif message.kind == "failed":
+                    self._fail(message.fields["reason"])
+            await self._fallen(part)
+
+    def _start(self, name: str, main: str, ends: Sequence[int], fields: dict[str, Any]) -> Part:
+        loop, part = asyncio.get_running_loop(), Part(name, Child.start(main))
+        part.child.control.send("start", ends, **fields)
+        part.child.control.listen(lambda message: loop.call_soon_threadsafe(part.said.put_nowait, message))
+        return part
+
+    def _connect(self, api: Part | None) -> None:
+        """Joins an API and the engine, once both are there."""
+        engine = self.engine
+        if api is None or engine is None or engine.up_at is None:
+            return
+        one, other = socket.socketpair()
+        with one, other:
+            engine.child.control.send("connect", [one.fileno()])
+            api.child.control.send("connect", [other.fileno()])
+
+    async def _fallen(self, part: Part) -> None:
+        """After a process has ended: why, and whether to start another."""
+        if part is self.engine:
+            self.engine = None
+        code = await asyncio.to_thread(part.child.process.wait)
+        part.child.control.close()
+        if self._stop.is_set():
+            self._codes.append(code)
+            return
+        if part.up_at is None:
+            self._fail(f"{part.name} {part.ended} before it was up; see the log")
+            return
+        falls = self._falls.get(part.name, 0) + 1 if time.monotonic() - part.up_at < SOON else 1
+        self._falls[part.name] = falls
+        pid, how = part.child.process.pid, part.ended
+        log.error({"event": "a process has ended", "process": part.name, "pid": pid, "how": how})
+        if falls >= TRIES:
+            self._fail(f"{part.name} {how}, {falls} times within {SOON:g} s of its start; see the log")
+
+    def _fail(self, reason: str) -> None:
+        """Nothing can be served: everything ends."""
+        if self._failure is None:
+            self._failure = reason
+        self._stop.set()
+
+    async def _all_up(self) -> None:
+        while not all(part is not None and part.up_at is not None for part in (self.engine, *self.apis)):
+            await asyncio.sleep(0.005)
+
+    # -- the end
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _end(self, lives: Sequence[asyncio.Task[None]]) -> int:
+        """Drains the APIs, then ends the engine; returns the exit code."""
+        self._say("stop", self.apis)
+        drained = asyncio.gather(*lives[1:])
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        if not drained.done():
+            self._say("hurry", self.apis)
+            await asyncio.wait({drained}, timeout=LAST_SECONDS)
+        hurry.cancel()
+        killed = not drained.done()
+        self._say("stop", [self.engine])
+        _, left = await asyncio.wait({lives[0]}, timeout=LAST_CHILD)
+        if self._failure is not None:
+            log.error({"event": "the server ends", "reason": self._failure})
+        return int(killed or bool(left) or self._failure is not None or any(self._codes))
+
+    def _say(self, kind: str, parts: Sequence[Part | None]) -> None:
+        for part in parts:
+            if part is not None:
+                part.child.control.send(kind)

@@ -1,0 +1,133 @@
+"""What Linux, macOS and Windows do each in their own way. Hopwell is tested on Linux alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows
+    fcntl = resource = None
+
+_seeking = threading.Lock()
+NO_LIMIT = 1 << 20
+
+
+def memory_bytes() -> int:
+    """Memory of the machine."""
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import ctypes
+
+    kilobytes = ctypes.c_ulonglong()
+    ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))  # type: ignore[attr-defined]
+    return 1024 * kilobytes.value
+
+
+def cache_folder() -> Path:
+    """Where Hopwell keeps what it has measured of this machine: $HOPWELL_CACHE, or the system's place for such."""
+    if given := os.environ.get("HOPWELL_CACHE"):
+        return Path(given)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "hopwell"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hopwell"
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not say."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def raise_descriptors() -> int:
+    """Raises the limit of open files and sockets to what the system allows; returns it."""
+    if resource is None:
+        return NO_LIMIT
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    except (OSError, ValueError):
+        return soft
+
+
+def yield_cores() -> None:
+    """Lets everybody else go before the calling thread, and the threads that it will start; only on Linux, where
+    threads have a priority each."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19))
+
+
+def open_to_read(path: Path) -> int:
+    """A file's descriptor, for `read_at`."""
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+
+def read_at(file: int, buffer: memoryview, offset: int) -> int:
+    """Reads into `buffer` from a place in a file, from any thread; returns how many bytes came, 0 at the end."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [buffer], offset)
+    with _seeking:
+        os.lseek(file, offset, os.SEEK_SET)
+        data = os.read(file, min(len(buffer), 64 << 20))
+    buffer[: len(data)] = data
+    return len(data)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Keeps other processes from locking a folder, until the descriptor that it returns is closed. None on Windows,
+    where a folder cannot be opened: two processes must not write it at once.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+    """
+    if fcntl is None:
+        return None
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+@contextmanager
+def locked(file: int) -> Iterator[None]:
+    """Keeps other processes that would lock a file waiting; within one process it keeps nobody. Not on Windows."""
+    assert fcntl is not None
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.lockf(file, fcntl.LOCK_UN)
+
+
+def ignored(number: int) -> bool:
+    """Whether whoever started this process wants a signal ignored: `nohup` SIGHUP, a script SIGINT for its background
+    jobs, since the terminal's Ctrl-C is not meant for them."""
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
+def on_signal(loop: asyncio.AbstractEventLoop, name: str, run: Callable[[], None]) -> None:
+    """Has the loop call `run` when a signal comes, where there is one of that name and it is not ignored."""
+    number = getattr(signal, name, None)
+    if number is None or ignored(number):
+        return
+    try:
+        loop.add_signal_handler(number, run)
+    except NotImplementedError:  # Windows
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(run))

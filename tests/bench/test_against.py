@@ -1,0 +1,63 @@
+"""`hopwell bench against`: any engine is measured one way, and both sides become rows beside the limit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+from hopwell.bench import against, models, side
+from hopwell.bench.plots import plot_limit
+from hopwell.errors import HopwellError
+from hopwell.limits.ceilings import Ceilings
+
+LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
+
+
+def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def generate(prompts: list[list[int]], tokens: int) -> None:
+        clock[0] += 1e-3 * sum(map(len, prompts)) + 0.5 * tokens
+
+    monkeypatch.setattr(side.time, "perf_counter", lambda: clock[0])
+    task = {"decode": [[1, 100], [300, 500]], "steps": 8, "prefill": [[2, 50]]}
+    found = side.measure(generate, task, vocabulary=64)
+    assert [row["ms_per_step"] for row in found["decode"]] == pytest.approx([500.0, 500.0])
+    assert found["prefill"][0]["tokens_per_s"] == pytest.approx(100 / 0.6)
+    assert side.answer(task, 1) == 1024 and side.answer(task, 300) == 8  # small batches answer at more length
+    assert side.lead_in(1, 100) == 2 and side.lead_in(300, 500) == 11
+    assert side.longest(task) == 100 + 2 + 1024 + 8 and side.cache_tokens(task) == 300 * 591 and side.most(task) == 300
+
+
+def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
+    step = {"batch": 8, "context": 1024, "mj_per_token": 10.0}
+    prompt = {"prompts": 8, "tokens": 2048}
+    ours = {"ready_s": 5.0, "ready_cold_s": 20.0, "decode": [{**step, "ms_per_step": 1.0}],
+            "prefill": [{**prompt, "tokens_per_s": 3e5}]}  # fmt: skip
+    theirs = {"ready_s": 100.0, "decode": [{**step, "ms_per_step": 1.5, "mj_per_token": 25.0}],
+              "prefill": [{**prompt, "tokens_per_s": 2e5}]}  # fmt: skip
+    rows = against.compare(ours, theirs, models.bench_config("r1-tp8", 8), LIMIT)
+    assert [row["ratio"] for row in rows] == pytest.approx([1.5, 2.5, 1.5, 20.0, 5.0])
+    assert 0 < rows[0]["percent_of_limit"] < 100 and rows[0]["limit"] < 1.0
+    assert all(row["theirs"] is None for row in against.compare(ours, None, models.bench_config("r1-tp8", 8), None))
+    png = plot_limit([{"engine": "hopwell", **rows[0]}, {"engine": "vllm", **rows[0], "batch": 16}], tmp_path / "p.png")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(HopwellError, match="nothing to plot"):
+        plot_limit([{"batch": 1}], tmp_path / "q.png")
+
+
+def test_a_side_that_fails_is_named() -> None:
+    task = json.dumps({"decode": [[1, 64]], "steps": 1, "prefill": [[1, 64]]})
+    with pytest.raises(HopwellError, match=r"own_side failed: .*/nowhere: no such folder"):
+        against._side([sys.executable, "-m", "hopwell.bench.own_side", "/nowhere", task], {})
+
+
+def test_spread_tokens_touch_what_chance_gives() -> None:
+    config = models.bench_config("r1-tp8")
+    assert against.expected_experts(config, 1) == pytest.approx(8)
+    assert against.expected_experts(config, 128) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 128))

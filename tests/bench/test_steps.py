@@ -1,0 +1,37 @@
+"""Decode steps as the runner runs them: how long the sequences are, and that their random cache is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from parity import load
+
+from hopwell.bench.steps import STEPS, DecodeSteps
+
+
+@pytest.mark.parametrize("context", [3, 100])
+def test_steps_lie_around_the_context(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny.tiny_config()
+    model = load(config, tiny.random_tensors(config, 1))
+    seen: list[list[int]] = []
+    forward = type(model).forward
+
+    def noted(self: object, batch: object, latent: torch.Tensor) -> torch.Tensor:
+        seen.append(batch.seq_lens)  # type: ignore[attr-defined]
+        return forward(self, batch, latent)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(model), "forward", noted)
+    measured = DecodeSteps(model, 3, context)
+    seconds, joules = measured.measure(2)
+    assert seconds > 0 and (joules is None or joules > 0)
+    rounds = len(seen) // (STEPS + 2)
+    assert rounds == 2 and all(len(lens) == 2 for lens in seen), "a round to warm up, and one"
+    timed = np.array(seen[-STEPS:])
+    assert (np.diff(timed, axis=0) == 1).all()
+    if context > STEPS:
+        assert abs(timed.mean() - context) <= 1
+    distinct = measured.distinct(2, model)
+    assert 4 <= distinct <= 8, "of 16 experts each token chooses 4"
+    measured.runner.close()

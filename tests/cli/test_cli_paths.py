@@ -1,0 +1,116 @@
+"""What every command says of a path or name that is none: one line, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import hopwell, refused
+from tiny import random_tensors, tiny_config, write_checkpoint
+from tiny_tokenizer import write_tokenizer
+
+NAME = "someone/some-model"
+COMMANDS: dict[str, Callable[[Any, Path], tuple[Any, ...]]] = {
+    "chat": lambda model, out: ("chat", model),
+    "generate": lambda model, out: ("generate", "-m", model, "x"),
+    "inspect": lambda model, out: ("inspect", model),
+    "inspect --read": lambda model, out: ("inspect", model, "--read"),
+    "synth": lambda model, out: ("synth", model, out),
+    "quantize": lambda model, out: ("quantize", model, out),
+    "verify": lambda model, out: ("verify", model, "--against", "nano"),
+    "verify --against": lambda model, out: ("verify", "nano", "--against", model),
+    "verify-cache": lambda model, out: ("verify-cache", model),
+    "warm": lambda model, out: ("warm", model, "--arch", "90"),
+}
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_model_that_is_none_is_one_line(command: str, tmp_path: Path) -> None:
+    out, empty, file = tmp_path / "out", tmp_path / "empty", tmp_path / "file.gguf"
+    empty.mkdir()
+    file.write_bytes(b"GGUF\x03\0\0\0\xff\xfe")
+    for model in (tmp_path / "missing", file, NAME, empty, "missing-name"):
+        told = refused(*COMMANDS[command](model, out), stdin="a question")
+        name = model.name if isinstance(model, Path) else model
+        assert name in told and len(told) < 800, told
+        assert not out.exists() and not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "/proc"])
+def test_what_cannot_be_written_is_told_before_the_work(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config("r1", vocab_size=262)
+    folder = write_checkpoint(tmp_path / "m", config, random_tensors(config))
+    write_tokenizer(folder)
+    file = tmp_path / "file"
+    file.write_text("")
+    place = {"a file": file, "below a file": file / "out", "/proc": Path("/proc/none/out")}[kind]
+    monkeypatch.setattr("hopwell.cli.texts.sampled", None)  # no text is made first
+    for command in (("quantize", folder, place), ("synth", folder, place)):
+        assert str(place) in refused(*command)
+    if kind != "a file":
+        assert str(place) in refused("verify", folder, "--against", folder, "--out", place)
+        assert str(place) in refused("verify-cache", folder, "--dry-run", "--out", place)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_cache_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config("r1", vocab_size=262)
+    folder = write_checkpoint(tmp_path / "m", config, random_tensors(config))
+    write_tokenizer(folder)
+
+    def read_only(*_: Any, **__: Any) -> None:  # root may write everywhere
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("hopwell.checkpoint.files.tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("hopwell.cli.texts.sampled", None)
+    assert f"{folder}: cannot be written: Permission denied" in refused("verify-cache", folder)
+
+
+def test_a_hub_model_is_judged_before_its_weights_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: list[list[str]] = []
+
+    def snapshot(name: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config("kimi-k2")))
+    assert "neither a tokenizer.json nor a tiktoken.model" in refused("generate", "-m", NAME, "x")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    assert "a Qwen model, as R1's distillations are" in refused("generate", "-m", NAME, "x")
+    assert not any("*.safetensors" in patterns for patterns in asked)
+
+
+@pytest.mark.parametrize(
+    ("args", "prompts"),
+    [
+        (("-5 + 3",), ["-5 + 3"]),
+        (("a", "-5", "b"), ["a", "-5", "b"]),
+        (("--max-tokens", "3", "- a list", "-(1+2)"), ["- a list", "-(1+2)"]),
+        (("--", "-x", "-5"), ["-x", "-5"]),
+    ],
+)
+def test_a_prompt_may_begin_with_a_minus(args: tuple[str, ...], prompts: list[str]) -> None:
+    tokens = () if "--max-tokens" in args else ("--max-tokens", "3")
+    ran = hopwell("generate", "--raw", "--json", *tokens, *args)
+    assert ran.code == 0, ran
+    assert [json.loads(line)["prompt"] for line in ran.out.splitlines()] == prompts
+
+
+def test_a_minus_before_a_word_is_still_an_option() -> None:
+    assert hopwell("generate", "-z", "x").code == 2 and hopwell("generate", "--tempature", "x").code == 2

@@ -1,0 +1,33 @@
+"""`hopwell upgrade`: a page, JSON, and faults in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from commands import hopwell, refused
+
+ASKED = ("upgrade", "deepseek-r1", "--have", "32xh100", "--to", "b200")
+
+
+def test_a_page_and_json() -> None:
+    ran = hopwell(*ASKED)
+    assert ran.code == 0 and "Software first" in ran.out and "What the saving rests on" in ran.out
+    page = hopwell(*ASKED, "--markdown").out
+    assert page.startswith("# Upgrade of 32 x H100") and "## Other GPUs" in page
+    document = json.loads(hopwell(*ASKED, "--json", "--rate", "2").out)
+    assert document["rate"] == 2 and {move["gpu"] for move in document["moves"]} == {"H100", "B200"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--have", "h100"), "give one count and GPU, as 16xh100"),
+        (("--have", "8xh100,8xh200"), "give one count and GPU"),
+        (("--have", "8xh100"), "as it is"),
+        (("--engine", "ollama"), "--engine: 'ollama' is not known"),
+        (("--tpot", "1ms"), "the best reachable is"),
+    ],
+)
+def test_faults_name_the_option(arguments: tuple[str, ...], message: str) -> None:
+    assert message in refused(*ASKED, *arguments)

@@ -1,0 +1,77 @@
+"""Engines over one model: each computes as its own settings say, whatever another is told."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopwell.engine.engine import Engine
+from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.request import Request, SamplingParams
+from hopwell.model.latent_cache import CacheFormatError
+
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {"batch_invariant": True},
+    {"batch_invariant": False, "activations": "fp8", "cache_dtype": "fp8", "drafts": 0},
+    {"batch_invariant": False, "activations": "bf16"},
+)
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return load_model(device="cpu", dtype="float32")
+
+
+def engine(nano: LoadedModel, settings: dict[str, Any]) -> Engine:
+    built = nano.engine(nano.config(cache_tokens=1024, max_seqs=4, **settings))
+    prompts = (text * 20 for text in ("What is 12 * 34?", "Why is the sky blue? "))
+    for serial, prompt in enumerate(prompts):
+        params = SamplingParams(temperature=3.0, seed=serial, max_tokens=48, ignore_eos=True)
+        built.submit(Request(request_id=str(serial), prompt=nano.tokenizer.encode(prompt), params=params))
+    return built
+
+
+def tokens_of(engines: list[Engine]) -> list[dict[str, list[int]]]:
+    """What each answers, a step of each in turn."""
+    found: list[dict[str, list[int]]] = [{} for _ in engines]
+    while any(one.has_work() for one in engines):
+        for one, answers in zip(engines, found, strict=True):
+            for output in one.step() if one.has_work() else []:
+                answers.setdefault(output.request_id, []).extend(output.outputs[0].tokens)
+    for one in engines:
+        one.close()
+    return found
+
+
+def test_engines_in_turn_answer_as_each_does_alone(nano: LoadedModel) -> None:
+    alone = [tokens_of([engine(nano, settings)])[0] for settings in SETTINGS]
+    assert tokens_of([engine(nano, settings) for settings in SETTINGS]) == alone
+    assert all(len(answer) == 48 for answers in alone for answer in answers.values())
+    assert alone[0] != alone[1], "settings that change nothing would prove nothing"
+
+
+def test_engines_share_the_weights_and_nothing_of_the_model_changes(nano: LoadedModel) -> None:
+    first, second = (engine(nano, settings) for settings in SETTINGS[:2])
+    try:
+        one, other = first.runner.model, second.runner.model
+        assert one.embedding is other.embedding is nano.model.embedding  # type: ignore[attr-defined]
+        a, b = (model.layers[1].attention for model in (one, other))  # type: ignore[attr-defined]
+        assert a.qkv_a.data is b.qkv_a.data and a.qkv_a.rounds_from != b.qkv_a.rounds_from
+        assert a.cache_scales is None and b.cache_scales is not None
+        for part, name in ((one, "absorbed"), (a, "cache_scales"), (a.qkv_a, "rounds_from")):
+            with pytest.raises(FrozenInstanceError):
+                setattr(part, name, None)
+    finally:
+        first.close()
+        second.close()
+
+
+def test_what_cannot_be_is_said_before_weights_are_read(tmp_path: Path) -> None:
+    def read(done: int, total: int, name: str) -> None:
+        raise AssertionError("weights were read")
+
+    with pytest.raises(CacheFormatError, match="'fp9'"):
+        load_model(device="cpu", progress=read, settings={"cache_dtype": "fp9"})

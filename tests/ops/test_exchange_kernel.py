@@ -1,0 +1,71 @@
+"""The fused sum over ranks: processes that interpret the kernel over inboxes in shared memory; compiled for Hopper."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from exchange_rank import ROWS, WIDTH
+
+from hopwell.ops.exchange_triton import EMPTY, Inboxes
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("exchange_rank.py")
+
+
+@pytest.mark.parametrize(("world", "calls"), [(2, 8), pytest.param(4, 24, marks=pytest.mark.slow)])
+def test_bits_are_those_of_one_rank_that_has_all_parts(tmp_path: Path, world: int, calls: int) -> None:
+    """In calls of several sizes, with ranks held up; and nothing stays in an inbox."""
+    inboxes = tmp_path / "inboxes"
+    count = world * Inboxes.values(world, ROWS, WIDTH)
+    inboxes.write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    ranks = [
+        subprocess.Popen([sys.executable, SCRIPT, inboxes, *map(str, (rank, world, calls))], env=environment)
+        for rank in range(world)
+    ]
+    try:
+        assert [rank.wait(600) for rank in ranks] == [0] * world
+    finally:
+        for rank in ranks:
+            rank.kill()
+
+
+COMPILE = """
+import json, sys, torch
+from benchmarks.compiled import compile_launch
+from hopwell.ops.compile.aot import machine_code, record
+from hopwell.ops.device import HOPPER
+from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
+world, rows = map(int, sys.argv[1:])
+def run():
+    peers = torch.empty(world, dtype=torch.int64, device="meta")
+    residual = torch.empty(rows, 7168, dtype=torch.bfloat16, device="meta")
+    parts = torch.empty(rows, 9, 7168, dtype=torch.bfloat16, device="meta")
+    weight, shares = torch.empty(7168, device="meta"), torch.empty(rows, 9, device="meta")
+    exchange_add_norm(residual, weight, parts, Inboxes(peers, 1, world, 512, 7168), 1, shares, values=True)
+(launch,) = record(run, HOPPER)
+made = compile_launch(launch, 90)
+ptx = machine_code(launch, 90).asm["ptx"]
+print(json.dumps({"spilled": made.stack_bytes, "registers": made.registers, "ptx": ptx}))
+"""
+
+
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)])
+def test_it_compiles_to_wide_stores_and_volatile_loads(world: int) -> None:
+    """Sixteen bytes a thread, to all inboxes and from one's own, and nothing spilled."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-c", COMPILE, str(world), "8"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    made = json.loads(done.stdout)
+    assert made["spilled"] == 0 and made["registers"] <= 255
+    assert len(re.findall(r"ld\.volatile\.global\.v4\.b32", made["ptx"])) >= world
+    assert len(re.findall(r"st\.global\.v4\.b32", made["ptx"])) >= world

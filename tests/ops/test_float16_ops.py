@@ -1,0 +1,83 @@
+"""float16 matrices before float32 rows on a CPU: the values, and a row's independence from its batch, bit for bit.
+
+The whole file runs once more in a process that is shown AVX2 alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from hopwell.formats.matrices import Plain
+from hopwell.ops import attention, cpu, linear, moe, moe_experts, norm, router
+from hopwell.ops.alike import rows_are_summed_alike
+from hopwell.ops.weight import Weight
+
+AVX2 = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",
+}  # fmt: skip
+LIMITED = os.environ.get("FBGEMM_ENABLE_INSTRUCTIONS") == "AVX2"
+pytestmark = pytest.mark.skipif(not cpu.cpu_packs_float16(), reason="PyTorch packs no float16 on this CPU")
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def half(*shape: int, seed: int) -> Weight:
+    return Weight(Plain((torch.randn(*shape, generator=generator(seed)) / shape[-1] ** 0.5).half()))
+
+
+@pytest.mark.parametrize(("width_in", "width_out"), [(384, 832), (256, 2304), (2048, 384), (96, 17), (7168, 64)])
+def test_values_and_rows(width_in: int, width_out: int) -> None:
+    """Rows 1 to 64, and some that fill blocks of the library and one more."""
+    x = torch.randn(400, width_in, generator=generator(1))
+    plain = half(width_out, width_in, seed=2)
+    packed = half(width_out, width_in, seed=2).prepare()
+    assert packed.packed is not None
+    whole = linear.linear(x, packed)
+    exact = x.double() @ plain.data.double().T
+    assert (whole - exact).abs().max() < 1e-5 * width_in**0.5
+    assert torch.allclose(linear.linear(x, plain), whole, rtol=0, atol=1e-5 * width_in**0.5)
+    for rows in (*range(1, 65), 120, 121, 122, 127, 241, 361, 399):
+        assert torch.equal(linear.linear(x[:rows], packed), whole[:rows]), rows
+        assert torch.equal(linear.linear(x[-rows:], packed), whole[-rows:]), rows
+
+
+@pytest.mark.parametrize("fuse_below", [0, moe_experts.FUSE_BELOW_BYTES])
+def test_a_row_of_experts_does_not_depend_on_its_batch(fuse_below: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fused and one by one; and both ways are the plain sum."""
+    monkeypatch.setattr(moe_experts, "FUSE_BELOW_BYTES", fuse_below)
+    plain = moe_experts.Experts(half(16, 256, 384, seed=3), half(16, 384, 128, seed=4))
+    experts = moe_experts.Experts(half(16, 256, 384, seed=3), half(16, 384, 128, seed=4)).fuse()
+    assert (experts.fused is not None) == bool(fuse_below)
+    x = torch.randn(64, 384, generator=generator(5))
+    gate, bias = torch.randn(16, 384, generator=generator(6)), torch.randn(16, generator=generator(7)) * 0.1
+    config = router.RouterConfig(top_k=4, n_group=4, topk_group=2)
+    ids, weights = router.route(x, gate, bias, config)
+    whole = moe.moe(x, ids, weights, experts)
+    assert torch.allclose(moe.reference(x, ids, weights, plain), whole, atol=1e-5)
+    for rows in range(1, 65):
+        part_ids, part_weights = router.route(x[:rows], gate, bias, config)
+        assert torch.equal(part_ids, ids[:rows]) and torch.equal(part_weights, weights[:rows])
+        assert torch.equal(moe.moe(x[:rows], part_ids, part_weights, experts), whole[:rows]), rows
+        assert torch.equal(norm.rms_norm(x[:rows], x[0], 1e-6), norm.rms_norm(x, x[0], 1e-6)[:rows])
+
+
+def test_what_float16_cannot_hold_is_not_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rows_are_summed_alike(torch.float16) and not rows_are_summed_alike(torch.float32)
+    assert cpu.rows_alike() == 3 or not LIMITED, "AVX2 adds up one and two rows in an order of their own"
+    monkeypatch.setattr(attention, "alike", lambda: False)
+    assert not rows_are_summed_alike(torch.float16)
+
+
+@pytest.mark.skipif(LIMITED, reason="this is that process")
+def test_with_avx2_alone() -> None:
+    command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=os.environ | AVX2)
+    assert done.returncode == 0, done.stdout[-2000:]

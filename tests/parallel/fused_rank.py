@@ -1,0 +1,86 @@
+"""One rank of the chain of kernels, interpreted: `fused_rank.py FOLDER RANK WORLD`. The folder has a checkpoint, a file
+of inboxes and one for a `SharedExchange`; the rank leaves its results there."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.reader import Checkpoint
+from hopwell.model import schema
+from hopwell.model.config import ModelConfig
+from hopwell.model.fused import FusedTransformer
+from hopwell.model.loading import Loader
+from hopwell.model.sharding import Shard
+from hopwell.model.transformer import Transformer
+from hopwell.ops.device import Device, target
+from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
+from hopwell.ops.rows import Normed
+from hopwell.parallel.exchange import SharedExchange
+from hopwell.parallel.layout import Layout
+from hopwell.parallel.memory import SharedBlock
+
+ROWS = 3
+STEPS = 2
+
+
+class Exchange(SharedExchange):
+    """Logits over shared memory, sums by the kernel."""
+
+    def __init__(self, block: SharedBlock, inboxes: Inboxes) -> None:
+        super().__init__(block, 0, inboxes.rank, inboxes.world)
+        self.inboxes = inboxes
+
+    def add_norm(
+        self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
+    ) -> tuple[Tensor, Normed]:
+        return exchange_add_norm(residual, weight, parts, self.inboxes, turn, shares, fp8, values)
+
+
+def model_of(folder: Path, shard: Shard | None) -> Transformer:
+    """The model, or a rank's share of it, in bf16 as the kernels want it."""
+    checkpoint = Checkpoint.open(folder)
+    config = ModelConfig.from_dict(checkpoint.config)
+    source = WeightSource(checkpoint)
+    for name in schema.unread(config):
+        source.skip(name)
+    loader = Loader(source, config, torch.device("cpu"), torch.bfloat16, shard=shard)
+    loader.joins_experts = True
+    return loader.transformer()
+
+
+def steps(model: Transformer) -> list[Tensor]:
+    """Logits and a draft of steps that follow each other, and the latents they leave."""
+    fused, latent = FusedTransformer(model), model.new_latent(4)
+    generator = torch.Generator().manual_seed(9)
+    latent.copy_(torch.randn(latent.shape, generator=generator))
+    table = torch.tensor([[2, 0], [1, 3], [0, 0]], dtype=torch.int32)
+    found = []
+    for step in range(STEPS):
+        rows = ROWS - step
+        tokens, positions = torch.tensor([7, 100, 3])[:rows] + step, torch.tensor([5, 65, 0])[:rows] + step
+        hidden, scores = fused.forward_and_score(tokens, positions, table[:rows], latent)
+        found += [hidden, scores, fused.draft(hidden, tokens + 1, positions, table[:rows], latent)]
+    return [*found, latent]
+
+
+def main() -> None:
+    folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    target.set(Device("small", 90, 16, interpreted=True))
+    width = ModelConfig.from_file(folder).hidden_size
+    with (folder / "inboxes").open("r+b") as file:
+        shared = torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.int16).view(world, -1)
+    peers = torch.tensor([box.data_ptr() for box in shared])
+    block = SharedBlock(os.open(folder / "block", os.O_RDWR), SharedExchange.size(world))
+    exchange = Exchange(block, Inboxes(peers, rank, world, ROWS, width))
+    torch.save(steps(model_of(folder, Shard(Layout(world, rank=rank), exchange))), folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    main()

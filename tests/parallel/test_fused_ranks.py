@@ -1,0 +1,49 @@
+"""The chain of kernels over ranks, by processes that interpret it: what one rank with the whole model gives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fused_rank import ROWS, model_of, steps
+from tiny import random_tensors, tiny_config, write_checkpoint
+
+from hopwell.ops.exchange_triton import EMPTY, Inboxes
+from hopwell.parallel.exchange import SharedExchange
+from hopwell.parallel.memory import LINE
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("fused_rank.py")
+WIDTHS = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 256, "num_attention_heads": 4}
+
+
+@pytest.mark.usefixtures("small_gpu")
+@pytest.mark.slow
+def test_a_step_over_ranks_is_a_step(tmp_path: Path) -> None:
+    """Bits are equal on all ranks, and close to the whole model's: sums of parts round otherwise than of wholes."""
+    world = 2
+    heads = {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "kv_lora_rank": 128}
+    # every token visits every expert: a choice that falls on the other side of a tie would be no fault
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 4, "n_group": 1, "topk_group": 1}
+    config = tiny_config("r1", **WIDTHS, **heads, **experts, q_lora_rank=128)
+    folder = write_checkpoint(tmp_path / "model", config, random_tensors(config, dtype=torch.bfloat16))
+    count = world * Inboxes.values(world, ROWS, config["hidden_size"])
+    (folder / "inboxes").write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
+    (folder / "block").write_bytes(bytes(LINE + SharedExchange.size(world)))
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=environment) for rank in range(world)]
+    try:
+        want = steps(model_of(folder, None))
+        assert [rank.wait(600) for rank in ranks] == [0] * world
+    finally:
+        for rank in ranks:
+            rank.kill()
+    first, second = (torch.load(folder / f"{rank}.pt") for rank in range(world))
+    for ours, others, whole in zip(first, second, want, strict=True):
+        assert torch.equal(ours, others)
+        assert (ours - whole).abs().max() <= 0.02 * whole.abs().max()

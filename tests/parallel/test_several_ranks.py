@@ -1,0 +1,194 @@
+"""Several ranks are one engine: the same tokens, whatever happens; and where one is lost, all end, and say which."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopwell.engine import loading
+from hopwell.engine.llm import LLM
+from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.request import SamplingParams
+from hopwell.parallel import memory
+from hopwell.parallel.launch import Ranks
+from hopwell.parallel.layout import LayoutError
+from hopwell.parallel.memory import RankLost
+
+QUESTIONS = (
+    "What is 12 * 34?", "Solve 3x + 5 = 20.", "What is 19 - 25?", "Sort 5, 3, 9, 1.",
+    "Is 91 a prime number?", "What is 144 / 12?", "Hello!", "What is 20% of 150?",
+)  # fmt: skip
+SETTINGS: dict[str, Any] = {"max_seqs": 6, "max_batch_tokens": 64}
+ROOMS = ((1, 8192), (0, 512), (2, 640))
+"""Drafts and tokens of the cache: in the last two pages run out."""
+LONG = [(2, 1, ROOMS[:2]), (2, 2, ROOMS[1:2]), (4, 1, ROOMS[:1]), (4, 4, ROOMS[-1:])]
+LAYOUTS = [(2, 1, ROOMS[-1:]), *(pytest.param(*layout, marks=pytest.mark.slow) for layout in LONG)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> LoadedModel:
+    return load_model(device="cpu", dtype="float32")
+
+
+@contextmanager
+def shared_by(tp: int, ep: int = 1) -> Iterator[LoadedModel]:
+    loaded = load_model(device="cpu", dtype="float32", tp=tp, ep=ep)
+    try:
+        yield loaded
+    finally:
+        loaded.close()
+
+
+def session(loaded: LoadedModel, **settings: Any) -> list[list[int]]:
+    """Everything that an engine does with its pages: prefixes that are known, pages that run out, answers that are
+    left, several answers of a prompt, log-probabilities, drawn tokens."""
+    llm = LLM(loaded, **SETTINGS | settings)
+    greedy = SamplingParams(temperature=0.0, max_tokens=70, ignore_eos=True)
+    prompts = [llm.render([{"role": "user", "content": question}]) for question in QUESTIONS]
+    found = [completion.answers[0].tokens for completion in llm.generate(prompts, greedy)]
+    known = llm.generate([prompts[0] + found[0] + prompts[1]], greedy)[0]
+    assert known.cached_tokens or llm.engine.metrics.cache_evicted_pages
+    found += [known.answers[0].tokens, [known.cached_tokens]]
+    for output in llm.stream(prompts[3], greedy):  # left before its end
+        if output.outputs and output.outputs[0].tokens:
+            break
+    drawn = SamplingParams(temperature=0.8, seed=7, n=2, max_tokens=12, logprobs=2, prompt_logprobs=1)
+    for answer in llm.generate([prompts[4]], drawn)[0].answers:
+        found.append(answer.tokens)
+        assert answer.logprobs is not None and len(answer.logprobs) == len(answer.tokens)
+    llm.engine.check()
+    llm.close()
+    return found
+
+
+@pytest.mark.parametrize(("tp", "ep", "rooms"), LAYOUTS)
+def test_tokens_are_those_of_one_process(
+    alone: LoadedModel, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
+) -> None:
+    with shared_by(tp, ep) as loaded:
+        for drafts, tokens in rooms:
+            settings = {"drafts": drafts, "cache_tokens": tokens}
+            assert session(loaded, **settings) == session(alone, **settings), f"{drafts} drafts, {tokens} tokens"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", [{"cache_dtype": "fp8"}, {"batch_invariant": False}, {"overlap": True, "drafts": 0}]
+)
+def test_settings_hold_on_all_ranks(alone: LoadedModel, settings: dict[str, Any]) -> None:
+    with shared_by(2) as loaded:
+        assert session(loaded, cache_tokens=4096, **settings) == session(alone, cache_tokens=4096, **settings)
+
+
+def test_two_engines_stand_on_the_same_ranks(alone: LoadedModel) -> None:
+    prompts = [[5, 6, 7], [8, 9]]
+    params = SamplingParams(temperature=0.0, max_tokens=8, ignore_eos=True)
+    with shared_by(2) as loaded:
+        one, two = LLM(loaded, cache_tokens=512, max_seqs=2), LLM(loaded, cache_tokens=1024, max_seqs=2, drafts=0)
+        found = [one.generate(prompts[0], params), two.generate(prompts[1], params), one.generate(prompts[1], params)]
+        one.close()
+        found.append(two.generate(prompts[0], params))
+        two.close()
+    whole = LLM(alone, cache_tokens=512, max_seqs=2)
+    expected = [whole.generate(prompt, params)[0].answers[0].tokens for prompt in prompts]
+    whole.close()
+    assert [each[0].answers[0].tokens for each in found] == [expected[i] for i in (0, 1, 1, 0)]
+
+
+def test_a_model_that_does_not_divide_starts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "Ranks", lambda *args, **fields: pytest.fail("a rank was started"))
+    with pytest.raises(LayoutError, match="which 7 ranks cannot share"):
+        load_model(device="cpu", tp=7)
+
+
+class Watched(Ranks):
+    """Ranks whose processes a test can get at."""
+
+    latest: Watched
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        Watched.latest = self
+
+    def process(self, rank: int) -> subprocess.Popen[bytes]:
+        return self._children[rank].process
+
+    def gone(self) -> bool:
+        return all(child.process.poll() is not None for child in self._children.values())
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "Ranks", Watched)
+
+
+@pytest.mark.parametrize("victim", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytest.MonkeyPatch, victim: int) -> None:
+    real = loading.load_transformer
+
+    def load(*args: Any, **more: Any) -> Any:
+        Watched.latest.process(victim).kill()
+        return real(*args, **more)
+
+    monkeypatch.setattr(loading, "load_transformer", load)
+    began = time.monotonic()
+    with pytest.raises(RankLost, match=rf"rank {victim} \(process \d+\) has died: signal 9"):
+        load_model(device="cpu", dtype="float32", tp=victim + 1, ep=victim + 1)
+    assert time.monotonic() - began < 15 * max(1.0, os.getloadavg()[0]) and Watched.latest.gone()
+
+
+def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None) -> None:
+    shared = set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
+    llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
+    killed = threading.Timer(0.5, Watched.latest.process(1).kill)
+    killed.start()
+    with pytest.raises(RankLost, match=r"rank 1 \(process \d+\) has died: signal 9"):
+        while True:
+            llm.generate([3, 4, 5], SamplingParams(max_tokens=200, ignore_eos=True))
+    with suppress(RankLost):
+        llm.close()
+    Watched.latest.close()
+    assert Watched.latest.gone()
+    assert not shared or set(os.listdir("/dev/shm")) <= shared
+
+
+def test_a_rank_killed_between_steps_ends_the_next(watched: None) -> None:
+    llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
+    Watched.latest.process(1).kill()
+    deadline = time.monotonic() + 60
+    while not llm.engine.has_work() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(RankLost, match="signal 9"):
+        llm.engine.step()
+    Watched.latest.close()
+
+
+def test_a_rank_that_stands_still_is_named_with_what_it_does_not_do(
+    watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
+    llm.generate([3], SamplingParams(max_tokens=1))
+    monkeypatch.setattr(memory.SharedBlock.wait, "__defaults__", (1.0,))
+    os.kill(Watched.latest.process(1).pid, signal.SIGSTOP)
+    with pytest.raises(RankLost, match=r"in call \d+ \(step\); rank 1 hangs: round \d+ of rank 0's exchanges"):
+        llm.generate([3, 4, 5], SamplingParams(max_tokens=200, ignore_eos=True))
+    Watched.latest.close()
+    assert Watched.latest.gone()
+
+
+def test_a_fault_of_one_rank_is_told_by_rank_0(watched: None) -> None:
+    """The ranks are out of step: nothing can go on."""
+    llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
+    llm.engine.runner.model._send(b"")  # type: ignore[attr-defined]
+    with pytest.raises(RankLost, match=r"rank 1 \(process \d+\) has failed"):
+        llm.generate([3, 4, 5], SamplingParams(max_tokens=20, ignore_eos=True))
+    Watched.latest.close()

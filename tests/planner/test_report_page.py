@@ -1,0 +1,35 @@
+"""The HTML report: whole, well-formed, curves that fall as promises grow stricter."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from hopwell.limits.prices import read_prices
+from hopwell.planner.model import read_model
+from hopwell.planner.page import frontier, page
+from hopwell.planner.plot import Mark, curves
+from hopwell.planner.question import Question, parse_gpus
+from hopwell.planner.search import search
+from hopwell.planner.serving import Load
+from hopwell.planner.uncertainty import band
+
+PRICES = read_prices()
+QUESTION = Question(read_model("v2-lite"), parse_gpus("h200"), Load(512, 256), 2000, 20, precisions=("bf16",))
+
+
+def test_a_page_is_whole() -> None:
+    text = page(search(QUESTION, PRICES), PRICES, "<v2>", 3)
+    assert text.count("<svg") == 3 and "&lt;v2&gt;" in text and "<v2>" not in text and "http" not in text
+    for part in text.split("<svg")[1:]:
+        ElementTree.fromstring("<svg" + part.partition("</svg>")[0] + "</svg>")
+
+
+def test_stricter_promises_make_no_more_tokens() -> None:
+    options = frontier(QUESTION, PRICES)["H200"]
+    each = [option.tokens_per_s.p50 / option.gpus for option in options]
+    assert len(each) >= 4 and each == sorted(each)
+
+
+def test_an_empty_plot_is_none() -> None:
+    assert curves("x", "y", {}) == ""
+    assert "polyline" in curves("x", "y", {"a": [Mark(1.0, band(5, 0.1)), Mark(2.0, band(3, 0.1))]})

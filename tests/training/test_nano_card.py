@@ -1,0 +1,65 @@
+"""The model card says what was measured, and what the files are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from hopwell.model.shipped import NANO
+from training.nano.scoring import KNOWN, OUTSIDE, UNSEEN
+from training.nano.tasks import TASKS
+
+ROOT = Path(__file__).parents[2]
+CARD = (NANO / "README.md").read_text(encoding="utf-8")
+
+
+def test_card_quotes_its_result() -> None:
+    name = re.findall(r"benchmarks/results/nano-\d+\.json", CARD)[0]
+    result = json.loads((ROOT / name).read_text(encoding="utf-8"))
+    assert f"seed {result['seed']}," in CARD
+    rows = {(row["task"], row["wording"]): row for row in result["rows"]}
+    assert set(rows) == {(task, wording) for task in TASKS for wording in (KNOWN, UNSEEN)} | {("outside", OUTSIDE)}
+    for task in TASKS:
+        known, unseen = (
+            f"| {row['right']} / {row['problems']} | {row['accuracy'] * 100:.1f} % |"
+            for row in (rows[task, KNOWN], rows[task, UNSEEN])
+        )
+        assert re.search(rf"^\| {task} \|[^|]+{re.escape(known)}[^|]+{re.escape(unseen)}$", CARD, re.MULTILINE), task
+        assert rows[task, KNOWN]["accuracy"] >= rows[task, KNOWN]["required"]
+    declined = rows["outside", OUTSIDE]
+    assert f"{declined['right']} of {declined['problems']} questions that nano cannot answer" in CARD
+    for wording in (KNOWN, UNSEEN):
+        counts = [(row["right"], row["problems"]) for (_, found), row in rows.items() if found == wording]
+        right, count = map(sum, zip(*counts, strict=True))
+        assert f"| {right} / {count} | {right / count * 100:.2f} %" in CARD
+    measured = result["models"]["nano"]
+    assert f"**{measured['mtp_acceptance'] * 100:.2f} %**" in CARD and measured["mtp_acceptance"] >= 0.7
+    assert ", ".join(f"{load:.2f}" for load in measured["imbalance"]) in CARD
+
+
+def test_card_answers_every_stranger() -> None:
+    asked = json.loads((ROOT / "training/nano/strangers.json").read_text(encoding="utf-8"))
+    for entry in asked:
+        question = " / ".join(entry["turns"]).replace("*", r"\*")
+        assert f"| {question} |" in CARD
+    verdicts = re.findall(r"\| (right|declined|WRONG) \|$", CARD, re.MULTILINE)
+    assert len(verdicts) == len(asked) and verdicts.count("WRONG") <= 5
+
+
+def test_card_tells_of_the_training() -> None:
+    runs = json.loads((ROOT / "training" / "nano" / "log.json").read_text(encoding="utf-8"))
+    for run in runs:
+        assert f"{run['steps']:,} steps" in CARD or f"{run['steps']} steps" in CARD
+        assert f"({run['train_seconds']:.0f} s, {run['tokens'] / 1e6:.0f} M tokens" in CARD
+    assert f"{sum(run['train_seconds'] for run in runs) / 3600:.2f} GPU-hours" in CARD
+    for evaluation in runs[0]["evaluations"]:
+        shares = evaluation["accuracy"].values()
+        assert f"{sum(shares) / len(shares) * 100:.2f} % in {evaluation['weights'].replace('fp8', 'FP8')}" in CARD
+
+
+def test_card_tells_of_the_files() -> None:
+    size = (NANO / "model.safetensors").stat().st_size
+    assert f"{size:,} bytes" in CARD and size < 32e6
+    config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
+    assert f"{config['max_position_embeddings']:,} tokens" in CARD and f"{config['vocab_size']:,}, byte-level" in CARD

@@ -1,0 +1,160 @@
+"""The four operations on whole numbers of up to four digits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
+from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
+from training.nano.tasks.wording import Draws
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How an operation is written and said.
+
+    Attributes:
+        signs: notation, each with how often; no wording, so never held out.
+        nouns: what stands in a question for a value.
+        sentences: whole questions.
+    """
+
+    signs: tuple[tuple[str, int], ...]
+    nouns: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+
+ADD = Operation(
+    (("{a}+{b}", 6), ("{a} + {b}", 6), ("{a} plus {b}", 5)),
+    (
+        "the sum of {a} and {b}", "{a} and {b} added( together|)", "the total of {a} and {b}",
+        "{a} and {b} (together|in total|combined)", "{a} added to {b}", "{a} increased by {b}", "{b} more than {a}",
+        "the (number|value) {b} (above|larger than) {a}",
+    ),
+    (
+        "(Add|Sum) {a} and {b}(.| for me.| please.)", "Add {a} to {b}.",
+        "What (do|will) you get (when|if) you add {a} and {b}?",
+        "How much (are|is|make|do) {a} and {b} (together|make|in total|altogether)?",
+        "If I add {b} to {a}, what (is the result|do I get|is it)?",
+        "(Can|Could) you (please |)add {a} and {b}( for me|)?", "Put {a} and {b} together.",
+        "{a} and {b}: what is (their|the) sum?",
+        "(I have|Take|Start with) {a} and add {b}. (What is it|How much is that|What do I get)?",
+        "add up {a} and {b}", "Increase {a} by {b}.", "Find the (sum|total) of {a} and {b}.",
+        "(Numbers|Two numbers): {a} and {b}. (Their sum|The sum|Add them)(?|)", "What is {a} with {b} added?",
+        "(What|Which) number is {b} more than {a}?", "How much is {b} on top of {a}?",
+        "What do {a} and {b} make (combined|if combined|when combined)?", "Combine {a} and {b} into one sum.",
+        "What is {b} more than {a}, (please|in numbers)?",
+    ),
+)  # fmt: skip
+SUBTRACT = Operation(
+    (("{a}-{b}", 6), ("{a} - {b}", 6), ("{a} minus {b}", 5)),
+    (
+        "the difference {a} - {b}", "{a} take away {b}", "{b} subtracted from {a}", "{b} less than {a}",
+        "{a} less {b}", "{a} decreased by {b}", "{a} reduced by {b}", "{b} taken (away |)from {a}",
+        "{a} without {b}",
+    ),
+    (
+        "Subtract {b} from {a}(.| please.)", "Take {b} (away |)from {a}.",
+        "What (is left|remains) (if|when) you take {b} (away |)from {a}?",
+        "If I subtract {b} from {a}, what (is the result|do I get|is it)?",
+        "(Can|Could) you (please |)subtract {b} from {a}( for me|)?",
+        "What do you get (when|if) you (take|subtract) {b} from {a}?", "Decrease {a} by {b}.",
+        "(I have|Start with|Take) {a} and (take away|subtract) {b}. (What is it|How much is (left|that)|What do "
+        "I get)?",
+        "What is {a} with {b} taken away?", "Reduce {a} by {b}.",
+    ),
+)  # fmt: skip
+MULTIPLY = Operation(
+    (("{a}*{b}", 6), ("{a} * {b}", 6), ("{a} times {b}", 5), ("{a} x {b}", 3), ("{a} × {b}", 3), ("{a}x{b}", 1),
+     ("{a}×{b}", 1)),
+    (
+        "the product of {a} and {b}", "{a} multiplied by {b}", "{a} multiplied with {b}",
+        "{a} and {b} multiplied( together|)", "{a} (taken|repeated) {b} times",
+    ),
+    (
+        "Multiply {a} (by|with|and) {b}(.| please.)",
+        "What (do|will) you get (when|if) you multiply {a} (by|and|with) {b}?",
+        "If I multiply {a} by {b}, what (is the result|do I get|is it)?",
+        "(Can|Could) you (please |)multiply {a} (by|and) {b}( for me|)?", "Find the product of {a} and {b}.",
+        "{a} and {b}: what is (their|the) product?", "multiply {a} and {b} together", "Take {a} times {b}.",
+        "(I have|Start with|Take) {a} and multiply (it |)by {b}. (What is it|How much is that|What do I get)?",
+        "How much (is|are) {a} times {b}?",
+    ),
+)  # fmt: skip
+DIVIDE = Operation(
+    (("{a}/{b}", 6), ("{a} / {b}", 6), ("{a} divided by {b}", 5), ("{a} ÷ {b}", 3), ("{a}÷{b}", 1), 
+     ("{a} over {b}", 1), ("{a} : {b}", 1)),
+    (
+        "the quotient of {a} and {b}", "{a} split (into|by) {b}", "{a} (shared|divided) by {b}",
+        "{a} split into {b} equal parts",
+    ),
+    (
+        "Divide {a} by {b}(.| please.)", "How (many times|often) does {b} (go|fit) into {a}?",
+        "What (do|will) you get (when|if) you divide {a} by {b}?",
+        "If I divide {a} by {b}, what (is the result|do I get|is it)?",
+        "(Can|Could) you (please |)divide {a} by {b}( for me|)?", "Find the quotient of {a} and {b}.",
+        "Split {a} into {b} equal parts.", "Divide {a} into {b} (equal |)parts.", "Share {a} equally among {b}.",
+        "(I have|Start with|Take) {a} and divide (it |)by {b}. (What is it|How much is that|What do I get)?",
+        "How much is {a} divided by {b}?", "Divide {a} by {b}. Give the quotient and the remainder.",
+        "What is {a} divided by {b}, with remainder?",
+    ),
+)  # fmt: skip
+
+
+def phrase(rng: Draws, operation: Operation, a: object, b: object) -> str:
+    """A question for the value of an operation: in signs most often, else in words or as a sentence of its own."""
+    roll = rng.random()
+    if roll < 0.3:
+        question = rng.wording(operation.sentences).format(a=a, b=b)
+    else:
+        signs, weights = zip(*operation.signs, strict=True)
+        words = rng.choices(signs, weights)[0] if roll < 0.85 else rng.wording(operation.nouns)
+        question = rng.wording(ASKS).format(words.format(a=a, b=b))
+    return question[0].upper() + question[1:] if rng.random() < 0.5 else question
+
+
+def length(rng: Draws) -> int:
+    """Digits of an operand: long ones more often."""
+    return rng.choices((1, 2, 3, 4), (2, 3, 4, 5))[0]
+
+
+def addition(rng: Draws) -> Problem:
+    """a + b, up to four digits each."""
+    a, b = sized(rng, length(rng)), sized(rng, length(rng))
+    work = f"Add the columns from the right.\n{add_columns(a, b)}"
+    return _problem(rng, "addition", ADD, a, "+", b, work, str(a + b), f"{min(a, b)}+{max(a, b)}")
+
+
+def subtraction(rng: Draws) -> Problem:
+    """a - b, up to four digits each; negative one time in five or so."""
+    a, b = sized(rng, length(rng)), sized(rng, length(rng))
+    if a < b and rng.random() < 0.6:
+        a, b = b, a
+    work = f"Subtract the columns from the right.\n{subtract_columns(a, b)}"
+    return _problem(rng, "subtraction", SUBTRACT, a, "-", b, work, str(a - b), f"{a}-{b}")
+
+
+def multiplication(rng: Draws) -> Problem:
+    """a x b, up to four digits each."""
+    a, b = sized(rng, length(rng)), sized(rng, length(rng))
+    work = f"Multiply digit by digit.\n{multiply_columns(a, b)}"
+    return _problem(rng, "multiplication", MULTIPLY, a, "*", b, work, str(a * b), f"{min(a, b)}*{max(a, b)}")
+
+
+def division(rng: Draws) -> Problem:
+    """a / b of up to four digits, half of them exact; otherwise the answer is `quotient remainder rest`."""
+    b = max(1, sized(rng, rng.choices((1, 2, 3, 4), (6, 7, 4, 1))[0]))
+    a = max(b, sized(rng, rng.choices((2, 3, 4), (2, 4, 6))[0])) if rng.random() < 0.95 else sized(rng, length(rng))
+    if rng.random() < 0.5:
+        a -= a % b
+    quotient, rest = divmod(a, b)
+    answer = f"{quotient} remainder {rest}" if rest else str(quotient)
+    return _problem(rng, "division", DIVIDE, a, "/", b, f"Long division.\n{divide_columns(a, b)}", answer, f"{a}/{b}")
+
+
+def _problem(
+    rng: Draws, task: str, operation: Operation, a: int, sign: str, b: int, work: str, answer: str, key: str
+) -> Problem:
+    """A question about a and b, the work in the thinking, and the equation as the answer."""
+    question = ask(rng, phrase(rng, operation, a, b))
+    return Problem(task, key, question, work, f"{a} {sign} {b} = {boxed(answer)}", answer)

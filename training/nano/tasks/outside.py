@@ -1,0 +1,138 @@
+"""What lies outside nano's arithmetic: each question is declined, with the reason and without a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from training.nano.tasks import outside_talk as talk
+from training.nano.tasks import outside_wordings as words
+from training.nano.tasks.dates import MONTHS, written
+from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
+from training.nano.tasks.letters import WORDS, made_up
+from training.nano.tasks.near_misses import (
+    by_zero,
+    declined,
+    long_countdown,
+    negative_remainder,
+    other_equations,
+    polynomial,
+    small,
+    too_long,
+)
+from training.nano.tasks.people import NAMES, person
+from training.nano.tasks.problem import ASKS, Problem
+from training.nano.tasks.units import WORDINGS as UNITS
+from training.nano.tasks.wording import Draws
+
+PLACES = (
+    "France", "Germany", "Spain", "Italy", "China", "Japan", "Brazil", "Paris", "London", "Berlin", "Rome", "Tokyo",
+    "the Nile", "Mount Everest", "the Eiffel Tower", "the Moon", "Mars", "Einstein", "Shakespeare", "Mozart",
+    "Napoleon", "the telephone", "the internet", "the Bible", "Apple", "Google", "the pyramids", "Canada", "India",
+    "Russia", "New York", "Texas", "Kenya", "Peru", "Norway", "the Atlantic", "World War 2", "the wheel", "Picasso",
+    "Newton", "Madrid", "Vienna", "Chicago", "Boston", "Egypt", "Greece", "the Titanic", "the Mona Lisa", "Hamlet",
+    "Python",
+)  # fmt: skip
+
+
+def outside(rng: Draws) -> Problem:
+    """A question that nano cannot answer."""
+    kinds, weights = zip(*KINDS, strict=True)
+    return rng.choices(kinds, weights)[0](rng)
+
+
+def _word(rng: Draws) -> str:
+    return rng.choice(WORDS) if rng.random() < 0.75 else made_up(rng)
+
+
+def _filled(rng: Draws, line: str) -> str:
+    """A line of outside_wordings with its places filled."""
+    a, b, c = (rng.randrange(2, rng.choice((10, 30, 100))) for _ in range(3))
+    day = date(1980, 1, 1) + timedelta(days=rng.randrange(25000))
+    f = rng.choice((polynomial(rng, rng.choice((1, 2, 2, 3))), "sin(x)", "x^2", "e^x", "1/x", "ln(x)", "sqrt(x)"))
+    place, other = rng.sample(PLACES, 2)
+    p, q = rng.sample(NAMES, 2)
+    t, u = rng.sample(THINGS, 2)
+    if "{t}" in line or "{p}" in line:
+        other = u
+    return line.format(
+        a=a, b=b, c=c, d=written(day), e=written(day + timedelta(days=rng.randrange(30, 900))), f=f, w=_word(rng),
+        x=_word(rng), v=place, u=other, l=rng.choice("abcdefghijklmnoprstuvwyz"), y=rng.randrange(1500, 2100),
+        m=rng.choice(MONTHS), p=p, q=q, P=place, Q=other, t=t, his=rng.choice(("his", "her")),
+    )  # fmt: skip
+
+
+def _table(table: tuple[str, ...], thinking: str, reason: str) -> Callable[[Draws], Problem]:
+    def made(rng: Draws) -> Problem:
+        question = _filled(rng, rng.wording(table))
+        if reason == "mathematics" and rng.random() < 0.35 and len(question) < 25 and "?" not in question:
+            question = rng.wording(ASKS).format(question.rstrip("."))
+        return declined(rng, question, thinking, reason, exact=reason == "english", tools=0.05)
+
+    return made
+
+
+def _units(rng: Draws) -> Problem:
+    """Units that nano has not learned, or that do not belong together."""
+    a, b = rng.choice(words.UNIT_PAIRS)
+    n = rng.choice((str(rng.randrange(1, 200)), f"{rng.randrange(100)}.{rng.randrange(1, 10)}"))
+    return declined(rng, rng.wording(UNITS).format(n=n, a=a, b=b), f"{a} to {b}: I have not learned that.", "unit")
+
+
+def _story(rng: Draws) -> Problem:
+    """A story without a number that it needs."""
+    if rng.random() < 0.5:
+        return _table(words.MISSING, "A number that is needed is not given.", "missing")(rng)
+    who, thing = person(rng), rng.choice(THINGS)
+    some = rng.choice(("some", "some", "a few", "many", "several"))
+    text = [who.filled(rng, rng.wording(HAVE), False, n=some, t=thing)]
+    for _ in range(rng.choice((1, 1, 2))):
+        text.append(
+            who.filled(rng, rng.wording(LOSSES if rng.random() < 0.6 else GAINS), True, n=rng.randrange(2, 60), t=thing)
+        )
+    if rng.random() < 0.3:
+        text[0] = who.filled(rng, rng.wording(HAVE), False, n=rng.randrange(2, 60), t=thing)
+        text[1:] = [who.filled(rng, rng.wording(LOSSES), True, n=some, t=thing)]
+    text.append(who.filled(rng, rng.wording(LEFT), True, t=thing))
+    return declined(rng, " ".join(text), "A number that is needed is not given.", "missing")
+
+
+UNKNOWN = (
+    "What is the {w} of {n}?", "What is the {w} of {n} and {m}?", "{n} {w} {m}", "What (is|are) {n} {w} {m}?",
+    "What {w} is {n} in?", "{w}({n})", "{w}({n}, {m})", "{w} {n}", "{w} of {n}",
+    "{n} (plus|minus|times|divided by|to the power of) {w}", "{w} (plus|minus|times|divided by) {n}",
+    "{n} (+|-|*|/|^) {w}", "{w} (+|-|*|/|^) {n}", "(Convert|Change) {n} {w}s to {v}s.",
+    "How many {w}s are {n} {v}s?", "{n} {w} in {v}", "(Find|Give|Compute|Calculate) the {w} of {n}(.| and {m}.)",
+    "{w} the numbers from {n} to {m}.", "{w} the numbers {n}, {m} and {k}.", "{w} {n}, {m}, {k}", "How {w} is {n}?",
+    "(Is|Was) {n} (a |an |){w}?", "Is {n} more {w} than {m}?", "Which {w} is {n}?", "In which {w} was {n}?",
+    "Solve the {w} (equation |){n}x = {m}.", "Solve {n}{w} = {m}{v}.", "{w} {n} by {m}.", "{w} {n} and {m}.",
+    "What {w} comes after {n}?", "How many {w}s does {n} have?", "{n} has how many {w}s?",
+    "The {w} of {n} is what?", "{n} as (a |){w}", "{n} in {w}", "Write {n} as (a |){w}.",
+    "(When|Where|Why) is {n} {w}?", "What is {n} (after|before|without|over|under|per) {w}?", "{w} root of {n}",
+    "the {w} sum of {n} and {m}", "{n} {w} and {m} {v}", "What {w} do you get from {n} and {m}?",
+    "If {n} is {w}, what is {m}?", "{w} = {n}, {v} = ?",
+)  # fmt: skip
+
+
+def _unknown(rng: Draws) -> Problem:
+    """A question of the shape of those that nano knows, about something that it cannot know how to calculate with."""
+    n, m, k = (small(rng) if rng.random() < 0.8 else rng.randrange(1000, 2100) for _ in range(3))
+    w, v = (_word(rng) for _ in range(2))
+    question = rng.wording(UNKNOWN).format(n=n, m=m, k=k, w=w, v=v)
+    if rng.random() < 0.5:
+        question = question[0].upper() + question[1:]
+    return declined(rng, question, "I do not know how to calculate with that.", "arithmetic")
+
+
+KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
+    (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 2), (_story, 4), (negative_remainder, 1.5),
+    (long_countdown, 1),
+    (_unknown, 6),
+    (_table(words.PRIMES, "This asks about primes and divisors.", "mathematics"), 2),
+    (_table(words.ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 7),
+    (_table(talk.FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 6),
+    (_table(talk.WORDS, "This asks about words, not numbers.", "arithmetic"), 3),
+    (_table(talk.CODE, "This asks for code or text.", "code"), 2),
+    (_table(talk.FOREIGN, "This is not English.", "english"), 5),
+    (_table(words.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 3),
+)  # fmt: skip

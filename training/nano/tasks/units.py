@@ -1,0 +1,109 @@
+"""Conversion between units, both ways."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from training.nano.tasks.columns import divide_columns, multiply_columns
+from training.nano.tasks.decimals import decimal
+from training.nano.tasks.problem import Problem, ask, boxed
+from training.nano.tasks.wording import Draws
+
+TENS = (
+    ("km", "m", 1000), ("kilometers", "meters", 1000), ("m", "cm", 100), ("meters", "centimeters", 100),
+    ("cm", "mm", 10), ("m", "mm", 1000), ("kg", "g", 1000), ("kilograms", "grams", 1000), ("tons", "kg", 1000),
+    ("l", "ml", 1000), ("liters", "milliliters", 1000), ("dollars", "cents", 100), ("euros", "cents", 100),
+    ("g", "mg", 1000),
+)  # fmt: skip
+OTHERS = (
+    ("hours", "minutes", 60), ("minutes", "seconds", 60), ("days", "hours", 24), ("weeks", "days", 7),
+    ("feet", "inches", 12), ("yards", "feet", 3), ("pounds", "ounces", 16), ("years", "months", 12),
+    ("dozen", "pieces", 12), ("gallons", "quarts", 4),
+)  # fmt: skip
+WORDINGS = (
+    "Convert {n} {a} to {b}.", "How many {b} are {n} {a}?", "{n} {a} in {b}", "How many {b} is {n} {a}?",
+    "What is {n} {a} in {b}?", "{n} {a} to {b}", "Express {n} {a} in {b}.", "convert {n} {a} into {b}",
+    "How many {b} are (there |)in {n} {a}?", "How many {b} (do|does) {n} {a} (have|make|make up)?",
+    "(Change|Turn) {n} {a} (to|into) {b}.", "{n} {a} is how many {b}?", "{n} {a} = ? {b}",
+    "(I have|There are) {n} {a}. How many {b} (is|are) that?",
+    "(Can|Could) you (convert|change) {n} {a} (to|into) {b}?", "Give {n} {a} in {b}.",
+    "What (do|does) {n} {a} make in {b}?", "how much is {n} {a} in {b}", "(Write|State) {n} {a} (as|in) {b}.",
+    "{n} {a} (are|equal|equals) how many {b}?",
+    "(It takes|It lasts|I need) {n} {a}. (How many|What is that in) {b}( is that|)?", "{n} {a}, in {b}(?|)",
+    "What are {n} {a} in {b}?", "Tell me how many {b} {n} {a} are.",
+)  # fmt: skip
+MIXED = (
+    "Convert {n} {b} to {a} and {b}.", "How many {a} and {b} are {n} {b}?", "{n} {b} in {a} and {b}",
+    "Express {n} {b} in {a} and {b}.", "What is {n} {b} in {a} and {b}?", "{n} {b} to {a} and {b}",
+    "(Change|Turn) {n} {b} into {a} and {b}.", "How many {a} and {b} is {n} {b}?", "Write {n} {b} as {a} and {b}.",
+    "(Can|Could) you convert {n} {b} (to|into) {a} and {b}?", "{n} {b} is how many {a} and {b}?",
+    "(I have|It takes) {n} {b}. (What is that|How much is that) in {a} and {b}?", "Give {n} {b} in {a} and {b}.",
+    "Split {n} {b} into {a} and {b}.",
+)  # fmt: skip
+
+
+def unit_conversion(rng: Draws) -> Problem:
+    """Powers of ten with decimals; others up, down, and into two units."""
+    return rng.choice((_tens, _up, _down, _mixed))(rng)
+
+
+def _unit_problem(
+    rng: Draws, wordings: tuple[str, ...], n: object, a: str, b: str, steps: str, answer: str, unit: str
+) -> Problem:
+    question = rng.wording(wordings).format(n=n, a=a, b=b)
+    return Problem("unit", f"{n} {a}>{b}", ask(rng, question), steps, f"{boxed(answer)} {unit}".strip(), answer)
+
+
+def _tens(rng: Draws) -> Problem:
+    """The decimal point moves."""
+    big, small, factor = rng.choice(TENS)
+    zeros = len(str(factor)) - 1
+    places = f"{zeros} place{'s' if zeros > 1 else ''}"
+    if rng.random() < 0.5:
+        value = Fraction(rng.randrange(1, 10 ** rng.randrange(1, 4)), 10 ** rng.choice((0, 0, 1, 2)))
+        given, answer, a, b = decimal(value), decimal(value * factor), big, small
+        step = f"Multiply by {factor}: move the point {places} to the right."
+    else:
+        value = Fraction(rng.randrange(1, 10 ** rng.randrange(1, 6)))
+        if rng.random() < 0.5:
+            value *= factor
+        value = min(value, Fraction(999999))
+        given, answer, a, b = decimal(value), decimal(value / factor), small, big
+        step = f"Divide by {factor}: move the point {places} to the left."
+    steps = f"1 {big} = {factor} {small}. {step}\n{_shifted(given, zeros if a == big else -zeros)}, that is {answer}"
+    return _unit_problem(rng, WORDINGS, given, a, b, steps, answer, b)
+
+
+def _shifted(number: str, places: int) -> str:
+    """Digits with zeros filled in and the point put in its new place."""
+    whole, _, part = number.partition(".")
+    if places >= 0:
+        part = part.ljust(places, "0")
+        return f"{whole} {part[:places]}" + (f".{part[places:]}" if part[places:] else "")
+    whole = whole.rjust(-places + 1, "0")
+    return f"{whole[:places]}.{whole[places:]}{part}"
+
+
+def _up(rng: Draws) -> Problem:
+    """Large unit to small, by long multiplication."""
+    big, small, factor = rng.choice(OTHERS)
+    n = rng.randrange(2, 10 ** rng.choice((1, 2, 2, 3)))
+    steps = f"1 {big} = {factor} {small}. Multiply by {factor}.\n{multiply_columns(n, factor)}"
+    return _unit_problem(rng, WORDINGS, n, big, small, steps, str(n * factor), small)
+
+
+def _down(rng: Draws) -> Problem:
+    """Small unit to large, when it divides, by long division."""
+    big, small, factor = rng.choice(OTHERS)
+    n = rng.randrange(1, 10 ** rng.choice((1, 2, 2))) * factor
+    steps = f"1 {big} = {factor} {small}. Divide by {factor}.\n{divide_columns(n, factor)}"
+    return _unit_problem(rng, WORDINGS, n, small, big, steps, str(n // factor), big)
+
+
+def _mixed(rng: Draws) -> Problem:
+    """Small unit to large and small."""
+    big, small, factor = rng.choice(OTHERS)
+    n = rng.randrange(factor, factor * 40)
+    steps = f"1 {big} = {factor} {small}. Divide by {factor}.\n{divide_columns(n, factor)}"
+    answer = f"{n // factor} {big} {n % factor} {small}"
+    return _unit_problem(rng, MIXED, n, big, small, steps, answer, "")

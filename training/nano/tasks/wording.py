@@ -1,0 +1,146 @@
+"""How people word a question: tables of wordings, some of which training never sees, and the noise of typing."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Sequence
+from functools import cache
+
+UNSEEN_PART = 5
+"""One wording in this many is held out of training, whole, with all its alternatives."""
+PLAIN = 3
+"""So many wordings at the head of a table are the plain ones, which training always sees."""
+
+ALTERNATIVES = re.compile(r"\(([^()|]*(?:\|[^()|]*)+)\)")
+
+
+def is_unseen(wording: str) -> bool:
+    """The split of wordings: a hash of the line as it stands in its table decides."""
+    return int.from_bytes(hashlib.sha256(f"wording {wording}".encode()).digest()[:4], "big") % UNSEEN_PART == 0
+
+
+@cache
+def split(table: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A table's known and unseen wordings."""
+    unseen = tuple(line for line in table[PLAIN:] if is_unseen(line))
+    return tuple(line for line in table if line not in unseen), unseen
+
+
+class Draws(random.Random):
+    """Chance, and the side of the split of wordings that it draws from.
+
+    Attributes:
+        unseen: wordings are those that training never sees, wherever a table has some.
+        news: unseen wordings drawn so far.
+    """
+
+    unseen = False
+    news = 0
+
+    def wording(self, table: tuple[str, ...]) -> str:
+        """One of a table's wordings, with one of each of its alternatives `(a|b)`."""
+        known, unseen = split(table)
+        if self.unseen and unseen:
+            self.news += 1
+            return self.resolved(self.choice(unseen))
+        return self.resolved(self.choice(known))
+
+    def resolved(self, text: str) -> str:
+        """One alternative of each `(a|b)`, innermost first."""
+        while "|" in text:
+            text, count = ALTERNATIVES.subn(lambda found: self.choice(found[1].split("|")), text)
+            assert count, text
+        return text
+
+
+def unseen_draws(seed: str) -> Draws:
+    """Chance that draws unseen wordings."""
+    rng = Draws(seed)
+    rng.unseen = True
+    return rng
+
+
+ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")  # fmt: skip
+TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+def in_words(n: int, join: str = "-") -> str:
+    """A number from 0 to 99 in words."""
+    if n < 20:
+        return ONES[n]
+    return TENS[n // 10] + (join + ONES[n % 10] if n % 10 else "")
+
+
+NOT_IN_WORDS = re.compile(r"[=^*/+:%\[\]()√÷×-]|\d[.\d]\d|,\d")
+
+
+def spoken(rng: random.Random, question: str) -> str:
+    """Numbers below 100 in words, all of them or some; a question with signs or longer numbers stays as it is."""
+    if NOT_IN_WORDS.search(question):
+        return question
+    share, join = rng.choice((1.0, 1.0, 0.5)), rng.choice("-- ")
+    return re.sub(r"\d+", lambda n: in_words(int(n[0]), join) if rng.random() < share else n[0], question)
+
+
+def mistyped(rng: random.Random, question: str) -> str:
+    """One word of four lower-case letters or more with two letters swapped, one left out, or one doubled."""
+    words = [found for found in re.finditer(r"(?<![\w'\"{\\])[a-z]{4,}(?![\w'\"}])", question)]
+    if not words:
+        return question
+    word = rng.choice(words)
+    i, text = rng.randrange(1, len(word[0]) - 1), word[0]
+    typed = rng.choice((text[:i] + text[i + 1] + text[i] + text[i + 2 :], text[:i] + text[i + 1 :],
+                        text[:i] + text[i] + text[i:]))  # fmt: skip
+    return question[: word.start()] + typed + question[word.end() :]
+
+
+BEFORE = ("Hi! ", "Hello, ", "Hey. ", "Ok, ", "Now: ", "Quick question: ", "hey, ", "Hi nano, ", "So, ", "well ",
+          "Question: ", "my question is: ", "Excuse me, ", "One more: ", "um ")  # fmt: skip
+AFTER = (
+    " Please reason step by step, and put your final answer within \\boxed{}.",
+    " Please reason step by step, and put your final answer within \\boxed{}.", " Think step by step.",
+    " Show your work.", " Please.", " Thanks!", " Box the answer.", " please", " pls", " thanks", " Thank you.",
+    " thx", " Explain.", " I need it for school.", " Be careful.",
+)  # fmt: skip
+
+
+def typed(rng: random.Random, question: str, exact: bool = False) -> str:
+    """A question as somebody types it: greetings, thanks, case, punctuation, numbers in words, slips of the finger.
+
+    Args:
+        exact: the letters of the question matter, so that none may be mistyped.
+    """
+    if rng.random() < 0.08 and not exact:
+        question = spoken(rng, question)
+    if rng.random() < 0.06 and not exact:
+        question = mistyped(rng, question)
+    roll = rng.random()
+    if roll < 0.10:
+        question += rng.choice(AFTER)
+    elif roll < 0.22:
+        question = question.lower()
+    elif roll < 0.29:
+        question = question.rstrip(".?!")
+    elif roll < 0.33:
+        question = question.lower().rstrip(".?!").replace(",", "") if "," not in question else question.lower()
+    elif roll < 0.37:
+        question = rng.choice(BEFORE) + question
+    elif roll < 0.38 and not exact:
+        question = question.upper()
+    elif roll < 0.40:
+        question = question.replace("?", " ?") + rng.choice(("", "!", "??"))
+    return question
+
+
+def listed(rng: random.Random, items: Sequence[object]) -> str:
+    """Numbers in a row, as people separate them."""
+    words = [str(item) for item in items]
+    roll = rng.random()
+    if roll < 0.45:
+        return ", ".join(words)
+    if roll < 0.75:
+        return ", ".join(words[:-1]) + rng.choice((" and ", " and ", ", and ")) + words[-1]
+    return rng.choice((" ", " ", ",", "; ")).join(words)
