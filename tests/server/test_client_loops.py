@@ -278,7 +278,7 @@ def test_inspect_ai(running: Running, name: str, tmp_path: Path) -> None:
 
     base = running.url if name.startswith("anthropic") else running.url + "/v1"
     more = {"responses_api": True} if name == "openai/nano" else {}
-    config = GenerateConfig(max_tokens=500, extra_body={"temperature": 0})
+    config = GenerateConfig(max_tokens=500, temperature=0)
     model = get_model(name, base_url=base, api_key="none", config=config, **more)
     samples = [Sample(ASK, target="7"), Sample(CALL, target=PRODUCT)]
     task = Task(dataset=samples, solver=[use_tools(product()), generate()], scorer=includes())

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from server_fixture import Running, server
+from server_fixture import Running, nano, server
+
+from hopwell.engine.frontend import Frontend
+from hopwell.model import NANO
 
 ASK = {"messages": [{"role": "user", "content": "What is 3+4?"}], "temperature": 0}
 
@@ -224,6 +228,15 @@ def test_a_refusal_is_logged_with_its_reason_and_none_of_the_text(
         ("invalid_value", "top_k"),
     ]
     assert lines[1]["kind"] == "less_than_equal" and "secret" not in repr(lines)
+
+
+def test_whoever_names_no_sampling_gets_what_the_models_authors_advise() -> None:
+    advised = replace(nano(), default_params=Frontend.open(NANO).default_params)  # the other servers here are greedy
+    body = {"input": "a", "max_output_tokens": 1}
+    with server(model=advised, max_seqs=1) as running, httpx.Client(base_url=running.url, timeout=300) as http:
+        for more, drawn_at in (({}, (0.6, 0.95)), ({"temperature": 0}, (0.0, 0.95)), ({"top_p": 1}, (0.6, 1.0))):
+            reply = http.post("/v1/responses", json={**body, **more}).json()
+            assert (reply["temperature"], reply["top_p"]) == drawn_at
 
 
 def test_models_and_settings(http: httpx.Client) -> None:
