@@ -7,6 +7,7 @@ other cuts. Without a GPU it checks small sizes in Triton's interpreter (TRITON_
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -46,8 +47,13 @@ from hopwell.ops.weight import Weight
 ROWS = (1, 8, 32, 128, 2048)
 SEARCHED = "nvfp4"
 """The format whose other cuts a search tries."""
-FORMS = ((64, 4, 2, 256), (64, 4, 4, 256), (64, 4, 5, 128), (64, 4, 8, 128), (128, 8, 3, 256), (128, 8, 4, 128))
-"""Weights' rows of a tile, warps, stages, and columns of a turn, that it tries."""
+FORMS = {
+    32: ((64, 4, 3, 256), (64, 4, 3, 256, 102), (64, 4, 3, 256, 96), (64, 4, 4, 256), (128, 4, 3, 256)),
+    64: ((128, 8, 3, 128), (128, 8, 3, 256), (128, 8, 3, 128, 80), (64, 4, 3, 256), (64, 4, 3, 128), (256, 8, 3, 128)),
+    128: ((128, 8, 3, 128), (128, 8, 4, 128), (256, 8, 3, 128), (64, 4, 3, 128), (128, 8, 2, 256)),
+}
+"""Weights' rows of a tile, warps, stages, columns of a turn and registers at most, that it tries, by the rows of a tile
+up to which."""
 LABELS = (*(str(each.name) for each in PACKABLE), "fp8_block", "bf16")
 DRAWN = 8
 """Experts that differ; the others of a stack are copies, at places of their own."""
@@ -56,7 +62,7 @@ TURNS = 4
 CACHE_BYTES = 240 << 20
 """Of copies of a matrix: several times the L2 cache."""
 TASK = "FOUR_BITS_TASK"
-"""In the environment of a compiler: its index, how many there are, and whether for a search."""
+"""In the environment of a compiler: its index, how many there are, and the scope, as JSON."""
 SAMPLES = 48
 """Rows that are computed again."""
 TOLERANCE = {"float32": 2.0**-10, "bfloat16": 2.0**-7}
@@ -125,14 +131,14 @@ class Work:
     """Of experts' products, a choice a turn."""
 
     @classmethod
-    def of(cls, case: Case, rows: int, weight: Weight, device: str) -> Work:
+    def of(cls, case: Case, rows: int, weight: Weight, device: str, tile: int | None = None) -> Work:
         fp8 = weight.is_fp8
         if case.op == "dense":
             count = max(TURNS, CACHE_BYTES // weight.stored.nbytes) if device == "cuda" else 1
             copies = [weight, *(Weight(weight.stored.map(torch.clone)) for _ in range(count - 1))]
             return cls(case, rows, copies, random_rows(rows, case.width, fp8, device), [], [])
         ids = [_choice(case, rows, turn, device) for turn in range(TURNS)]
-        groups = [group_by_expert(each, case.experts) for each in ids]
+        groups = [group_by_expert(each, case.experts, tile) for each in ids]
         entering = rows if case.op == "up" else rows * case.slots
         work = cls(case, rows, [weight], random_rows(entering, case.width, fp8, device), ids, groups)
         if case.op == "down" and not groups[0].sorted:  # the first product says which rows are whose
@@ -212,47 +218,63 @@ def _values(x: Normed) -> Tensor:
 def cuts(work: Work) -> Iterator[tuple[Tiling, int | None]]:
     """Other cuts of a product of few rows: tiles, stages, steps, and the reduction in half or twice as many parts."""
     case, tile = work.case, work.groups[0].tile if work.groups else row_tile(work.rows)
-    if tile > 32:
-        return
     device = Device.of(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     form, steps = packed_form(tile), case.width // STEP
     tiles = -(-case.out // form.rows) * min(case.experts, work.rows * case.slots)
-    usual = packed_splits(tiles, steps, 16, form, device.multiprocessors) if case.op != "down" else 1
-    splits = sorted({max(1, usual // 2), usual, 2 * usual}) if case.op != "down" else [1]
-    for height, warps, stages, step in FORMS:
-        for split in splits:
+    usual = packed_splits(tiles, steps, 16, form, device.multiprocessors) if case.op != "down" and tile <= 32 else 1
+    splits = {1, max(1, usual // 2), usual, 2 * usual} if case.op != "down" and tile <= 32 else {1}
+    for height, warps, stages, step, *registers in next(forms for most, forms in FORMS.items() if tile <= most):
+        for split in sorted(splits):
+            if steps % (split * step // STEP):
+                continue
             for run in (1, 2, 4) if case.op == "down" and height == 64 else (None,):
-                yield Tiling(height, tile, split, warps, stages, step), run
+                yield Tiling(height, tile, split, warps, stages, step, 1, *registers), run
 
 
-def works(cases: Sequence[Case], rows: Sequence[int], device: str) -> Iterator[tuple[str, Work]]:
-    """Everything that is checked and timed, a format's weights of one case in memory at a time."""
-    for case in cases:
-        for label in LABELS:
-            weight = draw(label, case, device)
-            for count in rows:
-                yield label, Work.of(case, count, weight, device)
-            del weight
+@dataclass(frozen=True)
+class Scope:
+    """What of all is measured."""
+
+    cases: tuple[Case, ...]
+    rows: tuple[int, ...]
+    labels: tuple[str, ...] = LABELS
+    search: bool = False
+
+    @classmethod
+    def of(cls, model: str | None, op: str | None, rows: Sequence[int], labels: Sequence[str], search: bool) -> Scope:
+        """Of R1's products those that are asked for; None and nothing: all."""
+        cases = tuple(case for case in CASES if model in (None, case.model) and op in (None, case.op))
+        return cls(cases, tuple(rows) or ROWS, tuple(labels) or LABELS, search)
+
+    def works(self, device: str) -> Iterator[tuple[str, Work]]:
+        """Everything that is checked and timed, a format's weights of one case in memory at a time; of a search,
+        experts' rows in smaller tiles too."""
+        for case in self.cases:
+            for label in self.labels:
+                weight = draw(label, case, device)
+                for count in self.rows:
+                    work = Work.of(case, count, weight, device)
+                    yield label, work
+                    if self.searched(label) and work.groups and work.groups[0].tile > 16 and count > 16:
+                        yield label, Work.of(case, count, weight, device, work.groups[0].tile // 2)
+                del weight
+
+    def searched(self, label: str) -> bool:
+        """Whether other cuts of a format are tried."""
+        return self.search and label == SEARCHED
 
 
-def rows_of(
-    cases: Sequence[Case],
-    rows: Sequence[int],
-    limit: Ceilings | None,
-    search: bool,
-    until: float,
-    say: Callable[[str], None],
-) -> Iterator[dict[str, Any]]:
+def rows_of(scope: Scope, limit: Ceilings | None, until: float, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """A row a kernel: right or not, and on a GPU its time beside the limit; of a search, one a cut."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    for label, work in works(cases, rows, device):
+    for label, work in scope.works(device):
         if time.monotonic() > until:
             say("no time left")
             return
         case = work.case
         head = {"model": case.model, "op": case.op, "shape": [case.out, case.width], "rows": work.rows, "format": label}
         tried: list[tuple[Tiling | None, int | None]] = [(None, None)]
-        if search and label == SEARCHED:
+        if scope.searched(label):
             tried += cuts(work)
         for cut, run in tried:
             row = head | ({} if cut is None else {"cut": asdict(cut), "run": run})
@@ -271,27 +293,44 @@ def rows_of(
             yield row
 
 
-def launches(device: Device, search: bool = False) -> list[Launch]:
-    """Every kernel that the bench runs on a device, maybe with those of a search."""
+def launches(device: Device, scope: Scope) -> list[Launch]:
+    """Every kernel that the bench runs on a device."""
 
     def run() -> None:
-        for label, work in works(CASES, ROWS, "meta"):
+        for label, work in scope.works("meta"):
             work.run()
-            if search and label == SEARCHED:
+            if scope.searched(label):
                 for cut, tiles in cuts(work):
                     work.run(cut, tiles)
 
     return record(run, device)
 
 
-def compile_share(index: int, count: int, search: bool) -> None:
+def compile_share(index: int, count: int, scope: Scope) -> None:
     """Every count-th kernel into Triton's cache."""
     here = Device.of(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    for launch in launches(here, search)[index::count]:
+    for launch in launches(here, scope)[index::count]:
         try:
             machine_code(launch, here.capability)
         except Exception as fault:  # the row will say so
             print(launch.kernel.__name__, repr(fault)[:100], file=sys.stderr)
+
+
+def compile_all(scope: Scope) -> None:
+    """Every kernel into Triton's cache, by as many processes as there are cores."""
+    count = min(16, os.cpu_count() or 1)
+    share = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    told = [json.dumps([index, count, asdict(scope)]) for index in range(count)]
+    command = [sys.executable, "-m", "benchmarks.four_bits"]
+    compilers = [subprocess.Popen(command, env={**share, TASK: task}) for task in told]
+    for compiler in compilers:
+        compiler.wait()
+
+
+def told_scope(values: dict[str, Any]) -> Scope:
+    """A scope that came through the environment."""
+    cases = tuple(Case(**case) for case in values.pop("cases"))
+    return Scope(cases, **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
@@ -323,22 +362,20 @@ def _key(row: dict[str, Any]) -> tuple:
 
 
 def measure(
-    search: bool = False, minutes: float = 4.5, only: str | None = None, say: Callable[[str], None] = print
+    scope: Scope | None = None, minutes: float = 4.5, say: Callable[[str], None] = print
 ) -> tuple[list[dict[str, Any]], Ceilings | None]:
-    """Every kernel's row, as `rows_of` has it, and what the GPU gives at most."""
+    """Every kernel's row, as `rows_of` has it, and what the GPU gives at most.
+
+    Args:
+        scope: by default everything, or what an interpreter can do in seconds.
+    """
     until, gpu = time.monotonic() + 60 * minutes, torch.cuda.is_available()
+    scope = scope or (Scope(CASES, ROWS, LABELS) if gpu else Scope(SMALL, SMALL_ROWS, LABELS))
     if gpu:
-        count = min(16, os.cpu_count() or 1)
-        command = [sys.executable, "-m", "benchmarks.four_bits"]
-        share = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-        tasks = [f"{index} {count} {int(search)}" for index in range(count)]
-        compilers = [subprocess.Popen(command, env={**share, TASK: task}) for task in tasks]
-        for compiler in compilers:
-            compiler.wait()
+        compile_all(scope)
     limit = Ceilings.measure() if gpu else None
-    cases = [case for case in (CASES if gpu else SMALL) if only in (None, case.model)]
     rows = []
-    for row in rows_of(cases, ROWS if gpu else SMALL_ROWS, limit, search, until, say):
+    for row in rows_of(scope, limit, until, say):
         rows.append(row)
         if row["right"] is not True or not gpu:
             say(str({name: value for name, value in row.items() if name != "cut"}))
@@ -349,23 +386,30 @@ def main(
     out: Out = None,
     search: Annotated[bool, typer.Option(help="Try other cuts of NVFP4 too.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="Start nothing after.")] = 4.5,
-    only: Annotated[str | None, typer.Option(help="Cases of this model: r1, r1-tp8.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only products of this model: r1, r1-tp8.")] = None,
+    op: Annotated[str | None, typer.Option(help="Only dense, up or down.")] = None,
+    rows: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated. Default: 1 to 2048.")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="As nvfp4; may be repeated. Default: all.")] = None,
 ) -> None:
     """Packed weights of four bits: every kernel against float64, and its time beside FP8's, bf16's and the limit."""
-    rows, limit = measure(search, minutes, only)
+    if unknown := [label for label in format or () if label not in LABELS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is unknown; known: {', '.join(LABELS)}")
+    some = any(value for value in (search, model, op, rows, format))
+    found, limit = measure(Scope.of(model, op, rows or (), format or (), search) if some else None, minutes)
     if limit is not None:
-        print_rows(table(rows))
-        for row in fastest(rows):
+        print_rows(table(found))
+        for row in fastest(found):
             print(row["model"], row["op"], row["shape"], row["rows"], row["format"], f"{row['us']:.1f} us:",
                   row.get("cut", "as chosen"), row.get("run") or "")  # fmt: skip
     if out is not None:
-        print(write_result(out, "four-bits", rows, ceilings=None if limit is None else asdict(limit)))
-    if any(row["right"] is not True for row in rows):
+        print(write_result(out, "four-bits", found, ceilings=None if limit is None else asdict(limit)))
+    if any(row["right"] is not True for row in found):
         raise typer.Exit(1)
 
 
 if __name__ == "__main__":
     if TASK in os.environ:
-        compile_share(*map(int, os.environ[TASK].split()))  # type: ignore[arg-type]
+        index, count, asked = json.loads(os.environ[TASK])
+        compile_share(index, count, told_scope(asked))
     else:
         script(main)

@@ -144,7 +144,7 @@ class Families:
         from hopwell.ops.moe_up_triton import experts_up
         from hopwell.ops.swiglu_triton import silu_mul
 
-        groups = [group_by_expert(ids.int(), experts.count) for ids in chosen]
+        groups = [group_by_expert(ids.int(), experts.count, packed=experts.gate_up.is_packed) for ids in chosen]
         rows = rows_for(x, experts.gate_up)
         dtype = torch.bfloat16 if groups[0].tile >= 64 else torch.float32
 

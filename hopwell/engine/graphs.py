@@ -213,7 +213,8 @@ class GraphedModel:
             self.greedy(self.logits(rows))
         if self.batch_invariant:  # it has no long steps
             return
-        for query_lens, seq_lens in eager_batches(self.config, self._longest(latent), Device.of(self.device)):
+        here, packed = Device.of(self.device), self.fused.packs_experts
+        for query_lens, seq_lens in eager_batches(self.config, self._longest(latent), here, packed):
             batch = dummy_batch(query_lens, seq_lens, self.device)
             hidden = self.fused.forward_long(batch, latent)
             if self.has_mtp:

@@ -105,6 +105,12 @@ class FusedTransformer:
     model: Transformer
     """Of which each MoE layer's experts are joined."""
 
+    @property
+    def packs_experts(self) -> bool:
+        """Whether experts are packed in four bits."""
+        networks = (layer.network for layer in self.model.layers)
+        return any(not isinstance(network, Dense) and network.experts.gate_up.is_packed for network in networks)
+
     def step(
         self,
         tokens: Tensor,
@@ -282,7 +288,7 @@ class FusedTransformer:
         ids, shares = router_triton.select_experts(logits, network.bias, network.router, joined.shared)
         if on_route is not None:
             on_route(ids)
-        groups = moe_grouping_triton.group_by_expert(ids, joined.experts.count)
+        groups = moe_grouping_triton.group_by_expert(ids, joined.experts.count, packed=gate_up.is_packed)
         up = moe_up_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype)
         inner = swiglu_triton.silu_mul(up, down.takes_fp8(tokens))
         outputs = moe_down_triton.experts_down(inner, down, groups)

@@ -161,7 +161,7 @@ def _experts(network: MoE, shared: int, device: Device) -> Iterator[Step]:
     experts, slots = network.experts.count + shared, network.router.top_k + shared
 
     def grouping(rows: int) -> moe_choice.Grouping:
-        return moe_choice.group(rows, slots, experts, device)
+        return moe_choice.group(rows, slots, experts, device, packed=network.experts.gate_up.is_packed)
 
     def product(op: moe_choice.Op, weight: Weight, rows: int) -> Variant:
         found = grouping(rows)

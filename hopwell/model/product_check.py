@@ -59,7 +59,7 @@ def _experts(experts: AllExperts, top_k: int, eps: float, rows: int, generator: 
     drawn = torch.rand(rows, count - experts.shared, generator=generator, device=device).topk(top_k).indices
     shared = torch.arange(count - experts.shared, count, device=device).expand(rows, -1)
     ids = torch.cat((drawn, shared), dim=1).int()
-    groups = group_by_expert(ids, count)
+    groups = group_by_expert(ids, count, packed=experts.experts.gate_up.is_packed)
     assert groups.sorted  # a long step's are
     places = _some(len(groups.pairs), device)
     pairs = groups.pairs[places].long()

@@ -22,15 +22,19 @@ LOGIT_ROWS = (1, 17, 33, 65, LONG)
 """Rows drawn from, one number for each class of a product."""
 
 
-def eager_batches(config: ModelConfig, max_rows: int, device: Device) -> list[Lengths]:
-    """Steps of `LONG` to `max_rows` rows, one for each class of kernels that such steps launch on a device."""
+def eager_batches(config: ModelConfig, max_rows: int, device: Device, packed: bool = False) -> list[Lengths]:
+    """Steps of `LONG` to `max_rows` rows, one for each class of kernels that such steps launch on a device.
+
+    Args:
+        packed: the experts are packed in four bits.
+    """
     if max_rows < LONG:
         return []
     prompts: dict[int, int] = {}  # rows by rows of an expert's tile: one prompt each
-    for wanted in (1, 3, 22, 43):
+    for wanted in (1, 3, 12, 22, 43):
         rows = -(-wanted * config.n_routed_experts // config.router.top_k)
         rows = min(max(rows, LONG), max_rows)
-        prompts.setdefault(tile_rows(rows * config.router.top_k, config.n_routed_experts, device), rows)
+        prompts.setdefault(tile_rows(rows * config.router.top_k, config.n_routed_experts, device, packed), rows)
     found: list[Lengths] = [([rows], [rows]) for rows in prompts.values()]
     # sequences that decode beside a prompt's chunk: their number decides into how many cuts their contexts are split
     decoding: dict[int, int] = {}

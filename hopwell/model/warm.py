@@ -101,7 +101,7 @@ def launches(
     found: dict[Launch, None] = {}
     for rows in sizes:
         found |= dict.fromkeys(record(lambda rows=rows: small(rows), device))
-    for query_lens, seq_lens in eager_batches(model.config, max_rows, device):
+    for query_lens, seq_lens in eager_batches(model.config, max_rows, device, fused.packs_experts):
         found |= dict.fromkeys(record(lambda q=query_lens, s=seq_lens: long(q, s), device))
     return list(found)
 

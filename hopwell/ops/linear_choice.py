@@ -52,6 +52,8 @@ class Tiling:
     128."""
     group_m: int = 1
     """Tiles of tokens that take turns on a tile of weights; more than one only where the reduction is not cut."""
+    registers: int | None = None
+    """Of a thread at most; None: as the compiler likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +192,15 @@ def cut_packed(shape: Shape, device: Device, whole: bool = False) -> Tiling:
 def packed_form(tile: int) -> Tiling:
     """The cut of a product of packed weights with tiles of so many rows, its reduction not cut. A step of 64 weights'
     rows is 4 KB of codes: enough of them are in flight where a multiprocessor has several programs."""
-    if tile == 16:
+    if tile <= 32:
         return Tiling(64, tile, 1, 4, 3, 2 * STEP)
-    return Tiling(128, tile, 1, 8, 3, 2 * STEP if tile == 32 else STEP)
+    return Tiling(128, tile, 1, 8, 3, STEP)
 
 
 def packed_splits(tiles: int, steps: int, most: int, form: Tiling, multiprocessors: int) -> int:
     """Parts of a reduction of so many steps, until every multiprocessor has some of the programs; each in whole turns
     of the loop, for a rest takes a loop of its own, and registers."""
-    wanted, splits, turn = (3 if form.warps == 4 else 1.5) * multiprocessors, 1, form.step // STEP
+    wanted, splits, turn = (6 if form.warps == 4 else 1.5) * multiprocessors, 1, form.step // STEP
     while splits < most and tiles * splits < wanted and steps >= 8 * splits and steps % (2 * splits * turn) == 0:
         splits *= 2
     return splits

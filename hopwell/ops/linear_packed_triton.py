@@ -104,6 +104,7 @@ def multiply(x: Normed, weight: Weight, out: Tensor, tiling: Tiling, eps: float 
         BN=tiling.rows,
         BT=tiling.tokens,
         BAND=tiling.group_m,
+        registers=tiling.registers,
         warps=tiling.warps,
         stages=tiling.stages,
     )

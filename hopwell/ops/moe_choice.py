@@ -104,25 +104,34 @@ def choose_op(widths: tuple[int, int], formats: tuple[Formats, Formats], device:
     return Variant("grouped", "both products in whole steps")
 
 
-def group(tokens: int, slots: int, experts: int, device: Device, tile: int | None = None) -> Grouping:
+def group(
+    tokens: int, slots: int, experts: int, device: Device, tile: int | None = None, packed: bool = False
+) -> Grouping:
     """How the pairs of a step are grouped.
 
     Args:
         slots: experts that a token visits.
         tile: rows of a tile; default: as suits their number.
+        packed: the experts are packed in four bits.
     """
     pairs = tokens * slots
     if tokens <= LEADERS_UP_TO:
         return Grouping("leaders", f"at most {LEADERS_UP_TO} tokens", LEADERS_UP_TO, pairs)
-    tile = tile or tile_rows(pairs, experts, device)
+    tile = tile or tile_rows(pairs, experts, device, packed)
     why = f"tiles of {tile}, more rows than most experts get"
     return Grouping("sort", why, tile, experts + pairs // tile)
 
 
-def tile_rows(pairs: int, experts: int, device: Device) -> int:
+def tile_rows(pairs: int, experts: int, device: Device, packed: bool = False) -> int:
     """Rows of a tile: rather more than what an expert gets of `pairs` (token, slot) pairs, for a second tile reads the
-    weights again. On Blackwell 128 would spill."""
+    weights again. On Blackwell 128 would spill.
+
+    Packed experts: the matrix unit is what is short from few rows on, so tiles are as full as can be; one of 128 rows
+    takes as long as two of 64 (measured on an H200, `four-bits-*.json`).
+    """
     an_expert = cdiv(pairs, experts)
+    if packed:
+        return 16 if an_expert <= 8 else 32 if an_expert <= 20 else 64
     most = 128 if device.capability < 100 else 64
     return 16 if an_expert <= 2 else max(32, min(most, next_power_of_2(an_expert + an_expert // 2)))
 

@@ -57,11 +57,11 @@ def _sort(expert_ids, sorted_pairs, tiles, pairs, EXPERTS: tl.constexpr, TILE: t
         tl.store(at + 2, tl.minimum(tl.maximum(count - done, 0), TILE))
 
 
-def group_by_expert(expert_ids: Tensor, experts: int, tile: int | None = None) -> Groups:
+def group_by_expert(expert_ids: Tensor, experts: int, tile: int | None = None, packed: bool = False) -> Groups:
     """Prepares the pairs of int32 expert_ids [tokens, slots], all below `experts`, for the products below; in tiles of
-    `tile` rows, by default as suits their number."""
+    `tile` rows, by default as suits their number, and experts that may be packed in four bits."""
     (tokens, slots), device = expert_ids.shape, expert_ids.device
-    grouping, pairs = group(tokens, slots, experts, launch_device(device), tile), tokens * slots
+    grouping, pairs = group(tokens, slots, experts, launch_device(device), tile, packed), tokens * slots
     tile, tiles = grouping.tile, torch.empty(grouping.tile_count, 3, dtype=torch.int32, device=device)
     if grouping.name == "leaders":
         found = torch.empty(pairs * tile, dtype=torch.int32, device=device)

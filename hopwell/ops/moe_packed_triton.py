@@ -221,6 +221,7 @@ def experts_up(x: Normed, weight: Weight, groups: Groups, out: Tensor, tiling: T
             SPLITS=tiling.splits,
             BN=tiling.rows,
             BT=groups.tile,
+            registers=tiling.registers,
             warps=tiling.warps,
             stages=tiling.stages,
         )
@@ -260,6 +261,7 @@ def experts_down(x: Normed, weight: Weight, groups: Groups, out: Tensor, tiling:
             BN=tiling.rows,
             BT=groups.tile,
             RUN=run,
+            registers=tiling.registers,
             warps=tiling.warps,
             stages=tiling.stages,
         )

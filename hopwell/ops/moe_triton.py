@@ -17,7 +17,7 @@ from hopwell.ops.swiglu_triton import silu_mul
 def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts) -> Tensor:
     """`moe.moe` for FP8 or bf16 experts: rows that enter an FP8 product are rounded to e4m3 where the experts want it,
     sums are in float32."""
-    groups = group_by_expert(expert_ids.int(), experts.count)
+    groups = group_by_expert(expert_ids.int(), experts.count, packed=experts.gate_up.is_packed)
     rows = rows_for(x, experts.gate_up)
     # many rows: the sum is complete and in memory, where bf16 is half the bytes
     dtype = torch.bfloat16 if groups.tile >= 64 else torch.float32

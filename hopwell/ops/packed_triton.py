@@ -16,13 +16,12 @@ from hopwell.formats.packed import PAIRS, PLACE, STEP, STRIP, WORDS
 from hopwell.ops.triton_common import INTERPRET, multiply, to_bf16, zero_product
 
 _STRIP, _STEP, _WORDS = tl.constexpr(STRIP), tl.constexpr(STEP), tl.constexpr(WORDS)
-(_FIRST,), (_SECOND,), (_THIRD,), (_LAST, _LAST_BIT) = PAIRS["e2m1"]
+(_FIRST,), (_SECOND,), (_THIRD,), _LAST = PAIRS["e2m1"]
 VALUE = tl.constexpr(_FIRST.mask)
-TURN_1, TURN_2, TURN_3, TURN_BIT = (
-    tl.constexpr(piece.turn) for piece in (_SECOND, _THIRD, _LAST, _LAST_BIT)
-)  # fmt: skip
-BIT, REST = tl.constexpr(_LAST_BIT.mask), tl.constexpr(0xFFFFFFFF ^ _LAST_BIT.mask)
-TAKE_BIT = tl.constexpr(f"lop3.b32 $0, $1, {_LAST_BIT.mask:#x}, $2, 0xE2;")
+TURN_1, TURN_2 = tl.constexpr(_SECOND.turn), tl.constexpr(_THIRD.turn)
+LAST = tl.constexpr(sum(piece.mask >> piece.turn for piece in _LAST))
+TO_PLACE = tl.constexpr(sum(1 << piece.turn for piece in _LAST))
+INT4, INT4_ONES = tl.constexpr(0x000F000F), tl.constexpr(0x43004300)
 NVFP4_SCALE, NVFP4_ONES = tl.constexpr(0x00FF00FF << PLACE["e4m3"]), tl.constexpr(0x70007000)
 MXFP4_SCALE = tl.constexpr(0x00FF00FF << PLACE["e8m0"])
 
@@ -34,15 +33,18 @@ def _turned(words, LEFT: tl.constexpr):
 
 
 @triton.jit
-def _with_bit(words, others):
-    """`words` where BIT is set, `others` elsewhere: one instruction.
+def _masked_or(words, MASK: tl.constexpr, ONES: tl.constexpr):
+    """Words' bits of MASK, and ONES: one instruction.
 
-    hazard: left to itself the compiler (LLVM) takes the halves of such a word apart, for three more.
+    hazard: ptxas makes two of it, since an instruction holds one constant; here MASK comes in a register.
     """
-    if INTERPRET:
-        return (words & BIT) | (others & REST)
+    if INTERPRET or ONES == 0:
+        return (words & MASK) | ONES
     else:
-        return tl.inline_asm_elementwise(TAKE_BIT, "=r,r,r", [words, others], tl.uint32, True, 1)  # pyright: ignore
+        mask = tl.full(words.shape, MASK, tl.uint32)
+        return tl.inline_asm_elementwise(
+            f"lop3.b32 $0, $1, $2, {ONES}, 0xEA;", "=r,r,r", [words, mask], tl.uint32, True, 1
+        )  # pyright: ignore
 
 
 @triton.jit
@@ -69,19 +71,19 @@ def _elements(words, E2M1: tl.constexpr):
     if E2M1:
         first, second = words & VALUE, _turned(words, TURN_1) & VALUE
         third = _turned(words, TURN_2) & VALUE
-        fourth = _with_bit(_turned(words, TURN_BIT), _turned(words, TURN_3)) & VALUE
+        fourth = ((words & LAST) * TO_PLACE) & VALUE
     else:
-        first = (words & 0x000F000F) | 0x43004300
-        second = ((words >> 4) & 0x000F000F) | 0x43004300
-        third = ((words >> 8) & 0x000F000F) | 0x43004300
-        fourth = ((words >> 12) & 0x000F000F) | 0x43004300
+        first = _masked_or(words, INT4, INT4_ONES)
+        second = _masked_or(words >> 4, INT4, INT4_ONES)
+        third = _masked_or(words >> 8, INT4, INT4_ONES)
+        fourth = _masked_or(words >> 12, INT4, INT4_ONES)
     return tl.join(tl.join(_halves(first), _halves(second)), tl.join(_halves(third), _halves(fourth)))
 
 
 @triton.jit
 def _four_a_word(words, MASK: tl.constexpr, ONES: tl.constexpr, BN: tl.constexpr, GROUPS: tl.constexpr):
     """Scales of 8 bits, words [BN, GROUPS / 4], as bf16 values [BN, GROUPS]."""
-    both = tl.join(_halves((words & MASK) | ONES), _halves((_turned(words, 8) & MASK) | ONES))
+    both = tl.join(_halves(_masked_or(words, MASK, ONES)), _halves(_masked_or(_turned(words, 8), MASK, ONES)))
     return tl.permute(both, (0, 1, 3, 2)).reshape(BN, GROUPS)
 
 

@@ -156,7 +156,7 @@ def inverse_rms(sumsq, rows, mask, WIDTH: tl.constexpr, CHUNKS: tl.constexpr, CH
 
 
 Launcher = Callable[[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any], dict[str, Any]], None]
-"""Takes a kernel, its grid, arguments, constants and options (num_warps, num_stages, launch_pdl)."""
+"""Takes a kernel, its grid, arguments, constants and options (num_warps, num_stages, launch_pdl, maxnreg)."""
 
 launcher: ContextVar[Launcher | None] = ContextVar("launcher", default=None)
 """What takes launches in place of the GPU: `ops/compile/aot.py` records them."""
@@ -167,9 +167,21 @@ def launch_device(device: torch.device) -> Device:
     return Device.of(device, bool(knobs.runtime.interpret))
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, stages: int = 1, **constants: Any) -> None:
-    """Runs a kernel after those already on the stream, its start overlapped with the previous one's end."""
-    options = {"num_warps": warps, "num_stages": stages, "launch_pdl": True}
+def launch(
+    kernel: Any,
+    grid: tuple[int, ...],
+    *args: Any,
+    warps: int = 4,
+    stages: int = 1,
+    registers: int | None = None,
+    **constants: Any,
+) -> None:
+    """Runs a kernel after those already on the stream, its start overlapped with the previous one's end.
+
+    Args:
+        registers: of a thread at most, so that more programs share a multiprocessor; None: as the compiler likes.
+    """
+    options = {"num_warps": warps, "num_stages": stages, "launch_pdl": True, "maxnreg": registers}
     if (take := launcher.get()) is not None:
         take(kernel, grid, args, constants, options)
     elif INTERPRET:

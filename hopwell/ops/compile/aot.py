@@ -29,6 +29,8 @@ class Launch:
     """Indices of pointers and integers that are multiples of 16."""
     warps: int
     stages: int
+    registers: int | None = None
+    """Of a thread at most."""
 
 
 def record(run: Callable[[], object], device: Device = HOPPER) -> list[Launch]:
@@ -71,7 +73,7 @@ def _specialise(kernel: Any, args: tuple[Any, ...], constants: dict[str, Any], o
     signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
     return Launch(
         kernel, tuple(signature.items()), tuple(fixed.items()), tuple(aligned), options["num_warps"],
-        options["num_stages"],
+        options["num_stages"], options["maxnreg"],
     )  # fmt: skip
 
 
@@ -86,7 +88,12 @@ def machine_code(launch: Launch, arch: int) -> Any:
     attributes = {(i,): [["tt.divisibility", 16]] for i in launch.aligned}
     kind = GluonASTSource if launch.kernel.is_gluon() else ASTSource
     source = kind(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
-    options = {"num_warps": launch.warps, "num_stages": launch.stages, "launch_pdl": True}
+    options = {
+        "num_warps": launch.warps,
+        "num_stages": launch.stages,
+        "launch_pdl": True,
+        "maxnreg": launch.registers,
+    }
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 
 
