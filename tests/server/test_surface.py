@@ -264,7 +264,7 @@ def test_metrics_follow_what_happens(http: httpx.Client) -> None:
 
     http.post("/flush_cache", json={})
     before = read()
-    long = [f"{i} and " * 300 for i in range(5)]  # together more than the cache of 2,048 tokens
+    long = [f"{i} and " * 300 for i in range(3)]  # together more than the cache of 2,048 tokens
     for prompt in [*long, long[0], "short", "short"]:
         assert http.post("/v1/completions", json={"prompt": prompt, "max_tokens": 8}).status_code == 200
     after = read()
@@ -288,6 +288,6 @@ def test_metrics_follow_what_happens(http: httpx.Client) -> None:
         *("vllm:e2e_request_latency_seconds_count", "hopwell_latency_missed_total", "hopwell_acceptance_length"),
     ):
         assert name in after
-    assert gained("hopwell_ttft_seconds_count") == 8
+    assert gained("hopwell_ttft_seconds_count") == 6
     assert gained("hopwell_cache_evicted_pages_total") == gained("hopwell_cache_eviction_age_seconds_count") > 0
     assert gained("hopwell_cache_recomputed_tokens_total") >= 64, "the first prompt came again after it was given up"
