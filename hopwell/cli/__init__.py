@@ -21,6 +21,7 @@ from hopwell.cli.planning import planning
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
 from hopwell.cli.synth import synth
+from hopwell.cli.top import top
 from hopwell.cli.upgrade import upgrade
 from hopwell.cli.verify_cache import verify_cache
 from hopwell.cli.warm import warm
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=PromptCommand)(generate)
-for command in (chat, serve, upgrade, inspect, synth, quantize, verify, verify_cache, warm, doctor):
+for command in (chat, serve, top, upgrade, inspect, synth, quantize, verify, verify_cache, warm, doctor):
     app.command()(command)
 app.add_typer(planning)
 app.add_typer(bench)

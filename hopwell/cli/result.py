@@ -45,13 +45,9 @@ def device_name() -> str:
     """The GPU's name, or the CPU's."""
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        return next(line.split(":", 1)[1].strip() for line in cpuinfo.splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    from hopwell.limits.ceilings import cpu_name
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
 
 
 def write_result(path: Path, name: str, rows: Sequence[Mapping[str, Any]], **meta: Any) -> Path:

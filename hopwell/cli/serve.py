@@ -41,6 +41,7 @@ def serve(
     overlap: Annotated[bool | None, typer.Option(help="Schedule a step while the device runs another.")] = None,
     graphs: Annotated[bool | None, typer.Option(help="Replay small steps as CUDA graphs.")] = None,
     batch_invariant: Annotated[bool | None, typer.Option(help="Tokens do not depend on the batch.")] = None,
+    meter: Annotated[bool | None, typer.Option(help="Measure one step in so many, op by op.")] = None,
     deterministic: Annotated[bool | None, typer.Option(hidden=True)] = None,
     forced_acceptance: Annotated[float | None, typer.Option(help="Benches only: tokens a step.")] = None,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = 16,
@@ -99,6 +100,7 @@ def serve(
         "overlap": overlap,
         "graphs": graphs,
         "batch_invariant": batch_invariant,
+        "meter": meter,
         "forced_acceptance": forced_acceptance,
     }
     engine = {setting: value for setting, value in engine.items() if value is not None}

@@ -13,6 +13,7 @@ from hopwell.engine.metrics import Metrics
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
 from hopwell.engine.text import Tokenizer
+from hopwell.limits.meter import Report
 
 SILENCE = 30.0
 """Seconds without a word of the engine's process, at least, until it counts as hanging: a busy machine is no fault."""
@@ -42,6 +43,7 @@ class EngineClient:
         self._info: asyncio.Future[wire.Info] | None = None
         self._flushes: list[asyncio.Future[int]] = []
         self._measures: list[asyncio.Future[Metrics]] = []
+        self._reports: list[asyncio.Future[Report]] = []
         self._said, self._heard = "it has not started yet", 0.0
         self._draining = self._stopped = False
 
@@ -152,6 +154,14 @@ class EngineClient:
         """
         return await self._ask(wire.GetMetrics(), self._measures)
 
+    async def limits(self) -> Report:
+        """What the meter knows, as of now.
+
+        Raises:
+            EngineDownError: as above.
+        """
+        return await self._ask(wire.GetLimits(), self._reports)
+
     async def stop(self, drain: bool = True, timeout: float | None = None) -> None:
         """Refuses new requests, waits for those that run, and closes the connection.
 
@@ -203,6 +213,8 @@ class EngineClient:
                 _settle(self._flushes, pages, error)
             case wire.Measured(metrics):
                 _settle(self._measures, metrics, "")
+            case wire.Limits(report):
+                _settle(self._reports, report, "")
             case wire.Beat(trouble):
                 self._said = trouble
                 if trouble:
@@ -225,7 +237,7 @@ class EngineClient:
         failure = EngineDownError(why)
         for queue in self._queues.values():
             queue.put_nowait(failure)
-        for answers in (self._flushes, self._measures):
+        for answers in (self._flushes, self._measures, self._reports):
             for answer in answers:
                 if not answer.done():
                     answer.set_exception(EngineDownError(f"the engine is not running: {why}"))

@@ -55,6 +55,9 @@ class EngineConfig:
     """A request's tokens do not depend on what shares its batch, where the device can promise it
     (`LoadedModel.batch_invariant`); long prompts take about twice as long on a CPU, and all steps on a GPU, where it
     needs `graphs`."""
+    meter: bool = False
+    """Measure one step in so many op by op (`Engine.limits`); a CPU's default. A GPU runs those steps with events
+    between ops."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):

@@ -31,9 +31,12 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
     if unknown := settings.keys() - known:
         raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
     chosen = {"drafts": int(has_mtp), **settings}
+    if device.type != "cpu" and chosen.get("meter"):
+        raise EngineConfigError(f"meter is for CPUs as yet; on {device} leave it out")
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
         chosen.setdefault("overlap", not chosen["drafts"])  # a step with drafts waits for the one before
+    chosen.setdefault("meter", device.type == "cpu")
     if device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
         seqs = chosen.get("max_seqs", EngineConfig().max_seqs)
         chosen.setdefault("max_batch_tokens", max(CPU_BATCH_TOKENS, seqs * (1 + chosen["drafts"])))

@@ -23,6 +23,7 @@ from hopwell.cache.prefix import PAGE
 from hopwell.engine.batch import InFlightStep, Ints, StepResult
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.input_processor import InputProcessor
+from hopwell.engine.meter import StepMeter
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.output_processor import OutputProcessor
 from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
@@ -30,6 +31,7 @@ from hopwell.engine.runner import Model, Runner
 from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, SequenceGroup, State
 from hopwell.engine.text import Tokenizer
+from hopwell.limits.meter import Report
 from hopwell.parallel.memory import RankLost
 
 T = TypeVar("T")
@@ -52,6 +54,7 @@ class Engine:
         vocab_size: int,
         eos_token_ids: tuple[int, ...] = (),
         tokenizer: Tokenizer | None = None,
+        meter: StepMeter | None = None,
     ) -> None:
         """
         Args:
@@ -60,6 +63,7 @@ class Engine:
             eos_token_ids: tokens that end an answer unless the request ignores them.
             tokenizer: for structured output, and to know that stop strings can be found; without it, requests for
                 those are refused.
+            meter: measures steps; None: nothing does.
 
         Raises:
             EngineConfigError: the model cannot do what the config asks for.
@@ -77,7 +81,10 @@ class Engine:
         self.metrics = Metrics(pages_total=num_pages, accepted_at=[0] * config.drafts)
         self.pool = PagePool(num_pages, on_evict=self._count_eviction)
         self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
-        self.runner = Runner(model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap)
+        self.meter = meter
+        self.runner = Runner(
+            model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
+        )
         self.output = OutputProcessor(self.metrics)
         self._groups: dict[str, list[Sequence]] = {}
         self._ids: set[str] = set()
@@ -90,6 +97,8 @@ class Engine:
         """Of the step that runs now: spent waiting for the device, or computing in its place."""
         self._news = threading.Event()
         self._in_flight: InFlightStep | None = None
+        self._told = 0, 0, 0.0
+        """The meter: rows, tokens and seconds so far."""
         self._gauge()  # before its first step its pages are free, not held
 
     # -- from any thread
@@ -206,8 +215,29 @@ class Engine:
         self._gauge()
         outputs = self.output.take()
         if flight is not None:
-            self.metrics.host_time.observe(time.perf_counter() - began - self._device_seconds)
+            host = time.perf_counter() - began - self._device_seconds
+            self.metrics.host_time.observe(host)
+            if self.meter is not None:
+                self._tell(self.meter, host)
         return outputs
+
+    def _tell(self, meter: StepMeter, host: float) -> None:
+        """Has the meter take in a step that has been finished."""
+        m, last = self.metrics, self._told
+        self._told = m.computed_tokens, m.generated_tokens, m.step_time.total
+        rows, tokens, seconds = (now - before for now, before in zip(self._told, last, strict=True))
+        used = m.pages_total - m.pages_free - m.pages_cached
+        meter.history.step(seconds, host, int(rows), int(tokens), m.running, m.waiting, used, m.pages_total)
+
+    def counted(self) -> Metrics:
+        """What was counted so far, the meter's counts with it."""
+        if self.meter is not None:
+            self.metrics.meter = self.meter.totals()
+        return self.metrics
+
+    def limits(self) -> Report:
+        """What the last seconds' steps took, op by op, of what the device can do; from any thread."""
+        return Report(on=False) if self.meter is None else self.meter.report()
 
     def check(self) -> None:
         """Audits the page accounting.

@@ -198,7 +198,9 @@ class _Link:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case wire.GetMetrics():
-                self.send(wire.Measured(self.host.engine.metrics))
+                self.send(wire.Measured(self.host.engine.counted()))
+            case wire.GetLimits():
+                self.send(wire.Limits(self.host.engine.limits()))
 
     def _take(self, message: wire.Submit) -> None:
         try:

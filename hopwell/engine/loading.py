@@ -16,11 +16,14 @@ import torch
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, engine_config, model_settings
-from hopwell.engine.describe import matrix_dtypes
+from hopwell.engine.describe import matrix_dtypes, weight_bytes
 from hopwell.engine.device import pick_device, pick_dtype, set_threads
 from hopwell.engine.engine import Engine
 from hopwell.engine.frontend import NANO, Frontend, ModelError, name_of, resolve
+from hopwell.engine.meter import StepMeter, measure_rates
 from hopwell.engine.parallel import RANK, ParallelModel
+from hopwell.limits.marks import Recorder
+from hopwell.limits.meter import Rates
 from hopwell.model import forward_choice
 from hopwell.model.loading import config_of, load_transformer
 from hopwell.model.sharding import Shard, share
@@ -85,6 +88,9 @@ class LoadedModel(Frontend):
         if self.ranks is not None:
             self.engines += 1
             runnable = ParallelModel(runnable, self.ranks, self.engines, config)
+        meter = None
+        if config.meter:
+            meter = StepMeter(model, self.rates, Recorder(), config.overlap)
         engine = Engine(
             runnable,
             config,
@@ -93,6 +99,7 @@ class LoadedModel(Frontend):
             vocab_size=c.vocab_size,
             eos_token_ids=self.eos_token_ids,
             tokenizer=self.tokenizer,
+            meter=meter,
         )
         if self.ranks is not None:
             self.ranks.when_lost(engine.fail)
@@ -103,6 +110,14 @@ class LoadedModel(Frontend):
         """Ends the other ranks, if there are any. Engines are closed before."""
         if self.ranks is not None:
             self.ranks.close()
+
+    @cached_property
+    def rates(self) -> Rates:
+        """The device's ceilings, measured when they are first asked for."""
+        started = time.perf_counter()
+        rates = measure_rates(self.model, sum(weight_bytes(self.model).values()))
+        self.phases["ceilings"] = time.perf_counter() - started
+        return rates
 
     @property
     def batch_invariant(self) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import asdict
+from itertools import count
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.runner import Model
+from hopwell.engine.runner import Markable, Model
+from hopwell.limits.marks import Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.parallel.launch import Ranks
 from hopwell.parallel.memory import RankLost
@@ -133,8 +136,16 @@ class ParallelModel:
             engine: a number that no other engine on these ranks has.
         """
         self.own, self.device, self.has_mtp = own, own.device, own.has_mtp
-        self._ranks, self._engine, self._calls = ranks, engine, 0
+        self._ranks, self._engine, self._calls = ranks, engine, count(1)
+        self._call = 0
         self._send(Settle(asdict(config)))
+
+    def marked(self, marks: Marks) -> ParallelModel:
+        """The same calls, of which this rank's share tells `marks` after each op."""
+        assert isinstance(self.own, Markable)
+        marked = copy(self)
+        marked.own = self.own.marked(marks)
+        return marked
 
     def new_latent(self, num_pages: int) -> Tensor:
         return self._both(NewLatent(num_pages), lambda: self.own.new_latent(num_pages))
@@ -169,14 +180,14 @@ class ParallelModel:
             raise RankLost(f"rank 0 has failed in {self._doing(op)}: {error!r}") from error
 
     def _send(self, op: Op) -> None:
-        self._calls += 1
+        self._call = next(self._calls)
         try:
             self._ranks.lines.ring.write(msgspec.msgpack.encode(Call(self._engine, op)))
         except RankLost:
             raise self._ranks.lost(f", in {self._doing(op)}") from None
 
     def _doing(self, op: Op) -> str:
-        return f"call {self._calls} ({type(op).__name__.lower()})"
+        return f"call {self._call} ({type(op).__name__.lower()})"
 
 
 class Settling(Protocol):

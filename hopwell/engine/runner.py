@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,13 +22,17 @@ from torch import Tensor
 
 from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Result, StepResult
 from hopwell.engine.logits_processor import LogitsProcessor
+from hopwell.engine.meter import StepMeter
 from hopwell.engine.request import TokenLogprobs
 from hopwell.engine.sampler import Drawing, Sampler, to_device, token_logprobs
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
+from hopwell.limits.marks import UNMARKED, Marks
 from hopwell.model.batch import ForwardBatch
 
 Ints = NDArray[np.int64]
 T = TypeVar("T")
+INPUTS, SAMPLING = "inputs", "sampling"
+"""What the runner does of a step, as the meter has it."""
 LOGPROB_ROWS = 256
 """Rows of prompt logits that are in memory at once."""
 
@@ -45,6 +49,15 @@ class Model(Protocol):
     def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
     def logits(self, hidden: Tensor) -> Tensor: ...
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Markable(Protocol):
+    """A model whose ops can be told apart."""
+
+    def marked(self, marks: Marks) -> Model:
+        """The same over the same weights, which tells `marks` after each op."""
+        ...
 
 
 @dataclass(slots=True)
@@ -82,7 +95,16 @@ class Runner:
         drafts: int = 0,
         forced_acceptance: float | None = None,
         overlap: bool = False,
+        meter: StepMeter | None = None,
     ) -> None:
+        """
+        Args:
+            meter: what measures steps; None: nothing does.
+        """
+        self.meter, self._marked = meter, model
+        if meter is not None:
+            assert isinstance(model, Markable), "a meter is made for a model that can be marked"
+            self._marked = model.marked(meter.recorder)
         self.model, self.drafts, self.forced_acceptance = model, drafts, forced_acceptance
         self.device = model.device
         self.latent = model.new_latent(num_pages)
@@ -166,7 +188,7 @@ class Runner:
             given = torch.cat((tokens, self._tensor(chunks.numpy()))) if len(chunks) else tokens
             forward = replace(forward, tokens=given)
         slots, rows, source = self._drawing_rows(batch, live, len(decoding))
-        _, logits = self._step(forward, source)
+        _, logits = self._step(self.model, forward, source)
         if len(slots):
             drawing = self.sampler.start(logits, slots, self._length[slots])
         else:
@@ -210,10 +232,10 @@ class Runner:
         slots = np.concatenate((batch.decode[live], np.array([batch.chunks[i].slot for i in final], np.int64)))
         return slots, np.concatenate((live, len(batch.decode) + final)), np.concatenate((np.arange(count), ends[final]))
 
-    def _step(self, batch: ForwardBatch, rows: Ints) -> tuple[Tensor, Tensor]:
+    def _step(self, model: Model, batch: ForwardBatch, rows: Ints) -> tuple[Tensor, Tensor]:
         """Hidden states of a step, and logits of some of its rows, in order."""
         every = len(rows) == len(batch.positions)
-        return self.model.step(batch, self.latent, None if every else self._tensor(rows))
+        return model.step(batch, self.latent, None if every else self._tensor(rows))
 
     def _read(self, step: _Ahead) -> StepResult:
         """The tokens of a step that was given ahead."""
@@ -236,8 +258,11 @@ class Runner:
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
+        model, marks = self.model, UNMARKED
+        if self.meter is not None and self.meter.begin():
+            model, marks = self._marked, self.meter.recorder
         if batch.fresh:
-            self.model.clear(self.latent, batch.fresh)
+            model.clear(self.latent, batch.fresh)
         for admission in batch.admissions:
             self._admit(admission)
 
@@ -256,13 +281,14 @@ class Runner:
             return StepResult.empty(len(batch.pages), 1 + self.drafts)  # all had reached their limits
         forward = self._forward_batch(batch, live, queries, tokens, positions)
         slots, rows, source = self._drawing_rows(batch, live, len(tokens))
-        hidden, logits = self._step(forward, source)
+        marks.mark(INPUTS)
+        hidden, logits = self._step(model, forward, source)
         queries = np.concatenate((queries, np.ones(len(slots) - len(live), np.int64)))
         valid = columns < queries[:, None]
         ends = np.cumsum([len(tokens), *(len(chunk.tokens) for chunk in batch.chunks)])[1:] - 1
         result = StepResult.empty(len(batch.pages), 1 + self.drafts)
         result.computed = len(forward.positions)
-        result.prompt_logprobs = self._prompt_logprobs(batch, hidden, ends)
+        result.prompt_logprobs = self._prompt_logprobs(model, batch, hidden, ends)
         drawn = np.zeros((len(slots), 1 + self.drafts), np.int64)
         accepted = np.zeros(len(slots), np.int64)
         if len(slots):
@@ -271,12 +297,15 @@ class Runner:
             result.drafted[rows] = queries - 1
             self._length[slots] += accepted + 1
             self._last[slots] = drawn[np.arange(len(slots)), accepted]
+        marks.mark(SAMPLING, len(logits))
         if self.drafts:
             first = np.concatenate(([0], np.cumsum(queries[: len(live)])))[:-1]
             last = np.concatenate((first + accepted[: len(live)], source[len(tokens) :]))
             following = self._following(drawn[valid][: len(tokens)], drawn[len(live) :, 0], batch.chunks)
-            self._propose(forward, hidden, following, last, slots, batch, rows)
+            self._propose(model, marks, forward, hidden, following, last, slots, batch, rows)
         result.seconds = time.perf_counter() - started
+        if self.meter is not None and marks is not UNMARKED:
+            self.meter.end(result.seconds)
         return result
 
     def _admit(self, admission: Admission) -> None:
@@ -355,6 +384,8 @@ class Runner:
 
     def _propose(
         self,
+        model: Model,
+        marks: Marks,
         forward: ForwardBatch,
         hidden: Tensor,
         following: Tensor,
@@ -371,7 +402,8 @@ class Runner:
             rows: each slot's row in the batch.
         """
         step = ForwardBatch(following, forward.positions, forward.query_lens, forward.seq_lens, forward.page_table)
-        hidden = self.model.draft(hidden, step, self.latent)
+        marks.mark(INPUTS)
+        hidden = model.draft(hidden, step, self.latent)
         going = (self._length[slots] + self.drafts <= self._limit[slots]).nonzero()[0]
         self._drafted[slots] = 0
         slots, length = slots[going], self._length[slots[going]]
@@ -389,11 +421,15 @@ class Runner:
                     (at + 1).tolist(),
                     pages,
                 )
-                hidden = self.model.draft(hidden, step, self.latent)
-            self._draft[slots, i] = self.sampler.draw(self.model.logits(hidden), slots, length + i).tokens
+                marks.mark(INPUTS)
+                hidden = model.draft(hidden, step, self.latent)
+            self._draft[slots, i] = self.sampler.draw(model.logits(hidden), slots, length + i).tokens
+            marks.mark(SAMPLING, len(slots))
         self._drafted[slots] = self.drafts
 
-    def _prompt_logprobs(self, batch: Batch, hidden: Tensor, ends: Ints) -> dict[int, list[TokenLogprobs]]:
+    def _prompt_logprobs(
+        self, model: Model, batch: Batch, hidden: Tensor, ends: Ints
+    ) -> dict[int, list[TokenLogprobs]]:
         """Scores of prompt tokens, for the chunks of requests that want them."""
         found: dict[int, list[TokenLogprobs]] = {}
         for i, chunk in enumerate(batch.chunks):
@@ -404,7 +440,7 @@ class Runner:
             entries = found[len(batch.decode) + i] = []
             for at in range(0, len(targets), LOGPROB_ROWS):
                 part = targets[at : at + LOGPROB_ROWS]
-                logits = self.model.logits(hidden[start + at : start + at + len(part)])
+                logits = model.logits(hidden[start + at : start + at + len(part)])
                 entries += token_logprobs(logits, part, [chunk.prompt_logprobs] * len(part))
         return found
 

@@ -15,6 +15,7 @@ import msgspec
 
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.request import Request, RequestError, RequestOutput, TooLongError
+from hopwell.limits.meter import Report
 
 LENGTH = struct.Struct("<I")
 
@@ -90,6 +91,10 @@ class GetMetrics(msgspec.Struct, tag=True):
     """Answered by `Measured`."""
 
 
+class GetLimits(msgspec.Struct, tag=True):
+    """Answered by `Limits`."""
+
+
 # -- to an API process
 
 
@@ -140,14 +145,20 @@ class Measured(msgspec.Struct, tag=True):
     metrics: Metrics
 
 
+class Limits(msgspec.Struct, tag=True):
+    """What the meter knows."""
+
+    report: Report
+
+
 class Beat(msgspec.Struct, tag=True):
     """Sent all the time: the engine's process lives, and this is wrong with it; empty if nothing is."""
 
     trouble: str = ""
 
 
-ToEngine = Submit | Abort | End | FlushCache | GetMetrics
-ToApi = Hello | Step | Refused | Flushed | Measured | Beat
+ToEngine = Submit | Abort | End | FlushCache | GetMetrics | GetLimits
+ToApi = Hello | Step | Refused | Flushed | Measured | Limits | Beat
 
 
 class Connection(asyncio.Protocol):

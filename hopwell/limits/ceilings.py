@@ -1,17 +1,26 @@
-"""What this GPU really gives: memory bandwidth and matrix rates, measured, since data sheets promise more.
+"""What this GPU, or CPU, really gives: memory bandwidth and matrix rates, measured, since data sheets promise more.
 
 Every "% of limit" is against these. Unlike the rest of this room, this file needs torch.
 """
 
 from __future__ import annotations
 
+import platform
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import torch
 
 from hopwell.limits.cost import OpCost
+from hopwell.limits.meter import Rates
+
+HOST_BYTES = 1 << 20, 128 << 20
+"""That a CPU's reading is measured over, at least and at most."""
+HOST_SIZE = 512
+"""Of a CPU's square products."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,42 @@ class Ceilings:
         read, copy = _memory_rates(int(gigabytes * 2**30))
         bf16, fp8 = _matrix_rates(size)
         return cls(torch.cuda.get_device_name(), read, copy, bf16, fp8)
+
+
+def host_rates(size: int, product: Callable[[], object], flops: int) -> Rates:
+    """The ceilings of this CPU with PyTorch's threads as they are.
+
+    Memory is read over and over, as much of it as a model has: what a cache holds of that, a step finds there too.
+
+    Args:
+        size: bytes.
+        product: the matrix product that serves; PyTorch's own in float32 is measured beside it, and the faster counts.
+        flops: its FLOPs.
+    """
+    low, high = HOST_BYTES
+    source = torch.ones(min(max(size, low), high) // 4)
+    a, b = (torch.randn(HOST_SIZE, HOST_SIZE) for _ in range(2))
+    fastest = max(flops / _host_seconds(product), 2 * HOST_SIZE**3 / _host_seconds(lambda: torch.mm(a, b)))
+    return Rates(cpu_name(), source.nbytes / _host_seconds(lambda: torch.sum(source)), {"": fastest})
+
+
+def cpu_name() -> str:
+    """The processor's own name for itself, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _host_seconds(run: Callable[[], object], rounds: int = 7) -> float:
+    """Seconds of a call at its best: on a CPU others may want the same core."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def _memory_rates(size: int) -> tuple[float, float]:

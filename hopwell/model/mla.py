@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.matrices import Plain
+from hopwell.limits.marks import UNMARKED, Marks
 from hopwell.model.config import ModelConfig
 from hopwell.ops.attention import latent_attention, mla_attention
 from hopwell.ops.linear import linear
@@ -64,19 +65,39 @@ class MLA:
         hidden = (o @ self.w_uv.transpose(1, 2)).transpose(0, 1).flatten(1)
         return replace(self, merged=(Weight(Plain(queries.half())).prepare(), Weight(Plain(hidden.half())).prepare()))
 
+    def by_merged(self, rows: int, absorbed: bool | None) -> bool:
+        """Whether so many rows are computed with the merged matrices."""
+        return self.merged is not None and bool(absorbed) and not self.o.rounds(rows)
+
     def __call__(
-        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
+        self,
+        x: Tensor,
+        rope: Tensor,
+        latent: Tensor,
+        plan: AttentionPlan,
+        absorbed: bool | None = None,
+        marks: Marks = UNMARKED,
     ) -> Tensor:
         """Attends and writes the new latents: [tokens, hidden] in and out. Arguments as `attend` has them."""
-        if self.merged is None or not absorbed or self.o.rounds(len(x)):
-            return linear(self.attend(x, rope, latent, plan, absorbed), self.o)
-        c, (to_queries, to_hidden) = self.config, self.merged
-        queries = torch.cat(self._queries(x, rope, latent, plan, to_queries, c.kv_lora_rank), dim=-1)
-        mixed = latent_attention(queries, latent, c.kv_lora_rank, plan, c.softmax_scale, self.cache_scales)
-        return linear(mixed.flatten(1), to_hidden)
+        if self.merged is None or not self.by_merged(len(x), absorbed):
+            out = linear(self.attend(x, rope, latent, plan, absorbed, marks), self.o)
+        else:
+            c, (to_queries, to_hidden) = self.config, self.merged
+            queries = torch.cat(self._queries(x, rope, latent, plan, to_queries, c.kv_lora_rank, marks), dim=-1)
+            mixed = latent_attention(queries, latent, c.kv_lora_rank, plan, c.softmax_scale, self.cache_scales)
+            marks.mark("attention")
+            out = linear(mixed.flatten(1), to_hidden)
+        marks.mark("o")
+        return out
 
     def attend(
-        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
+        self,
+        x: Tensor,
+        rope: Tensor,
+        latent: Tensor,
+        plan: AttentionPlan,
+        absorbed: bool | None = None,
+        marks: Marks = UNMARKED,
     ) -> Tensor:
         """All heads' outputs, which `o` reads: [tokens, heads * 128].
 
@@ -86,14 +107,15 @@ class MLA:
             latent: this layer's pages [pages, 64, 576], to which the tokens' rows are written.
         """
         c = self.config
-        q_nope, q_rope = self._queries(x, rope, latent, plan, self.q_b, c.qk_nope_head_dim)
+        q_nope, q_rope = self._queries(x, rope, latent, plan, self.q_b, c.qk_nope_head_dim, marks)
         heads = mla_attention(
             q_nope, q_rope, latent, self.w_uk, self.w_uv, plan, c.softmax_scale, absorbed, self.cache_scales
         )
+        marks.mark("attention")
         return heads.flatten(1)
 
     def _queries(
-        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, q_b: Weight | None, width: int
+        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, q_b: Weight | None, width: int, marks: Marks
     ) -> tuple[Tensor, Tensor]:
         """Writes the tokens' latents; returns their heads' queries, [tokens, heads, width] and rotated [tokens, heads,
         64]."""
@@ -101,12 +123,15 @@ class MLA:
         q, kv, k_rope = linear(x, self.qkv_a).split(
             (self.qkv_a.shape[0] - c.latent_dim, c.kv_lora_rank, c.qk_rope_head_dim), dim=-1
         )
+        marks.mark("qkv_a")
         if q_b is not None and self.q_a_norm is not None:
             q = linear(rms_norm(q, self.q_a_norm, LATENT_EPS), q_b)
+            marks.mark("q_b")
         q = q.reshape(-1, c.num_attention_heads, width + c.qk_rope_head_dim)
         q, q_rope = q.split((width, c.qk_rope_head_dim), dim=-1)
         rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), rope)
         q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
         rows = torch.cat((rms_norm(kv, self.kv_a_norm, LATENT_EPS), k_rope), dim=-1)
         write_latents(latent, rows, plan, self.cache_scales)
+        marks.mark("latent")
         return q, q_rope

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hopwell.limits.marks import UNMARKED, Lengths, Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
@@ -33,8 +34,10 @@ class Dense:
     gate_up: Weight
     down: Weight
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return feed_forward(x, self.gate_up, self.down)
+    def __call__(self, x: Tensor, marks: Marks = UNMARKED) -> Tensor:
+        out = feed_forward(x, self.gate_up, self.down)
+        marks.mark("dense")
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,16 @@ class MoE:
     joined: AllExperts | None = None
     """The same weights as one stack, for the fused chain: `model/joined.py`."""
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, marks: Marks = UNMARKED) -> Tensor:
         expert_ids, weights = route(x, self.gate, self.bias, self.router)
+        marks.routed(expert_ids)
+        marks.mark("router")
         out = moe(x, expert_ids, weights, self.experts)
-        return out if self.shared is None else out + self.shared(x)
+        marks.mark("experts")
+        if self.shared is not None:
+            out = out + self.shared(x)
+            marks.mark("shared")
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +90,28 @@ class Layer:
     """Where several ranks have a share of each, whose outputs are summed."""
 
     def __call__(
-        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, absorbed: bool | None = None
+        self,
+        x: Tensor,
+        rope: Tensor,
+        latent: Tensor,
+        plan: AttentionPlan,
+        absorbed: bool | None = None,
+        marks: Marks = UNMARKED,
     ) -> Tensor:
-        x = x + self.whole(self.attention(rms_norm(x, self.input_norm, self.eps), rope, latent, plan, absorbed))
-        return x + self.whole(self.network(rms_norm(x, self.post_norm, self.eps)))
+        normed = rms_norm(x, self.input_norm, self.eps)
+        marks.mark("input norm")
+        x = x + self._whole(self.attention(normed, rope, latent, plan, absorbed, marks), marks)
+        normed = rms_norm(x, self.post_norm, self.eps)
+        marks.mark("post norm")
+        return x + self._whole(self.network(normed, marks), marks)
 
-    def whole(self, share: Tensor) -> Tensor:
+    def _whole(self, share: Tensor, marks: Marks) -> Tensor:
         """What all ranks' shares come to."""
-        return share if self.exchange is None else self.exchange.sum(share)
+        if self.exchange is None:
+            return share
+        total = self.exchange.sum(share)
+        marks.mark("exchange")
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +148,8 @@ class Transformer:
     not depend on how its prompt was cut into chunks."""
     cache_dtype: torch.dtype | None = None
     """Of the latent cache; None: the model's own. `latent_cache.with_cache` gives it, with the layers' scales."""
+    marks: Marks = UNMARKED
+    """Told after each op of a pass."""
 
     @property
     def device(self) -> torch.device:
@@ -137,6 +162,10 @@ class Transformer:
     @property
     def has_mtp(self) -> bool:
         return self.mtp is not None
+
+    def marked(self, marks: Marks) -> Transformer:
+        """The same model, which tells `marks` after each op."""
+        return replace(self, marks=marks)
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]. A CPU's takes memory only as pages
@@ -165,13 +194,20 @@ class Transformer:
         Returns:
             Hidden states after the final norm, [tokens, hidden]: what `logits` and `draft` read.
         """
-        batch = batch.to(self.device)
+        batch, marks = batch.to(self.device), self.marks
+        marks.batch(Lengths(batch.query_lens, batch.seq_lens))
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
         rope = self.rope_table[batch.positions]
+        marks.mark("plan")
         x = self.embedding[batch.tokens]
+        marks.mark("embedding")
         for index, layer in enumerate(self.layers):
-            x = layer(x, rope, latent[index], plan, self.absorbed)
-        return rms_norm(x, self.final_norm, self.config.rms_norm_eps)
+            marks.layer(index)
+            x = layer(x, rope, latent[index], plan, self.absorbed, marks)
+        marks.layer(None)
+        x = rms_norm(x, self.final_norm, self.config.rms_norm_eps)
+        marks.mark("final norm")
+        return x
 
     def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`forward`, and `logits` of some of its rows.
@@ -193,7 +229,11 @@ class Transformer:
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of every next token: hidden [tokens, hidden] -> float32 [tokens, vocabulary]."""
         scores = linear(hidden, self.head).float()
-        return scores if self.exchange is None else self.exchange.gather(scores, self.config.vocab_size)
+        self.marks.mark("logits", len(hidden))
+        if self.exchange is not None:
+            scores = self.exchange.gather(scores, self.config.vocab_size)
+            self.marks.mark("exchange", len(hidden))
+        return scores
 
     @torch.inference_mode()
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
@@ -211,12 +251,19 @@ class Transformer:
         """
         if self.mtp is None:
             raise ValueError("this model has no MTP layer")
-        mtp, eps, batch = self.mtp, self.config.rms_norm_eps, batch.to(self.device)
+        mtp, eps, batch, marks = self.mtp, self.config.rms_norm_eps, batch.to(self.device), self.marks
+        marks.batch(Lengths(batch.query_lens, batch.seq_lens))
+        marks.layer(len(self.layers))
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
+        marks.mark("plan")
         embedded = rms_norm(self.embedding[batch.tokens], mtp.embedding_norm, eps)
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
-        x = mtp.layer(x, self.rope_table[batch.positions], latent[-1], plan, self.absorbed)
-        return rms_norm(x, mtp.final_norm, eps)
+        marks.mark("projection")
+        x = mtp.layer(x, self.rope_table[batch.positions], latent[-1], plan, self.absorbed, marks)
+        x = rms_norm(x, mtp.final_norm, eps)
+        marks.mark("final norm")
+        marks.layer(None)
+        return x
 
 
 def map_layers(model: Transformer, change: Callable[[Layer], Layer]) -> Transformer:

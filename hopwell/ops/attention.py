@@ -175,8 +175,9 @@ def cost(
     cache_bytes: int = 2,
     absorbed: bool = True,
     head_dim: int = 128,
+    itemsize: int = 2,
 ) -> OpCost:
-    """Each sequence's rows once, queries in and outputs out in bf16.
+    """Each sequence's rows once, queries in and outputs out in `itemsize` bytes a value (bf16's).
 
     Absorbed, queries and outputs are in latent space and the projections into and out of it are not counted. Else they
     are heads' own, and rebuilding keys and values from the rows is counted: FLOPs alone, since neither need be stored.
@@ -185,7 +186,7 @@ def cost(
     pairs = sum(q * (s - q) + q * (q + 1) // 2 for q, s in zip(query_lens, seq_lens, strict=True))
     cached = cache_bytes * row * sum(seq_lens)
     if absorbed:
-        return OpCost(cached + 2 * tokens * heads * (row + rank), 2 * heads * (row + rank) * pairs)
+        return OpCost(cached + itemsize * tokens * heads * (row + rank), 2 * heads * (row + rank) * pairs)
     rebuilt = 2 * sum(seq_lens) * heads * rank * 2 * head_dim
-    moved = cached + 2 * tokens * heads * (2 * head_dim + rope_dim)
+    moved = cached + itemsize * tokens * heads * (2 * head_dim + rope_dim)
     return OpCost(moved, 2 * heads * (2 * head_dim + rope_dim) * pairs + rebuilt)

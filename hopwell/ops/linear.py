@@ -37,10 +37,15 @@ def _variant(x: Tensor, weight: Weight, device: Device) -> LinearVariant:
 
 
 def cost(
-    tokens: int, width_in: int, width_out: int, weight_format: Format = FP8_BLOCK, activations: str = "fp8"
+    tokens: int,
+    width_in: int,
+    width_out: int,
+    weight_format: Format = FP8_BLOCK,
+    activations: str = "fp8",
+    itemsize: int = 2,
 ) -> OpCost:
-    """Weights once, activations in bf16 in and out. FP8 weights meet rows rounded to e4m3 (`activations` "fp8"), or are
-    widened to meet them in bf16 ("bf16")."""
+    """Weights once, activations of `itemsize` bytes (bf16's) in and out. FP8 weights meet rows rounded to e4m3
+    (`activations` "fp8"), or are widened to meet them in bf16 ("bf16")."""
     weights = int(weight_format.bytes_per_value * width_in * width_out)
     math = activations if weight_format is FP8_BLOCK else "bf16"
-    return OpCost(weights + 2 * tokens * (width_in + width_out), 2 * tokens * width_in * width_out, math)
+    return OpCost(weights + itemsize * tokens * (width_in + width_out), 2 * tokens * width_in * width_out, math)

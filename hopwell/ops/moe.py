@@ -80,9 +80,10 @@ def cost(
     distinct: int,
     weight_format: Format = FP8_BLOCK,
     activations: str = "fp8",
+    itemsize: int = 2,
 ) -> OpCost:
-    """Each of the `distinct` experts that got a token is read once; a token's activations in and out in bf16.
-    `activations` as `linear.cost` has them."""
+    """Each of the `distinct` experts that got a token is read once; a token's activations in and out in `itemsize`
+    bytes. `activations` as `linear.cost` has them."""
     weights = int(weight_format.bytes_per_value * 3 * hidden * width) * distinct
     math = activations if weight_format is FP8_BLOCK else "bf16"
-    return OpCost(weights + 4 * tokens * hidden, 6 * tokens * top_k * hidden * width, math)
+    return OpCost(weights + 2 * itemsize * tokens * hidden, 6 * tokens * top_k * hidden * width, math)

@@ -17,7 +17,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (x32 * scale * weight).to(x.dtype)
 
 
-def cost(tokens: int, width: int, residual: bool = False) -> OpCost:
-    """bf16 in and out; with `residual`, the sum is read and written too."""
+def cost(tokens: int, width: int, residual: bool = False, itemsize: int = 2) -> OpCost:
+    """`itemsize` bytes a value (bf16's) in and out; with `residual`, the sum is read and written too."""
     passes = 4 if residual else 2
-    return OpCost(2 * passes * tokens * width + 2 * width, 4 * tokens * width, "fp32")
+    return OpCost(itemsize * passes * tokens * width + 2 * width, 4 * tokens * width, "fp32")

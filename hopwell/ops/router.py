@@ -75,7 +75,7 @@ def route(x: Tensor, gate: Tensor, bias: Tensor | None, config: RouterConfig) ->
     return expert_ids[:tokens], weights[:tokens]
 
 
-def cost(tokens: int, hidden: int, experts: int, top_k: int) -> OpCost:
-    """Gate weights and activations in bf16; ids and weights out in 4 bytes each."""
-    moved = 2 * experts * hidden + 2 * tokens * hidden + 8 * tokens * top_k
+def cost(tokens: int, hidden: int, experts: int, top_k: int, itemsize: int = 2) -> OpCost:
+    """Gate weights and activations in `itemsize` bytes a value (bf16's); ids and weights out in 4 bytes each."""
+    moved = itemsize * (experts + tokens) * hidden + 8 * tokens * top_k
     return OpCost(moved, 2 * tokens * experts * hidden)

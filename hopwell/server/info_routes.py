@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
 from hopwell.engine.request import EngineDownError
+from hopwell.limits.meter import Report
 from hopwell.server.chat import render
 from hopwell.server.errors import ApiError
 from hopwell.server.metrics import registry
@@ -65,6 +67,17 @@ async def metrics(http: HttpRequest) -> Response:
     except EngineDownError as error:
         raise ApiError(503, str(error), None, "engine") from None
     return Response(generate_latest(registry(counted, service.name)), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1/limits", responses={200: {"model": Report}})
+async def limits(http: HttpRequest) -> Response:
+    """What the last seconds' steps took, op by op and layer by layer, of what the device can do; and the last minutes
+    second by second. `on` is false where the meter is off."""
+    try:
+        report = await service_of(http).engine.limits()
+    except EngineDownError as error:
+        raise ApiError(503, str(error), None, "engine") from None
+    return Response(msgspec.json.encode(report), media_type="application/json")
 
 
 def _card(service: Service, name: str) -> ModelCard:

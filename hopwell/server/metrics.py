@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from hopwell.engine.metrics import Histogram, Metrics
 from hopwell.engine.request import FinishReason
+from hopwell.limits.meter import Totals
 
 COUNTERS = {
     "steps": ("Steps of the engine.", None),
@@ -43,6 +44,19 @@ HISTOGRAMS = {
     "prompt_length": ("Tokens of prompts.", "request_prompt_tokens", "vllm:request_prompt_tokens"),
     "answer_length": ("Tokens of answers.", "request_generated_tokens", "vllm:request_generation_tokens"),
     "eviction_age": ("Seconds since a page's last use when it was given up.", "cache_eviction_age_seconds", None),
+}
+METERED = {
+    "seconds": "Seconds of an op in the measured steps, all layers together.",
+    "bytes": "Bytes that it moved at least.",
+    "flops": "FLOPs that it did at least.",
+    "limit_seconds": "Seconds that those take at the measured ceilings.",
+}
+SUMS = {"limit_seconds": "floor"}
+BOARD = {
+    "watts": "Power of the GPU's board.",
+    "degrees": "Its temperature, Celsius.",
+    "sm_mhz": "Clock of its multiprocessors.",
+    "memory_mhz": "Clock of its memory.",
 }
 STOPPED = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.ABORT: "abort"}
 
@@ -100,6 +114,33 @@ class EngineCollector(Collector):
         for name, count in list(metrics.missed.items()):
             missed.add_metric([*model, *name.split()], count)
         yield missed
+        if metrics.meter is not None:
+            yield from _meter(metrics.meter, model)
+
+
+def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:
+    """The live meter's: rates of these are microseconds, GB/s, TFLOP/s and the fraction of the limit."""
+    steps = CounterMetricFamily("hopwell_meter_steps", "Steps measured op by op.", labels=["model_name"])
+    steps.add_metric(model, totals.measured)
+    yield steps
+    for name, text in METERED.items():
+        family = CounterMetricFamily(f"hopwell_meter_op_{name}", text, labels=["model_name", "op"])
+        for op, sums in totals.ops.items():
+            family.add_metric([*model, op], getattr(sums, SUMS.get(name, name)))
+        yield family
+    yield _gauge("hopwell_meter_every", "Steps from one that is measured to the next.", model, totals.every)
+    yield _gauge("hopwell_meter_overhead", "Share of the time that measuring takes.", model, totals.overhead)
+    yield _gauge("hopwell_limit_bytes_per_second", "Measured ceiling of memory.", model, totals.bytes_per_s)
+    ceilings = GaugeMetricFamily(
+        "hopwell_limit_flops_per_second", "Measured ceiling of products.", labels=["model_name", "format"]
+    )
+    for form, rate in totals.flops_per_s.items():
+        ceilings.add_metric([*model, form or "other"], rate)
+    yield ceilings
+    for name, text in BOARD.items():
+        value = None if totals.board is None else getattr(totals.board, name)
+        if value is not None:
+            yield _gauge(f"hopwell_gpu_{name}", text, model, value)
 
 
 def registry(metrics: Metrics, name: str) -> CollectorRegistry:

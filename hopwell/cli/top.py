@@ -1,0 +1,145 @@
+"""`hopwell top`: a running server's ops beside the limits of its hardware, again and again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hopwell.errors import HopwellError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+BAR = 24
+"""Columns of a full bar."""
+KEPT = 60
+"""Seconds of the line of tokens a second."""
+STEPS = " ▁▂▃▄▅▆▇█"
+
+
+def top(
+    url: Annotated[str, typer.Argument(help="A server of hopwell serve.")] = "http://127.0.0.1:8000",
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds from one look to the next.")] = 1.0,
+    layers: Annotated[bool, typer.Option("--layers", help="A row a layer too.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print /v1/limits once, as it is.")] = False,
+    key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
+) -> None:
+    """What a server's steps take, op by op, beside what its hardware can do."""
+    from rich.console import Console
+    from rich.live import Live
+
+    if as_json:
+        print(json.dumps(fetch(url, key)))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    if once or not sys.stdout.isatty():
+        console.print(screen(fetch(url, key), layers))
+        return
+    with Live(screen(fetch(url, key), layers), console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            live.update(screen(fetch(url, key), layers), refresh=True)
+
+
+def fetch(url: str, key: str | None) -> dict[str, Any]:
+    """A server's `/v1/limits`.
+
+    Raises:
+        HopwellError: nothing answers there, or its meter is off.
+    """
+    import httpx
+
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        reply = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/v1/limits", headers=headers, timeout=10)
+        if reply.status_code == 401:
+            raise HopwellError(f"{url}: the server wants a key; give --key or set HOPWELL_API_KEY")
+        if reply.status_code != 200:
+            raise HopwellError(f"{url}: answers {reply.status_code}; is `hopwell serve` running there?")
+        report = reply.json()
+        on = report["on"]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
+        raise HopwellError(f"{url}: {error}; is `hopwell serve` running there?") from None
+    if not on:
+        raise HopwellError(f"{url}: this server does not measure itself; start it with --meter")
+    return report
+
+
+def screen(report: dict[str, Any], layers: bool = False) -> RenderableType:
+    """A report on a terminal's screen."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
+    for name, justify in (("op", "left"), ("us", "right"), ("share", "right"), ("GB/s", "right"), ("GFLOP/s", "right"),
+                          ("limit us", "right"), ("of limit", "right"), ("", "left"), ("bound", "left")):  # fmt: skip
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+    whole = sum(row["us"] for row in report["ops"]) or 1.0
+    for row in report["ops"]:
+        table.add_row(row["op"], *_cells(row, whole))
+    if layers:
+        table.add_section()
+        for number, rows in _by_layer(report).items():
+            table.add_row(number, *_cells(rows, whole))
+    return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in headlines(report)), table)
+
+
+def headlines(report: dict[str, Any]) -> list[str]:
+    """The lines above the table."""
+    rates = ", ".join(f"{rate / 1e12:.3g} TFLOP/s {form or ''}".strip() for form, rate in report["flops_per_s"].items())
+    lines = [f"{report['device']}: {report['bytes_per_s'] / 1e9:,.4g} GB/s, {rates}, measured"]
+    if not report["steps"]:
+        return [*lines, "no step yet"]
+    host = "beside the device" if report["overlapped"] else "before the next"
+    lines.append(
+        f"step {report['step_us'] / 1e3:.3g} ms with {report['mean_rows']:.3g} rows, and {report['host_us']:.0f} us of"
+        f" the host {host}; 1 in {report['every']} measured, {100 * report['overhead']:.2f} % of the time"
+    )
+    last = report["history"][-1]
+    lines.append(
+        f"{last['running']} run, {last['waiting']} wait; cache {last['pages_used']:,} of {last['pages_total']:,} pages"
+    )
+    if board := last["board"]:
+        known = {"W": board["watts"], "C": board["degrees"], "MHz": board["sm_mhz"]}
+        told = [f"{value:.0f} {unit}" for unit, value in known.items() if value is not None]
+        lines.append(", ".join([*told, *(f"slowed by {why}" for why in board["slowed_by"])]))
+    tokens = {round(point["at"]): point["tokens"] for point in report["history"]}
+    now = round(last["at"])
+    line = [tokens.get(second, 0) for second in range(now - KEPT + 1, now + 1)]
+    most = max(max(line), 1)
+    return [*lines, f"tokens/s {''.join(STEPS[-(-8 * each // most)] for each in line)} {most:,} at most"]
+
+
+def _cells(row: dict[str, Any], whole: float) -> list[str]:
+    cells = [f"{row['us']:,.0f}", f"{100 * row['us'] / whole:.1f} %"]
+    if row["percent"] is None:
+        return [*cells, "", "", "", "", "", ""]
+    full = min(round(BAR * row["percent"] / 100), BAR)
+    return [
+        *cells, f"{row['gb_per_s']:,.3g}", f"{1e3 * row['tflop_per_s']:,.3g}", f"{row['limit_us']:,.3g}",
+        f"{row['percent']:.1f} %", "█" * full + "░" * (BAR - full), row["bound"],
+    ]  # fmt: skip
+
+
+def _by_layer(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A row a layer: sums of its ops'."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in report["rows"]:
+        number = row["layer"]
+        if number is None:
+            continue
+        name = "MTP layer" if number == report["layers"] else f"layer {number}"
+        into = found.setdefault(name, {"us": 0.0, "bytes": 0.0, "flops": 0.0, "limit_us": 0.0, "bound": ""})
+        for field in ("us", "bytes", "flops", "limit_us"):
+            into[field] += row[field] or 0.0
+    for row in found.values():
+        row |= {"gb_per_s": row["bytes"] / row["us"] / 1e3, "tflop_per_s": row["flops"] / row["us"] / 1e6}
+        row["percent"] = 100 * row["limit_us"] / row["us"]
+    return found
