@@ -13,7 +13,8 @@ import typer
 from benchmarks import script
 from hopwell.bench.engine import step_costs
 from hopwell.bench.models import bench_config
-from hopwell.cli.bench_gpu import Layers, Model, measured_ceilings, prompt_shape, show
+from hopwell.cli.bench_against import prompt_shape
+from hopwell.cli.bench_gpu import Layers, Model, measured_ceilings, show
 from hopwell.cli.result import Out
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.power import energy_joules

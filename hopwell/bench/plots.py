@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -51,18 +52,22 @@ def plot_limit(rows: Sequence[Mapping[str, Any]], path: Path, title: str = "Deco
 
 
 def plot_pareto(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Tokens/s of a GPU over tokens/s a user sees, one point a level, as PNG; the classes' limits are marked.
+    """Tokens/s of a GPU over tokens/s a user sees, one point a level and a line an `engine`, as PNG; the classes'
+    limits are marked.
 
     Raises:
         HopwellError: matplotlib is not installed.
     """
     figure = _figure(7, 4.5)
     axes = figure.subplots()
-    for kind, mark in (("concurrency", "o-"), ("rate", "s--")):
-        some = [row for row in rows if row[kind] is not None and row["tokens_per_s_per_user"] is not None]
+    engines = list(dict.fromkeys(row.get("engine") for row in rows))
+    for engine, (kind, mark) in product(engines, (("concurrency", "o-"), ("rate", "s--"))):
+        some = [row for row in rows if row.get("engine") == engine and row[kind] is not None]
+        some = [row for row in some if row["tokens_per_s_per_user"] is not None]
         if some:
             x, y = [r["tokens_per_s_per_user"] for r in some], [r["output_tokens_per_s_per_gpu"] for r in some]
-            axes.plot(x, y, mark, label={"concurrency": "callers at once", "rate": "requests a second"}[kind])
+            label = {"concurrency": "callers at once", "rate": "requests a second"}[kind]
+            axes.plot(x, y, mark, label=label if engine is None else f"{engine}, {label}")
             for row, at, up in zip(some, x, y, strict=True):
                 axes.annotate(f"{row[kind]:g}", (at, up), textcoords="offset points", xytext=(6, 5))
     axes.margins(0.08)

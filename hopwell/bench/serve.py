@@ -1,23 +1,23 @@
 """`hopwell bench serve`: latency and throughput of any OpenAI-compatible server, over a sweep of load.
 
-TTFT is the time to the first chunk with text, TPOT the mean time a token after it, ITL the gap between chunks (not the
-same where a chunk carries several tokens), E2E the whole request. Every prompt is different, so that no prefix cache
-helps by accident. Lengths are counted by the server (`usage`), and their realised means are part of every row.
+TTFT is the time to the first chunk (of a chat, with text), TPOT the mean time a token after it, ITL the gap between
+chunks (not the same where a chunk carries several tokens), E2E the whole request. Every prompt is different, so that no
+prefix cache helps by accident. Lengths are counted by the server (`usage`), and their realised means are part of every
+row.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from hopwell.bench.asking import Sample, ask_all, clients_of
 from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
 
@@ -30,6 +30,8 @@ class Load:
     """What is sent: requests of about `input_words` words that ask for `output_tokens` tokens each."""
 
     input_words: int = 128
+    vocabulary: int | None = None
+    """Prompts are so many random ids below this, in place of words; not for a chat."""
     output_tokens: int = 64
     spread: float = 0.2
     """Lengths are drawn from length * (1 - spread) to length * (1 + spread)."""
@@ -40,37 +42,6 @@ class Load:
     """0: a fresh one each run, so that no cache remembers the last."""
 
 
-@dataclass(slots=True)
-class Sample:
-    """One request, seen from outside. Times in seconds."""
-
-    sent: float
-    first: float | None = None
-    last: float = 0.0
-    gaps: list[float] = field(default_factory=list)
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    error: str | None = None
-
-    @property
-    def ttft(self) -> float:
-        return (self.first or self.last) - self.sent
-
-    @property
-    def tpot(self) -> float | None:
-        return (self.last - self.first) / (self.output_tokens - 1) if self.first and self.output_tokens > 1 else None
-
-    @property
-    def e2e(self) -> float:
-        return self.last - self.sent
-
-    def meets(self, name: str) -> bool:
-        """Whether it kept the limits of a latency class."""
-        limit = LATENCY_CLASSES[name]
-        late = limit.ttft is not None and self.ttft > limit.ttft
-        return not (late or (limit.tpot is not None and (self.tpot or 0.0) > limit.tpot))
-
-
 def bench_serve(
     url: str,
     load: Load,
@@ -78,16 +49,19 @@ def bench_serve(
     concurrency: Sequence[int] = (),
     rates: Sequence[float] = (),
     requests: int = 64,
+    turns: int = 2,
     model: str | None = None,
     key: str | None = None,
     gpus: int = 1,
+    clients: int = 1,
     say: Callable[[str], None] = print,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
     """One row a level of load: closed loops of `concurrency` callers, then Poisson arrivals of `rates` a second.
 
     Args:
-        requests: of each level; at least twice the concurrency is sent.
+        requests: of each level; at least `turns` times the concurrency is sent.
+        clients: processes that ask; one is busy throughout from some thousand tokens a second on.
         model: None: the first that the server lists.
         gpus: behind the server, for the tokens a second of each.
         progress: told how many requests are answered, how many there are, and of which level.
@@ -96,138 +70,72 @@ def bench_serve(
         HopwellError: the server cannot be reached, or refuses the first request.
     """
     root = url.rstrip("/").removesuffix("/v1")
-    rows = asyncio.run(_sweep(root, load, concurrency, rates, requests, model, key, say, progress))
+
+    def count_of(kind: str, level: float) -> int:
+        return max(requests, turns * int(level)) if kind == "concurrency" else requests
+
+    rows = _sweep(root, load, concurrency, rates, count_of, model, key, clients, say, progress)
     return [{**row, "gpus": gpus, "output_tokens_per_s_per_gpu": row["output_tokens_per_s"] / gpus} for row in rows]
 
 
-async def _sweep(
+def _sweep(
     url: str,
     load: Load,
     concurrency: Sequence[int],
     rates: Sequence[float],
-    requests: int,
+    count_of: Callable[[str, float], int],
     model: str | None,
     key: str | None,
+    clients: int,
     say: Callable[[str], None],
     progress: Callable[[int, int, str], None],
 ) -> list[dict[str, Any]]:
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as http:
-        model = model or await _first_model(http)
-        rng = random.Random(load.seed or time.time_ns())
-        warm = await _ask(http, _body(load, model, rng), load.chat)
-        if warm.error:
-            raise HopwellError(f"{url} refuses the warm-up request: {warm.error}")
-        rows = []
-        levels: list[tuple[str, float]] = [("concurrency", float(n)) for n in concurrency] + [
-            ("rate", r) for r in rates
-        ]
-        counts = [max(requests, 2 * int(level)) if kind == "concurrency" else requests for kind, level in levels]
-        answered = itertools.count(1)
+    model = model or _first_model(url, key)
+    rng = random.Random(load.seed or time.time_ns())
+    (warm,) = ask_all(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat)
+    if warm.error:
+        raise HopwellError(f"{url} refuses the warm-up request: {warm.error}")
+    levels = [("concurrency", float(n)) for n in concurrency] + [("rate", r) for r in rates]
+    counts = [count_of(kind, level) for kind, level in levels]
+    answered, rows = itertools.count(1), []
+    with clients_of(clients) as spread:
         for (kind, level), count in zip(levels, counts, strict=True):
 
             def told(level: str = f"{kind} {level:g}") -> None:
                 progress(next(answered), sum(counts), level)
 
             bodies = [_body(load, model, rng) for _ in range(count)]
-            started = time.perf_counter()
-            if kind == "concurrency":
-                samples = await _closed(http, bodies, int(level), load.chat, told)
-            else:
-                samples = await _poisson(http, bodies, level, load.chat, rng, told)
-            rows.append(summary(samples, time.perf_counter() - started, **{kind: level}))
+            samples = spread(url, key, kind, level, bodies, load.chat, told)
+            seconds = max(sample.last for sample in samples) - min(sample.sent for sample in samples)
+            rows.append(summary(samples, seconds, **{kind: level}))
             say(_line(kind, level, rows[-1]))
-        return rows
+    return rows
 
 
-async def _first_model(http: httpx.AsyncClient) -> str:
+def _first_model(url: str, key: str | None) -> str:
     try:
-        reply = await http.get("/v1/models", timeout=30)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        reply = httpx.get(f"{url}/v1/models", headers=headers, timeout=30)
         reply.raise_for_status()
         return reply.json()["data"][0]["id"]
-    except (httpx.HTTPError, ValueError, LookupError) as error:
-        raise HopwellError(f"{http.base_url}v1/models: {error}; is a server running there?") from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError) as error:
+        raise HopwellError(f"{url}/v1/models: {error}; is a server running there?") from None
 
 
 def _body(load: Load, model: str, rng: random.Random) -> dict[str, Any]:
     def length(mean: int) -> int:
         return max(1, round(mean * rng.uniform(1 - load.spread, 1 + load.spread)))
 
-    text = f"{rng.getrandbits(64):x} " + " ".join(rng.choices(WORDS.split(), k=length(load.input_words)))
-    prompt = {"messages": [{"role": "user", "content": text}]} if load.chat else {"prompt": text}
+    prompt: dict[str, Any]
+    if load.vocabulary is not None:
+        prompt = {"prompt": [rng.randrange(10, load.vocabulary) for _ in range(length(load.input_words))]}
+    else:
+        text = f"{rng.getrandbits(64):x} " + " ".join(rng.choices(WORDS.split(), k=length(load.input_words)))
+        prompt = {"messages": [{"role": "user", "content": text}]} if load.chat else {"prompt": text}
     more = {"stream": True, "stream_options": {"include_usage": True}, "temperature": 0}
     if load.ignore_eos:
         more["ignore_eos"] = True
     return {"model": model, **prompt, "max_tokens": length(load.output_tokens), **more}
-
-
-async def _ask(http: httpx.AsyncClient, body: dict[str, Any], chat: bool) -> Sample:
-    sample = Sample(time.perf_counter())
-    try:
-        async with http.stream("POST", "/v1/chat/completions" if chat else "/v1/completions", json=body) as reply:
-            if reply.status_code != 200:
-                sample.error = f"HTTP {reply.status_code}: {(await reply.aread()).decode(errors='replace')[:200]}"
-            else:
-                async for line in reply.aiter_lines():
-                    if line.startswith("data: ") and line != "data: [DONE]":
-                        _take(sample, json.loads(line[6:]))
-    except (httpx.HTTPError, ValueError) as error:
-        sample.error = f"{type(error).__name__}: {error}"
-    if sample.first is None and sample.error is None:
-        sample.error = "the stream held no text"
-    sample.last = sample.last or time.perf_counter()
-    return sample
-
-
-def _take(sample: Sample, chunk: dict[str, Any]) -> None:
-    """Adds a chunk of a stream."""
-    if "error" in chunk:
-        sample.error = str(chunk["error"])
-    for choice in chunk.get("choices") or ():
-        delta = choice.get("delta") or choice
-        if any(delta.get(name) for name in ("text", "content", "reasoning_content", "reasoning", "tool_calls")):
-            now = time.perf_counter()
-            if sample.first is None:
-                sample.first = now
-            else:
-                sample.gaps.append(now - sample.last)
-            sample.last = now
-    if usage := chunk.get("usage"):
-        sample.prompt_tokens, sample.output_tokens = usage["prompt_tokens"], usage["completion_tokens"]
-
-
-async def _closed(
-    http: httpx.AsyncClient, bodies: list[dict[str, Any]], callers: int, chat: bool, told: Callable[[], None]
-) -> list[Sample]:
-    waiting = list(reversed(bodies))
-    samples: list[Sample] = []
-
-    async def caller() -> None:
-        while waiting:
-            samples.append(await _ask(http, waiting.pop(), chat))
-            told()
-
-    await asyncio.gather(*(caller() for _ in range(callers)))
-    return samples
-
-
-async def _poisson(
-    http: httpx.AsyncClient,
-    bodies: list[dict[str, Any]],
-    rate: float,
-    chat: bool,
-    rng: random.Random,
-    told: Callable[[], None],
-) -> list[Sample]:
-    tasks = []
-    due = time.perf_counter()
-    for body in bodies:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.create_task(_ask(http, body, chat)))
-        tasks[-1].add_done_callback(lambda _: told())
-        due += rng.expovariate(rate)
-    return list(await asyncio.gather(*tasks))
 
 
 def summary(samples: Sequence[Sample], seconds: float, **level: float) -> dict[str, Any]:

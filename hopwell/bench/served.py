@@ -1,13 +1,14 @@
-"""A server under a few loads, as the planner wants them; and `hopwell serve`, started for it."""
+"""A server under a few loads, as the planner wants them; and servers that are started to be measured."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -81,14 +82,32 @@ def own_server(model: str | None, options: Sequence[str]) -> Iterator[str]:
     Raises:
         HopwellError: it ended before; the message is its own last line.
     """
+    with server(["-m", "hopwell", "serve", *([model] if model else []), *options], "hopwell serve", "/ready") as url:
+        yield url
+
+
+@contextmanager
+def server(arguments: Sequence[str], name: str, ready: str, environment: Mapping[str, str] = {}) -> Iterator[str]:
+    """A server in Python on a free port until the block ends; gives its URL once it is ready.
+
+    Args:
+        arguments: of Python; `--port` follows.
+        ready: the route that answers 200 from then on.
+        environment: what differs from this process's own.
+
+    Raises:
+        HopwellError: it ended before; the message is its own last line.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "hopwell", "serve", *([model] if model else []), "--port", str(port), *options]
+    command = [sys.executable, *arguments, "--port", str(port)]
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **environment}
+        )
         try:
-            _await(process, f"http://127.0.0.1:{port}", said)
+            _await(process, f"http://127.0.0.1:{port}{ready}", said, name)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -99,17 +118,17 @@ def own_server(model: str | None, options: Sequence[str]) -> Iterator[str]:
                 process.wait()
 
 
-def _await(process: subprocess.Popen[bytes], url: str, said: IO[bytes]) -> None:
+def _await(process: subprocess.Popen[bytes], url: str, said: IO[bytes], name: str) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
-            raise HopwellError(f"hopwell serve ended: {lines[-1] if lines else f'exit code {process.returncode}'}")
+            raise HopwellError(f"{name} ended: {lines[-1] if lines else f'exit code {process.returncode}'}")
         try:
-            if httpx.get(f"{url}/ready", timeout=5).status_code == 200:
+            if httpx.get(url, timeout=5).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
         time.sleep(0.1)
-    raise HopwellError(f"hopwell serve is not ready after {START_SECONDS:g} s")
+    raise HopwellError(f"{name} is not ready after {START_SECONDS:g} s")

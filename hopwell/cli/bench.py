@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from hopwell.cli.bench_gpu import against, ceilings, engine
+from hopwell.cli.bench_against import against
+from hopwell.cli.bench_gpu import ceilings, engine
 from hopwell.cli.bench_serve import serve
 from hopwell.cli.moved import add_moved
 

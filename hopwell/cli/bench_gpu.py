@@ -1,4 +1,4 @@
-"""`hopwell bench ceilings`, `engine` and `against`: a GPU, whole steps beside its limit, and beside another engine."""
+"""`hopwell bench ceilings` and `engine`: a GPU, and whole steps beside its limit."""
 
 from __future__ import annotations
 
@@ -56,46 +56,6 @@ def engine(
     show([asdict(row) for row in found], "engine", out, plot, ceilings=asdict(limit))
 
 
-def against(
-    checkpoint: Annotated[Path, typer.Argument(help="A folder, as `hopwell synth` writes it.")],
-    peer_site: Annotated[
-        Path | None, typer.Option(help="Folder that vLLM is installed in; without, ours alone.")
-    ] = None,
-    batch: Batch = None,
-    context: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated. Default: 1024, 8192.")] = None,
-    prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Tokens of a long answer, at least.")] = 128,
-    cache_dtype: CacheDtype = "auto",
-    activations: Activations = None,
-    four_bits: FourBits = "expanded",
-    device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
-    once: Annotated[bool, typer.Option(help="Start our side once, with no compiled kernels, not twice.")] = False,
-    out: Out = None,
-    plot: Plot = None,
-) -> None:
-    """Our engine and vLLM on one checkpoint from disk: decode steps, prompts, start, energy, each beside the limit."""
-    import torch
-
-    from hopwell.bench.against import compare, sides
-    from hopwell.model.config import ModelConfig
-
-    pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
-    task = {"decode": pairs, "steps": steps,
-            "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
-            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}  # fmt: skip
-    config = ModelConfig.from_file(checkpoint)
-    limit = measured_ceilings() if torch.cuda.is_available() and device != "cpu" else None
-    torch.cuda.empty_cache()
-    ours, theirs = sides(checkpoint, task, peer_site, once=once)
-    rows = compare(ours, theirs, config, limit)
-    decode = [row for row in rows if row["what"].startswith("decode step")]
-    drawn = [{"engine": "hopwell", **row} for row in decode]
-    drawn += [{**row, "engine": "vllm", "percent_of_limit": row["percent_of_limit"] / row["ratio"]}
-              for row in decode if row["ratio"] and row["percent_of_limit"]]  # fmt: skip
-    show(rows, "against", out, plot, drawn, checkpoint=checkpoint.name, task=task, ours=ours, theirs=theirs,
-          ceilings=None if limit is None else asdict(limit))  # fmt: skip
-
-
 def show(
     rows: list[dict[str, Any]],
     name: str,
@@ -114,20 +74,6 @@ def show(
         from hopwell.bench.plots import plot_limit
 
         print(plot_limit(drawn or rows, plot))
-
-
-def prompt_shape(text: str) -> tuple[int, int]:
-    """Text such as 8x2048 as numbers.
-
-    Raises:
-        HopwellError: it is no such thing.
-    """
-    from hopwell.errors import HopwellError
-
-    parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
-        raise HopwellError(f"--prompts {text}: give prompts and tokens of each, as 8x2048")
-    return int(parts[0]), int(parts[1])
 
 
 def needs_gpu() -> None:

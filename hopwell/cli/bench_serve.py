@@ -35,6 +35,7 @@ def serve(
     model: Annotated[str | None, typer.Option(help="Default: the first the server lists.")] = None,
     key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="Behind the server.")] = 1,
+    clients: Annotated[int, typer.Option(min=1, help="Processes that ask.")] = 1,
     seed: Annotated[int, typer.Option(help="Of prompts and arrivals; 0: a fresh one.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="PNG of a GPU's throughput over what a user sees.")] = None,
     out: Out = None,
@@ -64,6 +65,7 @@ def serve(
         model=model,
         key=key,
         gpus=gpus,
+        clients=clients,
         say=typer.echo,
     )
     print_rows([{name: row[name] for name in SHOWN} for row in rows])

@@ -1,0 +1,129 @@
+"""Side by side through HTTP: both engines serve the same checkpoint, one after the other, to the same clients.
+
+What is sent is the same to both, drawn from one seed: random token ids, so that neither tokenizer nor prefix cache
+helps, answers of full length, every token a chunk of its own stream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hopwell.bench.against import ROOT
+from hopwell.bench.serve import Load, bench_serve
+from hopwell.bench.served import own_server, server
+from hopwell.errors import HopwellError
+
+TURNS, FEWEST = 3, 8
+"""Requests of a caller in a closed loop, and of a level at least."""
+PEER_SETTINGS = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+COMPARED = (("output_tokens_per_s", False), ("ttft_p50_ms", True), ("ttft_p99_ms", True), ("tpot_p50_ms", True),
+            ("itl_p99_ms", True))  # fmt: skip
+"""What is set beside each other, and whether less is better."""
+
+
+@dataclass(frozen=True)
+class Loads:
+    """What both are asked."""
+
+    vocabulary: int
+    input_tokens: int
+    output_tokens: int
+    concurrency: Sequence[int] = ()
+    rates: Sequence[float] = ()
+    """Poisson arrivals a second."""
+    clients: int = 1
+    """Processes that ask."""
+    seed: int = 1
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a request."""
+        return self.input_tokens + self.output_tokens
+
+
+def serve_sides(
+    checkpoint: Path,
+    loads: Loads,
+    peer_site: Path | None,
+    options: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Rows of `bench_serve` with an `engine` each; without `peer_site` ours alone.
+
+    Args:
+        peer_site: the folder that vLLM is installed in, as `pip install --target` makes it.
+        options: of our `serve`.
+
+    Raises:
+        HopwellError: a server ended before it was ready, or requests failed.
+    """
+    most = max([*loads.concurrency, 256])
+    rows = []
+    with own_server(str(checkpoint), ["--max-seqs", str(most), *options]) as url:
+        rows += _asked(url, loads, "hopwell", say)
+    if peer_site is not None:
+        with peer_server(checkpoint, loads.longest, most, peer_site) as url:
+            rows += _asked(url, loads, "vllm", say)
+    return rows
+
+
+@contextmanager
+def peer_server(checkpoint: Path, longest: int, most: int, site: Path) -> Iterator[str]:
+    """vLLM's own server, for requests of up to `longest` tokens, `most` at once; gives its URL."""
+    arguments = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint), "--max-model-len",
+                 str(max(longest, 8192)), "--max-num-seqs", str(most), "--max-num-batched-tokens", "8192",
+                 "--no-enable-prefix-caching"]  # fmt: skip
+    environment = {**PEER_SETTINGS, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    with server(arguments, "vllm", "/health", environment) as url:
+        yield url
+
+
+def _asked(url: str, loads: Loads, engine: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    load = Load(input_words=loads.input_tokens, output_tokens=loads.output_tokens, spread=0.0,
+                vocabulary=loads.vocabulary, seed=loads.seed)  # fmt: skip
+    say(engine)
+    asked = {"turns": TURNS, "requests": FEWEST, "clients": loads.clients, "say": lambda line: say(f"  {line}")}
+    # what is met for the first time is compiled or captured now, and not counted
+    warm = {**asked, "say": lambda _: None}
+    bench_serve(url, load, concurrency=[min(32, max([*loads.concurrency, 1]))], **warm)
+    rows = bench_serve(url, load, concurrency=loads.concurrency, rates=[], **asked)
+    for rate in loads.rates:
+        rows += bench_serve(url, load, rates=[rate], **{**asked, "requests": max(FEWEST, round(15 * rate))})
+    for row in rows:
+        if row["failed"]:
+            raise HopwellError(f"{engine}: {row['failed']} of {row['requests']} failed, first: {row['first_error']}")
+    return [{"engine": engine, **row} for row in rows]
+
+
+def beside(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a level: ours, theirs, and the ratio, above 1 in our favour."""
+    ours = [row for row in rows if row["engine"] == "hopwell"]
+    theirs = [row for row in rows if row["engine"] != "hopwell"]
+    table = []
+    for index, row in enumerate(ours):
+        level = f"callers {row['concurrency']:g}" if row["concurrency"] else f"rate {row['rate']:g}"
+        line: dict[str, Any] = {"load": level}
+        for name, less in COMPARED:
+            line[name] = row[name]
+            if theirs:
+                other = theirs[index][name]
+                line[f"{name} theirs"], line[f"{name} ratio"] = other, other / row[name] if less else row[name] / other
+        table.append(line)
+    return table
+
+
+def vocabulary_of(checkpoint: Path) -> int:
+    """
+    Raises:
+        HopwellError: its config does not say.
+    """
+    try:
+        return int(json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["vocab_size"])
+    except (OSError, ValueError, KeyError) as error:
+        raise HopwellError(f"{checkpoint / 'config.json'}: {error}") from None

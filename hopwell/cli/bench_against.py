@@ -1,0 +1,126 @@
+"""`hopwell bench against`: our engine beside another one, alone and through HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hopwell.cli.bench_gpu import (
+    BATCHES,
+    Activations,
+    Batch,
+    CacheDtype,
+    FourBits,
+    Plot,
+    measured_ceilings,
+    rounded,
+    show,
+)
+from hopwell.cli.result import Out, write_result
+
+
+def against(
+    checkpoint: Annotated[Path, typer.Argument(help="A folder, as `hopwell synth` writes it.")],
+    peer_site: Annotated[
+        Path | None, typer.Option(help="Folder that vLLM is installed in; without, ours alone.")
+    ] = None,
+    batch: Batch = None,
+    context: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated. Default: 1024, 8192.")] = None,
+    prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Tokens of a long answer, at least. Default: 128.")] = None,
+    cache_dtype: CacheDtype = "auto",
+    activations: Activations = None,
+    four_bits: FourBits = "expanded",
+    device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
+    once: Annotated[bool, typer.Option(help="Start our side once, with no compiled kernels, not twice.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Through HTTP: both serve the same callers.")] = False,
+    concurrency: Annotated[list[int] | None, typer.Option(min=1, help="With --serve: callers at once.")] = None,
+    rate: Annotated[list[float] | None, typer.Option(min=0.001, help="With --serve: arrivals a second.")] = None,
+    input_tokens: Annotated[int | None, typer.Option(min=1, help="With --serve, of a prompt. Default: 512.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=2, help="With --serve, of an answer. Default: 256.")] = None,
+    clients: Annotated[int | None, typer.Option(min=1, help="With --serve: processes that ask. Default: 4.")] = None,
+    out: Out = None,
+    plot: Plot = None,
+) -> None:
+    """Our engine and vLLM on one checkpoint from disk: decode steps, prompts, start, energy, each beside the limit.
+
+    With --serve, what callers see of both through HTTP.
+    """
+    bare = {"--batch": batch, "--context": context, "--prompts": prompts, "--steps": steps, "--once": once}
+    served = {"--concurrency": concurrency, "--rate": rate, "--input-tokens": input_tokens,
+              "--output-tokens": output_tokens, "--clients": clients}  # fmt: skip
+    if wrong := [name for name, value in (bare if serve else served).items() if value]:
+        raise typer.BadParameter(f"{wrong[0]} is {'not for' if serve else 'for'} --serve")
+    if serve:
+        settings = {"--cache-dtype": cache_dtype, "--activations": activations, "--four-bits": four_bits,
+                    "--device": device}  # fmt: skip
+        options = [word for name, value in settings.items() if value is not None for word in (name, value)]
+        asked = concurrency or ([] if rate else [1, 8, 32, 128, 256])
+        _through_http(checkpoint, peer_site, asked, rate or [], input_tokens or 512, output_tokens or 256, clients or 4,
+                      options, out, plot)  # fmt: skip
+        return
+    import torch
+
+    from hopwell.bench.against import compare, sides
+    from hopwell.model.config import ModelConfig
+
+    pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
+    task = {"decode": pairs, "steps": steps or 128,
+            "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
+            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}  # fmt: skip
+    config = ModelConfig.from_file(checkpoint)
+    limit = measured_ceilings() if torch.cuda.is_available() and device != "cpu" else None
+    torch.cuda.empty_cache()
+    ours, theirs = sides(checkpoint, task, peer_site, once=once)
+    rows = compare(ours, theirs, config, limit)
+    decode = [row for row in rows if row["what"].startswith("decode step")]
+    drawn = [{"engine": "hopwell", **row} for row in decode]
+    drawn += [{**row, "engine": "vllm", "percent_of_limit": row["percent_of_limit"] / row["ratio"]}
+              for row in decode if row["ratio"] and row["percent_of_limit"]]  # fmt: skip
+    show(rows, "against", out, plot, drawn, checkpoint=checkpoint.name, task=task, ours=ours, theirs=theirs,
+          ceilings=None if limit is None else asdict(limit))  # fmt: skip
+
+
+def _through_http(
+    checkpoint: Path,
+    peer_site: Path | None,
+    concurrency: Sequence[int],
+    rates: Sequence[float],
+    input_tokens: int,
+    output_tokens: int,
+    clients: int,
+    options: Sequence[str],
+    out: Path | None,
+    plot: Path | None,
+) -> None:
+    """Prints what callers see of both, and writes and draws it where asked."""
+    from hopwell.bench.against_serve import Loads, beside, serve_sides, vocabulary_of
+    from hopwell.cli.tables import print_rows
+
+    loads = Loads(vocabulary_of(checkpoint), input_tokens, output_tokens, concurrency, rates, clients)
+    rows = serve_sides(checkpoint, loads, peer_site, options)
+    print_rows([rounded(row) for row in beside(rows)])
+    if out is not None:
+        write_result(out, "against-serve", rows, checkpoint=checkpoint.name, loads=asdict(loads), options=options)
+    if plot is not None:
+        from hopwell.bench.plots import plot_pareto
+
+        plot_pareto(rows, plot, f"{checkpoint.name}: {input_tokens} tokens in, {output_tokens} out")
+
+
+def prompt_shape(text: str) -> tuple[int, int]:
+    """Text such as 8x2048 as numbers.
+
+    Raises:
+        HopwellError: it is no such thing.
+    """
+    from hopwell.errors import HopwellError
+
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
+        raise HopwellError(f"--prompts {text}: give prompts and tokens of each, as 8x2048")
+    return int(parts[0]), int(parts[1])
