@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -148,18 +149,19 @@ class Row:
     def specs(self, config: ModelConfig, layer: int = 0, expert: int = 0) -> Iterator[TensorSpec]:
         """What a checkpoint holds of it: the tensor, and its scales where the config has FP8 blocks."""
         kind, original = self.kind, COPIES.get(self)
-        spec = TensorSpec(
-            self.name(layer, expert), self.shape(config), kind.dtype, self.part,
+        name, shape = self.name(layer, expert), self.shape(config)
+        spec = partial(
+            TensorSpec, part=self.part,
             quantisable=kind.formats != PLAIN,
             deviation=self.deviation(config),
             mean=kind.mean,
             copy_of=None if original is None else original.name(),
         )  # fmt: skip
         if config.weight_block_size is None or kind.formats[0] != Label.FP8_BLOCK:
-            yield spec
+            yield spec(name, shape, kind.dtype)
             return
-        yield replace(spec, dtype=torch.float8_e4m3fn)
-        yield replace(spec, name=f"{spec.module}.{SCALES}", shape=scale_shape(spec.shape), dtype=torch.float32)
+        yield spec(name, shape, torch.float8_e4m3fn)
+        yield spec(f"{name.rpartition('.')[0]}.{SCALES}", scale_shape(shape), torch.float32)
 
 
 @dataclass(frozen=True, slots=True)
