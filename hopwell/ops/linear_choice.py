@@ -194,7 +194,7 @@ def packed_form(tile: int) -> Tiling:
     rows is 4 KB of codes: enough of them are in flight where a multiprocessor has several programs."""
     if tile <= 32:
         return Tiling(64, tile, 1, 4, 3, 2 * STEP)
-    return Tiling(128, tile, 1, 8, 3, STEP)
+    return Tiling(128, tile, 1, 8, 3, STEP, registers=80 if tile == 64 else None)
 
 
 def packed_splits(tiles: int, steps: int, most: int, form: Tiling, multiprocessors: int) -> int:
