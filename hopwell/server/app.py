@@ -58,6 +58,10 @@ def create_app(service: Service, tenants: Sequence[Tenant] = (), ledger: Ledger 
     async def plan_page() -> FileResponse:
         return FileResponse(PAGE / "plan.html", headers={"content-security-policy": CONTENT_POLICY})
 
+    @app.get("/limits", include_in_schema=False)
+    async def limits_page() -> FileResponse:
+        return FileResponse(PAGE / "limits.html", headers={"content-security-policy": CONTENT_POLICY})
+
     app.mount("/page", StaticFiles(directory=PAGE))
     return app
 

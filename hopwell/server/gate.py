@@ -20,7 +20,7 @@ from hopwell.server.settings import ANONYMOUS, ServerSettings, Tenant
 
 log = logging.getLogger("hopwell.server")
 
-OPEN_PATHS = ("/", "/plan", "/health", "/ready", "/metrics", "/openapi.json")
+OPEN_PATHS = ("/", "/plan", "/limits", "/health", "/ready", "/metrics", "/openapi.json")
 OPEN_FOLDER = "/page/"
 """Need no key: probes, scrapers, and pages that ask for the key themselves."""
 
