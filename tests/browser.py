@@ -30,6 +30,8 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDE, PHONE = (1200, 820), (390, 844)
+PATIENCE = 300.0
+"""Seconds: a plan with its plots takes twenty of a processor, which are minutes where others want it too."""
 SHOTS = os.environ.get("HOPWELL_SCREENSHOTS")
 """A folder to leave screenshots in."""
 
@@ -57,7 +59,7 @@ def browser(profile: Path, size: tuple[int, int] = WIDE, dark: bool = False) -> 
         chrome.quit()
 
 
-def find(chrome: Chrome, selector: str, seconds: float = 60) -> WebElement:
+def find(chrome: Chrome, selector: str, seconds: float = PATIENCE) -> WebElement:
     """The last element of a selector, once it is there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -67,7 +69,7 @@ def find(chrome: Chrome, selector: str, seconds: float = 60) -> WebElement:
     raise AssertionError(f"{selector} does not come; the page says: {find(chrome, 'body', 1).text}")
 
 
-def text(chrome: Chrome, selector: str, seconds: float = 60) -> str:
+def text(chrome: Chrome, selector: str, seconds: float = PATIENCE) -> str:
     """Of the last element of a selector, which may be drawn anew at any time."""
     from selenium.common.exceptions import StaleElementReferenceException
 

@@ -112,7 +112,7 @@ def proxy(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def wait_until_alive(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    end = time.monotonic() + 180  # it imports for long
+    end = time.monotonic() + 600  # it imports for long
     while time.monotonic() < end and process.poll() is None:
         try:
             if httpx.get(url + "/health/liveliness").status_code == 200:

@@ -31,7 +31,7 @@ def test_guidellm_measures_the_server(tmp_path: Path) -> None:
             *("--output", f"kind=json,path={report}", "--disable-console"),
         ]
         offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **offline})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, **offline})
         generated = running.host.engine.metrics.generated_tokens
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads(report.read_text(encoding="utf-8"))["benchmarks"][0]["metrics"]

@@ -74,7 +74,7 @@ def _run(folder: Path, url: str) -> dict[str, Any]:
         *("--include_path", str(folder), "--output_path", str(folder / "out"), "--batch_size", "4"),
     ]
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(folder / "hf")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **offline})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, **offline})
     assert done.returncode == 0, done.stderr[-3000:]
     (found,) = (folder / "out").rglob("results*.json")
     return json.loads(found.read_text(encoding="utf-8"))["results"]

