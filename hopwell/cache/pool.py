@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 
-from hopwell.cache.policy import EvictionPolicy
+from hopwell.cache.policy import EvictionPolicy, Use
 from hopwell.cache.prefix import PrefixCache
 
 
@@ -67,33 +67,41 @@ class PagePool:
             self._use(page)
         return pages
 
-    def keep(self, key: Hashable, page: int) -> int:
+    def keep(self, key: Hashable, page: int, parent: int | None) -> int:
         """Keeps a page that its user has filled, for reuse.
+
+        Args:
+            parent: the kept page before it in the prompt, which its user uses too; None: it begins one.
 
         Returns:
             The page to use from now on. It is another where the same prefix was filled twice at once: the user then
             shares the first, so that pages above and below always belong together, and the duplicate is free.
         """
-        kept = self.prefix.insert(key, page)
+        kept = self.prefix.insert(key, page, parent)
         if kept != page:
             self._use(kept)
             self.release([page])
         return kept
 
     def _use(self, page: int) -> None:
-        if not self._users[page]:
-            self.prefix.take(page)
         self._users[page] += 1
+        self.prefix.take(page)
 
-    def release(self, pages: Sequence[int]) -> None:
-        """Takes a user off a sequence's pages, given in order of position."""
+    def release(self, pages: Sequence[int], use: Use | None = None) -> None:
+        """Takes a user off a sequence's pages, given in order of position.
+
+        Args:
+            use: what is known of the user, if it has ended.
+        """
+        idle = []
         for page in reversed(pages):  # hazard: deepest first, the eviction policy rests on it
             self._users[page] -= 1
             if not self._users[page]:
                 if page in self.prefix:
-                    self.prefix.release(page)
+                    idle.append(page)
                 else:
                     self._free.append(page)
+        self.prefix.release(idle, use)
 
     def flush(self) -> None:
         """Gives up every page that is kept and that nobody uses."""

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 
-from hopwell.cache.policy import EvictionPolicy, LeafLRU
+from hopwell.cache.policy import EvictionPolicy, LeafLRU, Use
 from hopwell.ops.sizes import PAGE
 
 
@@ -49,7 +49,7 @@ class PrefixCache:
             on_evict: called with the seconds since a page was last in use, when it is given up.
             remember: keys of this many given-up pages are remembered, to count what is computed again.
         """
-        self.policy = policy or LeafLRU()
+        self.policy = LeafLRU() if policy is None else policy  # hazard: an empty one is false
         self._on_evict, self._remember, self._clock = on_evict, remember, clock
         self._page_of: dict[Hashable, int] = {}
         self._key_of: dict[int, Hashable] = {}
@@ -82,23 +82,31 @@ class PrefixCache:
         """How many of these pages were once kept and then given up."""
         return sum(key in self._evicted for key in keys)
 
-    def insert(self, key: Hashable, page: int) -> int:
-        """Keeps a page in use under its key; returns the page that the key stands for, another if it was known."""
-        known = self._page_of.setdefault(key, page)
-        if known == page:
-            self._key_of[page] = key
-            self._evicted.pop(key, None)
-        return known
+    def insert(self, key: Hashable, page: int, parent: int | None) -> int:
+        """Keeps a page in use under its key; returns the page that the key stands for, another if it was known.
+
+        Args:
+            parent: the kept page before it in the prompt; None: there is none.
+        """
+        known = self._page_of.get(key)
+        if known is not None:
+            return known
+        self._page_of[key], self._key_of[page] = page, key
+        self._evicted.pop(key, None)
+        self.policy.insert(page, key, parent)
+        return page
 
     def take(self, page: int) -> None:
-        """A page that nobody used is in use again."""
-        self.policy.remove(page)
-        del self._released[page]
+        """One more request uses a kept page."""
+        self._released.pop(page, None)
+        self.policy.share(page)
 
-    def release(self, page: int) -> None:
-        """Nobody uses a kept page any more. Call it deepest page first."""
-        self._released[page] = self._clock()
-        self.policy.add(page)
+    def release(self, pages: Sequence[int], use: Use | None = None) -> None:
+        """A request has given its pages back, and these, deepest first, are used by nobody any more."""
+        now = self._clock()
+        for page in pages:
+            self._released[page] = now
+        self.policy.add(pages, use)
 
     def evict(self) -> int:
         """Gives up one page that nobody uses and returns it."""

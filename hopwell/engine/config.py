@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hopwell.cache.policy import POLICY_NAMES
 from hopwell.errors import HopwellError
 
 MAX_DRAFTS = 3
@@ -47,6 +48,9 @@ class EngineConfig:
     forced_acceptance: float | None = None
     """Benches only: mean tokens a step (1 to drafts + 1), accepted whether or not they are right."""
     prefix_cache: bool = True
+    cache_policy: str = "rai"
+    """Which pages kept for reuse go first: "lru" (least recently used), "arc" (adaptive replacement) or "rai" (those of
+    the kind that is least likely to be used again soon, by what was seen)."""
     overlap: bool = False
     """Schedule the next step while the device runs the last one; on a GPU, without drafts, the default."""
     graphs: bool = True
@@ -72,5 +76,7 @@ class EngineConfig:
                 f"max_batch_tokens is {self.max_batch_tokens}, less than one step of {self.max_seqs} sequences with"
                 f" {self.drafts} drafts; raise it or lower max_seqs"
             )
+        if self.cache_policy not in POLICY_NAMES:
+            raise EngineConfigError(f"cache_policy is {self.cache_policy!r}; known: {', '.join(POLICY_NAMES)}")
         if self.forced_acceptance is not None and not 1 <= self.forced_acceptance <= self.drafts + 1:
             raise EngineConfigError(f"forced_acceptance is {self.forced_acceptance}; give 1 to {self.drafts + 1}")

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from llguidance import LLMatcher
 
+from hopwell.cache.policies import new_policy
 from hopwell.cache.pool import PagePool
 from hopwell.cache.prefix import PAGE
 from hopwell.engine.batch import InFlightStep, Ints, StepResult
@@ -79,7 +80,7 @@ class Engine:
         self.vocab_size = vocab_size
         self._input = InputProcessor(config, self.model_len, vocab_size, eos_token_ids, tokenizer)
         self.metrics = Metrics(pages_total=num_pages, accepted_at=[0] * config.drafts)
-        self.pool = PagePool(num_pages, on_evict=self._count_eviction)
+        self.pool = PagePool(num_pages, new_policy(config.cache_policy, num_pages), self._count_eviction)
         self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
         self.meter = meter
         self.runner = Runner(
@@ -343,7 +344,7 @@ class Engine:
             reason = FinishReason.STOP if at_end else FinishReason.LENGTH if at_limit else None
             advance(seq, count, reason, now)
             if reason is not None:
-                self._end(seq)
+                self._end(seq, at_end)
             if seq.group.siblings:
                 self._release_siblings(seq.group)
 
@@ -375,7 +376,7 @@ class Engine:
         for seq in self._groups.get(request_id, []):
             if seq.index == index and not seq.finished:
                 self.output.end(seq, FinishReason.STOP)
-                self._end(seq)
+                self._end(seq, True)
 
     def _fail(self, slot: int, kind: str) -> None:
         seq = self.scheduler.seqs[slot]
@@ -387,13 +388,18 @@ class Engine:
         self._end(seq)
         self._release_siblings(seq.group)
 
-    def _end(self, seq: Sequence) -> None:
+    def _end(self, seq: Sequence, stopped: bool = False) -> None:
+        """Takes an answer out.
+
+        Args:
+            stopped: whether it is complete.
+        """
         group = seq.group
         if seq in group.siblings:  # it never reached the queue
             group.siblings.remove(seq)
             seq.state = State.FINISHED
         else:
-            self.scheduler.finish(seq)
+            self.scheduler.finish(seq, stopped)
         if not group.unfinished:
             del self._groups[group.request.request_id]
             with self._lock:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hopwell.cache.policy import Hint
 from hopwell.engine.thinking import Thinking
 from hopwell.errors import HopwellError
 
@@ -208,6 +209,9 @@ class Request:
     cache_tokens: int | None = None
     """Pages beyond this many tokens are not kept for reuse; None keeps all. `len(prompt)` where the chat template
     drops R1's thinking from the history, so that no later prompt can hold what was generated."""
+    cache_hint: Hint = Hint.NONE
+    """What the caller expects of the prompt's future. The policy `rai` heeds it, with `priority`, as far as earlier
+    hints came true; the others do not need it."""
     stream: bool = True
     """False: one output, at the end."""
     arrival: float = field(default_factory=time.monotonic)

@@ -14,6 +14,7 @@ from itertools import count
 
 import numpy as np
 
+from hopwell.cache.policy import Use
 from hopwell.cache.pool import PagePool
 from hopwell.cache.prefix import PAGE, page_keys
 from hopwell.engine.batch import Admission, Batch, Chunk, Ints
@@ -68,12 +69,17 @@ class Scheduler:
         seq.state = State.WAITING
         heapq.heappush(self._waiting, (seq.order, next(self._serial), seq))
 
-    def finish(self, seq: Sequence) -> None:
-        """Takes a sequence out, wherever it is, and returns its pages."""
+    def finish(self, seq: Sequence, stopped: bool = False) -> None:
+        """Takes a sequence out, wherever it is, and returns its pages.
+
+        Args:
+            stopped: whether its answer is complete.
+        """
         if seq.state is State.WAITING:
             self._abandoned += 1
         else:
-            self._vacate(seq)
+            request, answer = seq.request, len(seq.answer)
+            self._vacate(seq, Use(seq.prompt_len, answer, stopped, request.cache_hint, request.priority))
         seq.state = State.FINISHED
 
     def schedule(self) -> Batch | None:
@@ -120,7 +126,7 @@ class Scheduler:
         parent = seq.keys[-1] if seq.keys else seq.root
         for i, key in enumerate(page_keys(seq.tokens[first * PAGE : end * PAGE], parent), start=first):
             seq.keys.append(key)
-            page = self.pool.keep(key, seq.pages[i])
+            page = self.pool.keep(key, seq.pages[i], seq.pages[i - 1] if i else None)
             seq.pages[i] = self._page_table[seq.slot, i] = page
         self.kept[seq.slot] = end
 
@@ -305,8 +311,12 @@ class Scheduler:
         if (tpot := seq.group.latency.tpot) is not None:
             self._tpots[tpot] = self._tpots.get(tpot, 0) + 1
 
-    def _vacate(self, seq: Sequence) -> None:
-        """Takes back a slot and its pages. Steps in flight may still write to them; the next tenant's come after."""
+    def _vacate(self, seq: Sequence, use: Use | None = None) -> None:
+        """Takes back a slot and its pages. Steps in flight may still write to them; the next tenant's come after.
+
+        Args:
+            use: what the request was, if it has ended.
+        """
         slot = seq.slot
         if seq.state is State.PREFILL and seq in self.prefilling:
             self.prefilling.remove(seq)
@@ -316,7 +326,7 @@ class Scheduler:
                 self._tpots[tpot] -= 1
                 if not self._tpots[tpot]:
                     del self._tpots[tpot]
-        self.pool.release(seq.pages)
+        self.pool.release(seq.pages, use)
         self.epoch[slot] += 1
         self.seqs[slot] = None
         self._free_slots.append(slot)

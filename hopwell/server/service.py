@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import Request as HttpRequest
 
+from hopwell.cache.policy import Hint
 from hopwell.engine.client import EngineClient
 from hopwell.engine.frontend import Frontend
 from hopwell.engine.prompt import Written
@@ -192,6 +193,7 @@ class Service:
             latency_class=body.latency_class or tenant.latency_class,
             cache_salt=tenant.name,
             cache_tokens=cache_tokens,
+            cache_hint=_hint(body),
         )
 
     async def outputs(
@@ -250,6 +252,13 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _hint(body: Sampling) -> Hint:
+    """What the caller expects of the prompt's future, in our words or OpenAI's."""
+    if body.cache_hint is not None:
+        return Hint[body.cache_hint.upper()]
+    return Hint.RETAIN if getattr(body, "prompt_cache_retention", None) == "24h" else Hint.NONE
 
 
 def structure(body: Structured | None) -> dict[str, Any]:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Hashable, Sequence
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from hopwell.cache.policies import new_policy
+from hopwell.cache.policy import POLICY_NAMES, Use
 from hopwell.cache.pool import PagePool, PoolExhausted
 from hopwell.cache.prefix import PAGE, page_keys, root_key
+
+
+def keep_all(pool: PagePool, keys: Sequence[Hashable], pages: list[int]) -> None:
+    """Keeps a prompt's pages, in place."""
+    for i, key in enumerate(keys):
+        pages[i] = pool.keep(key, pages[i], pages[i - 1] if i else None)
 
 
 class PoolMachine(RuleBasedStateMachine):
     """Sequences come, share, fill and keep pages, and go; the pool must always know who uses what."""
 
-    @initialize(pages=st.integers(1, 12))
-    def start(self, pages: int) -> None:
+    @initialize(pages=st.integers(1, 12), policy=st.sampled_from(POLICY_NAMES))
+    def start(self, pages: int, policy: str) -> None:
         self.now = 0.0
-        self.pool = PagePool(pages, clock=self.clock)
+        self.pool = PagePool(pages, new_policy(policy, pages), clock=self.clock)
         self.held: list[tuple[list[int], list[int]]] = []  # (prefix as numbers, pages)
         self.filled: dict[int, tuple[int, ...]] = {}  # what each page holds: its whole prefix
 
@@ -45,20 +54,25 @@ class PoolMachine(RuleBasedStateMachine):
         for i in range(len(prompt) - missing, len(prompt)):
             self.filled[pages[i]] = keys[i]
         for i in range(min(keep, len(prompt))):
-            pages[i] = self.pool.keep(keys[i], pages[i])
+            pages[i] = self.pool.keep(keys[i], pages[i], pages[i - 1] if i else None)
             assert self.filled[pages[i]] == keys[i]
         self.held.append((prompt, pages))
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        _, pages = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        self.pool.release(pages)
+    @rule(data=st.data(), ended=st.booleans())
+    def leave(self, data: st.DataObject, ended: bool) -> None:
+        prompt, pages = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        self.pool.release(pages, Use(len(prompt)) if ended else None)
 
     @rule()
     def flush(self) -> None:
         self.pool.flush()
         assert self.pool.prefix.idle == 0
+
+    @invariant()
+    def kept_pages_are_whole_prefixes(self) -> None:
+        kept = {self.filled[page] for page in range(self.pool.num_pages) if page in self.pool.prefix}
+        assert all(prefix[:-1] in kept for prefix in kept if len(prefix) > 1), "a page is kept that cannot be found"
 
     @invariant()
     def accounting_sums(self) -> None:
@@ -109,7 +123,7 @@ def test_eviction_is_leaf_first_lru(seed: int) -> None:
         pages = pool.share(keys)
         found.append(len(pages))
         pages += pool.allocate(len(keys) - len(pages))
-        pages = [pool.keep(key, page) for key, page in zip(keys, pages, strict=True)]
+        keep_all(pool, keys, pages)
         pool.release(pages)
     assert found == naive_leaf_lru(requests, capacity)
     assert sum(found) > 0
@@ -139,8 +153,8 @@ def test_keys_tell_prefixes_and_tenants_apart() -> None:
 def test_two_who_fill_the_same_prefix_end_up_sharing() -> None:
     pool = PagePool(6)
     first, second = pool.allocate(2), pool.allocate(2)
-    first = [pool.keep(key, page) for key, page in zip("ab", first, strict=True)]
-    second = [pool.keep(key, page) for key, page in zip("ab", second, strict=True)]
+    keep_all(pool, "ab", first)
+    keep_all(pool, "ab", second)
     assert first == second and pool.free == 4
     pool.check([first, second])
     pool.release(first)
@@ -154,7 +168,8 @@ def test_ages_and_recomputation_are_counted() -> None:
     now = [0.0]
     ages: list[float] = []
     pool = PagePool(2, on_evict=ages.append, clock=lambda: now[0])
-    pages = [pool.keep(key, page) for key, page in zip("ab", pool.allocate(2), strict=True)]
+    pages = pool.allocate(2)
+    keep_all(pool, "ab", pages)
     pool.release(pages)
     now[0] = 30.0
     pool.release(pool.allocate(1))

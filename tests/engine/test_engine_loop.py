@@ -11,6 +11,7 @@ from torch import Tensor
 from toy import ToyModel, ask, run, toy_answer, toy_engine
 
 from benchmarks.stress import MODES, make_cases, run_stress
+from hopwell.cache.policy import Hint
 from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams
 from hopwell.model.batch import ForwardBatch
 
@@ -50,6 +51,25 @@ def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str
     assert result.preemptions > 0, "pages were never short: the test does not test"
     assert (result.hit_rate > 0.1) == cache
     assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
+
+
+@pytest.mark.parametrize(("policy", "drafts", "overlap"), [("lru", 1, True), ("arc", 2, False), ("rai", 0, "ahead")])
+def test_no_policy_changes_a_token(burst: Any, policy: str, drafts: int, overlap: bool | str) -> None:
+    """Whichever pages go first, and whatever callers say of them."""
+    model, cases, answers = burst
+    engine = toy_engine(model, pages=14, drafts=drafts, cache_policy=policy, overlap=overlap)
+    hints = random.Random(7)
+    submit = engine.submit
+
+    def hinted(request: Request) -> None:
+        request.cache_hint = hints.choice([*Hint])
+        submit(request)
+
+    engine.submit = hinted
+    result = run_stress(engine, cases, answers, seed=drafts)
+    engine.close()
+    assert not result.wrong
+    assert result.preemptions > 0 and result.hit_rate > 0.1 and engine.metrics.cache_evicted_pages > 100
 
 
 @pytest.mark.parametrize("overlap", [False, True, "ahead"])

@@ -113,6 +113,7 @@ def test_bodies_of_known_clients_are_served(http: httpx.Client, name: str) -> No
         ("/v1/chat/completions", {"n": 129}, "n"),
         ("/v1/chat/completions", {"temperature": 3}, "temperature"),
         ("/v1/chat/completions", {"latency_class": "fast"}, "latency_class"),
+        ("/v1/chat/completions", {"cache_hint": "pin"}, "cache_hint"),
         ("/v1/completions", {"prompt": "a", "best_of": 2}, "best_of"),
         ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
         ("/v1/completions", {"prompt": "a", "cache_salt": "mine"}, "cache_salt"),

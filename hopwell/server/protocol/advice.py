@@ -55,7 +55,7 @@ class NoEffect(Cached):
     prompt_cache_key: str | None = None
     """A routing hint; one server has one cache, and finds prefixes by their tokens."""
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-    """Prefixes are kept as long as there is room."""
+    """Prefixes are kept as long as there is room; "24h" is a `cache_hint` to retain, for chats and completions."""
     prompt_cache_options: Breakpoint | None = None
     moderation: None = None
 

@@ -81,6 +81,8 @@ class Sampling(Body):
     priority: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
     """Lower is served first; never before the caller's own priority."""
     latency_class: Literal["interactive", "server", "batch"] | None = None
+    cache_hint: Literal["retain", "end"] | None = None
+    """The prompt will be wanted again; or its session is over."""
 
 
 class StreamOptions(Body):
