@@ -35,6 +35,11 @@ def memory_bytes() -> int:
     return 1024 * kilobytes.value
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
+
+
 def cache_folder() -> Path:
     """Where Hopwell keeps what it has measured of this machine: $HOPWELL_CACHE, or the system's place for such."""
     if given := os.environ.get("HOPWELL_CACHE"):

@@ -138,8 +138,7 @@ def _take(sample: Sample, chunk: dict[str, Any]) -> None:
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or choice
         # a completion's chunk is a token even while it has no text yet; a chat's may be the role alone
-        token = "delta" not in choice and not choice.get("finish_reason")
-        if token or any(delta.get(name) for name in TEXTS):
+        if "delta" not in choice or any(delta.get(name) for name in TEXTS):
             now = time.perf_counter()
             if sample.first is None:
                 sample.first = now

@@ -16,6 +16,7 @@ import typer
 
 import hopwell
 from hopwell.checkpoint.files import write_text
+from hopwell.system import cores
 
 Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")]
 PACKAGES = ("torch", "triton", "numpy", "transformers", "safetensors", "tokenizers")
@@ -34,7 +35,7 @@ def environment() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": device_name(),
-        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_cores": cores(),
         "cpu_threads": torch.get_num_threads(),
         "versions": versions,
         "commit": _commit(),

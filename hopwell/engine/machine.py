@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -23,6 +22,7 @@ from hopwell.model.schema import MTP_PARTS
 from hopwell.model.shipped import find_config, shipped_names
 from hopwell.ops.alike import rows_are_summed_alike
 from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
+from hopwell.system import cores
 from hopwell.system import memory_bytes as memory_of_machine
 
 PYTHON, TORCH, TRITON = (3, 11), (2, 11), (3, 6)
@@ -86,13 +86,12 @@ def _newer(name: str, wanted: tuple[int, int], found: tuple[int, int]) -> str | 
 
 
 def _hardware(memory: int) -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bf16, float16 = cpu_multiplies_bf16(), cpu_packs_float16()
     plain = f"no bf16 products: float32 is used{', with matrices in float16' if float16 else ''}"
     alike = float16 and rows_are_summed_alike(torch.float16)
     slower = "slower, and answers may depend on the batch" if not alike else "slower"
     yield Check(
-        "machine", "CPU", bf16, f"{cores} cores, {'bf16 products' if bf16 else plain}",
+        "machine", "CPU", bf16, f"{cores()} cores, {'bf16 products' if bf16 else plain}",
         None if bf16 else f"{slower}; CPUs with AVX512-BF16 or AMX have them",
     )  # fmt: skip
     yield Check("machine", "memory", True, f"{memory / 1e9:.1f} GB")

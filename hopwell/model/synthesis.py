@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -28,6 +29,8 @@ DEVICES = ("cpu", "cuda")
 PROBED = {"cpu": 1, "cuda": 4}
 """Routers that are measured unless told otherwise. The first needs no expert, each further one a layer of them."""
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+SPACE = "\u0120"
+"""As a byte-level tokenizer's words have it."""
 REPORT = "hopwell_synth.json"
 """Seed and measurements, beside the weights."""
 
@@ -83,18 +86,26 @@ def synthesise(
         }
         checkpoint.close()
         write_json(folder / REPORT, report)
-        _copy_tokenizer(config, folder)
+        _write_tokenizer(config, folder)
         if four_bits is not None and (own := four_bits.modelopt_file(values)) is not None:
             write_json(folder / "hf_quant_config.json", own)
         write_json(folder / "config.json", dict(values))  # last: a folder without it is no checkpoint
     return report
 
 
-def _copy_tokenizer(config: ModelConfig, folder: Path) -> None:
-    """Nano's tokenizer, where its tokens are within the vocabulary: engines want one before they serve a folder."""
-    if config.vocab_size >= ModelConfig.from_file(NANO).vocab_size:
-        for name in TOKENIZER:
-            shutil.copyfile(NANO / name, folder / name)
+def _write_tokenizer(config: ModelConfig, folder: Path) -> None:
+    """Nano's tokenizer, where its tokens are within the vocabulary: engines want one before they serve a folder. Each
+    further id is a word of its own (` t4711`), for random weights choose among all, and a token without text is not
+    streamed."""
+    if config.vocab_size < ModelConfig.from_file(NANO).vocab_size:
+        return
+    for name in TOKENIZER:
+        shutil.copyfile(NANO / name, folder / name)
+    told = json.loads((folder / TOKENIZER[0]).read_text(encoding="utf-8"))
+    words = told["model"]["vocab"]
+    known = {*words.values(), *(token["id"] for token in told["added_tokens"])}
+    words |= {f"{SPACE}t{index}": index for index in range(config.vocab_size) if index not in known}
+    write_json(folder / TOKENIZER[0], told)
 
 
 def _check_device(device: str) -> None:

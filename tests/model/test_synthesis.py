@@ -153,6 +153,8 @@ def test_an_engine_serves_it(tmp_path: Path) -> None:
     llm = LLM(tmp_path / "m", max_seqs=2)
     one, two = llm.generate(["hello", "what is 2 + 2?"], SamplingParams(temperature=0.0, max_tokens=5, ignore_eos=True))
     assert len(one.answers[0].tokens) == len(two.answers[0].tokens) == 5
+    assert llm.tokenizer.decode([1050, 1099]).split() == ["t1050", "t1099"], "ids beyond nano's have text of their own"
+    assert llm.tokenizer.encode("what is") == LLM().tokenizer.encode("what is")
     llm.close()
     synthesise(tiny.tiny_config("r1"), tmp_path / "small", seed=0)
     assert not (tmp_path / "small" / "tokenizer.json").exists()
