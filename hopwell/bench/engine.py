@@ -77,7 +77,8 @@ def step_costs(
         if absorbed:  # into latent space and out of it, a matrix a head
             for width in (c.qk_nope_head_dim, c.v_head_dim):
                 total.append(linear.cost(tokens, width * heads, c.kv_lora_rank, BF16))
-        total.append(attention.cost(query_lens, seq_lens, heads, cache_bytes=cache_bytes, absorbed=absorbed))
+        ranks = c.kv_lora_rank, c.qk_rope_head_dim
+        total.append(attention.cost(query_lens, seq_lens, heads, *ranks, cache_bytes, absorbed))
         if not c.is_moe(layer):
             total.append(matrix(schema.DENSE.gate, layer, hidden, 2 * c.intermediate_size))
             total.append(matrix(schema.DENSE.down, layer, c.intermediate_size, hidden))

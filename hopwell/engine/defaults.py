@@ -31,8 +31,6 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
     if unknown := settings.keys() - known:
         raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
     chosen = {"drafts": int(has_mtp), **settings}
-    if device.type != "cpu" and chosen.get("meter"):
-        raise EngineConfigError(f"meter is for CPUs as yet; on {device} leave it out")
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
         chosen.setdefault("overlap", not chosen["drafts"])  # a step with drafts waits for the one before

@@ -14,16 +14,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from hopwell.engine.captured_step import CapturedStep, replay_seconds
 from hopwell.engine.config import MAX_DRAFTS
+from hopwell.engine.device_recorder import tape_of
 from hopwell.engine.long_steps import LongSteps
+from hopwell.engine.marked_graphs import MarkedGraphs, Twin
+from hopwell.limits.marks import Marks, Recorder
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.forward_choice import choose, choose_step
 from hopwell.model.fused import FusedTransformer
@@ -38,59 +39,6 @@ log = logging.getLogger(__name__)
 
 INVARIANT_SIZE = 64
 """Rows of every step in batch-invariant mode."""
-
-
-@dataclass(slots=True)
-class _Step:
-    """One size's fixed inputs, its outputs, and what computes the ones from the others."""
-
-    size: int
-    packed: Tensor
-    """int64: `size` tokens, `size` positions, and page numbers, two in one value, for as many columns of the table as
-    are in use. One copy from main memory fills it."""
-    page_table: Tensor
-    """int32 [size, columns]."""
-    hidden_in: Tensor | None
-    """For a draft: what the model's last layer gave."""
-    replay: Callable[[], object]
-    hidden: Tensor
-    logits: Tensor | None
-    """float32 [size, vocabulary]; None for a draft."""
-    sent: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
-    """The pages' numbers that `page_table` holds: of 64 steps about one changes a sequence's."""
-
-    def fill(self, tokens: Tensor, positions: NDArray[np.int64], pages: NDArray[np.int32]) -> None:
-        """Takes rows in, and the last one over what is left; columns of the table beyond the rows' stay.
-
-        Args:
-            tokens: int64 [rows], here or in main memory.
-            positions: [rows]; pages: [rows, columns].
-        """
-        rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
-        table = np.empty((size, columns), np.int32)
-        table[:rows], table[rows:] = pages[:, :columns], pages[-1, :columns]
-        known = np.array_equal(self.sent[:, :columns], table)
-        used = 2 * size + (0 if known else -(-size * columns // 2))
-        here = tokens.device == self.packed.device and tokens.is_cuda
-        # PyTorch keeps pinned memory until the copy from it is done
-        packed = torch.empty(used, dtype=torch.int64, pin_memory=self.packed.is_cuda)
-        host = packed.numpy()
-        given = [] if here else [(host[:size], tokens.numpy())]
-        for target, source in (*given, (host[size : 2 * size], positions)):
-            target[:rows] = source
-            target[rows:] = target[rows - 1]
-        if not known:
-            host[2 * size :].view(np.int32)[: size * columns] = table.ravel()
-        first = size if here else 0
-        self.packed[first:used].copy_(packed[first:], non_blocking=True)
-        if here:
-            self.packed[:rows] = tokens
-            if rows < size:
-                self.packed[rows:size] = tokens[-1]
-        if not known:
-            sent = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
-            self.page_table[:, :columns] = sent
-            self.sent = table
 
 
 class GraphedModel:
@@ -130,9 +78,16 @@ class GraphedModel:
         self.by_kernels = True
         """Else steps are computed without: the kernels were wrong."""
         self._latent: Tensor | None = None
-        self._steps: dict[int, _Step] = {}
-        self._drafts: dict[int, _Step] = {}
+        self._steps: dict[int, CapturedStep] = {}
+        self._drafts: dict[int, CapturedStep] = {}
         self._long: LongSteps | None = None
+        self._marked: MarkedGraphs | None = None
+
+    def marked(self, marks: Marks) -> MarkedGraphs:
+        """The same model, which tells a recorder of its ops: `new_latent` captures a twin of each whole step for it."""
+        assert isinstance(marks, Recorder), "replayed marks are for who records them"
+        self._marked = MarkedGraphs(self, marks)
+        return self._marked
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
@@ -161,6 +116,8 @@ class GraphedModel:
                 self._steps[size] = self._capture(size, width, latent, pool, draft=False)
                 if self.has_mtp:
                     self._drafts[size] = self._capture(size, width, latent, pool, draft=True)
+            if self._marked is not None:
+                self._capture_twins(self._marked, width, latent, pool)
         if on_gpu:
             with self._phase("long steps"):
                 self._load_eager(latent)
@@ -168,6 +125,16 @@ class GraphedModel:
             self.late.start()
         latent.zero_()  # warming up wrote to it
         return latent
+
+    def _capture_twins(self, marked: MarkedGraphs, width: int, latent: Tensor, pool: Any) -> None:
+        for twins, steps, draft in ((marked.steps, self._steps, False), (marked.drafts, self._drafts, True)):
+            twins.clear()
+            for size, step in steps.items():
+                tape = tape_of(self.device)
+                twin = Twin(self._capture(size, width, latent, pool, draft, tape), tape)
+                if pool is not None:
+                    twin.extra = max(0.0, replay_seconds(twin.step) - replay_seconds(step))
+                twins[size] = twin
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -178,7 +145,14 @@ class GraphedModel:
         self.phases[name] = time.perf_counter() - started
 
     @torch.inference_mode()
-    def _capture(self, size: int, width: int, latent: Tensor, pool: Any, draft: bool) -> _Step:
+    def _capture(
+        self, size: int, width: int, latent: Tensor, pool: Any, draft: bool, tape: Recorder | None = None
+    ) -> CapturedStep:
+        """
+        Args:
+            tape: what its ops are told to, and with them the moments of each replay.
+        """
+        fused = self.fused if tape is None else FusedTransformer(self.model.marked(tape))
         packed = torch.zeros(2 * size + -(-size * width // 2), dtype=torch.int64, device=self.device)
         tokens, positions = packed[:size], packed[size : 2 * size]
         table = torch.zeros(size, width, dtype=torch.int32, device=self.device)
@@ -187,9 +161,11 @@ class GraphedModel:
             given = torch.zeros(size, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
 
         def run() -> tuple[Tensor, ...]:
+            if tape is not None:
+                tape.start()
             if given is not None:
-                return (self.fused.draft(given, tokens, positions, table, latent),)
-            return self.fused.forward_and_score(tokens, positions, table, latent)
+                return (fused.draft(given, tokens, positions, table, latent),)
+            return fused.forward_and_score(tokens, positions, table, latent)
 
         outputs = run()  # compiles the kernels
 
@@ -204,7 +180,7 @@ class GraphedModel:
             with torch.cuda.graph(graph, pool=pool):
                 outputs = run()
             replay = graph.replay
-        return _Step(size, packed, table, given, replay, outputs[0], outputs[1] if len(outputs) > 1 else None)
+        return CapturedStep(size, packed, table, given, replay, outputs[0], outputs[1] if len(outputs) > 1 else None)
 
     def _load_eager(self, latent: Tensor) -> None:
         """Runs every class of long steps once, so that its kernels are there."""
@@ -235,9 +211,13 @@ class GraphedModel:
             with plain_ops():
                 return self.model.step(batch, latent, rows)
         if not self._is_long(batch, latent):
-            hidden, scores = self._replay(self._steps, None, batch)
+            hidden, scores = self.replay(self._steps, None, batch)
         else:
             hidden, scores = self._long_step(batch, latent), None
+        return self.scored(hidden, scores, rows)
+
+    def scored(self, hidden: Tensor, scores: Tensor | None, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What `step` returns: hidden states, and the logits of some rows, from `scores` if there are those of all."""
         if rows is None and scores is not None:
             return hidden, scores
         if rows is not None and not len(rows):
@@ -258,7 +238,13 @@ class GraphedModel:
                 return self.model.draft(hidden, batch, latent)
         if self._is_long(batch, latent):
             return self.fused.draft_long(hidden, batch, latent)
-        return self._replay(self._drafts, hidden, batch)[0]
+        return self.replay(self._drafts, hidden, batch)[0]
+
+    def size_of(self, batch: ForwardBatch, latent: Tensor) -> int | None:
+        """Of the one graph that holds a batch; None: none does, or several must be replayed for it."""
+        if self._is_long(batch, latent):
+            return None
+        return next((size for size in self.sizes if size >= len(batch.tokens)), None)
 
     def _is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
         """Whether no whole graph holds a step: it is too long, or over another cache than the graphs'."""
@@ -286,8 +272,8 @@ class GraphedModel:
         """`tokens_triton.argmax`, unless the kernels are not used."""
         return None if not self.by_kernels or not logits.is_cuda else tokens_triton.argmax(logits)
 
-    def _replay(
-        self, steps: dict[int, _Step], hidden: Tensor | None, batch: ForwardBatch
+    def replay(
+        self, steps: dict[int, CapturedStep], hidden: Tensor | None, batch: ForwardBatch
     ) -> tuple[Tensor, Tensor | None]:
         """Hidden states and, but for a draft, their logits. Valid until the next replay."""
         rows, largest = len(batch.tokens), self.sizes[-1]

@@ -163,6 +163,8 @@ class EngineHost:
                 log.error("the engine hangs: %s", trouble)
             told = bool(trouble)
             self._tell(trouble)
+            if self.engine.meter is not None:
+                await asyncio.to_thread(self.engine.meter.look)
 
     def _tell(self, trouble: str) -> None:
         if trouble:

@@ -20,9 +20,8 @@ from hopwell.engine.describe import matrix_dtypes, weight_bytes
 from hopwell.engine.device import pick_device, pick_dtype, set_threads
 from hopwell.engine.engine import Engine
 from hopwell.engine.frontend import NANO, Frontend, ModelError, name_of, resolve
-from hopwell.engine.meter import StepMeter, measure_rates
+from hopwell.engine.meter import StepMeter, measure_rates, recorder_for
 from hopwell.engine.parallel import RANK, ParallelModel
-from hopwell.limits.marks import Recorder
 from hopwell.limits.meter import Rates
 from hopwell.model import forward_choice
 from hopwell.model.loading import config_of, load_transformer
@@ -90,7 +89,7 @@ class LoadedModel(Frontend):
             runnable = ParallelModel(runnable, self.ranks, self.engines, config)
         meter = None
         if config.meter:
-            meter = StepMeter(model, self.rates, Recorder(), config.overlap)
+            meter = StepMeter(model, self.rates, recorder_for(model), config.overlap)
         engine = Engine(
             runnable,
             config,

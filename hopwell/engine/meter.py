@@ -6,16 +6,17 @@ import time
 
 import torch
 
+from hopwell.engine.device_recorder import DeviceRecorder
+from hopwell.limits.board import read_board
 from hopwell.limits.ceilings import Ceilings, host_rates
-from hopwell.limits.marks import Recorder
+from hopwell.limits.marks import GAPS, Recorder
 from hopwell.limits.meter import History, Pace, Rates, Reading, Report, Totals
+from hopwell.model.joined import MAX_SHARED
 from hopwell.model.op_costs import OpCosts
 from hopwell.model.transformer import Transformer
 from hopwell.ops.linear import linear
 
 TRIAL_ROWS = 512
-GAPS = "gaps"
-"""The op of a step's time that no mark has seen."""
 
 
 class StepMeter:
@@ -31,7 +32,14 @@ class StepMeter:
         self.recorder, self.rates, self.overlapped = recorder, rates, overlapped
         self.history, self.pace = History(), Pace()
         self._costs = OpCosts(model)
-        self._a_mark = mark_seconds()
+        self._a_mark = mark_seconds(recorder)
+        cuda = model.device.type == "cuda"
+        self._uuid = str(torch.cuda.get_device_properties(model.device).uuid) if cuda else None
+
+    def look(self) -> None:
+        """Reads the GPU's sensors, which takes milliseconds: not between steps."""
+        if self._uuid is not None:
+            self.history.board = read_board(self._uuid)
 
     def begin(self) -> bool:
         """Whether the step that begins now is measured. Call it once a step."""
@@ -48,13 +56,13 @@ class StepMeter:
             seconds: of the step.
         """
         began = time.perf_counter()
-        marks, reading = self.recorder.marks, Reading()
-        for mark, each in zip(marks, self.recorder.seconds(), strict=True):
+        recorder, reading = self.recorder, Reading()
+        for each, mark in zip(recorder.seconds(), recorder.marks, strict=True):
             reading.put(mark.layer, mark.op, each, self._costs.of(mark), self.rates)
         if (rest := seconds - reading.seconds) > 0:
             reading.put(None, GAPS, rest, None, self.rates)
         self.history.measure(reading)
-        marking = len(marks) * self._a_mark
+        marking = recorder.own * self._a_mark + recorder.extra
         self.pace.observe(seconds - marking, time.perf_counter() - began + marking)
 
     def totals(self) -> Totals:
@@ -79,9 +87,16 @@ class StepMeter:
         return self.history.fill(report)
 
 
-def mark_seconds(count: int = 1000) -> float:
-    """What a mark takes."""
-    recorder = Recorder()
+def recorder_for(model: Transformer) -> Recorder:
+    """What hears the marks of a model, by a clock of its device."""
+    if model.device.type == "cpu":
+        return Recorder()
+    return DeviceRecorder(model.device, model.config.n_routed_experts + MAX_SHARED)
+
+
+def mark_seconds(recorder: Recorder, count: int = 1000) -> float:
+    """What a mark takes, of those that are set one by one."""
+    recorder.start()
     began = time.perf_counter()
     for _ in range(count):
         recorder.mark("trial")

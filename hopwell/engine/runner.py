@@ -76,6 +76,7 @@ class _Ahead:
     """Rows that go through the model."""
     drawing: Drawing
     started: float
+    measured: bool = False
     done: StepResult | None = None
 
     def result(self) -> StepResult:
@@ -171,8 +172,9 @@ class Runner:
     def _execute_ahead(self, batch: Batch) -> Result:
         """Gives the device a step; `_read` takes in what it drew."""
         started = time.perf_counter()
+        model, marks = self._model()
         if batch.fresh:
-            self.model.clear(self.latent, batch.fresh)
+            model.clear(self.latent, batch.fresh)
         for admission in batch.admissions:
             self._admit(admission)
         live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
@@ -188,16 +190,36 @@ class Runner:
             given = torch.cat((tokens, self._tensor(chunks.numpy()))) if len(chunks) else tokens
             forward = replace(forward, tokens=given)
         slots, rows, source = self._drawing_rows(batch, live, len(decoding))
-        _, logits = self._step(self.model, forward, source)
+        marks.mark(INPUTS)
+        _, logits = self._step(model, forward, source)
         if len(slots):
             drawing = self.sampler.start(logits, slots, self._length[slots])
         else:
             drawing = Drawing.of_nothing(self.device)
+        # hazard: marks are read with the tokens, so the next measured step must begin after that: see `meter.LEAST`
+        marks.mark(SAMPLING, len(slots))
+        measured = self.meter is not None and marks is not UNMARKED
+        if self.meter is not None and measured:
+            self.meter.recorder.stop()
         self._length[slots] += 1
         self._ahead = _Ahead(
-            self, slots, self._tenancy[slots], rows, len(batch.pages), len(forward.positions), drawing, started
+            self,
+            slots,
+            self._tenancy[slots],
+            rows,
+            len(batch.pages),
+            len(forward.positions),
+            drawing,
+            started,
+            measured,
         )
         return self._ahead
+
+    def _model(self) -> tuple[Model, Marks]:
+        """What computes the step that begins now, and who hears of its ops."""
+        if self.meter is not None and self.meter.begin():
+            return self._marked, self.meter.recorder
+        return self.model, UNMARKED
 
     def _given(self, slots: Ints) -> tuple[Tensor | None, Ints]:
         """The last tokens of slots: on the device, where the step before draws them; and here, if they are known."""
@@ -253,14 +275,14 @@ class Runner:
         # it began when it was given, or when the one before was done
         now = time.perf_counter()
         result.seconds, self._read_at = now - max(step.started, self._read_at), now
+        if self.meter is not None and step.measured:
+            self.meter.end(result.seconds)
         return result
 
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
-        model, marks = self.model, UNMARKED
-        if self.meter is not None and self.meter.begin():
-            model, marks = self._marked, self.meter.recorder
+        model, marks = self._model()
         if batch.fresh:
             model.clear(self.latent, batch.fresh)
         for admission in batch.admissions:
@@ -305,6 +327,7 @@ class Runner:
             self._propose(model, marks, forward, hidden, following, last, slots, batch, rows)
         result.seconds = time.perf_counter() - started
         if self.meter is not None and marks is not UNMARKED:
+            self.meter.recorder.stop()
             self.meter.end(result.seconds)
         return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -43,6 +43,8 @@ class Marks:
 
 
 UNMARKED = Marks()
+GAPS = "gaps"
+"""The op of what no mark has seen: a device that waits for its host."""
 
 
 @dataclass(slots=True)
@@ -58,19 +60,32 @@ class Mark:
 
 
 class Recorder(Marks):
-    """Remembers marks, and the time of each by a clock of the host: for devices that compute while they are called."""
+    """Remembers marks, and the moment of each: by a clock of the host, for devices that compute while they are called,
+    or by whatever a device has for one."""
 
-    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self._clock = clock
+    def __init__(
+        self, stamp: Callable[[], Any] = perf_counter, between: Callable[[Any, Any], float] = lambda a, b: b - a
+    ) -> None:
+        """
+        Args:
+            stamp: notes a moment.
+            between: seconds from one to another.
+        """
+        self._stamp, self._between = stamp, between
         self.start()
 
     def start(self) -> None:
         """Forgets all; time runs from here."""
         self.marks: list[Mark] = []
+        self.own = 0
+        """Marks that were set one by one."""
+        self.extra = 0.0
+        """Seconds that tapes took beside what they are tapes of."""
+        self._played: list[Recorder] = []
         self._lengths: Lengths | None = None
         self._layer: int | None = None
         self._chosen: Any = None
-        self._times = [self._clock()]
+        self._stamps = [self._stamp()]
 
     def batch(self, lengths: Lengths) -> None:
         self._lengths = lengths
@@ -82,9 +97,29 @@ class Recorder(Marks):
         self._chosen = expert_ids
 
     def mark(self, op: str, rows: int | None = None) -> None:
-        self._times.append(self._clock())
+        self._stamps.append(self._stamp())
         self.marks.append(Mark(self._layer, op, self._lengths, rows, self._chosen))
+        self.own += 1
+
+    def has_played(self, tape: Recorder) -> bool:
+        """Whether a tape has been played since `start`: its moments are there but once."""
+        return any(tape is one for one in self._played)
+
+    def play(self, tape: Recorder, lengths: Lengths, extra: float = 0.0) -> None:
+        """Takes over the marks of a step that was recorded once and is replayed now, for these sequences.
+
+        Args:
+            extra: seconds that its marks take.
+        """
+        self._stamps += tape._stamps
+        self.marks.append(Mark(None, GAPS, lengths, None, None))
+        self.marks += [replace(mark, lengths=lengths) for mark in tape.marks]
+        self._played.append(tape)
+        self.extra += extra
+
+    def stop(self) -> None:
+        """The step has been given to the device; what belongs to it is asked for here and read later."""
 
     def seconds(self) -> list[float]:
         """Of each mark, since the one before; they sum to the time from `start` to the last."""
-        return [end - begin for begin, end in pairwise(self._times)]
+        return [self._between(begin, end) for begin, end in pairwise(self._stamps)]

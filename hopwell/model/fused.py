@@ -139,7 +139,11 @@ class FusedTransformer:
     def _scores(self, normed: Normed) -> Tensor:
         config, exchange = self.model.config, self.model.exchange
         scores = product(normed, self.model.head, config.rms_norm_eps, op="logits")[0]
-        return scores if exchange is None else exchange.gather(scores, config.vocab_size)
+        self.model.marks.mark("logits")
+        if exchange is not None:
+            scores = exchange.gather(scores, config.vocab_size)
+            self.model.marks.mark("exchange")
+        return scores
 
     def _add_norm(
         self, residual: Tensor, weight: Tensor, parts: Tensor | None, shares: Tensor | None, turn: int, **forms: bool
@@ -207,12 +211,17 @@ class FusedTransformer:
         model, eps, mtp = self.model, self.model.config.rms_norm_eps, self.model.mtp
         if mtp is None:
             raise ValueError("this model has no MTP layer")
+        model.marks.layer(len(model.layers))
         embedded = rms_norm(tokens_triton.embed(tokens, model.embedding), mtp.embedding_norm, eps)
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
+        model.marks.mark("projection")
         residual, parts = yield from self._attend(mtp.layer, x, None, None, rows, latent[-1])
         residual, parts, shares = self._feed_forward(mtp.layer, residual, parts, rows)
         _, normed = self._add_norm(residual, mtp.final_norm, parts, shares, 1, fp8=False, values=True)
-        return self._divided(normed)
+        hidden = self._divided(normed)
+        model.marks.mark("final norm")
+        model.marks.layer(None)
+        return hidden
 
     def _divided(self, normed: Normed) -> Tensor:
         return norm_triton.divide(normed, self.model.config.rms_norm_eps)
@@ -222,44 +231,58 @@ class FusedTransformer:
     ) -> Step[Normed]:
         """The final norm's output, its rms outstanding."""
         model = self.model
-        residual = tokens_triton.embed(tokens, model.embedding)
+        residual, marks = tokens_triton.embed(tokens, model.embedding), model.marks
+        marks.mark("embedding")
         parts: Tensor | None = None
         shares: Tensor | None = None
-        for layer, pages in zip(model.layers, latent, strict=False):
+        for number, (layer, pages) in enumerate(zip(model.layers, latent, strict=False)):
+            marks.layer(number)
             residual, parts = yield from self._attend(layer, residual, parts, shares, rows, pages)
             residual, parts, shares = self._feed_forward(layer, residual, parts, rows, on_route)
         fp8 = model.head.takes_fp8(tokens.shape[0])
+        marks.layer(None)
         _, normed = self._add_norm(residual, model.final_norm, parts, shares, 1, fp8=fp8, values=True)
+        marks.mark("final norm")
         return normed
 
     def _attend(
         self, layer: Layer, residual: Tensor, parts: Tensor | None, shares: Tensor | None, rows: Rows, pages: Tensor
     ) -> Step[tuple[Tensor, Tensor]]:
         a: MLA = layer.attention
-        c, eps, rope = self.model.config, layer.eps, self.model.rope_table
+        c, eps, rope, marks = self.model.config, layer.eps, self.model.rope_table, self.model.marks
         tokens = residual.shape[0]
         fp8 = a.qkv_a.takes_fp8(tokens)
         residual, normed = self._add_norm(residual, layer.input_norm, parts, shares, 1, fp8=fp8, values=not fp8)
+        marks.mark("input norm")
         down = product(normed, a.qkv_a, eps)
+        marks.mark("qkv_a")
         q_fp8 = a.q_b is not None and a.q_b.takes_fp8(tokens)
         query = attention_query_triton.latent_and_query(
             down, a.q_a_norm, a.kv_a_norm, rope, rows.positions, rows.page_table, pages, LATENT_EPS, q_fp8,
             a.cache_scales, own_page=rows.long,
         )  # fmt: skip
+        marks.mark("latent")
         q = down if query is None or a.q_b is None else product(query, a.q_b, dtype=rows.part_dtype)
+        marks.mark("q_b")
         if not rows.long:
             queries = attention_query_triton.absorb_query(q, a.w_uk, rope, rows.positions)
+            marks.mark("absorb")
             cuts, lse = attention_decode_triton.decode(
                 queries, pages, rows.page_table, rows.positions, c.softmax_scale, a.cache_scales
             )
+            marks.mark("decode")
             heads = attention_decode_triton.merge_states(cuts, lse, a.w_uv, fp8=a.o.takes_fp8(tokens))
+            marks.mark("merge")
         else:
             own = attention_query_triton.rotate_query(
                 q[0], c.num_attention_heads, c.qk_nope_head_dim, rope, rows.positions, rows.queries
             )
             mixed = (yield Query(a, pages, *own)).flatten(1)
             heads = rows_for(mixed, a.o)
-        return residual, product(heads, a.o, dtype=rows.part_dtype)
+            marks.mark("attention")
+        out = product(heads, a.o, dtype=rows.part_dtype)
+        marks.mark("o")
+        return residual, out
 
     def _feed_forward(
         self,
@@ -270,29 +293,41 @@ class FusedTransformer:
         on_route: Callable[[Tensor], object] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns the residual, what to add to it, and the experts' shares of that (None for a dense network)."""
-        eps, network, tokens = layer.eps, layer.network, residual.shape[0]
+        eps, network, tokens, marks = layer.eps, layer.network, residual.shape[0], self.model.marks
         if isinstance(network, Dense):
             fp8 = network.gate_up.takes_fp8(tokens)
             residual, normed = self._add_norm(residual, layer.post_norm, parts, None, 0, fp8=fp8, values=not fp8)
-            inner = swiglu_triton.silu_mul(
-                product(normed, network.gate_up, eps, dtype=rows.part_dtype), network.down.takes_fp8(tokens)
-            )
-            return residual, product(inner, network.down, dtype=rows.part_dtype), None
+            marks.mark("post norm")
+            up = product(normed, network.gate_up, eps, dtype=rows.part_dtype)
+            marks.mark("up")
+            inner = swiglu_triton.silu_mul(up, network.down.takes_fp8(tokens))
+            marks.mark("silu")
+            out = product(inner, network.down, dtype=rows.part_dtype)
+            marks.mark("down")
+            return residual, out, None
         joined = network.joined
         assert joined is not None, "experts are joined when a model is built for a GPU"
         gate_up, down = joined.experts.gate_up, joined.experts.down
         shared = network.shared if not joined.shared else None
         fp8 = gate_up.takes_fp8(tokens) or (shared is not None and shared.gate_up.takes_fp8(tokens))
         residual, normed = self._add_norm(residual, layer.post_norm, parts, None, 0, fp8=fp8, values=True)
+        marks.mark("post norm")
         logits = product(normed, joined.gate, eps)
+        marks.mark("router")
         ids, shares = router_triton.select_experts(logits, network.bias, network.router, joined.shared)
         if on_route is not None:
             on_route(ids)
+        marks.routed(ids)
         groups = moe_grouping_triton.group_by_expert(ids, joined.experts.count, packed=gate_up.is_packed)
+        marks.mark("select")
         up = moe_up_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype)
+        marks.mark("up")
         inner = swiglu_triton.silu_mul(up, down.takes_fp8(tokens))
+        marks.mark("silu")
         outputs = moe_down_triton.experts_down(inner, down, groups)
+        marks.mark("down")
         if shared is not None:
             own = swiglu_triton.silu_mul(product(normed, shared.gate_up, eps), shared.down.takes_fp8(tokens))
             outputs, shares = with_shared(outputs, shares, product(own, shared.down).sum(0).bfloat16())
+            marks.mark("shared")
         return residual, outputs, shares

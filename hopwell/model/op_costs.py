@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from hopwell.formats.matrices import Format
-from hopwell.formats.plain import PlainFormat
 from hopwell.limits.cost import OpCost
 from hopwell.limits.marks import Lengths, Mark
 from hopwell.model.mla import MLA
@@ -78,12 +76,25 @@ class OpCosts:
                 return self._latent(a, rows)
             case "attention":
                 return self._attention(a, rows, lengths)
+            case "absorb":
+                return self._heads(a, rows, self.model.config.qk_nope_head_dim)
+            case "decode":
+                return self._over_cache(a, lengths, absorbed=True)
+            case "merge":
+                return self._heads(a, rows, self.model.config.v_head_dim)
             case "o":
                 return self._matrix(a.merged[1] if a.merged and self._by_merged(a, rows) else a.o, rows)
-        if isinstance(network, Dense):
-            return self._network(network, rows) if mark.op == "dense" else None
         if isinstance(network, MoE):
             return self._experts(network, mark, rows)
+        match mark.op:
+            case "dense":
+                return self._network(network, rows)
+            case "up":
+                return self._matrix(network.gate_up, rows)
+            case "silu":
+                return self._silu(rows, network.down.shape[1])
+            case "down":
+                return self._matrix(network.down, rows)
         return None
 
     def _matrix(self, weight: Weight, rows: int) -> OpCost:
@@ -113,44 +124,65 @@ class OpCosts:
     def _attention(self, a: MLA, rows: int, lengths: Lengths) -> OpCost:
         """Attention each way, and what carries queries into latent space and out of it where that is no matrix of the
         merged ones."""
-        c, heads, total = self.model.config, a.w_uk.shape[0], NOTHING
+        c, total = self.model.config, NOTHING
         pairs = list(zip(*lengths, strict=True))
         for absorbed in (True, False):
             mine = [pair for pair in pairs if (way(pair[0], self.model.absorbed).name == "absorbed") == absorbed]
             if not mine:
                 continue
-            query_lens, seq_lens = ([pair[i] for pair in mine] for i in (0, 1))
-            total += attention.cost(
-                query_lens, seq_lens, heads, c.kv_lora_rank, c.qk_rope_head_dim, self.cache_bytes, absorbed,
-                c.qk_nope_head_dim, self.itemsize,
-            )  # fmt: skip
+            some = Lengths(*([pair[i] for pair in mine] for i in (0, 1)))
+            total += self._over_cache(a, some, absorbed)
             if absorbed and not self._by_merged(a, rows):
-                total += self._heads(a.w_uk.dtype.itemsize, sum(query_lens), heads)
+                total += self._heads(a, some.rows, c.qk_nope_head_dim) + self._heads(a, some.rows, c.v_head_dim)
         return total
 
-    def _heads(self, itemsize: int, rows: int, heads: int) -> OpCost:
-        """Products with `w_uk` and `w_uv`, a matrix a head each."""
-        c = self.model.config
-        each = heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank
-        weights = itemsize * each[0] * each[1]
-        moved = self.itemsize * rows * (each[0] + 2 * heads * each[1])
-        return OpCost(weights + moved, 2 * rows * each[0] * each[1])
+    def _over_cache(self, a: MLA, lengths: Lengths, absorbed: bool) -> OpCost:
+        """Attention alone."""
+        c, (query_lens, seq_lens) = self.model.config, map(list, lengths)
+        return attention.cost(
+            query_lens, seq_lens, a.w_uk.shape[0], c.kv_lora_rank, c.qk_rope_head_dim, self.cache_bytes, absorbed,
+            c.qk_nope_head_dim, self.itemsize,
+        )  # fmt: skip
+
+    def _heads(self, a: MLA, rows: int, width: int) -> OpCost:
+        """Rows of every head through its matrix of `w_uk` or `w_uv`, between `width` and the latent's rank."""
+        heads, rank = a.w_uk.shape[0], self.model.config.kv_lora_rank
+        moved = a.w_uk.dtype.itemsize * heads * width * rank + self.itemsize * rows * heads * (width + rank)
+        return OpCost(moved, 2 * rows * heads * width * rank)
+
+    def _silu(self, rows: int, width: int) -> OpCost:
+        """Both halves in, their product out."""
+        return OpCost(3 * rows * width * self.itemsize, 0)
 
     def _network(self, network: Dense, rows: int) -> OpCost:
         """Both matrices; what is between them need not leave the chip."""
         return self._matrix(network.gate_up, rows) + self._matrix(network.down, rows)
 
     def _experts(self, network: MoE, mark: Mark, rows: int) -> OpCost | None:
-        experts, hidden = network.experts, self.model.config.hidden_size
+        """Of an op of experts: in the chain of kernels routed and shared ones are one stack."""
+        hidden, top_k = self.model.config.hidden_size, network.router.top_k
+        in_chain = mark.op in ("select", "up", "silu", "down") and network.joined is not None
+        experts = network.joined.experts if network.joined is not None and in_chain else network.experts
         match mark.op:
             case "router":
-                return router.cost(rows, hidden, len(network.gate), network.router.top_k, self.itemsize)
+                return router.cost(rows, hidden, len(network.gate), top_k, self.itemsize)
+            case "select":
+                return OpCost(4 * rows * (len(network.gate) + 2 * top_k), 0, "fp32")
             case "shared":
                 return None if network.shared is None else self._network(network.shared, rows)
-            case "experts" if mark.chosen is not None:
-                chosen: Chosen = chosen_here(mark.chosen, experts)
-                form: Format | PlainFormat = experts.gate_up.format
-                enter = self._enter(experts.gate_up, rows)
-                one = moe.cost(rows, hidden, experts.width, 1, chosen.distinct, form, enter, self.itemsize)
-                return OpCost(one.bytes, one.flops * chosen.pairs // max(rows, 1), one.format)
+        if mark.chosen is None:
+            return None
+        chosen = mark.chosen if isinstance(mark.chosen, Chosen) else chosen_here(mark.chosen, experts)
+        if mark.op == "silu":
+            return self._silu(chosen.pairs, experts.width)
+        form, enter = experts.gate_up.format, self._enter(experts.gate_up, rows)
+        one = moe.cost(rows, hidden, experts.width, 1, chosen.distinct, form, enter, self.itemsize)
+        whole = OpCost(one.bytes, one.flops * chosen.pairs // max(rows, 1), one.format)
+        match mark.op:  # of three matrices the first product has two
+            case "experts":
+                return whole
+            case "up":
+                return OpCost(whole.bytes * 2 // 3, whole.flops * 2 // 3, whole.format)
+            case "down":
+                return OpCost(whole.bytes // 3, whole.flops // 3, whole.format)
         return None

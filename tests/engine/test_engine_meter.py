@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from hopwell.engine.config import EngineConfigError
 from hopwell.engine.defaults import engine_config
+from hopwell.engine.device_recorder import DeviceRecorder
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import LoadedModel, load_model
 from hopwell.engine.meter import GAPS, StepMeter
@@ -152,8 +152,29 @@ def test_where_it_is_on() -> None:
     assert engine_config({}, torch.device("cpu"), has_mtp=True).meter
     assert not engine_config({"meter": False}, torch.device("cpu"), has_mtp=True).meter
     assert not engine_config({}, torch.device("cuda"), has_mtp=True).meter
-    with pytest.raises(EngineConfigError, match="meter is for CPUs"):
-        engine_config({"meter": True}, torch.device("cuda"), has_mtp=True)
+    assert engine_config({"meter": True}, torch.device("cuda"), has_mtp=True).meter
+
+
+def test_steps_that_are_given_ahead_are_measured_when_they_are_read(nano: LoadedModel) -> None:
+    """As on a GPU: a step is launched before the last one's tokens are here, and its marks read after."""
+    params = SamplingParams(temperature=0.0, max_tokens=40, ignore_eos=True)
+    plain = LLM(nano, meter=False, drafts=0, max_seqs=4)
+    want = answers(plain, params)
+    plain.engine.close()
+    with measuring(nano, drafts=0, max_seqs=4, overlap=True) as (llm, taken):
+        runner, meter = llm.engine.runner, llm.engine.meter
+        assert runner._thread is not None and meter is not None
+        runner._thread.shutdown()
+        runner._thread, runner._runs_ahead = None, True
+        meter.recorder = DeviceRecorder(nano.model.device, nano.model.config.n_routed_experts)
+        meter.pace = Pace(share=1e9, least=2)  # one is read before the next begins
+        runner._marked = nano.runnable(llm.engine.config).marked(meter.recorder)  # type: ignore[attr-defined]
+        assert answers(llm, params) == want
+    assert len(taken) > 10
+    for reading, _ in taken:
+        assert {"inputs", "sampling", "logits"} <= {op for at, op in reading if at is None}
+        assert {op for at, op in reading if at == 1} == LAYER | {"router", "experts", "shared"}
+        assert 0 < reading[1, "experts"].bytes < 16 * 3 * 384 * 128 * 2 + 10_000
 
 
 def test_the_ceilings_are_measured_once_a_model(nano: LoadedModel) -> None:

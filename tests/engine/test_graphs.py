@@ -10,7 +10,8 @@ import torch
 pytest.importorskip("triton")
 
 from hopwell.bench.models import bench_config
-from hopwell.engine.graphs import GraphedModel, _Step
+from hopwell.engine.captured_step import CapturedStep
+from hopwell.engine.graphs import GraphedModel
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.random_weights import random_transformer
 from hopwell.ops.router import RouterConfig
@@ -119,7 +120,7 @@ def test_a_step_holds_the_pages_it_was_given_last_whether_or_not_they_were_sent_
     size, width = 4, 6
     packed = torch.zeros(2 * size + size * width // 2, dtype=torch.int64, device=DEVICE)
     table, none = torch.zeros(size, width, dtype=torch.int32, device=DEVICE), torch.empty(0, device=DEVICE)
-    step = _Step(size, packed, table, None, lambda: None, none, None)
+    step = CapturedStep(size, packed, table, None, lambda: None, none, None)
     generator = torch.Generator().manual_seed(torch.initial_seed() % 2**32)
     pages = torch.zeros(size, width, dtype=torch.int32)
     for turn in range(200):

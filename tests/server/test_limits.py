@@ -14,7 +14,7 @@ from commands import hopwell, refused
 from prometheus_client.parser import text_string_to_metric_families
 from server_fixture import Running, nano, server
 
-from hopwell.limits.meter import Report
+from hopwell.limits.meter import Board, Report
 from hopwell.server.settings import Tenant
 
 LONG = {"prompt": "1+1=", "max_tokens": 120, "ignore_eos": True, "temperature": 0}
@@ -105,6 +105,20 @@ def test_top_says_what_is_wrong(running: Running) -> None:
 def test_top_before_the_first_step() -> None:
     with server() as fresh:
         assert "no step yet" in hopwell("top", fresh.url, "--once").out
+
+
+def test_where_there_are_sensors_they_are_told() -> None:
+    """What the meter has read of a GPU's board reaches whoever asks."""
+    with server(max_seqs=2) as running:
+        meter = running.host.engine.meter
+        assert meter is not None
+        meter.history.board = Board(watts=412.5, degrees=61, sm_mhz=1755, slowed_by=["power cap"])
+        httpx.post(f"{running.url}/v1/completions", json={**LONG, "max_tokens": 20}, timeout=300).raise_for_status()
+        assert report_of(running).history[-1].board == meter.history.board
+        found = counters(running)
+        assert (found["hopwell_gpu_watts", ""], found["hopwell_gpu_degrees", ""]) == (412.5, 61)
+        assert ("hopwell_gpu_memory_mhz", "") not in found
+        assert "412 W, 61 C, 1755 MHz, slowed by power cap" in hopwell("top", running.url, "--once").out
 
 
 def test_a_key_is_needed_where_there_are_keys() -> None:

@@ -6,11 +6,11 @@ import { overTime, roofline, short } from "./charts.js";
 const by = (id) => document.getElementById(id);
 const EVERY = 2000, WINDOW = 300;
 const GROUPS = [
-  [222, ["input norm", "qkv_a", "q_b", "latent", "attention", "o"]],
-  [155, ["post norm", "router", "experts", "shared", "dense"]],
+  [222, ["input norm", "qkv_a", "latent", "q_b", "absorb", "attention", "decode", "merge", "o"]],
+  [155, ["post norm", "router", "select", "experts", "up", "silu", "down", "shared", "dense"]],
   [285, ["plan", "embedding", "projection", "final norm", "logits"]],
   [12, ["exchange"]],
-  [38, ["inputs", "sampling", "gaps", "host"]],
+  [38, ["inputs", "sampling", "gaps", "host", "step"]],
 ];
 let latest = null, held = false;
 
@@ -25,7 +25,7 @@ function add(parent, tag, name = "", content = "") {
 function color(op) {
   for (const [hue, ops] of GROUPS) {
     const place = ops.indexOf(op);
-    if (place >= 0) return `hsl(${hue} ${62 - 5 * place}% ${33 + 5 * place}%)`;
+    if (place >= 0) return `hsl(${hue} ${62 - 4 * place}% ${32 + 4 * place}%)`;
   }
   return "hsl(0 0% 45%)";
 }

@@ -1,0 +1,56 @@
+"""A GPU's sensors, through NVML: watts, degrees, clocks, and why they are low. Nothing is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hopwell.limits.meter import Board
+
+T = TypeVar("T")
+REASONS = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "another GPU of its group",
+    0x20: "temperature",
+    0x40: "temperature, by hardware",
+    0x80: "power brake",
+    0x100: "display clocks",
+    0x2: "clocks set by an administrator",
+}
+"""Of `nvmlDeviceGetCurrentClocksEventReasons`, as nvml.h names the bits; that a GPU idles is none."""
+
+
+def read_board(uuid: str, nvml: Any = None) -> Board | None:
+    """What the sensors of a GPU say now, or None where NVML does not know it.
+
+    Args:
+        uuid: as `torch.cuda.get_device_properties(i).uuid`, in words.
+        nvml: the module; None: `pynvml`, where it is installed.
+    """
+    if nvml is None:
+        try:
+            import pynvml as nvml
+        except ImportError:
+            return None
+    try:
+        nvml.nvmlInit()
+        handle = nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+    except nvml.NVMLError:
+        return None
+
+    def asked(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except nvml.NVMLError:  # a card without this sensor
+            return None
+
+    milliwatts = asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+    reasons = asked(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)) or 0
+    return Board(
+        watts=None if milliwatts is None else milliwatts / 1e3,
+        degrees=asked(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        sm_mhz=asked(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+        memory_mhz=asked(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+        slowed_by=[words for bit, words in REASONS.items() if reasons & bit],
+    )
