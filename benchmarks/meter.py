@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import Annotated, Any
@@ -23,7 +23,9 @@ from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.meter import StepMeter, mark_seconds
 from hopwell.engine.request import SamplingParams
+from hopwell.limits.marks import GAPS, UNMARKED, Recorder
 from hopwell.limits.meter import Pace, Reading, Row, Sums
 from hopwell.model.transformer import Dense
 
@@ -31,7 +33,7 @@ Batches = Annotated[list[int] | None, typer.Option(min=1, help="Answers at once;
 
 
 def cost_rows(loaded: LoadedModel, batches: list[int], tokens: int, rounds: int) -> list[dict[str, Any]]:
-    """For each batch, milliseconds of the thread a token with the meter and without."""
+    """For each batch: milliseconds of the thread a step with the meter and without, and what its parts take alone."""
     rows = []
     for batch in batches:
         on, off = (LLM(loaded, meter=meter, max_seqs=batch, prefix_cache=False) for meter in (True, False))
@@ -39,24 +41,28 @@ def cost_rows(loaded: LoadedModel, batches: list[int], tokens: int, rounds: int)
         params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
         taken: dict[bool, list[float]] = {True: [], False: []}
         for turn in range(rounds + 1):
-            order = (True, False) if turn % 2 else (False, True)
-            for meter in order:
-                began = time.thread_time()
-                (on if meter else off).generate(prompts, params)
+            for meter in (True, False) if turn % 2 else (False, True):
+                llm = on if meter else off
+                began, steps = time.thread_time(), llm.engine.metrics.steps
+                llm.generate(prompts, params)
                 if turn:
-                    taken[meter].append((time.thread_time() - began) / tokens)
-        ratios = [a / b for a, b in zip(taken[True], taken[False], strict=True)]
-        report = on.engine.limits()
-        spread = sorted(ratios)
+                    taken[meter].append((time.thread_time() - began) / (llm.engine.metrics.steps - steps))
+        ratios = sorted(a / b for a, b in zip(taken[True], taken[False], strict=True))
+        meter = on.engine.meter
+        assert meter is not None
+        standing, extra = _parts(meter)
+        without = median(taken[False])
         rows.append(
             {
                 "batch": batch,
-                "ms_with": round(1e3 * median(taken[True]), 4),
-                "ms_without": round(1e3 * median(taken[False]), 4),
+                "ms_with": round(1e3 * median(taken[True]), 3),
+                "ms_without": round(1e3 * without, 3),
                 "ratio": round(median(ratios), 4),
-                "ratio_quartiles": [round(spread[len(spread) * part // 4], 4) for part in (1, 3)],
-                "every": report.every,
-                "own_reckoning": round(report.overhead, 5),
+                "ratio_quartiles": [round(ratios[len(ratios) * part // 4], 4) for part in (1, 3)],
+                "every": meter.pace.every,
+                "us_each_step": round(1e6 * standing, 2),
+                "us_a_measured_step": round(1e6 * extra, 1),
+                "share_by_parts": round((standing + extra / meter.pace.every) / without, 5),
             }
         )
         for llm in (on, off):
@@ -64,29 +70,52 @@ def cost_rows(loaded: LoadedModel, batches: list[int], tokens: int, rounds: int)
     return rows
 
 
+def _parts(meter: StepMeter, times: int = 200) -> tuple[float, float]:
+    """Seconds of what the meter adds to each step, and to a measured one beside that, each alone in a loop."""
+    count = len(meter.recorder.marks)
+
+    def taken(run: Callable[[], object]) -> float:
+        found = []
+        for _ in range(5):
+            began = time.thread_time()
+            for _ in range(times):
+                run()
+            found.append((time.thread_time() - began) / times)
+        return min(found)
+
+    def unheard() -> None:
+        for _ in range(count):
+            UNMARKED.mark("op")
+
+    standing = taken(unheard) + taken(lambda: meter.history.step(1e-3, 1e-4, 1, 1, 1, 0, 1, 1)) + taken(meter.pace.due)
+    end = taken(lambda: meter.end(1e-3))
+    return standing, end + count * mark_seconds(Recorder())
+
+
 @contextmanager
 def _watched(llm: LLM) -> Iterator[tuple[list[Reading], list[float]]]:
-    """Readings of measured steps, and seconds of the others, of one sequence a row."""
-    meter = llm.engine.meter
+    """Readings of measured steps and seconds of the others, both by the thread's own clock."""
+    meter, runner = llm.engine.meter, llm.engine.runner
     assert meter is not None
     meter.pace = Pace(share=1e9, least=2)  # every other one
+    meter.recorder._stamp = time.thread_time
     readings, others, history = list[Reading](), list[float](), meter.history
-    measure, step, fresh = history.measure, history.step, [False]
+    measure, on_device = history.measure, runner._on_device
 
     def measured(reading: Reading) -> None:
-        fresh[0] = True
+        del reading[None, GAPS]  # by another clock
         readings.append(reading)
         measure(reading)
 
-    def stepped(seconds: float, *rest: Any) -> None:
-        if not fresh[0]:
-            others.append(seconds)
-        fresh[0] = False
-        step(seconds, *rest)
+    def timed(*call: Any) -> Any:
+        began, before = time.thread_time(), len(readings)
+        result = on_device(*call)
+        if len(readings) == before:
+            others.append(time.thread_time() - began)
+        return result
 
-    history.measure, history.step = measured, stepped  # type: ignore[method-assign]
+    history.measure, runner._on_device = measured, timed  # type: ignore[method-assign]
     yield readings, others
-    history.measure, history.step = measure, step  # type: ignore[method-assign]
 
 
 def limit_rows(

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import ceil
+from statistics import median
 
 from hopwell.limits.cost import OpCost
 
@@ -22,8 +23,8 @@ LEAST, MOST = 8, 4096
 """Steps from one that is measured to the next."""
 SHARE = 0.003
 """Of all steps' time, that measuring may take; beside it each step pays for marks that nobody hears."""
-FORGET = 0.9
-"""Of the mean, with each measured step."""
+REMEMBERED = 15
+"""Measured steps whose median decides how many are passed over: what interrupts one counts for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,8 @@ class Pace:
 
     def __init__(self, share: float = SHARE, least: int = LEAST) -> None:
         self.share, self.least, self.every = share, least, least
-        self._left, self._extra, self._step = least, 0.0, 0.0
-        self._cold = True
+        self._left, self._cold = least, True
+        self._seen: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
     def due(self) -> bool:
         """Whether the step that begins is to be measured. Call it once a step."""
@@ -226,16 +227,19 @@ class Pace:
         if self._cold:
             self._cold = False
             return
-        keep = FORGET if self._step else 0.0
-        self._step = keep * self._step + (1 - keep) * step
-        self._extra = keep * self._extra + (1 - keep) * extra
-        self.every = min(max(self.least, ceil(self._extra / (self.share * max(self._step, 1e-9)))), MOST)
+        self._seen.append((extra, max(step, 1e-9)))
+        self.every = min(max(self.least, ceil(self._added / self.share)), MOST)
         self._left = min(self._left, self.every)
+
+    @property
+    def _added(self) -> float:
+        """What a measured step adds, of its own time."""
+        return median(extra / step for extra, step in self._seen) if self._seen else 0.0
 
     @property
     def overhead(self) -> float:
         """Share of the time that measuring takes."""
-        return self._extra / (self.every * self._step) if self._step else 0.0
+        return self._added / self.every
 
 
 class History:

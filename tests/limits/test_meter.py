@@ -143,6 +143,16 @@ def test_measuring_takes_its_share_and_no_more(step: float, extra: float) -> Non
     assert measured >= 5
 
 
+def test_a_step_that_was_interrupted_counts_for_nothing() -> None:
+    """Else the meter would fall silent for thousands of steps, and learn late that it need not."""
+    pace = Pace()
+    for extra in (1e-3, 1e-3, 1e-3, 5.0, 1e-3):
+        while not pace.due():
+            pass
+        pace.observe(20e-3, extra)
+    assert pace.every == 17
+
+
 def test_the_first_measured_step_is_not_held_against_the_others() -> None:
     pace = Pace()
     while not pace.due():
