@@ -32,6 +32,7 @@ def top(
     """What a server's steps take, op by op, beside what its hardware can do."""
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     if as_json:
         print(json.dumps(fetch(url, key)))
@@ -43,7 +44,10 @@ def top(
     with Live(screen(fetch(url, key), layers), console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
-            live.update(screen(fetch(url, key), layers), refresh=True)
+            try:
+                live.update(screen(fetch(url, key), layers), refresh=True)
+            except HopwellError as error:  # a server that starts anew comes back
+                live.update(Text(str(error), style="red"), refresh=True)
 
 
 def fetch(url: str, key: str | None) -> dict[str, Any]:

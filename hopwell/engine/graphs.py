@@ -210,10 +210,10 @@ class GraphedModel:
         if not self.by_kernels:
             with plain_ops():
                 return self.model.step(batch, latent, rows)
-        if not self._is_long(batch, latent):
+        if not self.is_long(batch, latent):
             hidden, scores = self.replay(self._steps, None, batch)
         else:
-            hidden, scores = self._long_step(batch, latent), None
+            hidden, scores = self.long_step(batch, latent), None
         return self.scored(hidden, scores, rows)
 
     def scored(self, hidden: Tensor, scores: Tensor | None, rows: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -224,11 +224,17 @@ class GraphedModel:
             return hidden, torch.empty(0, self.config.vocab_size, device=self.device)
         return hidden, self.logits(hidden if rows is None else hidden[rows])
 
-    def _long_step(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
-        """The hidden states."""
-        if latent is self._latent and self._long is not None and (hidden := self._long.forward(batch)) is not None:
-            return hidden
-        return self.fused.forward_long(batch, latent)
+    def long_step(self, batch: ForwardBatch, latent: Tensor, fused: FusedTransformer | None = None) -> Tensor:
+        """The hidden states.
+
+        Args:
+            fused: the same model, marked, whose kernels run one by one where a graph of a layer would be replayed.
+        """
+        if latent is self._latent and self._long is not None:
+            hidden = self._long.forward(batch, fused)
+            if hidden is not None:
+                return hidden
+        return (fused or self.fused).forward_long(batch, latent)
 
     @torch.inference_mode()
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
@@ -236,17 +242,17 @@ class GraphedModel:
         if not self.by_kernels:
             with plain_ops():
                 return self.model.draft(hidden, batch, latent)
-        if self._is_long(batch, latent):
+        if self.is_long(batch, latent):
             return self.fused.draft_long(hidden, batch, latent)
         return self.replay(self._drafts, hidden, batch)[0]
 
     def size_of(self, batch: ForwardBatch, latent: Tensor) -> int | None:
         """Of the one graph that holds a batch; None: none does, or several must be replayed for it."""
-        if self._is_long(batch, latent):
+        if self.is_long(batch, latent):
             return None
         return next((size for size in self.sizes if size >= len(batch.tokens)), None)
 
-    def _is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
+    def is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
         """Whether no whole graph holds a step: it is too long, or over another cache than the graphs'."""
         if latent is not self._latent or self.batch_invariant:
             return latent is not self._latent

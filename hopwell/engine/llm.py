@@ -23,6 +23,7 @@ from hopwell.engine.request import (
 )
 from hopwell.engine.thinking import Thinking
 from hopwell.errors import HopwellError
+from hopwell.limits.meter import Report
 
 Prompt = str | Sequence[int]
 Message = dict[str, Any]
@@ -212,6 +213,11 @@ class LLM:
     def thinking(self, prompt: Sequence[int]) -> Thinking | None:
         """How thinking will show in the answer to a rendered prompt; None where there will be none."""
         return self.loaded.prompts.thinking(prompt)
+
+    def limits(self) -> Report:
+        """What the last seconds' steps took, op by op, beside what the device can do (docs/limits.md); `on` is False
+        without `meter`."""
+        return self.engine.limits()
 
     def close(self) -> None:
         """Ends the engine, and other ranks that this object started."""

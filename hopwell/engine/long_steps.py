@@ -70,12 +70,13 @@ class LongStep:
             self._capture(pool)
 
     @torch.inference_mode()
-    def replay(self, plan: StepPlan, tokens: Tensor) -> Tensor:
+    def replay(self, plan: StepPlan, tokens: Tensor, fused: FusedTransformer | None = None) -> Tensor:
         """The step's hidden states, bf16 [plan.count, hidden], valid until the next replay of any size.
 
         Args:
             plan: filled up to this size.
             tokens: int64 [plan.count], here or in main memory.
+            fused: the same model, marked: its kernels run one by one, on the same rows.
         """
         if not tokens.is_cuda:
             (tokens,) = upload([tokens.numpy()], self.latent.device)
@@ -85,17 +86,17 @@ class LongStep:
         self.rows.page_table.copy_(plan.own_pages)
         scale, mixed = self.fused.model.config.softmax_scale, self.buffers.mixed[: self.size]
         attend = partial(Query.attend, plan=plan, scale=scale, out=mixed)
-        if self._graphs:
+        if self._graphs and fused is None:
             for graph, query in zip(self._graphs, self._queries, strict=False):  # the last graph asks for nothing
                 graph.replay()
                 attend(query)
             self._graphs[-1].replay()
         else:
-            self._compute(attend)
+            self._compute(attend, fused)
         return self.buffers.hidden[: plan.count]
 
-    def _compute(self, attend: Any) -> None:
-        hidden = run(self.fused.hidden_step(self.tokens, self.rows, self.latent), attend)
+    def _compute(self, attend: Any, fused: FusedTransformer | None = None) -> None:
+        hidden = run((fused or self.fused).hidden_step(self.tokens, self.rows, self.latent), attend)
         self.buffers.hidden[: self.size].copy_(hidden)
 
     @torch.inference_mode()
@@ -126,9 +127,9 @@ class LongSteps:
         steps = [LongStep(fused, latent, size, buffers, pool) for size in reversed(long_sizes(most))]
         return cls(tuple(reversed(steps)))
 
-    def forward(self, batch: ForwardBatch) -> Tensor | None:
-        """`Transformer.forward`, or None for a step that is too long."""
+    def forward(self, batch: ForwardBatch, fused: FusedTransformer | None = None) -> Tensor | None:
+        """`Transformer.forward`, or None for a step that is too long; `fused` as `LongStep.replay` has it."""
         step = next((step for step in self.steps if step.size >= len(batch.tokens)), None)
         if step is None:
             return None
-        return step.replay(step.fused.plan(batch, step.size), batch.tokens)
+        return step.replay(step.fused.plan(batch, step.size), batch.tokens, fused)

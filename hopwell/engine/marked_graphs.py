@@ -13,12 +13,13 @@ from hopwell.engine.captured_step import CapturedStep
 from hopwell.engine.runner import Model
 from hopwell.limits.marks import Lengths, Recorder
 from hopwell.model.batch import ForwardBatch
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.transformer import Transformer
 from hopwell.ops.device import plain_ops
 
 T = TypeVar("T")
 WHOLE = "step"
-"""The op of a captured step that has no twin: one of more rows than a graph holds, or a second replay."""
+"""The op of captured steps that have no twin: in pieces, or a second replay."""
 
 
 class Graphed(Model, Protocol):
@@ -29,6 +30,8 @@ class Graphed(Model, Protocol):
 
     def greedy(self, logits: Tensor) -> Tensor | None: ...
     def scored(self, hidden: Tensor, scores: Tensor | None, rows: Tensor | None) -> tuple[Tensor, Tensor]: ...
+    def is_long(self, batch: ForwardBatch, latent: Tensor) -> bool: ...
+    def long_step(self, batch: ForwardBatch, latent: Tensor, fused: FusedTransformer | None = None) -> Tensor: ...
     def size_of(self, batch: ForwardBatch, latent: Tensor) -> int | None: ...
     def replay(
         self, steps: dict[int, CapturedStep], hidden: Tensor | None, batch: ForwardBatch
@@ -81,13 +84,17 @@ class MarkedGraphs:
         if not self.graphed.by_kernels:
             with plain_ops():
                 return self.graphed.model.marked(self.recorder).step(batch, latent, rows)
-        if (twin := self._twin(self.steps, batch, latent)) is None:
+        twin = self._twin(self.steps, batch, latent)
+        if self.graphed.is_long(batch, latent):
+            self.recorder.batch(Lengths(batch.query_lens, batch.seq_lens))
+            hidden, scores = self.graphed.long_step(batch, latent, self._marked), None
+        elif twin is None:
             return self._whole(batch, lambda: self.graphed.step(batch, latent, rows))
-        hidden, scores = self._replay(twin, None, batch)
-        if rows is None or not len(rows):
-            return self.graphed.scored(hidden, scores, rows)
+        else:
+            hidden, scores = self._replay(twin, None, batch)
         scored = self.graphed.scored(hidden, scores, rows)
-        self.recorder.mark("logits", len(rows))
+        if scored[1] is not scores and len(scored[1]):  # the graph had not scored what was asked for
+            self.recorder.mark("logits", len(scored[1]))
         return scored
 
     @torch.inference_mode()
@@ -96,6 +103,9 @@ class MarkedGraphs:
         if not self.graphed.by_kernels:
             with plain_ops():
                 return self.graphed.model.marked(self.recorder).draft(hidden, batch, latent)
+        if self.graphed.is_long(batch, latent):
+            self.recorder.batch(Lengths(batch.query_lens, batch.seq_lens))
+            return self._marked.draft_long(hidden, batch, latent)
         if (twin := self._twin(self.drafts, batch, latent)) is None:
             return self._whole(batch, lambda: self.graphed.draft(hidden, batch, latent))
         return self._replay(twin, hidden, batch)[0]
@@ -105,6 +115,11 @@ class MarkedGraphs:
         found = self.graphed.logits(hidden)
         self.recorder.mark("logits", len(hidden))
         return found
+
+    @property
+    def _marked(self) -> FusedTransformer:
+        """The chain of kernels that tells the recorder."""
+        return FusedTransformer(self.graphed.model.marked(self.recorder))
 
     def _twin(self, twins: dict[int, Twin], batch: ForwardBatch, latent: Tensor) -> Twin | None:
         """What may be replayed for a batch and has not been since the recorder was started: an event tells when it was

@@ -75,7 +75,7 @@ def test_rows_sum_to_the_step_and_know_every_layer(nano: LoadedModel) -> None:
     c = nano.model.config
     with measuring(nano, drafts=1, max_seqs=4) as (llm, taken):
         answers(llm, SamplingParams(temperature=0.0, max_tokens=30, ignore_eos=True))
-        report = llm.engine.limits()
+        report = llm.limits()
     assert len(taken) > 10
     for reading, seconds in taken:
         assert reading.seconds == pytest.approx(seconds, rel=1e-9)

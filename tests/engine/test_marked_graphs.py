@@ -128,7 +128,7 @@ def test_costs_are_those_of_the_benches(both: Both) -> None:
 
 
 def test_what_no_twin_holds_is_one_op(both: Both) -> None:
-    """A second replay of the graph, whose events tell one time alone; and more rows than a graph has."""
+    """A second replay of the graph, whose events tell one time alone."""
     step = batch([1, 1], [70, 3])
 
     def twice() -> None:
@@ -137,11 +137,23 @@ def test_what_no_twin_holds_is_one_op(both: Both) -> None:
 
     marks = recorded(both, twice)
     assert [mark.op for mark in marks].count("decode") == 2 and ops(marks, None)[-1] == WHOLE
-    long = batch([1, 4], [70, 5])
-    want = both.plain.step(long, both.latent)[0].clone()
+
+
+def test_a_long_step_is_marked_kernel_by_kernel(both: Both) -> None:
+    """On the same rows, filled up alike, so that bits are the same."""
+    long, costs = batch([1, 4], [70, 5]), OpCosts(both.transformer)
+    before = both.latent.clone()
+    want, rows = both.plain.step(long, both.latent)[1].clone(), both.latent.clone()
+    both.latent.copy_(before)
     got: list[Tensor] = []
-    assert ops(recorded(both, lambda: got.append(both.marked.step(long, both.latent)[0])), None) == [WHOLE]
-    assert torch.equal(got[0], want)
+    marks = recorded(both, lambda: got.append(both.marked.step(long, both.latent)[1]))
+    assert torch.equal(got[0], want) and torch.equal(both.latent, rows)
+    for number, layer in enumerate(both.transformer.layers):
+        kind = NETWORK[not isinstance(layer.network, Dense)]
+        assert ops(marks, number) == ["input norm", "qkv_a", "latent", "q_b", "attention", "o", "post norm", *kind]
+    assert (marks[-1].op, marks[-1].rows) == ("logits", 5)
+    (up,) = (mark for mark in marks if mark.layer == 1 and mark.op == "up")
+    assert up.chosen.pairs == 5 * 3 and costs.of(up) is not None
 
 
 def test_logits_of_some_rows_are_an_op_of_their_own(both: Both) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from commands import hopwell, refused
 from prometheus_client.parser import text_string_to_metric_families
 from server_fixture import Running, nano, server
+from terminal import HOPWELL, Terminal
 
 from hopwell.limits.meter import Board, Report
 from hopwell.server.settings import Tenant
@@ -105,6 +107,24 @@ def test_top_says_what_is_wrong(running: Running) -> None:
 def test_top_before_the_first_step() -> None:
     with server() as fresh:
         assert "no step yet" in hopwell("top", fresh.url, "--once").out
+
+
+def test_top_goes_on_until_it_is_interrupted() -> None:
+    """It is drawn again as the server works, and tells of a server that has gone."""
+    with Terminal(*HOPWELL, "top", "http://127.0.0.1:9", "--once") as terminal:
+        terminal.until("is `hopwell serve` running there?")
+        assert terminal.leave() == 2
+    with ExitStack() as serving:
+        url = serving.enter_context(server(max_seqs=2)).url
+        with Terminal(*HOPWELL, "top", url, "--interval", "0.2") as terminal:
+            terminal.until("no step yet")
+            httpx.post(f"{url}/v1/completions", json=LONG, timeout=300).raise_for_status()
+            terminal.until("attention")
+            terminal.until("of the host")
+            serving.close()
+            terminal.until("running there?")
+            terminal.type("\x03")
+            assert terminal.leave() == 130
 
 
 def test_where_there_are_sensors_they_are_told() -> None:
