@@ -14,6 +14,7 @@ import typer
 import hopwell
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
+from hopwell.cli.clocks import clocks
 from hopwell.cli.doctor import doctor
 from hopwell.cli.generate import PromptCommand, generate
 from hopwell.cli.inspect import inspect
@@ -36,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=PromptCommand)(generate)
-for command in (chat, serve, top, upgrade, inspect, synth, quantize, verify, verify_cache, warm, doctor):
+for command in (chat, serve, top, clocks, upgrade, inspect, synth, quantize, verify, verify_cache, warm, doctor):
     app.command()(command)
 app.add_typer(planning)
 app.add_typer(bench)

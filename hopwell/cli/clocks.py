@@ -1,0 +1,136 @@
+"""`hopwell clocks`: what a server's GPUs run at, and how much lower they might."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hopwell.errors import HopwellError
+
+if TYPE_CHECKING:
+    from hopwell.limits.advice import Seen
+
+GAPS = "hopwell_itl_seconds_bucket"
+
+
+def clocks(
+    url: Annotated[str, typer.Argument(help="A server of hopwell serve whose GPUs are this machine's.")] = (
+        "http://127.0.0.1:8000"
+    ),
+    mode: Annotated[
+        str, typer.Option(help="observe, or advise. This version never sets a clock: act is refused.")
+    ] = "advise",
+    promise: Annotated[str, typer.Option(help="The latency class to keep: interactive or server.")] = "server",
+    seconds: Annotated[float, typer.Option(min=2, help="How long to look.")] = 10.0,
+    gpus: Annotated[str | None, typer.Option(help="The server's GPUs as NVML numbers them, such as 0,1.")] = None,
+    low: Annotated[int, typer.Option(help="The lowest clock to advise, MHz, 1000 or more.")] = 1200,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
+) -> None:
+    """Say which clock would still keep a server's promise of latency, and why; it only observes and advises.
+
+    Decoding waits for memory: a lower clock of the multiprocessors costs it little and saves energy. Nothing is set;
+    what is advised may be tried by hand, and this command says what it has saved.
+    """
+    from dataclasses import asdict
+
+    from hopwell.engine.request import LATENCY_CLASSES
+    from hopwell.limits.advice import advise
+    from hopwell.limits.clocks import import_nvml, whitelist
+
+    if mode not in ("observe", "advise"):
+        known = "give observe or advise"
+        raise HopwellError(
+            f"--mode act: this version sets no clock of a real card; {known}" if mode == "act" else
+            f"--mode {mode} is unknown; {known}"
+        )  # fmt: skip
+    limit = LATENCY_CLASSES[promise].tpot if promise in LATENCY_CLASSES else None
+    if limit is None:
+        raise HopwellError(f"--promise {promise} promises no seconds a token; give interactive or server")
+    nvml = import_nvml()
+    indices = list(range(nvml.nvmlDeviceGetCount())) if gpus is None else _numbers(gpus)
+    allowed = whitelist(nvml, indices, low)
+    seen = look(nvml, indices, url, key, seconds)
+    advice = advise(seen, allowed, limit) if mode == "advise" else None
+    if as_json:
+        print(json.dumps({"mode": mode, "promise": promise, "seen": asdict(seen),
+                          "advice": None if advice is None else asdict(advice)}))  # fmt: skip
+        return
+    for index, card in zip(indices, seen.cards[-1], strict=True):
+        watts = "" if card.watts is None else f", {card.watts:.0f} W"
+        slowed = f"; {', '.join(card.slowed_by)}" if card.slowed_by else ""
+        print(f"GPU {index}, {card.name}: {card.sm_mhz} of {card.max_mhz} MHz{watts}{slowed}")
+    if advice is None:
+        joules = seen.joules_per_token
+        print(f"{seen.tokens:,} tokens in {seen.seconds:.0f} s" + (f", {joules:.3g} J each" if joules else ""))
+        return
+    print(("advice: " if advice.mhz else "advice: leave the clocks; ") + advice.why)
+    for line in advice.evidence:
+        print(f"  {line}")
+    if advice.mhz is not None:
+        cards = ",".join(map(str, indices))
+        print(f"to try it: sudo nvidia-smi -i {cards} -lgc {allowed[0]},{advice.mhz}; to undo: -i {cards} -rgc;")
+        print("then look again under the same load and compare the joules a token")
+
+
+def look(nvml: Any, indices: list[int], url: str, key: str | None, seconds: float) -> Seen:
+    """Watches a server and its cards, once a second.
+
+    Raises:
+        HopwellError: nothing answers there.
+    """
+    from hopwell.limits.advice import Seen
+    from hopwell.limits.clocks import read_cards
+
+    began, first = time.monotonic(), scrape(url, key)
+    cards, waiting, cache, last = [read_cards(nvml, indices)], 0.0, 0.0, first
+    while (left := began + seconds - time.monotonic()) > 0:
+        time.sleep(min(1.0, left))
+        last = scrape(url, key)
+        cards.append(read_cards(nvml, indices))
+        total = last["hopwell_pages_total"]
+        waiting = max(waiting, last["hopwell_waiting"])
+        cache = max(cache, 1 - (last["hopwell_pages_free"] + last["hopwell_pages_cached"]) / total)
+    counts = sorted((float(name.partition(" ")[2]), last[name] - first[name]) for name in last if GAPS in name)
+    return Seen(
+        seconds=time.monotonic() - began,
+        tokens=int(last["hopwell_generated_tokens_total"] - first["hopwell_generated_tokens_total"]),
+        gap=next((bound for bound, count in counts if count >= 0.95 * counts[-1][1] > 0 and bound < 1e9), None),
+        waiting=int(waiting),
+        cache=cache,
+        cards=cards,
+    )
+
+
+def scrape(url: str, key: str | None) -> dict[str, float]:
+    """A server's /metrics by name; buckets of gaps by name and bound.
+
+    Raises:
+        HopwellError: nothing answers there, or it is no server of ours.
+    """
+    import httpx
+    from prometheus_client.parser import text_string_to_metric_families
+
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        reply = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/metrics", headers=headers, timeout=10)
+        reply.raise_for_status()
+        found = {
+            f"{sample.name} {sample.labels['le']}" if sample.name == GAPS else sample.name: sample.value
+            for family in text_string_to_metric_families(reply.text)
+            for sample in family.samples
+        }
+        found["hopwell_waiting"]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError) as error:
+        raise HopwellError(f"{url}: {error}; is `hopwell serve` running there?") from None
+    return found
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise HopwellError(f"--gpus {text!r} is no list of numbers; give, for instance, 0,1") from None
