@@ -8,6 +8,7 @@ import torch
 
 from hopwell.engine.frontend import ModelError
 from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
+from hopwell.parallel.layout import Layout, LayoutError
 
 ONE_THREAD_BELOW = 256 << 20
 """Bytes of weights below which a step on a CPU is over before a second thread has woken."""
@@ -58,3 +59,23 @@ def set_threads(weights: int, device: torch.device, ranks: int) -> None:
         torch.set_num_threads(1)
     elif ranks > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
+
+
+def own_gpu(device: torch.device, layout: Layout) -> torch.device:
+    """A rank's own GPU, current in this process from now on; on a CPU nothing is to be chosen.
+
+    Raises:
+        LayoutError: GPUs cannot be laid out so.
+    """
+    if device.type != "cuda" or layout.world == 1:
+        return device
+    there, asked = torch.cuda.device_count(), f"--tp {layout.tp}"
+    if layout.ep:
+        raise LayoutError(f"{asked} --ep {layout.tp} is for CPUs as yet; on GPUs leave --ep out")
+    if layout.tp & (layout.tp - 1):
+        raise LayoutError(f"{asked}: kernels exchange between 2, 4, 8, ... GPUs")
+    if there < layout.tp:
+        raise LayoutError(f"{asked}: this machine has {there} GPU{'' if there == 1 else 's'}; give no more than that")
+    own = torch.device("cuda", layout.rank)
+    torch.cuda.set_device(own)
+    return own

@@ -17,7 +17,7 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, engine_config, model_settings
 from hopwell.engine.describe import matrix_dtypes, weight_bytes
-from hopwell.engine.device import pick_device, pick_dtype, set_threads
+from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
 from hopwell.engine.engine import Engine
 from hopwell.engine.frontend import NANO, Frontend, ModelError, name_of, resolve
 from hopwell.engine.meter import StepMeter, measure_rates, recorder_for
@@ -25,13 +25,16 @@ from hopwell.engine.parallel import RANK, ParallelModel
 from hopwell.limits.meter import Rates
 from hopwell.model import forward_choice
 from hopwell.model.loading import config_of, load_transformer
-from hopwell.model.sharding import Shard, share
+from hopwell.model.shape_classes import GRAPH_SIZES
+from hopwell.model.sharding import Shard, own_values, share
 from hopwell.model.transformer import Transformer
 from hopwell.ops.alike import rows_are_summed_alike
 from hopwell.ops.device import PLAIN, Device, has_kernels
 from hopwell.ops.exchange import Exchange
-from hopwell.parallel.launch import Ranks
-from hopwell.parallel.layout import Layout, LayoutError
+from hopwell.parallel.group import close_group, meeting_place, open_exchange
+from hopwell.parallel.launch import Lines, Ranks
+from hopwell.parallel.layout import Layout
+from hopwell.parallel.memory import RankLost
 from hopwell.quantization.cache_format import decided_scales
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["NANO", "LoadedModel", "ModelError", "load_model", "resolve"]
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
+GLOO = False
+"""Whether ranks on CPUs exchange through a process group, as those on GPUs do; tests ask for it."""
 
 
 @dataclass(kw_only=True)
@@ -50,7 +55,7 @@ class LoadedModel(Frontend):
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds that each part of the start took."""
     ranks: Ranks | None = None
-    """The other ranks, where several share the model; `model` is rank 0's share."""
+    """The other ranks, where several share the model; `model` is rank 0's share, and has the exchange with them."""
     engines: int = 0
     """That were made."""
 
@@ -86,7 +91,8 @@ class LoadedModel(Frontend):
         runnable = self._runnable(model, config)
         if self.ranks is not None:
             self.engines += 1
-            runnable = ParallelModel(runnable, self.ranks, self.engines, config)
+            assert self.model.exchange is not None
+            runnable = ParallelModel(runnable, self.ranks, self.model.exchange, self.engines, config)
         meter = None
         if config.meter:
             meter = StepMeter(model, self.rates, recorder_for(model), config.overlap)
@@ -109,6 +115,7 @@ class LoadedModel(Frontend):
         """Ends the other ranks, if there are any. Engines are closed before."""
         if self.ranks is not None:
             self.ranks.close()
+            close_group()
 
     @cached_property
     def rates(self) -> Rates:
@@ -219,15 +226,22 @@ def load_model(
     wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
     set_threads(checkpoint.total_bytes, where, layout.world)
     share(config, layout)  # before others are started in vain
+    packed, shard = wanted.four_bits == "packed", None
     if layout.world > 1:
-        if where.type != "cpu":
-            raise LayoutError(f"--tp {tp} is for CPUs as yet; on {where} leave it out")
-        dtype = str(kind).removeprefix("torch.")
-        ranks = Ranks(RANK, layout, model=str(path), device="cpu", dtype=dtype)
-    shard = None if ranks is None else Shard(layout, ranks.lines.exchange)
+        where, place = own_gpu(where, layout), meeting_place() if where.type == "cuda" or GLOO else None
+        if where.type == "cuda":
+            log.warning("several GPUs have not been measured yet: docs/parallel.md says what to expect")
+        told = {"device": where.type, "dtype": str(kind).removeprefix("torch."), "packed": packed}
+        ranks = Ranks(RANK, layout, place, model=str(path), **told)
     try:
-        with compiling(checkpoint.config, where, wanted) as wait:
-            weights = load_transformer(checkpoint, where, kind, progress, shard, wanted.four_bits == "packed")
+        if ranks is not None:
+            try:
+                exchange = open_exchange(ranks.lines, layout, ranks.place, where, GRAPH_SIZES[-1], config.hidden_size)
+            except RankLost:
+                raise ranks.lost() from None
+            shard = Shard(layout, exchange)
+        with compiling(own_values(checkpoint.config, config, layout), where, wanted) as wait:
+            weights = load_transformer(checkpoint, where, kind, progress, shard, packed)
             if ranks is not None:
                 ranks.wait("loaded")
             phases["weights"] = time.perf_counter() - started
@@ -237,24 +251,32 @@ def load_model(
     except BaseException:
         if ranks is not None:
             ranks.close()
+            close_group()
         raise
     return LoadedModel.of(frontend, weights, phases, ranks)
 
 
-def load_share(path: Path, layout: Layout, exchange: Exchange, device: str, dtype: str) -> LoadedModel:
-    """In another process than rank 0's: a rank's share of what that has opened.
+def load_share(
+    path: Path, layout: Layout, lines: Lines, place: int | None, device: str, dtype: str, packed: bool
+) -> tuple[LoadedModel, Exchange]:
+    """In another process than rank 0's: a rank's share of what that has opened, and its exchange with the others.
 
     Args:
-        dtype: a name but "auto": rank 0 has chosen.
+        lines, place: as `join` gives them.
+        device: of the ranks, as rank 0 has chosen; on GPUs each has one of its own.
+        dtype: a name but "auto", likewise.
+        packed: as `load_transformer` has it.
 
     Raises:
         HopwellError: as `load_model`.
     """
-    checkpoint, where = Checkpoint.open(path), pick_device(device)
+    checkpoint, where = Checkpoint.open(path), own_gpu(pick_device(device), layout)
     set_threads(checkpoint.total_bytes, where, layout.world)
     frontend = Frontend.open(path, None, path.name, checkpoint.config)
-    weights = load_transformer(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange))
-    return LoadedModel.of(frontend, weights, {})
+    width = config_of(checkpoint).hidden_size
+    exchange = open_exchange(lines, layout, place, where, GRAPH_SIZES[-1], width)
+    weights = load_transformer(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange), packed)
+    return LoadedModel.of(frontend, weights, {}), exchange
 
 
 @contextmanager

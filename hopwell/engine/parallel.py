@@ -21,6 +21,7 @@ from hopwell.engine.config import EngineConfig
 from hopwell.engine.runner import Markable, Model
 from hopwell.limits.marks import Marks
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops.exchange import Broadcasting, Exchange
 from hopwell.parallel.launch import Ranks
 from hopwell.parallel.memory import RankLost
 
@@ -34,19 +35,50 @@ class Array(msgspec.Struct, array_like=True):
 
     dtype: str
     shape: list[int]
-    data: bytes
+    data: bytes | None
+    """None: it follows from device to device, so that nobody waits for it to be computed."""
 
-    @classmethod
-    def of(cls, tensor: Tensor) -> Array:
-        flat = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.flatten())
-        name = str(tensor.dtype).removeprefix("torch.")
-        return cls(name, list(tensor.shape), flat.view(torch.uint8).numpy().tobytes())
-
-    def tensor(self) -> Tensor:
+    def tensor(self, receive: Callable[[Tensor], Tensor]) -> Tensor:
+        """
+        Args:
+            receive: fills a tensor with rank 0's, wherever that is.
+        """
         dtype = getattr(torch, self.dtype)
+        if self.data is None:
+            return receive(torch.empty(self.shape, dtype=dtype))
         if not self.data:
             return torch.empty(self.shape, dtype=dtype)
         return torch.frombuffer(bytearray(self.data), dtype=dtype).view(self.shape)
+
+
+class Sender:
+    """Tensors of rank 0's for a message: those in main memory by value, those of a GPU by a broadcast that follows."""
+
+    def __init__(self, exchange: Exchange, device: torch.device) -> None:
+        self._exchange = exchange if isinstance(exchange, Broadcasting) else None
+        self._device = device
+        self._following: list[Tensor] = []
+
+    def array(self, tensor: Tensor) -> Array:
+        """A tensor's place in the message; broadcasts go in the order of these calls, which is the readers'."""
+        name, shape = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
+        if self._exchange is not None and tensor.device == self._device and tensor.numel():
+            self._following.append(tensor.contiguous())
+            return Array(name, shape, None)
+        flat = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.flatten())
+        return Array(name, shape, flat.view(torch.uint8).numpy().tobytes())
+
+    def inputs(self, batch: ForwardBatch) -> Inputs:
+        """A batch in the message."""
+        tokens, positions, table = (self.array(t) for t in (batch.tokens, batch.positions, batch.page_table))
+        return Inputs(tokens, positions, batch.query_lens, batch.seq_lens, table)
+
+    def follow(self) -> None:
+        """The broadcasts; once the message is written, or nobody would expect them."""
+        following, self._following = self._following, []
+        for tensor in following:
+            assert self._exchange is not None
+            self._exchange.broadcast(tensor)
 
 
 class Inputs(msgspec.Struct, array_like=True):
@@ -58,13 +90,8 @@ class Inputs(msgspec.Struct, array_like=True):
     seq_lens: list[int]
     page_table: Array
 
-    @classmethod
-    def of(cls, batch: ForwardBatch) -> Inputs:
-        tokens, positions, table = (Array.of(t) for t in (batch.tokens, batch.positions, batch.page_table))
-        return cls(tokens, positions, batch.query_lens, batch.seq_lens, table)
-
-    def batch(self) -> ForwardBatch:
-        tokens, positions, table = (array.tensor() for array in (self.tokens, self.positions, self.page_table))
+    def batch(self, receive: Callable[[Tensor], Tensor]) -> ForwardBatch:
+        tokens, positions, table = (each.tensor(receive) for each in (self.tokens, self.positions, self.page_table))
         return ForwardBatch(tokens, positions, self.query_lens, self.seq_lens, table)
 
 
@@ -129,12 +156,14 @@ class ParallelModel:
     What fails here in the middle of a call leaves the ranks out of step: it is `RankLost`, and ends the engine.
     """
 
-    def __init__(self, own: Model, ranks: Ranks, engine: int, config: EngineConfig) -> None:
+    def __init__(self, own: Model, ranks: Ranks, exchange: Exchange, engine: int, config: EngineConfig) -> None:
         """
         Args:
             own: rank 0's share, set up for `config`.
+            exchange: between the ranks.
             engine: a number that no other engine on these ranks has.
         """
+        self._sender = Sender(exchange, own.device)
         self.own, self.device, self.has_mtp = own, own.device, own.has_mtp
         self._ranks, self._engine, self._calls = ranks, engine, count(1)
         self._call = 0
@@ -154,14 +183,15 @@ class ParallelModel:
         self._both(Clear(pages), lambda: self.own.clear(latent, pages))
 
     def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        told = Step(Inputs.of(batch), None if rows is None else Array.of(rows))
+        told = Step(self._sender.inputs(batch), None if rows is None else self._sender.array(rows))
         return self._both(told, lambda: self.own.step(batch, latent, rows))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        return self._both(Logits(Array.of(hidden)), lambda: self.own.logits(hidden))
+        return self._both(Logits(self._sender.array(hidden)), lambda: self.own.logits(hidden))
 
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
-        return self._both(Draft(Array.of(hidden), Inputs.of(batch)), lambda: self.own.draft(hidden, batch, latent))
+        told = Draft(self._sender.array(hidden), self._sender.inputs(batch))
+        return self._both(told, lambda: self.own.draft(hidden, batch, latent))
 
     def close(self) -> None:
         """The others give their latent cache back."""
@@ -171,6 +201,7 @@ class ParallelModel:
     def _both(self, op: Op, own: Callable[[], T]) -> T:
         self._send(op)
         try:
+            self._sender.follow()
             return own()
         except RankLost as error:
             where = f"; {error}" if self._ranks.block.lost is None else ""
@@ -201,8 +232,8 @@ class Settling(Protocol):
 class Follower:
     """The calls of rank 0, repeated on this rank's share."""
 
-    def __init__(self, loaded: Settling) -> None:
-        self._loaded = loaded
+    def __init__(self, loaded: Settling, exchange: Exchange, device: torch.device) -> None:
+        self._loaded, self._exchange, self._device = loaded, exchange, device
         self._models: dict[int, Model] = {}
         self._latents: dict[int, Tensor] = {}
         self._read = msgspec.msgpack.Decoder(Call).decode
@@ -226,8 +257,16 @@ class Follower:
             case Clear(pages):
                 model.clear(latent, pages)
             case Step(batch, rows):
-                model.step(batch.batch(), latent, None if rows is None else rows.tensor().to(model.device))
+                inputs = batch.batch(self._receive)
+                model.step(inputs, latent, None if rows is None else rows.tensor(self._receive).to(model.device))
             case Logits(hidden):
-                model.logits(hidden.tensor().to(model.device))
+                model.logits(hidden.tensor(self._receive).to(model.device))
             case Draft(hidden, batch):
-                model.draft(hidden.tensor().to(model.device), batch.batch(), latent)
+                given = hidden.tensor(self._receive).to(model.device)
+                model.draft(given, batch.batch(self._receive), latent)
+
+    def _receive(self, like: Tensor) -> Tensor:
+        assert isinstance(self._exchange, Broadcasting)
+        here = torch.empty_like(like, device=self._device)
+        self._exchange.broadcast(here)
+        return here

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from hopwell.control import as_child
 from hopwell.logs import log_json
-from hopwell.parallel.launch import Lines, follow, join
-from hopwell.parallel.layout import Layout
+from hopwell.parallel.launch import follow, join
 
 
 def main() -> None:
@@ -17,20 +15,17 @@ def main() -> None:
     why."""
     control, start = as_child()
     log_json()
-    layout, lines = join(control, start)
+    layout, lines, place = join(control, start)
     try:
+        from hopwell.engine.loading import load_share
         from hopwell.engine.parallel import Follower
 
-        follower = Follower(_load(start.fields, layout, lines))
+        own = {name: start.fields[name] for name in ("device", "dtype", "packed")}
+        loaded, exchange = load_share(Path(start.fields["model"]), layout, lines, place, **own)
+        follower = Follower(loaded, exchange, loaded.model.device)
     except Exception as error:  # what a user can mend, rank 0 finds too, and says in its own words
         control.send("failed", reason=str(error) or repr(error))
         lines.block.lose(layout.rank)
         os._exit(1)
     control.send("loaded")
     follow(control, layout.rank, lines, follower)
-
-
-def _load(fields: dict[str, Any], layout: Layout, lines: Lines) -> Any:
-    from hopwell.engine.loading import load_share
-
-    return load_share(Path(fields["model"]), layout, lines.exchange, fields["device"], fields["dtype"])

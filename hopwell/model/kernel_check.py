@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from hopwell.ops.attention import mla_attention
 from hopwell.ops.attention_plan import StepPlan
 from hopwell.ops.attention_triton import attend
 from hopwell.ops.device import plain_ops
+from hopwell.ops.exchange import Exchange
 from hopwell.ops.paging import AttentionPlan, cached_rows
 from hopwell.ops.sizes import PAGE
 
@@ -54,20 +56,29 @@ def kernel_fault(fused: FusedTransformer, longest: int = 0) -> str | None:
     for query_lens, seq_lens in CASES:
         if max(seq_lens) > model.config.max_position_embeddings:
             continue
-        try:
-            fault = _attention_fault(model, query_lens, seq_lens) or _chain_fault(model, few, query_lens, seq_lens)
-        except Exception as error:  # a kernel that does not fit this GPU, or does not compile for it
-            fault = f"they fail: {_first_line(error)}"
-        if fault:
-            return f"with {query_lens} new tokens over {seq_lens}, {fault}"
+        for check in (partial(_attention_fault, model), partial(_chain_fault, model, few)):
+            try:
+                fault = check(query_lens, seq_lens)
+            except Exception as error:  # a kernel that does not fit this GPU, or does not compile for it
+                fault = f"they fail: {_first_line(error)}"
+            if (fault := _agreed(model.exchange, fault, model.device)) is not None:
+                return f"with {query_lens} new tokens over {seq_lens}, {fault}"
     if longest >= LONG:
         try:
             fault = _products_fault(few, longest)
         except Exception as error:
             fault = f"they fail: {_first_line(error)}"
-        if fault:
+        if (fault := _agreed(model.exchange, fault, model.device)) is not None:
             return f"with {longest} rows, {fault}"
     return None
+
+
+def _agreed(exchange: Exchange | None, fault: str | None, device: torch.device) -> str | None:
+    """A fault of any rank is everybody's: they compute alike, or wait for each other for ever."""
+    if exchange is None:
+        return fault
+    faults = exchange.sum(torch.tensor([float(fault is not None)], device=device)).item()
+    return fault or ("the kernels of another rank are wrong" if faults else None)
 
 
 @torch.inference_mode()

@@ -94,7 +94,7 @@ class Loader(Builder):
         self.dtype = torch.float32 if dtype == torch.float16 else dtype
         self.keeps_formats = device.type == "cuda" and not plain_only
         self.joins_experts = self.keeps_formats and has_kernels(device)
-        self.packs = packed and self.joins_experts and dtype == torch.bfloat16 and self.layout.world == 1
+        self.packs = packed and self.joins_experts and dtype == torch.bfloat16
 
     def tensor(self, row: Row, layer: int = 0) -> Tensor:
         dtype = torch.float32 if row.kind.held == "float32" else self.dtype
@@ -142,7 +142,9 @@ class Loader(Builder):
         """A matrix as the device wants it: in its format on a GPU, as plain values on a CPU."""
         weight = self.source.take_linear(row.module(layer, expert), row.matrix(self.whole))
         if self.packs and row.kind.held == "stored" and why_not(weight.stored) is None:
-            return Weight(pack(weight.to(self.device).stored))
+            part = cut(weight, row, self.layout)
+            if why_not(part.stored) is None:
+                return Weight(pack(part.to(self.device).stored))
         if not weight.has_op:
             weight = Weight(Plain(weight.dequantize(torch.float32)))
         if not self.keeps_formats or not weight.is_fp8:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from hopwell.formats.fp8 import BLOCK
-from hopwell.formats.matrices import Fp8Block, Plain
+from hopwell.formats.matrices import Fp8Block, Int4, Int4Zeros, Matrix, Mxfp4, Nvfp4, Plain
 from hopwell.model.config import ModelConfig
 from hopwell.model.schema import EXPERT, Row
 from hopwell.ops.exchange import Exchange
 from hopwell.ops.weight import Weight
 from hopwell.parallel.layout import Layout, LayoutError
+
+FOUR_BITS = (Nvfp4, Mxfp4, Int4, Int4Zeros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,14 @@ def share(config: ModelConfig, layout: Layout) -> ModelConfig:
     return replace(config, **{name: value // layout.tp for name, value in divided.items()})
 
 
+def own_values(values: Mapping[str, Any], config: ModelConfig, layout: Layout) -> dict[str, Any]:
+    """A config.json's values for the shapes that a rank's kernels have."""
+    own = share(config, layout)
+    heads = {"num_attention_heads": own.num_attention_heads, "num_key_value_heads": own.num_attention_heads}
+    widths = {"intermediate_size": own.intermediate_size, "moe_intermediate_size": own.moe_intermediate_size}
+    return {**values, **{name: value for name, value in {**heads, **widths}.items() if name in values}}
+
+
 def cut(weight: Weight, row: Row, layout: Layout) -> Weight:
     """A rank's part of a matrix that was read whole.
 
@@ -58,12 +69,32 @@ def cut(weight: Weight, row: Row, layout: Layout) -> Weight:
     if isinstance(stored, Fp8Block) and not (part.start % BLOCK or part.stop % BLOCK):
         blocks = slice(part.start // BLOCK, part.stop // BLOCK)
         return Weight(Fp8Block(_narrow(stored.data, dim, part), _narrow(stored.scales, dim, blocks)))
+    if isinstance(stored, FOUR_BITS) and (found := _in_groups(stored, dim, part)) is not None:
+        return Weight(found)
     names = ("rows", "columns")[dim]
     remedy = f"give --ep {layout.tp}, or fewer ranks" if row in tuple(EXPERT) else "give fewer ranks"
     raise LayoutError(
         f"{row.pattern}: TP{layout.tp} cuts its {weight.shape[dim]:,} {names} at {part.stop or part.start},"
         f" inside a block of {stored.format.name}; {remedy}"
     )
+
+
+def _in_groups(stored: Matrix, dim: int, part: slice) -> Matrix | None:
+    """A part of a matrix whose columns are packed and share scales in groups; None if it begins or ends within one."""
+    whole, ragged = stored.shape[dim], False
+
+    def narrow(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal ragged
+        if tensor.dim() < 2:  # a scale of all
+            return tensor
+        length = tensor.shape[dim]
+        ragged |= bool(part.start * length % whole or part.stop * length % whole)
+        return _narrow(tensor, dim, slice(part.start * length // whole, part.stop * length // whole))
+
+    found = stored.map(narrow)
+    if isinstance(found, Int4 | Int4Zeros) and dim == 1:
+        found = replace(found, columns=part.stop - part.start)
+    return None if ragged else found
 
 
 def _narrow(tensor: torch.Tensor, dim: int, part: slice) -> torch.Tensor:

@@ -37,6 +37,15 @@ class FusedExchange(Exchange, Protocol):
         ...
 
 
+@runtime_checkable
+class Broadcasting(Exchange, Protocol):
+    """One that also tells all ranks what rank 0 has in its device's memory."""
+
+    def broadcast(self, tensor: Tensor) -> None:
+        """Fills the other ranks' tensor with rank 0's."""
+        ...
+
+
 class GroupExchange:
     """The meaning of `Exchange`, over a process group: gloo's, or any other."""
 
@@ -51,6 +60,9 @@ class GroupExchange:
 
     def gather(self, part: Tensor, width: int) -> Tensor:
         return side_by_side(self._all(widened(part, width, dist.get_world_size(self._group))), width)
+
+    def broadcast(self, tensor: Tensor) -> None:
+        dist.broadcast(tensor, 0, group=self._group)
 
     def _all(self, own: Tensor) -> list[Tensor]:
         """Every rank's tensor, in order."""

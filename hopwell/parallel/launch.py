@@ -49,12 +49,13 @@ class Ranks:
     hazard: on Linux a child dies with the thread that started it: start ranks in one that lives as long.
     """
 
-    def __init__(self, main: str, layout: Layout, **fields: Any) -> None:
+    def __init__(self, main: str, layout: Layout, place: int | None = None, **fields: Any) -> None:
         """Starts the processes.
 
         Args:
             main: `module:function`, which begins with `join`.
             layout: rank 0's.
+            place: where they meet for a process group (`parallel/group.py`); closed with the ranks.
             fields: what each is told.
 
         Raises:
@@ -62,7 +63,7 @@ class Ranks:
         """
         if sys.platform == "win32":
             raise LayoutError("several ranks need Unix sockets, which Python has not on Windows; leave --tp out")
-        self.layout, world = layout, layout.world
+        self.layout, self.place, world = layout, place, layout.world
         self.block = SharedBlock.create(Lines.bytes(world))
         self.lines = Lines.of(self.block, 0, world)
         self._news: queue.SimpleQueue[tuple[int, Message | None]] = queue.SimpleQueue()
@@ -72,7 +73,8 @@ class Ranks:
         self._children: dict[int, Child] = {}
         for rank in range(1, world):
             child = self._children[rank] = Child.start(main)
-            child.control.send("start", [self.block.file], rank=rank, tp=layout.tp, ep=layout.ep, **fields)
+            ends = [self.block.file, *([] if place is None else [place])]
+            child.control.send("start", ends, rank=rank, tp=layout.tp, ep=layout.ep, **fields)
             child.control.listen(partial(self._received, rank))
 
     def wait(self, kind: str) -> None:
@@ -122,6 +124,9 @@ class Ranks:
                 child.process.wait()
             child.control.close()
         self.block.close()
+        if self.place is not None:
+            os.close(self.place)
+            self.place = None
 
     def _received(self, rank: int, message: Message | None) -> None:
         if message is None and not self._ending:
@@ -135,15 +140,18 @@ class Ranks:
         self._news.put((rank, message))
 
 
-def join(control: Control, start: Message) -> tuple[Layout, Lines]:
-    """In a rank's process: its place and its lines. From now on it ends when rank 0 says so or is no more.
+def join(control: Control, start: Message) -> tuple[Layout, Lines, int | None]:
+    """In a rank's process: which it is, its lines, and the place for a process group, if there is to be one. From now
+    on it ends when rank 0 says so or is no more.
 
     Args:
         control, start: what `as_child` gave.
     """
     control.listen(lambda message: os._exit(0 if message is not None and message.kind == "stop" else 1))
     layout = Layout(start.fields["tp"], start.fields["ep"], start.fields["rank"])
-    return layout, Lines.of(SharedBlock(start.ends[0], Lines.bytes(layout.world)), layout.rank, layout.world)
+    block, *place = start.ends
+    lines = Lines.of(SharedBlock(block, Lines.bytes(layout.world)), layout.rank, layout.world)
+    return layout, lines, place[0] if place else None
 
 
 def follow(control: Control, rank: int, lines: Lines, serve: Callable[[bytes], None]) -> None:

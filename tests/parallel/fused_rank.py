@@ -1,5 +1,5 @@
 """One rank of the chain of kernels, interpreted: `fused_rank.py FOLDER RANK WORLD`. The folder has a checkpoint, a file
-of inboxes and one for a `SharedExchange`; the rank leaves its results there."""
+of inboxes and one to meet in; the rank leaves its results there."""
 
 from __future__ import annotations
 
@@ -20,27 +20,14 @@ from hopwell.model.loading import Loader
 from hopwell.model.sharding import Shard
 from hopwell.model.transformer import Transformer
 from hopwell.ops.device import Device, target
-from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
-from hopwell.ops.rows import Normed
-from hopwell.parallel.exchange import SharedExchange
+from hopwell.ops.exchange_triton import Inboxes
+from hopwell.parallel.gpus import GpuExchange
+from hopwell.parallel.group import open_group
 from hopwell.parallel.layout import Layout
-from hopwell.parallel.memory import SharedBlock
 
-ROWS = 3
+ROWS, FUSED_ROWS = 3, 2
+"""Of the first step, whose sums the process group makes, and of the second, whose sums the kernel makes."""
 STEPS = 2
-
-
-class Exchange(SharedExchange):
-    """Logits over shared memory, sums by the kernel."""
-
-    def __init__(self, block: SharedBlock, inboxes: Inboxes) -> None:
-        super().__init__(block, 0, inboxes.rank, inboxes.world)
-        self.inboxes = inboxes
-
-    def add_norm(
-        self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
-    ) -> tuple[Tensor, Normed]:
-        return exchange_add_norm(residual, weight, parts, self.inboxes, turn, shares, fp8, values)
 
 
 def model_of(folder: Path, shard: Shard | None) -> Transformer:
@@ -77,9 +64,10 @@ def main() -> None:
     with (folder / "inboxes").open("r+b") as file:
         shared = torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.int16).view(world, -1)
     peers = torch.tensor([box.data_ptr() for box in shared])
-    block = SharedBlock(os.open(folder / "block", os.O_RDWR), SharedExchange.size(world))
-    exchange = Exchange(block, Inboxes(peers, rank, world, ROWS, width))
-    torch.save(steps(model_of(folder, Shard(Layout(world, rank=rank), exchange))), folder / f"{rank}.pt")
+    layout = Layout(world, rank=rank)
+    open_group(os.open(folder / "meeting", os.O_RDWR), layout, torch.device("cpu"), lambda: False)
+    exchange = GpuExchange(Inboxes(peers, rank, world, FUSED_ROWS, width), shared)
+    torch.save(steps(model_of(folder, Shard(layout, exchange))), folder / f"{rank}.pt")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from fused_rank import ROWS, model_of, steps
+from fused_rank import FUSED_ROWS, model_of, steps
 from tiny import random_tensors, tiny_config, write_checkpoint
 
 from hopwell.ops.exchange_triton import EMPTY, Inboxes
-from hopwell.parallel.exchange import SharedExchange
-from hopwell.parallel.memory import LINE
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("fused_rank.py")
@@ -31,9 +29,9 @@ def test_a_step_over_ranks_is_a_step(tmp_path: Path) -> None:
     experts = {"n_routed_experts": 4, "num_experts_per_tok": 4, "n_group": 1, "topk_group": 1}
     config = tiny_config("r1", **WIDTHS, **heads, **experts, q_lora_rank=128)
     folder = write_checkpoint(tmp_path / "model", config, random_tensors(config, dtype=torch.bfloat16))
-    count = world * Inboxes.values(world, ROWS, config["hidden_size"])
+    count = world * Inboxes.values(world, FUSED_ROWS, config["hidden_size"])
     (folder / "inboxes").write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
-    (folder / "block").write_bytes(bytes(LINE + SharedExchange.size(world)))
+    (folder / "meeting").touch()
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(SCRIPT), str(folder)]
     ranks = [subprocess.Popen([*command, str(rank), str(world)], env=environment) for rank in range(world)]

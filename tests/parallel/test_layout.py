@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import Checkpoint
+from hopwell.formats.blocks import BlockFormat
+from hopwell.formats.draw import draw_four_bits
 from hopwell.formats.fp8 import BLOCK
 from hopwell.formats.matrices import Fp8Block, Plain
+from hopwell.formats.packed import PACKABLE
 from hopwell.model import schema
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
@@ -114,6 +117,20 @@ def test_a_cut_inside_a_block_is_refused_by_name() -> None:
     assert cut(weight, row, Layout(4, True, 1)) is weight
     plain = Weight(Plain(torch.arange(12.0).view(2, 6)))
     assert torch.equal(cut(plain, row, Layout(4, rank=1)).data, plain.data[:, 1:3])
+
+
+@pytest.mark.parametrize("kind", PACKABLE, ids=lambda kind: str(kind.name))
+def test_four_bits_are_cut_between_their_groups(kind: BlockFormat) -> None:
+    """Parts put together are the whole, by rows and by columns; within a group nothing is cut."""
+    whole = draw_four_bits(kind, (256, 512), 0.02, 1, "cpu")
+    for row, dim in ((schema.EXPERT.gate, 0), (schema.EXPERT.down, 1)):
+        assert row.cut == dim
+        parts = [cut(Weight(whole), row, Layout(4, rank=rank)).stored for rank in range(4)]
+        assert all(type(part) is type(whole) and part.format is kind for part in parts)
+        assert torch.equal(torch.cat([part.dequantize() for part in parts], dim=dim), whole.dequantize())
+    narrow = draw_four_bits(kind, (64, 3 * kind.columns), 0.02, 1, "cpu")
+    with pytest.raises(LayoutError, match=rf"inside a block of {kind.name}"):
+        cut(Weight(narrow), schema.EXPERT.down, Layout(2, rank=1))
 
 
 def test_experts_too_few_to_share_out_are_refused() -> None:

@@ -18,6 +18,7 @@ from hopwell.engine import loading
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import LoadedModel, load_model
 from hopwell.engine.request import SamplingParams
+from hopwell.ops.exchange import GroupExchange
 from hopwell.parallel import memory
 from hopwell.parallel.launch import Ranks
 from hopwell.parallel.layout import LayoutError
@@ -37,6 +38,12 @@ LAYOUTS = [(2, 1, ROOMS[-1:]), *(pytest.param(*layout, marks=pytest.mark.slow) f
 @pytest.fixture(scope="module")
 def alone() -> LoadedModel:
     return load_model(device="cpu", dtype="float32")
+
+
+@pytest.fixture(params=["shared", pytest.param("gloo", marks=pytest.mark.slow)])
+def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through memory, or through a process group with what rank 0 computes broadcast, as between GPUs."""
+    monkeypatch.setattr(loading, "GLOO", request.param == "gloo")
 
 
 @contextmanager
@@ -72,7 +79,7 @@ def session(loaded: LoadedModel, **settings: Any) -> list[list[int]]:
 
 @pytest.mark.parametrize(("tp", "ep", "rooms"), LAYOUTS)
 def test_tokens_are_those_of_one_process(
-    alone: LoadedModel, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
+    alone: LoadedModel, tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
 ) -> None:
     with shared_by(tp, ep) as loaded:
         for drafts, tokens in rooms:
@@ -84,8 +91,9 @@ def test_tokens_are_those_of_one_process(
 @pytest.mark.parametrize(
     "settings", [{"cache_dtype": "fp8"}, {"batch_invariant": False}, {"overlap": True, "drafts": 0}]
 )
-def test_settings_hold_on_all_ranks(alone: LoadedModel, settings: dict[str, Any]) -> None:
+def test_settings_hold_on_all_ranks(alone: LoadedModel, settings: dict[str, Any], exchange: None) -> None:
     with shared_by(2) as loaded:
+        assert isinstance(loaded.model.exchange, GroupExchange) is loading.GLOO
         assert session(loaded, cache_tokens=4096, **settings) == session(alone, cache_tokens=4096, **settings)
 
 
@@ -131,6 +139,20 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "Ranks", Watched)
 
 
+def test_a_rank_that_does_not_come_to_the_group_is_named(watched: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "GLOO", True)
+    real = loading.open_exchange
+
+    def open_exchange(*args: Any) -> Any:
+        Watched.latest.process(1).kill()
+        return real(*args)
+
+    monkeypatch.setattr(loading, "open_exchange", open_exchange)
+    with pytest.raises(RankLost, match=r"rank 1 \(process \d+\) has died: signal 9"):
+        load_model(device="cpu", dtype="float32", tp=2)
+    assert Watched.latest.gone()
+
+
 @pytest.mark.parametrize("victim", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytest.MonkeyPatch, victim: int) -> None:
     real = loading.load_transformer
@@ -146,7 +168,7 @@ def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytes
     assert time.monotonic() - began < 15 * max(1.0, os.getloadavg()[0]) and Watched.latest.gone()
 
 
-def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None) -> None:
+def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None) -> None:
     shared = set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
     llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
     killed = threading.Timer(0.5, Watched.latest.process(1).kill)

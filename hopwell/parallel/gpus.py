@@ -1,0 +1,63 @@
+"""`Exchange` between the GPUs of one host: short steps by the kernel that is fused with the norm, long ones by NCCL."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hopwell.ops.exchange import GroupExchange, side_by_side, widened
+from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
+from hopwell.ops.moe_combine_triton import add_weighted
+from hopwell.ops.norm_triton import add_norm
+from hopwell.ops.rows import Normed
+from hopwell.parallel.symmetric import open_inboxes
+
+
+class GpuExchange(GroupExchange):
+    """One rank's end; also what the chain of kernels needs (`FusedExchange`)."""
+
+    def __init__(self, inboxes: Inboxes, memory: Tensor) -> None:
+        """
+        Args:
+            memory: that the inboxes are in.
+        """
+        super().__init__()
+        self.inboxes, self._memory = inboxes, memory
+
+    @classmethod
+    def open(cls, rows: int, width: int, device: torch.device) -> GpuExchange:
+        """With inboxes for steps of up to so many rows; all ranks of the default process group call it.
+
+        Args:
+            width: of a row, the model's hidden size.
+        """
+        return cls(*open_inboxes(rows, width, device))
+
+    def sum(self, share: Tensor) -> Tensor:
+        """As `Exchange.sum`, but that NCCL adds in an order of its own, rounding to bf16 as it goes: bits are equal on
+        all ranks, and from run to run."""
+        total = share.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    def gather(self, part: Tensor, width: int) -> Tensor:
+        own = widened(part, width, self.inboxes.world).contiguous()
+        found = own.new_empty(self.inboxes.world * len(own), own.shape[1])
+        dist.all_gather_into_tensor(found, own)
+        return side_by_side(found.chunk(self.inboxes.world), width)
+
+    def add_norm(
+        self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
+    ) -> tuple[Tensor, Normed]:
+        if len(residual) <= self.inboxes.rows:
+            return exchange_add_norm(residual, weight, parts, self.inboxes, turn, shares, fp8, values)
+        total = own_sum(parts, shares)
+        dist.all_reduce(total)
+        return add_norm(residual, weight, total.unsqueeze(0), None, fp8, values)
+
+
+def own_sum(parts: Tensor, shares: Tensor | None) -> Tensor:
+    """What a rank adds to a row, rounded once: bf16 [tokens, width], of `parts` and `part_weights` as
+    `norm_triton.add_norm` has them."""
+    return parts.sum(0, dtype=torch.float32).bfloat16() if shares is None else add_weighted(parts, shares)
