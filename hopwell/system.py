@@ -57,6 +57,21 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def lock_file(file: int) -> bool:
+    """Takes an open file for this process, until it is closed or the process ends; False if another has it.
+
+    Raises:
+        OSError: the system cannot lock files.
+    """
+    if fcntl is None:
+        raise OSError("files cannot be locked on Windows")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def raise_descriptors() -> int:
     """Raises the limit of open files and sockets to what the system allows; returns it."""
     if resource is None:

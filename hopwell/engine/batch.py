@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopwell.engine.grammar import GrammarState
+from hopwell.engine.page_mover import Move
 from hopwell.engine.request import SamplingParams, TokenLogprobs
 
 Ints = NDArray[np.int64]
@@ -56,6 +57,11 @@ class Batch:
     fresh: list[int] = field(default_factory=list)
     """Pages that have changed hands, to be zeroed first: the last owner may have left NaN in them (a fault, or a draft
     that was rejected), and masked attention multiplies what it masks by zero."""
+
+    saves: list[Move] = field(default_factory=list)
+    """Pages to be copied to host memory before any is zeroed."""
+    loads: list[Move] = field(default_factory=list)
+    """Pages to be copied from there afterwards."""
 
     @property
     def slots(self) -> Ints:

@@ -51,6 +51,12 @@ class EngineConfig:
     cache_policy: str = "rai"
     """Which pages kept for reuse go first: "lru" (least recently used), "arc" (adaptive replacement) or "rai" (those of
     the kind that is least likely to be used again soon, by what was seen)."""
+    host_cache_gb: float | None = None
+    """Host memory for pages that the latent cache gives up; None: none."""
+    disk_cache: str | None = None
+    """Folder for pages on disk, which survive a restart; they go through host memory."""
+    disk_cache_gb: float | None = None
+    """What they may take there."""
     overlap: bool = False
     """Schedule the next step while the device runs the last one; on a GPU, without drafts, the default."""
     graphs: bool = True
@@ -78,5 +84,21 @@ class EngineConfig:
             )
         if self.cache_policy not in POLICY_NAMES:
             raise EngineConfigError(f"cache_policy is {self.cache_policy!r}; known: {', '.join(POLICY_NAMES)}")
+        self._check_tiers()
         if self.forced_acceptance is not None and not 1 <= self.forced_acceptance <= self.drafts + 1:
             raise EngineConfigError(f"forced_acceptance is {self.forced_acceptance}; give 1 to {self.drafts + 1}")
+
+    def _check_tiers(self) -> None:
+        for name in ("host_cache_gb", "disk_cache_gb"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise EngineConfigError(f"{name} is {value}; give a number above 0")
+        for name, needed in (
+            ("disk_cache", "disk_cache_gb"),
+            ("disk_cache_gb", "disk_cache"),
+            ("disk_cache", "host_cache_gb"),
+        ):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise EngineConfigError(f"{name} needs {needed}; give both")
+        if self.host_cache_gb is not None and not self.prefix_cache:
+            raise EngineConfigError("host_cache_gb needs prefix_cache; leave it on")

@@ -32,10 +32,15 @@ from hopwell.engine.runner import Model, Runner
 from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, SequenceGroup, State
 from hopwell.engine.text import Tokenizer
+from hopwell.engine.tiering import make_tiering
 from hopwell.limits.meter import Report
 from hopwell.parallel.memory import RankLost
 
 T = TypeVar("T")
+MAX_FETCHES = 2
+"""Of a sequence, before it is computed with what it has."""
+FETCH_POLL = 0.02
+"""Seconds between two looks, where nothing runs, at whether a fetch is late."""
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +73,7 @@ class Engine:
 
         Raises:
             EngineConfigError: the model cannot do what the config asks for.
+            DiskTierError: the folder for pages cannot be used.
         """
         if config.drafts and not model.has_mtp:
             raise EngineConfigError(f"drafts is {config.drafts}, but this model has no MTP layer; set it to 0")
@@ -86,6 +92,11 @@ class Engine:
         self.runner = Runner(
             model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
         )
+        self.tiering = make_tiering(config, model, self.runner.latent, vocab_size, self.pool, self.metrics)
+        if self.tiering is not None:
+            self.scheduler.tiering, self.runner.mover = self.tiering, self.tiering.mover
+            self.scheduler.fetch = self._fetch
+        self._fetching: list[Sequence] = []
         self.output = OutputProcessor(self.metrics)
         self._groups: dict[str, list[Sequence]] = {}
         self._ids: set[str] = set()
@@ -207,12 +218,18 @@ class Engine:
     def _step(self) -> list[RequestOutput]:
         began, self._device_seconds = time.perf_counter(), 0.0
         self._receive()
+        self._end_late_fetches()
         batch = self.scheduler.schedule()
         flight = self.runner.launch(batch) if batch is not None else None
         if self.config.overlap:
             flight, self._in_flight = self._in_flight, flight
         if flight is not None:
             self._finish(flight)
+        elif self._fetching and self._in_flight is None:
+            self._news.wait(FETCH_POLL)
+            self._news.clear()
+        if self.tiering is not None and not self._groups and (saves := self.tiering.idle_saves()):
+            self.runner.save(saves)  # no step may come for long
         self._gauge()
         outputs = self.output.take()
         if flight is not None:
@@ -252,10 +269,15 @@ class Engine:
         """Gives up all pages kept for reuse that nobody uses; returns how many."""
         before = self.pool.free
         self.pool.flush()
+        if self.tiering is not None:
+            self.tiering.flush()
         return self.pool.free - before
 
     def close(self) -> None:
         """Waits for the step in flight, ends the runner's thread and frees the latent cache. Nothing runs after it."""
+        self.runner.finish()
+        if self.tiering is not None:
+            self.tiering.close()
         self.runner.close()
         self._input.close()
 
@@ -287,7 +309,7 @@ class Engine:
             return
         now = time.monotonic()
         self._device_seconds = max(time.perf_counter() - waited, 0.0 if self.config.overlap else result.seconds)
-        self._count(result)
+        self._count(result, sum(len(chunk.tokens) for chunk in batch.chunks))
         for row in [row for row in result.faults if current[row]]:
             current[row] = False
             self._fail(int(slots[row]), result.faults[row])
@@ -354,7 +376,35 @@ class Engine:
         first = len(sequences) if not self.config.prefix_cache else 1
         group.siblings = sequences[first:]
         for seq in sequences[:first]:
+            if not self._fetch(seq):
+                self.scheduler.add(seq)
+
+    def _fetch(self, seq: Sequence) -> bool:
+        """Whether a sequence waits for pages from below the pool; it is queued once they are there, or late. Asked when
+        it comes and when its turn has come, for others may have left pages meanwhile."""
+        if self.tiering is None or seq.awaited is not None or seq.fetches == MAX_FETCHES:
+            return False
+        arrived = lambda fetch: self._post(lambda: self._fetched(seq))  # noqa: E731
+        seq.awaited = self.tiering.begin(self.scheduler.lookup_keys(seq), arrived)
+        if seq.awaited is None:
+            return False
+        seq.state, seq.fetches = State.FETCHING, seq.fetches + 1
+        self._fetching.append(seq)
+        return True
+
+    def _fetched(self, seq: Sequence) -> None:
+        if seq in self._fetching:
+            self._fetching.remove(seq)
             self.scheduler.add(seq)
+
+    def _end_late_fetches(self) -> None:
+        """What was not fetched in time is computed."""
+        now = time.monotonic()
+        for seq in [seq for seq in self._fetching if seq.awaited is not None and seq.awaited.deadline < now]:
+            assert self.tiering is not None and seq.awaited is not None
+            self.tiering.late(seq.awaited)
+            seq.awaited = None
+            self._fetched(seq)
 
     def _release_siblings(self, group: SequenceGroup) -> None:
         """The prompt's pages are there to share, or never will be."""
@@ -399,6 +449,8 @@ class Engine:
             group.siblings.remove(seq)
             seq.state = State.FINISHED
         else:
+            if seq.state is State.FETCHING:
+                self._fetching.remove(seq)
             self.scheduler.finish(seq, stopped)
         if not group.unfinished:
             del self._groups[group.request.request_id]
@@ -413,8 +465,15 @@ class Engine:
             group.prompt_logprobs = [None]
         group.prompt_logprobs += entries
 
-    def _count(self, result: StepResult) -> None:
+    def _count(self, result: StepResult, prefill: int) -> None:
+        """Takes in what a step took.
+
+        Args:
+            prefill: its rows that are prompts'.
+        """
         m = self.metrics
+        if self.tiering is not None and prefill >= PAGE and 2 * prefill >= result.computed:
+            self.tiering.observe(result.computed, result.seconds)
         m.steps += 1
         m.computed_tokens += result.computed
         m.step_time.observe(result.seconds)
@@ -430,7 +489,9 @@ class Engine:
 
     def _gauge(self) -> None:
         m = self.metrics
-        m.running, m.waiting = self.scheduler.running, self.scheduler.waiting
+        m.running, m.waiting = self.scheduler.running, self.scheduler.waiting + len(self._fetching)
+        if self.tiering is not None:
+            self.tiering.gauge()
         m.pages_free, m.pages_cached = self.pool.free, self.pool.prefix.idle
 
     def _count_eviction(self, age: float) -> None:

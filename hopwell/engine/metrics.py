@@ -71,6 +71,24 @@ class Metrics:
     eviction_age: Histogram = field(default_factory=lambda: Histogram(AGES))
     """Seconds since the last use of a page when it was given up."""
 
+    # tiers below the pool
+    host_pages: int = 0
+    disk_pages: int = 0
+    tier_hit_tokens: dict[str, int] = field(default_factory=Counter)
+    """Prompt tokens that came from a tier, "host" or "disk"; `cache_hit_tokens` are those of the pool."""
+    tier_saved_pages: int = 0
+    """Copied to host memory."""
+    tier_written_pages: int = 0
+    """To disk."""
+    tier_unwritten_pages: int = 0
+    """That the disk did not take: it was behind, or had failed."""
+    tier_declined_pages: dict[str, int] = field(default_factory=Counter)
+    """Known, but sooner computed than fetched, by tier."""
+    tier_faults: dict[str, int] = field(default_factory=Counter)
+    """Pages lost, by tier and kind: each was computed instead."""
+    tier_page_seconds: dict[str, float] = field(default_factory=dict)
+    """Gauge: what a page takes to "compute", to have in host memory from "host" or "disk", over the "link"."""
+
     # speculation
     draft_steps: int = 0
     """Steps of a sequence that verified drafts."""

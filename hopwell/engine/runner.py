@@ -23,6 +23,7 @@ from torch import Tensor
 from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Result, StepResult
 from hopwell.engine.logits_processor import LogitsProcessor
 from hopwell.engine.meter import StepMeter
+from hopwell.engine.page_mover import Move, PageMover
 from hopwell.engine.request import TokenLogprobs
 from hopwell.engine.sampler import Drawing, Sampler, to_device, token_logprobs
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
@@ -109,6 +110,8 @@ class Runner:
         self.model, self.drafts, self.forced_acceptance = model, drafts, forced_acceptance
         self.device = model.device
         self.latent = model.new_latent(num_pages)
+        self.mover: PageMover | None = None
+        """Moves pages from and to host memory, where there is a tier for them."""
         self.sampler = Sampler(slots, self.device, getattr(model, "greedy", None))
         self._processors: dict[int, LogitsProcessor] = {}
         self._logprobs = np.full(slots, -1, np.int64)
@@ -138,6 +141,16 @@ class Runner:
             result.set_exception(error)
         return InFlightStep(batch, result)
 
+    def save(self, moves: list[Move]) -> None:
+        """Copies pages to host memory after all that was launched, and waits until that is done or begun."""
+        mover = self.mover
+        assert mover is not None
+        if self._thread is not None:
+            self._thread.submit(mover.save, moves).result()
+            return
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            mover.save(moves)
+
     def _settle(self) -> None:
         """Until nothing is ahead."""
         if self._ahead is not None:
@@ -154,11 +167,16 @@ class Runner:
         old = [slot for slot in batch.slots.tolist() if slot not in new]
         return not (self._logprobs[old] >= 0).any() and not any(slot in self._processors for slot in old)
 
-    def close(self) -> None:
-        """Waits for what was launched, ends the runner's thread and gives the latent cache's memory back."""
+    def finish(self) -> None:
+        """Waits for what was launched, and ends the runner's thread."""
         self._settle()
         if self._thread is not None:
             self._thread.shutdown()
+
+    def close(self) -> None:
+        """After `finish`: gives the latent cache's memory back."""
+        self.finish()
+        self.mover = None
         self.latent = torch.empty(0)
         if (close := getattr(self.model, "close", None)) is not None:
             close()  # of several ranks
@@ -173,8 +191,7 @@ class Runner:
         """Gives the device a step; `_read` takes in what it drew."""
         started = time.perf_counter()
         model, marks = self._model()
-        if batch.fresh:
-            model.clear(self.latent, batch.fresh)
+        self._move(model, batch)
         for admission in batch.admissions:
             self._admit(admission)
         live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
@@ -283,8 +300,7 @@ class Runner:
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
         model, marks = self._model()
-        if batch.fresh:
-            model.clear(self.latent, batch.fresh)
+        self._move(model, batch)
         for admission in batch.admissions:
             self._admit(admission)
 
@@ -330,6 +346,15 @@ class Runner:
             self.meter.recorder.stop()
             self.meter.end(result.seconds)
         return result
+
+    def _move(self, model: Model, batch: Batch) -> None:
+        """Pages that change hands: saved, zeroed, loaded."""
+        if batch.saves and self.mover is not None:
+            self.mover.save(batch.saves)
+        if batch.fresh:
+            model.clear(self.latent, batch.fresh)
+        if batch.loads and self.mover is not None:
+            self.mover.load(batch.loads)
 
     def _admit(self, admission: Admission) -> None:
         slot, params = admission.slot, admission.params

@@ -10,10 +10,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 
 import numpy as np
 
+from hopwell.cache.host import HostPage
 from hopwell.cache.policy import Use
 from hopwell.cache.pool import PagePool
 from hopwell.cache.prefix import PAGE, page_keys
@@ -22,6 +24,7 @@ from hopwell.engine.config import EngineConfig
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.sequence import Sequence, State
 from hopwell.engine.step_time import StepTime
+from hopwell.engine.tiering import Tiering
 
 
 class Scheduler:
@@ -30,6 +33,9 @@ class Scheduler:
     def __init__(self, config: EngineConfig, pool: PagePool, model_len: int, metrics: Metrics) -> None:
         slots = config.max_seqs
         self.config, self.pool, self.metrics = config, pool, metrics
+        self.tiering: Tiering | None = None
+        self.fetch: Callable[[Sequence], bool] = lambda seq: False
+        """Whether a sequence is to wait for pages from below the pool, and be added when they are there."""
         self.step_time = StepTime()
         self.seqs: list[Sequence | None] = [None] * slots
         self.prefilling: list[Sequence] = []
@@ -75,9 +81,12 @@ class Scheduler:
         Args:
             stopped: whether its answer is complete.
         """
+        if seq.awaited is not None and self.tiering is not None:
+            self.tiering.drop(seq.awaited)
+            seq.awaited = None
         if seq.state is State.WAITING:
             self._abandoned += 1
-        else:
+        elif seq.state is not State.FETCHING:
             request, answer = seq.request, len(seq.answer)
             self._vacate(seq, Use(seq.prompt_len, answer, stopped, request.cache_hint, request.priority))
         seq.state = State.FINISHED
@@ -101,6 +110,8 @@ class Scheduler:
             admissions=self._admissions,
             fresh=self._fresh,
         )
+        if self.tiering is not None:
+            batch.saves, batch.loads = self.tiering.moves()
         self._admissions, self._fresh = [], []
         self.fewest[decode] += 1
         self.most[decode] += width
@@ -160,6 +171,7 @@ class Scheduler:
         """Sends a running sequence back to the queue; its pages are computed again, but for those that stay kept."""
         self._vacate(seq)
         self.metrics.preemptions += 1
+        seq.fetches = 0
         self.add(seq)
 
     def _budget(self, decode_rows: int) -> int:
@@ -194,26 +206,39 @@ class Scheduler:
 
     def _admit(self) -> Sequence | None:
         """Gives the first in the queue a slot and pages for what it holds already, if they can be had."""
-        seq = self._first_waiting()
-        if seq is None or not self._fits(seq) or self._held_back(seq):
-            return None
-        heapq.heappop(self._waiting)
-        keys = self._lookup_keys(seq)
+        while True:
+            seq = self._first_waiting()
+            if seq is None or not self._fits(seq) or self._held_back(seq):
+                return None
+            heapq.heappop(self._waiting)
+            if not self.fetch(seq):  # else it comes again, with pages from below the pool
+                break
+        keys = self.lookup_keys(seq)
         shared = self.pool.share(keys)
         seq.slot = slot = self._free_slots.pop()
         self.seqs[slot] = seq
-        seq.state, seq.scheduled, seq.pages, seq.keys = State.PREFILL, len(shared) * PAGE, [], keys[: len(shared)]
+        fetched = self._take_fetched(seq, len(shared))
+        known = len(shared) + len(fetched)
+        seq.state, seq.scheduled, seq.pages, seq.keys = State.PREFILL, known * PAGE, [], keys[: len(shared)]
         self.kept[slot] = len(shared)
         self.limit[slot], self._capacity[slot] = seq.limit, 0
         self._set_stops(slot, seq.ends)
         self.sleeping[slot] = bool(seq.sleeping)
         self._extend(seq, shared)
-        self._extend(seq, self._allocate(self._first_pages(seq) - len(shared)))
+        new = self._allocate(self._first_pages(seq) - len(shared))
+        self._extend(seq, new)
+        if fetched and self.tiering is not None:
+            self.tiering.load(new[: len(fetched)], fetched)
         self.prefilling.append(seq)
         prompt, answer = seq.tokens.prompt, list(seq.answer)
         self._admissions.append(Admission(slot, seq.params, seq.seed, seq.limit, prompt, answer, seq.ends, seq.grammar))
-        self._count_lookup(seq, keys, len(shared))
+        self._count_lookup(seq, keys, len(shared), known)
         return seq
+
+    def _take_fetched(self, seq: Sequence, shared: int) -> list[HostPage]:
+        """Pages from below the pool that follow the shared ones of a sequence."""
+        awaited, seq.awaited = seq.awaited, None
+        return [] if awaited is None or self.tiering is None else self.tiering.take(awaited, shared)
 
     def _first_waiting(self) -> Sequence | None:
         while self._waiting and self._waiting[0][2].state is State.FINISHED:
@@ -229,7 +254,7 @@ class Scheduler:
         """Whether a slot and pages can be had for a waiting sequence without taking them from another."""
         if not self._free_slots:
             return False
-        known = self.pool.prefix.match(self._lookup_keys(seq))
+        known = self.pool.prefix.match(self.lookup_keys(seq))
         idle = sum(not self.pool.users(page) for page in known)  # to be shared, so not to be given up
         # some room for those that decode, or they would preempt the newcomer at once
         spare = min(len(self._decode), self.pool.num_pages // 16)
@@ -259,7 +284,7 @@ class Scheduler:
                 return
             self._preempt(last)
 
-    def _lookup_keys(self, seq: Sequence) -> list[bytes]:
+    def lookup_keys(self, seq: Sequence) -> list[bytes]:
         """Keys of the pages that a sequence may share: all but the last token, whose row gives the next one."""
         if not self.config.prefix_cache or seq.params.prompt_logprobs is not None:
             return []
@@ -269,20 +294,24 @@ class Scheduler:
             seq.lookup += page_keys(seq.tokens[len(seq.lookup) * PAGE : full * PAGE], parent)
         return seq.lookup
 
-    def _count_lookup(self, seq: Sequence, keys: list[bytes], shared: int) -> None:
-        """Counts hits and misses, of a sequence's first admission only."""
+    def _count_lookup(self, seq: Sequence, keys: list[bytes], shared: int, known: int) -> None:
+        """Counts hits and misses, of a sequence's first admission only.
+
+        Args:
+            known: pages that need not be computed, the `shared` ones of the pool among them.
+        """
         if seq.admitted:
             return
         seq.admitted = True
         if seq.group.scheduled_at is None:
             seq.group.scheduled_at = time.monotonic()
         if seq.group.cached_tokens is None:
-            seq.group.cached_tokens = shared * PAGE
+            seq.group.cached_tokens = known * PAGE
         self.metrics.prompt_tokens += seq.prompt_len
         if self.config.prefix_cache:
             self.metrics.cache_lookup_tokens += seq.prompt_len
             self.metrics.cache_hit_tokens += shared * PAGE
-            self.metrics.cache_recomputed_tokens += self.pool.prefix.lost(keys[shared:]) * PAGE
+            self.metrics.cache_recomputed_tokens += self.pool.prefix.lost(keys[known:]) * PAGE
 
     def _set_stops(self, slot: int, ends: list[int]) -> None:
         if len(ends) > self.stops.shape[1]:
@@ -327,6 +356,8 @@ class Scheduler:
                 if not self._tpots[tpot]:
                     del self._tpots[tpot]
         self.pool.release(seq.pages, use)
+        if self.tiering is not None:
+            self.tiering.released(seq.keys, seq.pages)
         self.epoch[slot] += 1
         self.seqs[slot] = None
         self._free_slots.append(slot)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Self, overload
 
+from hopwell.cache.tiers import Fetch
 from hopwell.engine.grammar import GrammarState
 from hopwell.engine.request import LATENCY_CLASSES, LatencyClass, Request, SamplingParams, TokenLogprobs
 from hopwell.engine.thinking import Where
@@ -17,6 +18,8 @@ class State(Enum):
 
     WAITING = auto()
     """In the queue; it holds no page and no slot."""
+    FETCHING = auto()
+    """Not in the queue yet: pages of its prompt are on their way into host memory."""
     PREFILL = auto()
     DECODE = auto()
     FINISHED = auto()
@@ -83,6 +86,17 @@ class SequenceGroup:
 
 
 @dataclass(slots=True, eq=False)
+class Awaited:
+    """Pages of a prompt that tiers below the pool bring, or have brought and that were not used yet."""
+
+    fetch: Fetch
+    first: int
+    """Index of its first page in the prompt."""
+    deadline: float
+    """When it is too late, by the clock of `time.monotonic`."""
+
+
+@dataclass(slots=True, eq=False)
 class Sequence:
     """One answer. The scheduler owns it; the runner only reads what is fixed at admission."""
 
@@ -111,6 +125,9 @@ class Sequence:
     """Of the leading pages that are kept for reuse."""
     lookup: list[bytes] = field(default_factory=list)
     """Of all full pages: what to look for in the prefix cache."""
+    awaited: Awaited | None = None
+    fetches: int = 0
+    """Times that it has waited for such since it was queued."""
     admitted: bool = False
     """Whether it ever ran."""
     scheduled: int = 0

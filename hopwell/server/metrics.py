@@ -22,6 +22,9 @@ COUNTERS = {
     "cache_hit_tokens": ("Prompt tokens found there.", "vllm:prefix_cache_hits"),
     "cache_evicted_pages": ("Pages given up.", None),
     "cache_recomputed_tokens": ("Prompt tokens computed again after their page was given up.", None),
+    "tier_saved_pages": ("Pages copied to host memory.", None),
+    "tier_written_pages": ("Pages written to disk.", None),
+    "tier_unwritten_pages": ("Pages that the disk did not take.", None),
     "draft_steps": ("Steps of a sequence that verified drafts.", "vllm:spec_decode_num_drafts"),
     "drafted_tokens": ("Tokens proposed.", "vllm:spec_decode_num_draft_tokens"),
     "accepted_tokens": ("Proposed tokens accepted.", "vllm:spec_decode_num_accepted_tokens"),
@@ -32,6 +35,8 @@ GAUGES = {
     "pages_total": ("Pages of the latent cache.", None),
     "pages_free": ("Pages neither used nor kept for reuse.", None),
     "pages_cached": ("Pages kept for reuse.", None),
+    "host_pages": ("Pages in host memory.", None),
+    "disk_pages": ("Pages on disk.", None),
 }
 HISTOGRAMS = {
     "ttft": ("Seconds to the first token.", "ttft_seconds", "vllm:time_to_first_token_seconds"),
@@ -105,6 +110,7 @@ class EngineCollector(Collector):
         for kind, count in list(metrics.faults.items()):
             faults.add_metric([*model, kind], count)
         yield faults
+        yield from _tiers(metrics, model)
         classes = CounterMetricFamily("hopwell_requests", "Ended requests.", labels=["model_name", "latency_class"])
         for name, count in list(metrics.classes.items()):
             classes.add_metric([*model, name], count)
@@ -141,6 +147,25 @@ def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:
         value = None if totals.board is None else getattr(totals.board, name)
         if value is not None:
             yield _gauge(f"hopwell_gpu_{name}", text, model, value)
+
+
+def _tiers(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
+    """What tiers below the pool brought and lost."""
+    hits = CounterMetricFamily("hopwell_tier_hit_tokens", "Prompt tokens from a tier.", labels=["model_name", "tier"])
+    for tier, count in list(metrics.tier_hit_tokens.items()):
+        hits.add_metric([*model, tier], count)
+    text = "Pages known, but sooner computed than fetched."
+    declined = CounterMetricFamily("hopwell_tier_declined_pages", text, labels=["model_name", "tier"])
+    for tier, count in list(metrics.tier_declined_pages.items()):
+        declined.add_metric([*model, tier], count)
+    faults = CounterMetricFamily("hopwell_tier_faults", "Pages lost.", labels=["model_name", "tier", "kind"])
+    for name, count in list(metrics.tier_faults.items()):
+        faults.add_metric([*model, *name.split()], count)
+    text = "What a page takes, to compute or to fetch."
+    seconds = GaugeMetricFamily("hopwell_tier_page_seconds", text, labels=["model_name", "way"])
+    for way, value in list(metrics.tier_page_seconds.items()):
+        seconds.add_metric([*model, way], value)
+    yield from (hits, declined, faults, seconds)
 
 
 def registry(metrics: Metrics, name: str) -> CollectorRegistry:
