@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.engine.config import EngineConfig
+from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.defaults import cache_pages, engine_config, model_settings
 from hopwell.engine.describe import matrix_dtypes, weight_bytes
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
@@ -85,6 +85,7 @@ class LoadedModel(Frontend):
 
     def engine(self, config: EngineConfig) -> Engine:
         """An engine for this model; its latent cache is allocated here. Engines share the weights alone."""
+        check_tiers(config, self.layout)
         started = time.perf_counter()
         c = self.model.config
         model = self._set_up(config)
@@ -226,6 +227,7 @@ def load_model(
     wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
     set_threads(checkpoint.total_bytes, where, layout.world)
     share(config, layout)  # before others are started in vain
+    check_tiers(wanted, layout)
     packed, shard = wanted.four_bits == "packed", None
     if layout.world > 1:
         where, place = own_gpu(where, layout), meeting_place() if where.type == "cuda" or GLOO else None
@@ -254,6 +256,15 @@ def load_model(
             close_group()
         raise
     return LoadedModel.of(frontend, weights, phases, ranks)
+
+
+def check_tiers(config: EngineConfig, layout: Layout) -> None:
+    """
+    Raises:
+        EngineConfigError: tiers below the pool of pages, which only rank 0 would fill, where there are several ranks.
+    """
+    if layout.world > 1 and config.host_cache_gb is not None:
+        raise EngineConfigError(f"host_cache_gb is for one rank as yet, not for {layout.name}; leave it out")
 
 
 def load_share(

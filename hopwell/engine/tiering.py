@@ -17,7 +17,6 @@ from hopwell.cache.tiers import DISK, HOST, Fetch, Pace, Tiers
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.page_mover import Move, PageMover, host_memory
-from hopwell.engine.parallel import ParallelModel
 from hopwell.engine.runner import Model
 from hopwell.engine.sequence import Awaited
 from hopwell.model.batch import ForwardBatch
@@ -139,13 +138,11 @@ def make_tiering(
     """The tiers that a config asks for, or None.
 
     Raises:
-        EngineConfigError: host memory for less than a page, or a model over several ranks.
+        EngineConfigError: host memory for less than two pages.
         DiskTierError: the folder cannot be used.
     """
     if config.host_cache_gb is None:
         return None
-    if isinstance(model, ParallelModel):
-        raise EngineConfigError("host_cache_gb is for one rank as yet; leave it out, or leave out --tp")
     page_bytes = latent[:, 0].numel() * latent.itemsize
     slots = int(config.host_cache_gb * 1e9) // page_bytes
     if slots < 2:

@@ -224,6 +224,11 @@ def test_settings_that_cannot_be(settings: dict[str, Any], named: str) -> None:
         toy_engine(**settings)
 
 
+def test_several_ranks_are_refused_before_they_are_started() -> None:
+    with pytest.raises(EngineConfigError, match="host_cache_gb is for one rank"):
+        load_model(device="cpu", tp=2, settings={"host_cache_gb": 1.0})
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float32])
 def test_pages_are_gathered_and_scattered_as_they_lie(dtype: torch.dtype) -> None:
     """As on a GPU, where they cross the link in one piece each."""
