@@ -19,7 +19,7 @@ from hopwell.limits.meter import Rates
 
 HOST_BYTES = 1 << 20, 128 << 20
 """That a CPU's reading is measured over, at least and at most."""
-HOST_SIZE = 512
+HOST_SIZE = 256
 """Of a CPU's square products."""
 
 
@@ -86,7 +86,7 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def _host_seconds(run: Callable[[], object], rounds: int = 7) -> float:
+def _host_seconds(run: Callable[[], object], rounds: int = 25) -> float:
     """Seconds of a call at its best: on a CPU others may want the same core."""
     times = []
     for _ in range(rounds):
