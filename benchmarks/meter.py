@@ -50,6 +50,7 @@ def cost_rows(loaded: LoadedModel, batches: list[int], tokens: int, rounds: int)
         ratios = sorted(a / b for a, b in zip(taken[True], taken[False], strict=True))
         meter = on.engine.meter
         assert meter is not None
+        every = meter.pace.every
         standing, extra = _parts(meter)
         without = median(taken[False])
         rows.append(
@@ -59,10 +60,10 @@ def cost_rows(loaded: LoadedModel, batches: list[int], tokens: int, rounds: int)
                 "ms_without": round(1e3 * without, 3),
                 "ratio": round(median(ratios), 4),
                 "ratio_quartiles": [round(ratios[len(ratios) * part // 4], 4) for part in (1, 3)],
-                "every": meter.pace.every,
+                "every": every,
                 "us_each_step": round(1e6 * standing, 2),
                 "us_a_measured_step": round(1e6 * extra, 1),
-                "share_by_parts": round((standing + extra / meter.pace.every) / without, 5),
+                "share_by_parts": round((standing + extra / every) / without, 5),
             }
         )
         for llm in (on, off):
