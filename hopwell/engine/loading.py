@@ -86,6 +86,7 @@ class LoadedModel(Frontend):
     def engine(self, config: EngineConfig) -> Engine:
         """An engine for this model; its latent cache is allocated here. Engines share the weights alone."""
         check_tiers(config, self.layout)
+        check_meter(config, self.layout, self.model.device)
         started = time.perf_counter()
         c = self.model.config
         model = self._set_up(config)
@@ -228,6 +229,7 @@ def load_model(
     set_threads(checkpoint.total_bytes, where, layout.world)
     share(config, layout)  # before others are started in vain
     check_tiers(wanted, layout)
+    check_meter(wanted, layout, where)
     packed, shard = wanted.four_bits == "packed", None
     if layout.world > 1:
         where, place = own_gpu(where, layout), meeting_place() if where.type == "cuda" or GLOO else None
@@ -265,6 +267,15 @@ def check_tiers(config: EngineConfig, layout: Layout) -> None:
     """
     if layout.world > 1 and config.host_cache_gb is not None:
         raise EngineConfigError(f"host_cache_gb is for one rank as yet, not for {layout.name}; leave it out")
+
+
+def check_meter(config: EngineConfig, layout: Layout, device: torch.device) -> None:
+    """
+    Raises:
+        EngineConfigError: a meter over several GPUs, whose other ranks would capture no twins of their graphs.
+    """
+    if layout.world > 1 and config.meter and device.type == "cuda":
+        raise EngineConfigError(f"meter is for one GPU as yet, not for {layout.name}; leave it out")
 
 
 def load_share(
