@@ -43,7 +43,7 @@ def sides(
         HopwellError: a side failed; the message holds the last line it wrote.
     """
     with tempfile.TemporaryDirectory() as cache:
-        own = [sys.executable, "-m", "hopwell.bench.own_side", str(checkpoint)]
+        own = [sys.executable, "-P", "-m", "hopwell.bench.own_side", str(checkpoint)]
         environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(_paths())}
         say("hopwell, empty kernel cache")
         brief = task if once else {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
@@ -83,7 +83,8 @@ def _side(command: list[str], environment: Mapping[str, str], say: Callable[[str
         printed.seek(0)
         lines = printed.read().strip().splitlines()
     if code != 0 or not lines:
-        raise HopwellError(f"{command[1]} {command[2]} failed: {heard[-1] if heard else 'it wrote nothing'}")
+        engine = "hopwell" if "hopwell.bench.own_side" in command else "vllm"
+        raise HopwellError(f"{engine} has failed: {heard[-1] if heard else 'it wrote nothing'}")
     return json.loads(lines[-1])
 
 

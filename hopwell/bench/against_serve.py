@@ -102,19 +102,18 @@ def _asked(url: str, loads: Loads, engine: str, say: Callable[[str], None]) -> l
 
 
 def beside(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a level: ours, theirs, and the ratio, above 1 in our favour."""
+    """Rows of each level: what is compared, ours, theirs, and the ratio, above 1 in our favour."""
     ours = [row for row in rows if row["engine"] == "hopwell"]
     theirs = [row for row in rows if row["engine"] != "hopwell"]
     table = []
     for index, row in enumerate(ours):
         level = f"callers {row['concurrency']:g}" if row["concurrency"] else f"rate {row['rate']:g}"
-        line: dict[str, Any] = {"load": level}
         for name, less in COMPARED:
-            line[name] = row[name]
+            line: dict[str, Any] = {"load": level, "what": name.replace("_", " "), "ours": row[name]}
             if theirs:
                 other = theirs[index][name]
-                line[f"{name} theirs"], line[f"{name} ratio"] = other, other / row[name] if less else row[name] / other
-        table.append(line)
+                line |= {"theirs": other, "ratio": other / row[name] if less else row[name] / other}
+            table.append(line)
     return table
 
 

@@ -101,7 +101,8 @@ def server(arguments: Sequence[str], name: str, ready: str, environment: Mapping
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, *arguments, "--port", str(port)]
+    # -P: a folder of the working directory must not stand in for a package
+    command = [sys.executable, "-P", *arguments, "--port", str(port)]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **environment}

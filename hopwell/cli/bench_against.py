@@ -66,6 +66,8 @@ def against(
     import torch
 
     from hopwell.bench.against import compare, sides
+    from hopwell.bench.side import longest
+    from hopwell.errors import HopwellError
     from hopwell.model.config import ModelConfig
 
     pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
@@ -73,6 +75,11 @@ def against(
             "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
             "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)
+    if longest(task) > config.max_position_embeddings:
+        raise HopwellError(
+            f"{checkpoint}: a sequence would take {longest(task):,} tokens, and the model's context is"
+            f" {config.max_position_embeddings:,}; give shorter --context and --prompts"
+        )
     limit = measured_ceilings() if torch.cuda.is_available() and device != "cpu" else None
     torch.cuda.empty_cache()
     ours, theirs = sides(checkpoint, task, peer_site, once=once)

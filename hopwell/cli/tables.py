@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 UNBOUND = 200
@@ -19,6 +20,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None, wrap
 
     Args:
         wrap: cells of many words may take several lines; else only tables of few columns do that.
+
+    Where a terminal is too narrow for the table, each row is a block of lines, a key a line.
     """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in rows[0]:
@@ -30,7 +33,24 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None, wrap
         )
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else UNBOUND).print(table)
+    console = Console(width=None if sys.stdout.isatty() else UNBOUND)
+    wanted = Measurement.get(console, console.options.update(width=10 * UNBOUND), table).maximum
+    if not wrap and wanted > console.width:
+        table = _blocks(rows, title)
+    console.print(table)
+
+
+def _blocks(rows: Sequence[Mapping[str, Any]], title: str | None) -> Table:
+    """The same, a key a line and a line between rows."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and str(value):
+                table.add_row(name.replace("_", " "), str(value))
+        table.add_section()
+    return table
 
 
 def _is_number(value: Any) -> bool:
