@@ -104,8 +104,9 @@ def headlines(report: dict[str, Any]) -> list[str]:
     host = "beside the device" if report["overlapped"] else "before the next"
     lines.append(
         f"step {report['step_us'] / 1e3:.3g} ms with {report['mean_rows']:.3g} rows, and {report['host_us']:.0f} us of"
-        f" the host {host}; 1 in {report['every']} measured, {100 * report['overhead']:.2f} % of the time"
+        f" the host {host}"
     )
+    lines.append(f"1 step in {report['every']} measured op by op, {100 * report['overhead']:.2f} % of the time")
     last = report["history"][-1]
     lines.append(
         f"{last['running']} run, {last['waiting']} wait; cache {last['pages_used']:,} of {last['pages_total']:,} pages"
