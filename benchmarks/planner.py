@@ -251,6 +251,7 @@ def main() -> None:
     if given.out:
         from hopwell.cli.result import as_text
 
+        given.out.mkdir(parents=True, exist_ok=True)
         path = given.out / f"planner-{datetime.now(UTC):%Y%m%d}.json"
         path.write_text(as_text(summary) + "\n", encoding="utf-8")
 
