@@ -17,6 +17,7 @@ from hopwell.engine.describe import about
 from hopwell.engine.engine import Engine
 from hopwell.engine.loading import LoadedModel
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
+from hopwell.errors import HopwellError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class EngineHost:
         if self._thread is None:
             return "start() was not called"
         if self._failure is not None or not self._thread.is_alive():
-            return f"its thread has ended: {self._failure!r}"
+            failure = self._failure
+            return f"its thread has ended: {failure if isinstance(failure, HopwellError) else repr(failure)}"
         started, limit = self.engine.step_started, self.engine.config.step_timeout
         if started is not None and (age := time.monotonic() - started) > limit:
             return f"a step has been running for {age:.0f} s, longer than the step_timeout of {limit:g} s"

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ class Part:
     name: str
     child: Child
     said: asyncio.Queue[Message | None] = field(default_factory=asyncio.Queue)
+    started_at: float = field(default_factory=time.monotonic)
     up_at: float | None = None
 
     @property
@@ -98,6 +100,16 @@ class Part:
         """How it ended."""
         code = self.child.process.wait()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def into(queue: asyncio.Queue[Message | None], loop: asyncio.AbstractEventLoop) -> Callable[[Message | None], None]:
+    """What puts messages into a queue of a loop, from any thread; none once the loop is closed: nobody waits then."""
+
+    def put(message: Message | None) -> None:
+        with suppress(RuntimeError):  # closed, even between a look and the call
+            loop.call_soon_threadsafe(queue.put_nowait, message)
+
+    return put
 
 
 class Supervisor:
@@ -164,7 +176,8 @@ class Supervisor:
             part = self.engine = self._start("the engine", engine_process.MAIN, (), fields)
             while (message := await part.said.get()) is not None:
                 if message.kind == "ready":
-                    self.info, part.up_at = msgspec.convert(message.fields["info"], Info), time.monotonic()
+                    self.info = msgspec.convert(message.fields["info"], Info)
+                    self._up(part)
                     for api in self.apis:
                         self._connect(api)
                 elif message.kind == "failed":
@@ -194,16 +207,24 @@ class Supervisor:
             self._connect(part)
             while (message := await part.said.get()) is not None:
                 if message.kind == "listening":
-                    part.up_at = time.monotonic()
+                    self._up(part)
                 elif message.kind == "failed":
                     self._fail(message.fields["reason"])
             await self._fallen(part)
 
     def _start(self, name: str, main: str, ends: Sequence[int], fields: dict[str, Any]) -> Part:
-        loop, part = asyncio.get_running_loop(), Part(name, Child.start(main))
+        part = Part(name, Child.start(main))
         part.child.control.send("start", ends, **fields)
-        part.child.control.listen(lambda message: loop.call_soon_threadsafe(part.said.put_nowait, message))
+        part.child.control.listen(into(part.said, asyncio.get_running_loop()))
+        if name in self._falls:
+            log.info({"event": "a process is started again", "process": name, "pid": part.child.process.pid})
         return part
+
+    def _up(self, part: Part) -> None:
+        part.up_at = time.monotonic()
+        if part.name in self._falls:
+            pid, seconds = part.child.process.pid, round(part.up_at - part.started_at, 3)
+            log.info({"event": "a process is up again", "process": part.name, "pid": pid, "seconds": seconds})
 
     def _connect(self, api: Part | None) -> None:
         """Joins an API and the engine, once both are there."""

@@ -20,6 +20,7 @@ from hopwell.engine.engine import Engine
 from hopwell.engine.host import EngineHost
 from hopwell.engine.request import EngineDownError, FinishReason, Request, RequestError
 from hopwell.model.batch import ForwardBatch
+from hopwell.parallel.memory import RankLost
 
 
 class Slow(ToyModel):
@@ -199,6 +200,18 @@ def test_if_the_engine_dies_every_stream_hears_of_it() -> None:
             await collect(engine, ask([9]))
         assert not engine.healthy
         with pytest.raises(RuntimeError, match="not running"):
+            await collect(engine, ask([9]))
+        await engine.end()
+
+    asyncio.run(main())
+
+
+def test_a_lost_rank_is_told_in_its_own_words() -> None:
+    async def main() -> None:
+        engine = Pair(toy_engine())
+        await engine.start()
+        engine.engine.fail(RankLost("rank 1 (process 7) has died: signal 9"))
+        with pytest.raises(EngineDownError, match=r"ended: rank 1 \(process 7\) has died: signal 9$"):
             await collect(engine, ask([9]))
         await engine.end()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import signal
@@ -77,6 +79,26 @@ def idle_again(server: Attacked) -> bool:
         return False
 
 
+def test_a_process_that_ends_after_the_supervisors_loop_says_nothing() -> None:
+    from hopwell.control import Control
+    from hopwell.server.supervisor import into
+
+    faults: list[object] = []
+    before, threading.excepthook = threading.excepthook, faults.append
+    ours, theirs = socket.socketpair()
+    try:
+        loop = asyncio.new_event_loop()
+        Control(ours).listen(into(asyncio.Queue(), loop))
+        (thread,) = (one for one in threading.enumerate() if one.name == "hopwell-control")
+        loop.close()
+        theirs.close()
+        thread.join(60)
+    finally:
+        threading.excepthook = before
+        ours.close()
+    assert not thread.is_alive() and not faults
+
+
 def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> None:
     shared = set(os.listdir("/dev/shm"))
     with (tmp_path / "log").open("w") as log, attacked(stderr=log) as server:
@@ -88,7 +110,11 @@ def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> N
             assert within(120, lambda: idle_again(server)), "the engine was not started again"
             server.answers()
         assert set(os.listdir("/dev/shm")) <= shared
-    assert (tmp_path / "log").read_text().count("was killed by SIGKILL") == TIMES
+    told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    events = [line["event"] for line in told if line.get("process") == "the engine"]
+    assert events == ["a process has ended", "a process is started again", "a process is up again"] * TIMES
+    assert all(line["how"] == "was killed by SIGKILL" for line in told if line["event"] == "a process has ended")
+    assert all(line["seconds"] > 0 for line in told if line["event"] == "a process is up again")
 
 
 def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Path) -> None:
