@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hopwell.chat.reply import ReplyParser
     from hopwell.engine.llm import LLM, Completion, Prompt
     from hopwell.engine.request import SamplingParams
+    from hopwell.limits.energy import Factors
 
 MINUS = re.compile(r"-[\d\s.(]")
 """How a prompt begins that is no option: `-5 + 3`."""
@@ -72,6 +73,9 @@ def generate(
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
+    energy: Annotated[bool | None, typer.Option(help="For --json: joules, where there is a counter.")] = None,
+    grams_per_kwh: opt.Grams = None,
+    price_per_kwh: opt.Price = None,
 ) -> None:  # fmt: skip
     """Answer prompts, many at once, in the order in which they were given.
 
@@ -80,6 +84,7 @@ def generate(
     """
     from hopwell.cli.console import note, utf8
     from hopwell.errors import HopwellError
+    from hopwell.limits.energy import Factors
 
     utf8()
     options = opt.given(
@@ -89,10 +94,14 @@ def generate(
     texts = _texts([text.removeprefix(MARK) for text in prompts or ()], file)
     if chat is False and chat_template is not None:
         raise HopwellError("--chat-template is for --chat; leave --raw out")
+    energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
+    if energy and not as_json:
+        raise HopwellError("--energy, --grams-per-kwh and --price-per-kwh are for --json; give it too")
+    factors = Factors(grams_per_kwh, price_per_kwh)
     seqs = min(MAX_SEQS, len(texts) * n)
     llm = opt.load(
         model, device, dtype, tp, ep, drafts, chat_template,
-        max_seqs=seqs, activations=activations, four_bits=four_bits,
+        max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy,
     )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]
     params = opt.params_of(llm, options)
@@ -107,7 +116,7 @@ def generate(
         tokens += sum(len(answer.tokens) for answer in completion.answers)
         failed += any(answer.error is not None for answer in completion.answers)
         if as_json:
-            for row in _rows(llm, place, texts[place], asked[place], completion):
+            for row in _rows(llm, place, texts[place], asked[place], completion, factors):
                 print(json.dumps(row, ensure_ascii=False), flush=True)
         elif len(texts) > 1 or n > 1:
             _show(llm, place, texts[place], asked[place], completion)
@@ -215,7 +224,9 @@ def _show(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completio
         print(flush=True)
 
 
-def _rows(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completion) -> Iterator[dict[str, Any]]:
+def _rows(
+    llm: LLM, place: int, text: str, prompt: Prompt, completion: Completion, factors: Factors
+) -> Iterator[dict[str, Any]]:
     """A prompt's answers as JSON objects."""
     timing = completion.timing
     for index, answer in enumerate(completion.answers):
@@ -244,6 +255,8 @@ def _rows(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completio
                 "total": timing.total,
             }
             row["seconds"] = {name: None if value is None else round(value, 6) for name, value in times.items()}
+        if completion.joules is not None:
+            row["energy"] = {name: float(f"{value:.6g}") for name, value in factors.of(completion.joules).items()}
         yield row
 
 

@@ -32,6 +32,8 @@ FourBits = Annotated[
     str | None,
     typer.Option(help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]"),
 ]
+Grams = Annotated[float | None, typer.Option(min=0, help="CO2 of a kilowatt-hour, for requests' energy.")]
+Price = Annotated[float | None, typer.Option(min=0, help="Of a kilowatt-hour, in any currency, likewise.")]
 ChatTemplate = Annotated[Path | None, typer.Option(help="Jinja file in place of the checkpoint's chat template.")]
 System = Annotated[str | None, typer.Option(help="System prompt.")]
 Thinking = Annotated[
@@ -50,6 +52,21 @@ def given(**options: Any) -> dict[str, Any]:
     found = {name: value for name, value in options.items() if value is not None}
     SamplingParams(**found)
     return found
+
+
+def needs_energy(energy: bool | None, grams: float | None, price: float | None) -> bool | None:
+    """Whether joules are to be counted: as was said, and in any case where there are factors for them.
+
+    Raises:
+        HopwellError: factors were given, and joules refused.
+    """
+    if grams is None and price is None:
+        return energy
+    if energy is False:
+        from hopwell.errors import HopwellError
+
+        raise HopwellError("--grams-per-kwh and --price-per-kwh need joules; leave --no-energy out")
+    return True
 
 
 def load(

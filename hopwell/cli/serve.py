@@ -50,6 +50,9 @@ def serve(
     graphs: Annotated[bool | None, typer.Option(help="Replay small steps as CUDA graphs.")] = None,
     batch_invariant: Annotated[bool | None, typer.Option(help="Tokens do not depend on the batch.")] = None,
     meter: Annotated[bool | None, typer.Option(help="Measure one step in so many, op by op.")] = None,
+    energy: Annotated[bool | None, typer.Option(help="Count joules and share them among requests.")] = None,
+    grams_per_kwh: opt.Grams = None,
+    price_per_kwh: opt.Price = None,
     deterministic: Annotated[bool | None, typer.Option(hidden=True)] = None,
     forced_acceptance: Annotated[float | None, typer.Option(help="Benches only: tokens a step.")] = None,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = 16,
@@ -86,7 +89,10 @@ def serve(
         max_connections=max_connections,
         allowed_hosts=tuple(allowed_host or ()),
         host=host,
+        grams_per_kwh=grams_per_kwh,
+        price_per_kwh=price_per_kwh,
     )
+    energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
 
     names = list(dict.fromkeys(part for given in name or () for part in given.split(",") if part))
     tenants = read_keys(api_keys) if api_keys is not None else []
@@ -113,6 +119,7 @@ def serve(
         "graphs": graphs,
         "batch_invariant": batch_invariant,
         "meter": meter,
+        "energy": energy,
         "forced_acceptance": forced_acceptance,
     }
     engine = {setting: value for setting, value in engine.items() if value is not None}

@@ -68,6 +68,8 @@ class EngineConfig:
     meter: bool = False
     """Measure one step in so many op by op (`Engine.limits`); a CPU's default. A GPU runs those steps with events
     between ops."""
+    energy: bool | None = None
+    """Count joules and share them among requests; None: where there is an energy counter. True is refused elsewhere."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):

@@ -23,6 +23,7 @@ from hopwell.cache.pool import PagePool
 from hopwell.cache.prefix import PAGE
 from hopwell.engine.batch import InFlightStep, Ints, StepResult
 from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.energy import EnergyMeter
 from hopwell.engine.input_processor import InputProcessor
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.metrics import Metrics
@@ -61,6 +62,7 @@ class Engine:
         eos_token_ids: tuple[int, ...] = (),
         tokenizer: Tokenizer | None = None,
         meter: StepMeter | None = None,
+        energy: EnergyMeter | None = None,
     ) -> None:
         """
         Args:
@@ -70,6 +72,7 @@ class Engine:
             tokenizer: for structured output, and to know that stop strings can be found; without it, requests for
                 those are refused.
             meter: measures steps; None: nothing does.
+            energy: shares joules among requests; None: there is no counter.
 
         Raises:
             EngineConfigError: the model cannot do what the config asks for.
@@ -88,7 +91,7 @@ class Engine:
         self.metrics = Metrics(pages_total=num_pages, accepted_at=[0] * config.drafts)
         self.pool = PagePool(num_pages, new_policy(config.cache_policy, num_pages), self._count_eviction)
         self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
-        self.meter = meter
+        self.meter, self.energy = meter, energy
         self.runner = Runner(
             model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
         )
@@ -251,6 +254,8 @@ class Engine:
         """What was counted so far, the meter's counts with it."""
         if self.meter is not None:
             self.metrics.meter = self.meter.totals()
+        if self.energy is not None:
+            self.metrics.energy = self.energy.totals()
         return self.metrics
 
     def limits(self) -> Report:
@@ -280,6 +285,8 @@ class Engine:
             self.tiering.close()
         self.runner.close()
         self._input.close()
+        if self.energy is not None:
+            self.energy.close()
 
     # -- parts
 
@@ -310,6 +317,8 @@ class Engine:
         now = time.monotonic()
         self._device_seconds = max(time.perf_counter() - waited, 0.0 if self.config.overlap else result.seconds)
         self._count(result, sum(len(chunk.tokens) for chunk in batch.chunks))
+        if self.energy is not None:
+            self.energy.share(batch, current, self.scheduler, 1 + self.config.drafts, result.seconds)
         for row in [row for row in result.faults if current[row]]:
             current[row] = False
             self._fail(int(slots[row]), result.faults[row])

@@ -268,6 +268,7 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
         pages=engine.metrics.pages_total,
         batch_invariant=invariant if loaded is None else invariant and loaded.batch_invariant,
         settings=asdict(engine.config),
+        energy=engine.energy is not None,
         about={} if loaded is None else about(engine, loaded.path, loaded.model, loaded.layout),
         phases=phases if loaded is None else phases | loaded.phases,
     )

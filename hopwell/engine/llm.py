@@ -23,6 +23,7 @@ from hopwell.engine.request import (
 )
 from hopwell.engine.thinking import Thinking
 from hopwell.errors import HopwellError
+from hopwell.limits.energy import Joules
 from hopwell.limits.meter import Report
 
 Prompt = str | Sequence[int]
@@ -58,6 +59,8 @@ class Completion:
     answers: list[Answer]
     prompt_logprobs: list[TokenLogprobs | None] | None = None
     timing: RequestTiming | None = None
+    joules: Joules | None = None
+    """Of all answers together, where there is an energy counter."""
 
     @property
     def text(self) -> str:
@@ -69,6 +72,7 @@ class Completion:
         self.cached_tokens = output.cached_tokens
         self.prompt_logprobs = output.prompt_logprobs or self.prompt_logprobs
         self.timing = output.timing or self.timing
+        self.joules = output.joules or self.joules
         for part in output.outputs:
             self.answers[part.index].add(part)
 

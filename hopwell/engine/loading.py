@@ -18,6 +18,7 @@ from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.defaults import cache_pages, engine_config, model_settings
 from hopwell.engine.describe import matrix_dtypes, weight_bytes
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
+from hopwell.engine.energy import NO_COUNTER, EnergyMeter, RowCosts, find_counter, usual_rates
 from hopwell.engine.engine import Engine
 from hopwell.engine.frontend import NANO, Frontend, ModelError, name_of, resolve
 from hopwell.engine.meter import StepMeter, measure_rates, recorder_for
@@ -107,11 +108,29 @@ class LoadedModel(Frontend):
             eos_token_ids=self.eos_token_ids,
             tokenizer=self.tokenizer,
             meter=meter,
+            energy=self._energy(model, config),
         )
         if self.ranks is not None:
             self.ranks.when_lost(engine.fail)
         self.phases["cache"] = time.perf_counter() - started
         return engine
+
+    def _energy(self, model: Transformer, config: EngineConfig) -> EnergyMeter | None:
+        """What shares joules among requests.
+
+        Raises:
+            EngineConfigError: it was asked for, and there is no counter.
+        """
+        if config.energy is False:
+            return None
+        counter = find_counter(model.device, self.layout.world)
+        if counter is None:
+            if config.energy:
+                raise EngineConfigError(
+                    f"energy: {NO_COUNTER}; leave out --energy, --grams-per-kwh and --price-per-kwh"
+                )
+            return None
+        return EnergyMeter(counter, RowCosts(model, usual_rates(model.device) or self.rates))
 
     def close(self) -> None:
         """Ends the other ranks, if there are any. Engines are closed before."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hopwell.limits.energy import EnergyTotals
 from hopwell.limits.meter import Totals
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 60.0)
@@ -117,6 +118,9 @@ class Metrics:
 
     meter: Totals | None = None
     """Of the meter, where there is one, as of when these were asked for."""
+
+    energy: EnergyTotals | None = None
+    """Likewise, where there is an energy counter."""
 
     @property
     def hit_rate(self) -> float:

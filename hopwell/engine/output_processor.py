@@ -76,7 +76,7 @@ class OutputProcessor:
         if group.prompt_logprobs is not None:
             news.prompt_logprobs, group.prompt_logprobs = group.prompt_logprobs, None
         if not group.unfinished:
-            news.finished, news.timing = True, self._timing(group)
+            news.finished, news.timing, news.joules = True, self._timing(group), group.joules
         self._news.append(news)
 
     def _timing(self, group: SequenceGroup) -> RequestTiming:

@@ -11,6 +11,7 @@ from typing import Any
 from hopwell.cache.policy import Hint
 from hopwell.engine.thinking import Thinking
 from hopwell.errors import HopwellError
+from hopwell.limits.energy import Joules
 
 MAX_LOGPROBS = 20
 """Alternatives that a request may ask for at each token."""
@@ -282,6 +283,8 @@ class RequestOutput:
     """One a prompt token, the first None; on the first output, if asked for."""
     timing: RequestTiming | None = None
     """On the last output."""
+    joules: Joules | None = None
+    """Likewise, where there is an energy counter."""
 
 
 @dataclass(slots=True)

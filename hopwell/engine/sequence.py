@@ -11,6 +11,7 @@ from hopwell.cache.tiers import Fetch
 from hopwell.engine.grammar import GrammarState
 from hopwell.engine.request import LATENCY_CLASSES, LatencyClass, Request, SamplingParams, TokenLogprobs
 from hopwell.engine.thinking import Where
+from hopwell.limits.energy import Joules
 
 
 class State(Enum):
@@ -74,6 +75,8 @@ class SequenceGroup:
     siblings: list[Sequence] = field(default_factory=list)
     """They wait until the first sequence has filled the prompt's pages, and share them."""
     prompt_logprobs: list[TokenLogprobs | None] | None = None
+    joules: Joules | None = None
+    """That it has used; None where nothing counts them."""
 
     def __post_init__(self) -> None:
         self.latency = LATENCY_CLASSES[self.request.latency_class]

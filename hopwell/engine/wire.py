@@ -32,6 +32,8 @@ class Info(msgspec.Struct, frozen=True):
     """Whether a request's tokens are the same whatever shares its batch."""
     settings: dict[str, Any]
     """Of `EngineConfig`, as they are in force."""
+    energy: bool = False
+    """Whether joules are counted."""
     about: dict[str, str] = {}
     """Lines for a banner: device, precision, cache."""
     phases: dict[str, float] = {}

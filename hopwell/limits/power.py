@@ -1,6 +1,14 @@
-"""The GPU's own energy counter, through NVML."""
+"""Energy counters: a GPU's own through NVML, a CPU's through Linux's powercap (RAPL)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Counter = Callable[[], float]
+"""Joules so far, from any beginning."""
+POWERCAP = Path("/sys/class/powercap")
 
 
 def energy_joules(device: int = 0) -> float | None:
@@ -16,4 +24,59 @@ def energy_joules(device: int = 0) -> float | None:
         pynvml.nvmlInit()
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(device)) / 1e3
     except pynvml.NVMLError:
+        return None
+
+
+def gpu_counter(uuid: str, nvml: Any = None) -> Counter | None:
+    """The counter of a GPU, or None where NVML has none.
+
+    Args:
+        uuid: as `torch.cuda.get_device_properties(i).uuid`, in words.
+        nvml: the module; None: `pynvml`, where it is installed.
+    """
+    if nvml is None:
+        try:
+            import pynvml as nvml
+        except ImportError:
+            return None
+    try:
+        nvml.nvmlInit()
+        handle = nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+        nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except nvml.NVMLError:
+        return None
+    return lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+
+
+class CpuCounter:
+    """All sockets of this machine, whatever runs on them; memory's own counters, where there are any, are left out."""
+
+    def __init__(self, zones: list[Path]) -> None:
+        """
+        Args:
+            zones: powercap's, one a socket.
+
+        Raises:
+            OSError: they may not be read.
+        """
+        self._zones = [(zone / "energy_uj", int((zone / "max_energy_range_uj").read_text())) for zone in zones]
+        self._last = [int(path.read_text()) for path, _ in self._zones]
+        self._sum = 0
+
+    def __call__(self) -> float:
+        """Joules since this was made. It must be called before a counter has gone round once: within some minutes."""
+        for place, (path, most) in enumerate(self._zones):
+            now = int(path.read_text())
+            self._sum += now - self._last[place] + (most if now < self._last[place] else 0)
+            self._last[place] = now
+        return self._sum / 1e6
+
+
+def cpu_counter(root: Path = POWERCAP) -> Counter | None:
+    """The counter of this machine's CPUs, or None: there is none, or it is root's alone, as most systems have it."""
+    zones = sorted(zone for zone in root.glob("intel-rapl:*") if zone.name.count(":") == 1)
+    try:
+        zones = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
+        return CpuCounter(zones) if zones else None
+    except (OSError, ValueError):
         return None

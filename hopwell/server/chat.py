@@ -121,6 +121,7 @@ class Chat:
             raise ApiError.of(error) from None
         request.stream = bool(body.stream)
         chat = cls(service, request, bool(tools))
+        chat.count.factors = service.settings.factors if body.include_energy else None
         if body.structured_outputs is None:
             chat._constraint = "tools" if "grammar" in limits else "response_format"
         return chat
@@ -135,6 +136,8 @@ class Chat:
         async with aclosing(self.service.outputs([self.request], self._constraint)) as outputs:
             async for _, output in outputs:
                 self.count.cached = output.cached_tokens
+                if output.finished:
+                    self.count.end(output)
                 for gained in output.outputs:
                     answer = self._answers[gained.index]
                     part = answer.waiting

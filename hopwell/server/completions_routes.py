@@ -107,6 +107,7 @@ class _Run:
         self.service, self.body, self.requests = service, body, requests
         self.n = requests[0].params.n
         self.count = Count(prompt=sum(len(r.prompt) for r in requests))
+        self.count.factors = service.settings.factors if body.include_energy else None
         self.answers = [_Answer() for _ in range(len(requests) * self.n)]
         self._cached = [0] * len(requests)
         self._decoders = [service.loaded.tokenizer.decoder() for _ in self.answers]
@@ -137,6 +138,8 @@ class _Run:
         async with aclosing(self.service.outputs(self.requests)) as outputs:
             async for place, output in outputs:
                 self._cached[place] = output.cached_tokens
+                if output.finished:
+                    self.count.end(output)
                 self.count.cached = sum(self._cached)
                 if output.prompt_logprobs is not None:
                     tokens = self.requests[place].prompt

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from hopwell.engine.metrics import Histogram, Metrics
 from hopwell.engine.request import FinishReason
+from hopwell.limits.energy import EnergyTotals
 from hopwell.limits.meter import Totals
 
 COUNTERS = {
@@ -120,8 +121,24 @@ class EngineCollector(Collector):
         for name, count in list(metrics.missed.items()):
             missed.add_metric([*model, *name.split()], count)
         yield missed
+        if metrics.energy is not None:
+            yield from _energy(metrics.energy, model)
         if metrics.meter is not None:
             yield from _meter(metrics.meter, model)
+
+
+def _energy(totals: EnergyTotals, model: list[str]) -> Iterator[Metric]:
+    """Joules by tenant and phase, of idle time, and those that later steps pay: together the hardware's counter."""
+    labels = ["model_name", "tenant", "phase"]
+    family = CounterMetricFamily("hopwell_energy_joules", "Energy of steps, by whom they served.", labels=labels)
+    for tenant, joules in list(totals.tenants.items()):
+        family.add_metric([*model, tenant, "prompt"], joules.prompt)
+        family.add_metric([*model, tenant, "decode"], joules.decode)
+    yield family
+    idle = CounterMetricFamily("hopwell_energy_idle_joules", "Energy while no step ran.", labels=["model_name"])
+    idle.add_metric(model, totals.idle)
+    yield idle
+    yield _gauge("hopwell_energy_owed_joules", "Energy of steps that the next ones will pay.", model, totals.owed)
 
 
 def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:

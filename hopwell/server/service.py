@@ -29,9 +29,11 @@ from hopwell.engine.request import (
     SequenceOutput,
     TooLongError,
 )
+from hopwell.limits.energy import Factors, Joules
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.common import (
     CompletionDetails,
+    Energy,
     PromptDetails,
     Sampling,
     Structured,
@@ -181,8 +183,11 @@ class Service:
 
         Raises:
             RequestError: the prompt is empty.
-            ApiError: 429, the tenant has no room for so many answers.
+            ApiError: 429, the tenant has no room for so many answers; 400, joules were asked for that nobody counts or
+                that nothing would tell.
         """
+        if body.include_energy:
+            self._check_energy(body)
         http.state.seats.take(params.n)
         tenant: Tenant = http.state.tenant
         return Request(
@@ -195,6 +200,15 @@ class Service:
             cache_tokens=cache_tokens,
             cache_hint=_hint(body),
         )
+
+    def _check_energy(self, body: Sampling) -> None:
+        if not self.engine.info.energy:
+            raise ApiError(400, "include_energy: this server has no energy counter", "include_energy", "invalid_value")
+        options = getattr(body, "stream_options", None)
+        told = options is not None and (options.include_usage or options.continuous_usage_stats)
+        if getattr(body, "stream", None) and not told:
+            message = "include_energy needs stream_options.include_usage in a stream"
+            raise ApiError(400, message, "include_energy", "invalid_value")
 
     async def outputs(
         self, requests: Sequence[Request], constraint: str | None = None
@@ -213,7 +227,7 @@ class Service:
                 async for place, output in stream:
                     answers[place].add(output)
                     if output.finished:
-                        answers[place].log(requests[place], output)
+                        answers[place].log(requests[place], output, self.settings.factors)
                     for answer in output.outputs:
                         _check_fault(answer)
                     yield place, output
@@ -290,10 +304,11 @@ class _Done:
             if answer.finish_reason is not None:
                 self.ends.append(answer.finish_reason)
 
-    def log(self, request: Request, last: RequestOutput) -> None:
+    def log(self, request: Request, last: RequestOutput, factors: Factors) -> None:
         """Says what the engine did, and whether the latency class was honoured."""
         timing = last.timing
         assert timing is not None
+        energy = {} if last.joules is None else factors.of(last.joules)
         times = {"queued_ms": timing.queued, "ttft_ms": timing.ttft, "tpot_ms": timing.tpot}
         log.info(
             {
@@ -306,6 +321,7 @@ class _Done:
                 **{name: None if value is None else round(value * 1e3, 1) for name, value in times.items()},
                 "latency_class": request.latency_class,
                 "met": timing.met,
+                **{name: float(f"{value:.6g}") for name, value in energy.items()},
             }
         )
 
@@ -327,9 +343,24 @@ class Count:
     cached: int = 0
     completion: int = 0
     reasoning: int = 0
+    factors: Factors | None = None
+    """Set where the caller wants to know of joules."""
+    joules: Joules | None = None
+    """Of the requests that have ended."""
+
+    def end(self, output: RequestOutput) -> None:
+        """Takes in what a request that has ended used."""
+        if output.joules is not None:
+            self.joules = Joules() if self.joules is None else self.joules
+            self.joules.prompt += output.joules.prompt
+            self.joules.decode += output.joules.decode
 
     def usage(self) -> Usage:
+        more: dict[str, Any] = {}
+        if self.factors is not None and self.joules is not None:
+            more["energy"] = Energy(**self.factors.of(self.joules))
         return Usage(
+            **more,
             prompt_tokens=self.prompt,
             completion_tokens=self.completion,
             total_tokens=self.prompt + self.completion,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
+from hopwell.limits.energy import Factors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,17 @@ class ServerSettings:
     """Origins whose pages may call from a browser; `*` is every one."""
     host: str = "127.0.0.1"
     """The address that is listened on."""
+    grams_per_kwh: float | None = None
+    """Of CO2; None: answers tell none."""
+    price_per_kwh: float | None = None
+    """In any currency; likewise."""
     allowed_hosts: tuple[str, ...] = ()
     """More names under which the server may be called; `*` is every one."""
+
+    @property
+    def factors(self) -> Factors:
+        """What a kilowatt-hour is reckoned at."""
+        return Factors(self.grams_per_kwh, self.price_per_kwh)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

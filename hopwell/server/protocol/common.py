@@ -81,6 +81,8 @@ class Sampling(Body):
     priority: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
     """Lower is served first; never before the caller's own priority."""
     latency_class: Literal["interactive", "server", "batch"] | None = None
+    include_energy: bool | None = None
+    """`usage` tells the joules that the request took; refused where there is no energy counter."""
     cache_hint: Literal["retain", "end"] | None = None
     """The prompt will be wanted again; or its session is over."""
 
@@ -112,6 +114,18 @@ class CompletionDetails(Reply):
     reasoning_tokens: int
 
 
+class Energy(Reply):
+    """What a request took of the hardware's energy counter, idle time apart; all its answers together."""
+
+    joules: float
+    prompt_joules: float
+    decode_joules: float
+    grams_co2: float | None = None
+    """By the operator's factor, if there is one."""
+    price: float | None = None
+    """Likewise."""
+
+
 class Usage(Reply):
     """OpenAI's usage, with DeepSeek's names for cache hits and misses."""
 
@@ -122,6 +136,8 @@ class Usage(Reply):
     completion_tokens_details: CompletionDetails
     prompt_cache_hit_tokens: int
     prompt_cache_miss_tokens: int
+    energy: Energy | None = None
+    """With `include_energy`, once the request has ended."""
 
 
 class ErrorDetail(BaseModel):
