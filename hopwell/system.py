@@ -84,6 +84,13 @@ def raise_descriptors() -> int:
         return soft
 
 
+def forget_stdout() -> None:
+    """Lets what is printed from now on, and what waits to be written, go nowhere: stdout takes no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def yield_cores() -> None:
     """Lets everybody else go before the calling thread, and the threads that it will start; only on Linux, where
     threads have a priority each."""

@@ -5,6 +5,7 @@ One file a command. Each imports what it needs inside its function, so that `hop
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 import hopwell
+from hopwell.cli import stdout
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
 from hopwell.cli.clocks import clocks
@@ -21,6 +23,7 @@ from hopwell.cli.inspect import inspect
 from hopwell.cli.planning import planning
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
+from hopwell.cli.stdout import own_stdout
 from hopwell.cli.synth import synth
 from hopwell.cli.top import top
 from hopwell.cli.upgrade import upgrade
@@ -28,6 +31,7 @@ from hopwell.cli.verify_cache import verify_cache
 from hopwell.cli.warm import warm
 from hopwell.errors import HopwellError
 from hopwell.ops.process import own_process
+from hopwell.system import forget_stdout
 
 app = typer.Typer(
     name="hopwell",
@@ -44,15 +48,24 @@ app.add_typer(bench)
 
 
 def main(run: Callable[[], object] = app) -> None:
-    """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130."""
+    """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130; a stdout that
+    takes no more is one line, or none where its reader has left, and 1."""
     own_process()
     try:
-        run()
+        with own_stdout():
+            run()
     except HopwellError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.filename != stdout.NAME:
+            raise
+        if error.errno != errno.EPIPE:
+            print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
+        forget_stdout()  # or the interpreter would fail on it again at its end
+        sys.exit(1)
 
 
 def _version(wanted: bool) -> None:

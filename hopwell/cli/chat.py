@@ -92,12 +92,10 @@ def chat(
 
 
 def _piped() -> str:
+    from hopwell.cli.console import read_text
     from hopwell.errors import HopwellError
 
-    try:
-        text = sys.stdin.read().strip()
-    except UnicodeDecodeError as error:
-        raise HopwellError(f"stdin is not UTF-8 at byte {error.start}; convert it") from None
+    text = read_text(None).strip()
     if not text:
         raise HopwellError('stdin holds no question; try: echo "What is 37 * 43?" | hopwell chat')
     return text

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.chat.source import Event
     from hopwell.engine.conversation import ToolResult, Turn
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+HEADING = 120
+"""Characters of a prompt that stand over its answer."""
 DIMMED = ("reasoning", "call", "result")
 CONTROL = {code: None for code in (*range(9), 11, 12, *range(13, 32), *range(127, 160))}
 """A model's text must not move the cursor: these are left out on a terminal."""
@@ -26,6 +31,27 @@ def utf8() -> None:
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors=errors)  # type: ignore[union-attr]
+
+
+def read_text(file: Path | None) -> str:
+    """A file's text, or stdin's, without a byte order mark.
+
+    Raises:
+        HopwellError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        text = sys.stdin.read() if file is None else file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise HopwellError(f"{file or 'stdin'} is not UTF-8 at byte {error.start}; convert it") from None
+    except OSError as error:
+        raise HopwellError(f"{file or 'stdin'}: cannot read: {error.strerror}") from None
+    return text.removeprefix("\ufeff")
+
+
+def shortened(text: str) -> str:
+    """A text in one line of at most `HEADING` characters."""
+    line = " ".join(text[: HEADING + 1].splitlines())
+    return line if len(line) <= HEADING else line[: HEADING - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def note(text: str) -> None:

@@ -133,6 +133,7 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
     Raises:
         HopwellError: there are none, or two sources of them.
     """
+    from hopwell.cli.console import read_text
     from hopwell.errors import HopwellError
 
     if prompts and file is not None:
@@ -141,11 +142,7 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
         return prompts
     if file is None and sys.stdin.isatty():
         raise HopwellError('no prompts; give them as arguments ("What is 37 * 43?"), with --file, or through a pipe')
-    try:
-        content = sys.stdin.read() if file is None else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HopwellError(f"{file or 'stdin'}: cannot read: {error}") from None
-    texts = [line for line in content.splitlines() if line.strip()]
+    texts = [line for line in read_text(file).splitlines() if line.strip()]
     if not texts:
         raise HopwellError(f"{file or 'stdin'} holds no prompts; give one a line")
     return texts
@@ -209,11 +206,11 @@ def _streamed(llm: LLM, prompt: Prompt, params: SamplingParams) -> Iterator[tupl
 def _show(llm: LLM, place: int, text: str, prompt: Prompt, completion: Completion) -> None:
     """Prints a prompt and its answers."""
     from hopwell.chat.source import content
-    from hopwell.cli.console import AnswerPrinter
+    from hopwell.cli.console import AnswerPrinter, shortened
 
     for index, answer in enumerate(completion.answers):
         which = f".{index + 1}" if len(completion.answers) > 1 else ""
-        print(f"[{place + 1}{which}] {text}")
+        print(f"[{place + 1}{which}] {shortened(text)}")
         if answer.error is not None:
             print(f"error: prompt {place + 1}: {answer.error}", file=sys.stderr)
             continue

@@ -24,10 +24,10 @@ def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> lis
         fresh: of nano's problems, those that nothing was fitted to.
 
     Raises:
-        PrecisionError: the file cannot be read, or is too short.
+        HopwellError: the file cannot be read, or is too short.
     """
+    from hopwell.cli.console import read_text
     from hopwell.engine.tokenizer import Tokenizer
-    from hopwell.quantization.hessian import PrecisionError
     from hopwell.quantization.plan import cut_sequences
 
     if text is None:
@@ -35,11 +35,7 @@ def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> lis
             return sampled(source, TOKENS, seed)
         tokenizer = Tokenizer.open(source)
         return [tokenizer.encode(problem, special=False) for problem in nanos_problems(fresh)]
-    try:
-        content = text.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PrecisionError(f"{text}: cannot read: {error}") from None
-    return cut_sequences(Tokenizer.open(source).encode(content))
+    return cut_sequences(Tokenizer.open(source).encode(read_text(text)))
 
 
 def knows_nanos_tokens(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def warm(
-    model: Annotated[str | None, typer.Argument(help="A folder or shipped config; default: nano.")] = None,
+    model: Annotated[str | None, typer.Argument(help="A folder, a shipped name or a hub name; default: nano.")] = None,
     cache_dtype: Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")] = "auto",
     activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
     four_bits: Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")] = "expanded",
@@ -28,12 +27,10 @@ def warm(
     from hopwell.cli.progress import kernel_progress
     from hopwell.model.config import ModelConfig
     from hopwell.model.settings import ModelSettings
-    from hopwell.model.shipped import NANO, shipped_config
+    from hopwell.model.shipped import find_config
     from hopwell.model.warm import Warming, cache_folder
 
-    values = shipped_config(model) if model is not None else None
-    if values is None:
-        values = dict(ModelConfig.from_file(Path(model) if model is not None else NANO).raw)
+    values = dict(ModelConfig.from_dict(find_config(model)).raw)
     started = time.perf_counter()
     settings = ModelSettings(cache_dtype=cache_dtype, activations=activations, four_bits=four_bits)
     with Warming(values, _target(arch), settings, max_batch_tokens, processes=processes) as warming:

@@ -190,7 +190,8 @@ def _check(name: str, value: float, low: float, high: float, above: bool = False
     if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(low, int) and value != int(value)):
         raise RequestError(f"{name} is {value!r}; give {'an integer' if isinstance(low, int) else 'a number'}", name)
     if not low <= value <= high or (above and value == low):
-        raise RequestError(f"{name} is {value}; give {'above ' if above else ''}{low:g} to {high:g}", name)
+        least, most = (f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
+        raise RequestError(f"{name} is {value}; give {'above ' if above else ''}{least} to {most}", name)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -38,7 +38,12 @@ class Layout:
         if not 1 <= tp <= MOST_RANKS:
             raise LayoutError(f"--tp is {tp}; give 1 to {MOST_RANKS}")
         if ep not in (1, tp):
-            raise LayoutError(f"--ep is {ep}; the ranks of --tp {tp} share out experts: give 1 or {tp}")
+            wanted = (
+                f"give --tp {ep} too" if tp == 1 and ep <= MOST_RANKS else f"give {tp}" if tp > 1 else "give --tp too"
+            )
+            raise LayoutError(
+                f"--ep is {ep}, which must be as --tp, whose ranks share out experts; {wanted}, or leave it out"
+            )
         return cls(tp, ep > 1)
 
     @property

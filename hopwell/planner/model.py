@@ -111,7 +111,8 @@ def read_model(name: str) -> Model:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read as JSON: {reason}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: is no JSON object; give a model's config.json")
     return model_of(values, path.stem if path.stem != "config" else path.resolve().parent.name)
@@ -171,9 +172,10 @@ def shipped_path(name: str) -> Path:
     plain = KINDS.get(plain, plain)
     if plain in known:
         return known[plain]
-    near = get_close_matches(plain, known, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise PlanError(f"{name}: no such file or shipped model; {hint}Give a config.json or {', '.join(sorted(known))}")
+    names = sorted({*known, *KINDS})
+    near = get_close_matches(plain, names, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise PlanError(f"{name}: no such file or shipped model{hint}; give a config.json or {', '.join(names)}")
 
 
 def _stored(quantization: Any) -> str:

@@ -39,7 +39,8 @@ def read_trace(path: Path, rate: float | None = None) -> list[Arrival]:
                     f"--trace {path}: line {number} has no timestamp, input_length and output_length above 0"
                 ) from None
     except (OSError, UnicodeError, csv.Error) as error:
-        raise PlanError(f"--trace {path}: cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PlanError(f"--trace {path}: cannot be read: {reason}") from None
     found.sort()
     if len(found) < 2 or found[-1].us <= found[0].us:
         raise PlanError(f"--trace {path}: holds no two requests of different times")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hopwell.engine.wire import Info
 from hopwell.errors import HopwellError
 from hopwell.server.settings import ServerSettings
+from hopwell.system import forget_stdout
 
 log = logging.getLogger("hopwell.server")
 LAST_SECONDS = 10.0
@@ -62,7 +63,7 @@ def tell(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         log.warning({"event": "stdout cannot be written", "reason": str(error)})
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the end does not fail on it again
+        forget_stdout()  # so that the end does not fail on it again
 
 
 def banner(info: Info, names: Sequence[str], settings: ServerSettings, listener: socket.socket, tenants: int) -> str:

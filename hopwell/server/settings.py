@@ -82,7 +82,9 @@ def read_keys(path: Path) -> list[Tenant]:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise KeysError(f"{path}: cannot read: {error.strerror}") from None
+    except ValueError as error:
         raise KeysError(f"{path}: {error}") from None
     known = {field.name for field in fields(Tenant)} - {"name"}
     tenants: list[Tenant] = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from hopwell.model.shipped import NANO
 GREEDY = ("--temperature", "0", "--device", "cpu")
 
 
-def run(*arguments: str, stdin: str = "") -> Ran:
+def run(*arguments: str, stdin: str | bytes = "") -> Ran:
     return hopwell("generate", *arguments, stdin=stdin)
 
 
@@ -117,14 +119,43 @@ def test_without_a_template_text_goes_on_but_a_bad_one_is_an_error(tmp_path: Pat
         (("x", "--file", __file__), "", "as arguments and with --file"),
         (("x", "--top-k", "-1"), "", "top_k is -1"),
         (("x", "-n", "0"), "", "n is 0; give 1 to 128"),
+        (("x", "--max-tokens", "0"), "", "max_tokens is 0; give 1 to 2,147,483,6"),
+        (
+            ("x", "--ep", "2"),
+            "",
+            "--ep is 2, which must be as --tp, whose ranks share out experts; give --tp 2 too, or",
+        ),
+        ((), b"1+1\n\xff", "stdin is not UTF-8 at byte 4; convert it"),
         (("x", "--raw", "--system", "s"), "", "--system needs the chat template"),
         (("1+" * 9000,), "", "the prompt has 18,"),
         (("x", "--model", "/no/such/folder"), "", "/no/such/folder: no such folder"),
         (("x", "--model", __file__), "", "is a file; give the folder of the checkpoint"),
     ],
 )
-def test_faults_are_one_line(arguments: tuple[str, ...], stdin: str, says: str) -> None:
+def test_faults_are_one_line(arguments: tuple[str, ...], stdin: str | bytes, says: str) -> None:
     assert says in refused("generate", *arguments, stdin=stdin)
+
+
+def test_a_file_is_utf8_and_its_byte_order_mark_no_part_of_the_prompt(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(b"\xef\xbb\xbf1+1=\n" + b"7" * 300 + b"\n")
+    first, second = rows(run("--file", str(file), "--raw", "--json", "--max-tokens", "1"))
+    assert (first["prompt"], len(second["prompt"])) == ("1+1=", 300)
+    headings = [line for line in run("--file", str(file), "--raw", "--max-tokens", "1").out.splitlines() if "[" in line]
+    assert headings[0] == "[1] 1+1=" and headings[1] == f"[2] {'7' * 119}\u2026"
+    assert rows(run("--raw", "--json", "--max-tokens", "1", stdin=b"\xef\xbb\xbf1+1="))[0]["prompt"] == "1+1="
+    file.write_bytes(b"1+1=\n\xff")
+    assert refused("generate", "--file", file) == f"error: {file} is not UTF-8 at byte 5; convert it\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize(("unbuffered", "flushes"), [("", True), ("", False), ("1", False)])
+def test_a_stdout_that_is_full_is_one_line(unbuffered: str, flushes: bool) -> None:
+    code = f"from hopwell.cli import main; main(lambda: print('hi', flush={flushes}))"
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=env)
+    assert ran.returncode == 1 and ran.stderr == "error: stdout cannot be written: No space left on device\n"
 
 
 def test_a_terminal_sees_dim_thinking_and_ctrl_c_ends_with_130() -> None:

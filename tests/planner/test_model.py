@@ -24,6 +24,15 @@ def test_shipped_models_have_their_known_sizes() -> None:
     assert read_model("nano").num_hidden_layers < 30
 
 
+def test_a_name_that_is_none_is_told_all_that_are() -> None:
+    with pytest.raises(
+        PlanError, match=r"^nope: no such file or shipped model; give a config.json or deepseek-r1, .*v2-"
+    ):
+        read_model("nope")
+    with pytest.raises(PlanError, match=r"shipped model \(did you mean v2-lite\?\); give"):
+        read_model("v2-lit")
+
+
 def test_a_folder_or_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
     assert read_model(str(tmp_path)).hidden_size == read_model(str(tmp_path / "config.json")).hidden_size == 7168
