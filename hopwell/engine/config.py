@@ -69,7 +69,8 @@ class EngineConfig:
     """Measure one step in so many op by op (`Engine.limits`); a CPU's default. A GPU runs those steps with events
     between ops."""
     energy: bool | None = None
-    """Count joules and share them among requests; None: where there is an energy counter. True is refused elsewhere."""
+    """Count joules and share them among requests; None: on a CPU that has an energy counter.
+    True is refused where there is none."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):

@@ -121,7 +121,7 @@ class LoadedModel(Frontend):
         Raises:
             EngineConfigError: it was asked for, and there is no counter.
         """
-        if config.energy is False:
+        if not config.energy and (config.energy is False or model.device.type == "cuda"):
             return None
         counter = find_counter(model.device, self.layout.world)
         if counter is None:
