@@ -11,27 +11,37 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     kernels: Annotated[str | None, typer.Option(metavar="MODEL", help="Print which kernels serve a model.")] = None,
     device: Annotated[str | None, typer.Option(help="For --kernels, such as h200; default: this GPU, or cpu.")] = None,
-    max_batch_tokens: Annotated[int, typer.Option(min=1, help="For --kernels: rows of the longest step.")] = 2048,
-    cache_dtype: Annotated[str, typer.Option(help="For --kernels: auto, bfloat16 or fp8.")] = "auto",
+    max_batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="For --kernels: rows of the longest step.  [default: 2048]")
+    ] = None,
+    cache_dtype: Annotated[
+        str | None, typer.Option(help="For --kernels: auto, bfloat16 or fp8.  [default: auto]")
+    ] = None,
     activations: Annotated[str | None, typer.Option(help="For --kernels: fp8, bf16 or auto.")] = None,
     four_bits: Annotated[
-        str, typer.Option(help="For --kernels: weights of four bits expanded or packed.")
-    ] = "expanded",
+        str | None, typer.Option(help="For --kernels: weights of four bits expanded or packed.  [default: expanded]")
+    ] = None,
 ) -> None:
     """Say what this machine can run, why not the rest, and what would help.
 
     With --kernels MODEL, say instead which kernel serves each op of a model at each number of rows, and why. Exit code
     1 if even nano, the embedded model, cannot run.
     """
+    settings = {"cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}
+    settings = {name: value for name, value in settings.items() if value is not None}
     if kernels is not None:
-        settings = {"cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}
-        _print_kernels(kernels, device, max_batch_tokens, settings, as_json)
+        _print_kernels(kernels, device, max_batch_tokens or 2048, settings, as_json)
         return
     import json
     from dataclasses import asdict
 
     from hopwell.cli.progress import kernel_progress
     from hopwell.engine.machine import examine
+    from hopwell.errors import HopwellError
+
+    others = {"device": device, "max_batch_tokens": max_batch_tokens, **settings}
+    for name in (name for name, value in others.items() if value is not None):
+        raise HopwellError(f"--{name.replace('_', '-')} is for --kernels MODEL; give both, or leave it out")
 
     with kernel_progress() as progress:
         checks = examine(progress)

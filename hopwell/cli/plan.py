@@ -52,6 +52,7 @@ def plan(
     Needs no GPU and no weights: predictions from kernels' measured times, checked against public results
     (docs/planner.md says how well).
     """
+    from hopwell.cli.tables import one_output
     from hopwell.limits.prices import read_prices
     from hopwell.planner import report
     from hopwell.planner.asked import Asked
@@ -59,6 +60,7 @@ def plan(
     from hopwell.planner.model import PlanError, read_model
     from hopwell.planner.search import search
 
+    one_output(as_json, as_markdown)
     arrivals: list[Arrival] = []
     if trace is not None:
         from hopwell.planner.trace import means, rate_of, read_trace

@@ -12,10 +12,12 @@ def article(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/b200-vs-h100.md.")] = False,
 ) -> None:
     """B200 against H100 line by line: what is said, known, measured and predicted, like for like and as marketed."""
+    from hopwell.cli.tables import one_output
     from hopwell.limits.prices import read_prices
     from hopwell.planner import article_report as report
     from hopwell.planner.article import claims, speeds
 
+    one_output(as_json, as_markdown)
     prices = read_prices()
     found, by_speed = claims(prices), speeds(prices)
     if as_json:

@@ -94,7 +94,9 @@ def serve(
     )
     energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
 
-    names = list(dict.fromkeys(part for given in name or () for part in given.split(",") if part))
+    names = list(dict.fromkeys(part.strip() for given in name or () for part in given.split(",")))
+    if "" in names:
+        raise HopwellError(f"--served-model-name is {','.join(name or ())!r}, which has an empty name; leave that out")
     tenants = read_keys(api_keys) if api_keys is not None else []
     if deterministic is not None:
         print("--deterministic is now --batch-invariant", file=sys.stderr)

@@ -26,7 +26,7 @@ def synth(
         str | None,
         typer.Option(help="Networks and experts in nvfp4, mxfp4, int4_g128 or int4_g32; default: the config's."),
     ] = None,
-    attention: Annotated[str, typer.Option(help="With --format: bf16 or fp8.")] = "bf16",
+    attention: Annotated[str | None, typer.Option(help="With --format: bf16 or fp8.  [default: bf16]")] = None,
     device: Annotated[str, typer.Option(help="Where weights are drawn: cpu or cuda.")] = "cpu",
     routers: Annotated[
         int | None, typer.Option(min=0, help="Routers to measure with random tokens; default: 1, on a GPU 4.")
@@ -40,11 +40,14 @@ def synth(
     """
     from hopwell.cli.progress import byte_progress
     from hopwell.cli.tables import print_rows
+    from hopwell.errors import HopwellError
     from hopwell.model.four_bits import FourBits
     from hopwell.model.shipped import find_config, truncate
     from hopwell.model.synthesis import synthesise
 
-    four_bits = None if format is None else FourBits.of(format, attention)
+    if format is None and attention is not None:
+        raise HopwellError("--attention needs --format; give both, or leave --attention out")
+    four_bits = None if format is None else FourBits.of(format, attention or "bf16")
     values = truncate(find_config(config), layers, dense, mtp)
     before = signal.getsignal(signal.SIGTERM)
     if not ignored(signal.SIGTERM):

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from hopwell.errors import HopwellError
+
 UNBOUND = 200
 """Columns of a table that goes to a file or a pipe, where nothing need be cut."""
 
@@ -64,3 +66,13 @@ def short(value: float, units: tuple[str, ...] = ("k", "M", "G", "T"), digits: i
     while power < len(units) and value >= 999.5:
         value, power = value / 1000, power + 1
     return f"{value:.{digits}g}{units[power - 1] if power else ''}"
+
+
+def one_output(as_json: bool, as_markdown: bool) -> None:
+    """Refuses both.
+
+    Raises:
+        HopwellError: `--json` and `--markdown` were given.
+    """
+    if as_json and as_markdown:
+        raise HopwellError("--json and --markdown were given; give one")

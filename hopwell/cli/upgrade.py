@@ -34,11 +34,13 @@ def upgrade(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page in Markdown.")] = False,
 ) -> None:
     """Software first, then H200, B200, GB200, B300 and GB300: same load, money, power and racks, with the pay-back."""
+    from hopwell.cli.tables import one_output
     from hopwell.limits.prices import read_prices
     from hopwell.planner.model import PlanError, read_model
     from hopwell.planner.question import parse_gpus, parse_load, parse_names, parse_number
     from hopwell.planner.upgrade import Cluster, advise
 
+    one_output(as_json, as_markdown)
     owned = parse_gpus(have)
     if len(owned) != 1 or owned[0].most is None:
         raise PlanError(f"--have is {have!r}; give one count and GPU, as 16xh100")

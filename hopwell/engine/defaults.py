@@ -25,11 +25,15 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
     """Settings by name; those not given as they suit the device, and a model with or without an MTP layer.
 
     Raises:
-        EngineConfigError: a setting is unknown or out of range.
+        EngineConfigError: a setting is unknown, out of range, or would have no effect.
     """
     known = {field.name for field in fields(EngineConfig)}
     if unknown := settings.keys() - known:
         raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
+    if settings.get("prefix_cache") is False and settings.get("cache_policy") is not None:
+        raise EngineConfigError("cache_policy needs prefix_cache; leave it on, or leave cache_policy out")
+    if settings.get("four_bits") == "packed" and device.type != "cuda":
+        raise EngineConfigError(f"four_bits is 'packed', which is for GPUs, not for {device.type}; leave it out")
     chosen = {"drafts": int(has_mtp), **settings}
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)

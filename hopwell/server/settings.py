@@ -11,6 +11,9 @@ from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
 from hopwell.limits.energy import Factors
 
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+")
+"""As browsers send it: in small letters, without a path."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
@@ -40,6 +43,21 @@ class ServerSettings:
     """In any currency; likewise."""
     allowed_hosts: tuple[str, ...] = ()
     """More names under which the server may be called; `*` is every one."""
+
+    def __post_init__(self) -> None:
+        """Refuses what no browser can send.
+
+        Raises:
+            HopwellError: an origin or a host is none.
+        """
+        for origin in self.cors_origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise HopwellError(f"--cors-origin is {origin!r}; give scheme and host, as https://a.example, or *")
+        for host in self.allowed_hosts:
+            if not host or re.search(r"[/\s]", host):
+                raise HopwellError(
+                    f"--allowed-host is {host!r}; give a name without scheme or path, as a.example, or *"
+                )
 
     @property
     def factors(self) -> Factors:

@@ -11,11 +11,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from commands import hopwell
+from commands import hopwell, refused
 
 from hopwell.engine import machine
 from hopwell.model.shipped import NANO
 from hopwell.ops.cpu import cpu_multiplies_bf16
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--device", "h200"), ("--max-batch-tokens", "64"), ("--cache-dtype", "auto"), ("--activations", "fp8"),
+     ("--four-bits", "packed")],
+)  # fmt: skip
+def test_options_of_kernels_are_refused_without_it(option: str, value: str) -> None:
+    assert f"{option} is for --kernels MODEL" in refused("doctor", option, value)
 
 
 def checks() -> dict[str, dict[str, object]]:

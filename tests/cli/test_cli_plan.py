@@ -50,6 +50,11 @@ def test_faults_name_the_option_and_the_remedy(arguments: tuple[str, ...], messa
     assert message in refused("plan", "deepseek-r1", *arguments)
 
 
+@pytest.mark.parametrize("command", [("plan", "nano"), ("plan", "article"), ("upgrade", "--have", "8xh100")])
+def test_json_and_markdown_are_not_both_given(command: tuple[str, ...]) -> None:
+    assert "--json and --markdown were given; give one" in refused(*command, "--json", "--markdown")
+
+
 def test_prices_of_ones_own_change_the_ranking(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text("[gpu.H200]\nrent = 0.01\n", encoding="utf-8")

@@ -91,6 +91,7 @@ def test_four_bits_are_written_as_other_engines_read_them(
 
 def test_an_unknown_format_is_named(config: Path, tmp_path: Path) -> None:
     assert "known: nvfp4, mxfp4, int4_g32, int4_g128" in refused("synth", config, tmp_path / "a", "--format", "nf4")
+    assert "--attention needs --format" in refused("synth", config, tmp_path / "a", "--attention", "fp8")
     assert "known: bf16, fp8" in refused("synth", config, tmp_path / "a", "--format", "nvfp4", "--attention", "int8")
 
 

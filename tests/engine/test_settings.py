@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from hopwell.engine.config import EngineConfigError
+from hopwell.engine.defaults import engine_config
 from hopwell.engine.engine import Engine
 from hopwell.engine.loading import LoadedModel, load_model
 from hopwell.engine.request import Request, SamplingParams
@@ -23,6 +26,19 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def nano() -> LoadedModel:
     return load_model(device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("device", "settings"),
+    [
+        ("cpu", {"four_bits": "packed"}),
+        ("cpu", {"cache_policy": "arc", "prefix_cache": False}),
+        ("cuda", {"cache_policy": "rai", "prefix_cache": False}),
+    ],
+)
+def test_what_would_have_no_effect_is_refused_by_name(device: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(EngineConfigError, match=f"^{next(iter(settings))} .*leave"):
+        engine_config(settings, torch.device(device), has_mtp=True)
 
 
 def engine(nano: LoadedModel, settings: dict[str, Any]) -> Engine:
