@@ -329,8 +329,8 @@ def compile_all(scope: Scope) -> None:
 
 def told_scope(values: dict[str, Any]) -> Scope:
     """A scope that came through the environment."""
-    cases = tuple(Case(**case) for case in values.pop("cases"))
-    return Scope(cases, **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    cases = tuple(Case(**case) for case in values["cases"])
+    return Scope(cases, tuple(values["rows"]), tuple(values["labels"]), values["search"])
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
