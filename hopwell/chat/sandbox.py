@@ -40,7 +40,10 @@ def _compiled(source: str, **tokens: str) -> Callable[[dict[str, Any] | None], A
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
-    template = environment.from_string(source)
+    try:
+        template = environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise type(error)(f"line {error.lineno}: {error.message}", error.lineno) from None
     names = meta.find_undeclared_variables(environment.parse(source)) - environment.globals.keys()
     return lambda values: sorted(names) if values is None else template.render(**values, **tokens)
 

@@ -43,12 +43,19 @@ class ChatTemplate:
     is compiled and run in a child, within `LIMITS`, when it is first needed."""
 
     def __init__(
-        self, source: str, bos_token: str = "", eos_token: str = "", with_tools: ChatTemplate | None = None
+        self,
+        source: str,
+        bos_token: str = "",
+        eos_token: str = "",
+        with_tools: ChatTemplate | None = None,
+        file: Path | None = None,
     ) -> None:
         """
         Args:
             with_tools: another template for conversations with tools.
+            file: where a user's own template is, for what is said of it.
         """
+        self.file = file
         self.source, self.bos_token, self.eos_token, self.with_tools = source, bos_token, eos_token, with_tools
         setup = {"source": source, "bos_token": bos_token, "eos_token": eos_token}
         self._child = Bounded("hopwell.chat.sandbox:renderer", setup, LIMITS)
@@ -66,7 +73,7 @@ class ChatTemplate:
             config = read_json(path)
             tokens = _token(config.get("bos_token")), _token(config.get("eos_token"))
             if file is not None:
-                return cls(read_text(file), *tokens)
+                return cls(read_text(file, remedy="convert it"), *tokens, file=file)
             named = _named(path, config.get("chat_template"))
             for more in sorted((folder / "additional_chat_templates").glob("*.jinja")):
                 named[more.stem] = read_text(more)
@@ -143,7 +150,9 @@ class ChatTemplate:
         except BoundedError as error:
             reason = str(error).strip().partition("\n")[0] or error.type
             if error.kind == "raised" and error.type in SYNTAX:
-                raise TemplateError(f"chat_template: {reason}; fetch the file again") from None
+                if self.file is None:
+                    raise TemplateError(f"chat_template: {reason}; fetch the file again") from None
+                raise TemplateError(f"{self.file}: {reason.rstrip('.')}; mend it, or give another") from None
             raise TemplateError(f"{what}: {reason}") from None
         except (TypeError, ValueError) as error:  # a caller's messages, in Python
             raise TemplateError(f"a conversation must be what JSON can hold: {error}") from None

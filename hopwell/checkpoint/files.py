@@ -67,8 +67,11 @@ def read_bytes(path: Path, limit: int = TEXT_BYTES) -> bytes:
     return data
 
 
-def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
+def read_text(path: Path, limit: int = TEXT_BYTES, remedy: str = "fetch it again") -> str:
     """A file of text in UTF-8.
+
+    Args:
+        remedy: what to do about one that is not.
 
     Raises:
         CheckpointError: as `read_bytes`, or it is something else.
@@ -79,7 +82,7 @@ def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
     except UnicodeDecodeError as error:
         if data.startswith(b"GGUF"):
             raise CheckpointError(f"{path}: {GGUF}") from None
-        raise CheckpointError(f"{path}: is not UTF-8 at byte {error.start:,}; fetch it again") from None
+        raise CheckpointError(f"{path}: is not UTF-8 at byte {error.start:,}; {remedy}") from None
 
 
 def read_json(path: Path, limit: int = TEXT_BYTES) -> dict[str, Any]:

@@ -12,12 +12,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TypeVar
 
+from hopwell.cache.prefix import PAGE
 from hopwell.engine import wire
 from hopwell.engine.describe import about
 from hopwell.engine.engine import Engine
 from hopwell.engine.loading import LoadedModel
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
 from hopwell.errors import HopwellError
+from hopwell.model.activations import entering
+from hopwell.model.latent_cache import CACHE_DTYPES
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -267,8 +270,27 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
         vocab_size=engine.vocab_size,
         pages=engine.metrics.pages_total,
         batch_invariant=invariant if loaded is None else invariant and loaded.batch_invariant,
-        settings=asdict(engine.config),
+        settings=asdict(engine.config) | _in_force(engine, loaded),
         energy=engine.energy is not None,
         about={} if loaded is None else about(engine, loaded.path, loaded.model, loaded.layout),
         phases=phases if loaded is None else phases | loaded.phases,
     )
+
+
+def _in_force(engine: Engine, loaded: LoadedModel | None = None) -> dict[str, object]:
+    """What settings of `EngineConfig` that leave a choice have come to, and the layout."""
+    latent = engine.runner.latent.dtype
+    found: dict[str, object] = {
+        "max_model_len": engine.model_len,
+        "cache_tokens": engine.metrics.pages_total * PAGE,
+        "cache_dtype": next((name for name, dtype in CACHE_DTYPES.items() if dtype == latent), str(latent)[6:]),
+    }
+    if loaded is None:
+        return found
+    layout = loaded.layout
+    return found | {
+        "activations": entering(loaded.model, engine.config.activations),
+        "batch_invariant": engine.config.batch_invariant and loaded.batch_invariant,
+        "tp": layout.tp,
+        "ep": layout.tp if layout.ep else 1,
+    }

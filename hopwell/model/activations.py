@@ -88,6 +88,17 @@ def with_activations(
     return _map_products(model, entering)
 
 
+def entering(model: Transformer, name: str | None) -> str:
+    """How rows enter a model's products: "fp8", "auto", or the dtype that they have unrounded.
+
+    Args:
+        name: what was asked for, as `with_activations` has it.
+    """
+    if name is None and model.device.type == "cuda" and model.dtype == torch.bfloat16 and has_kernels(model.device):
+        name = "fp8" if any(weight.is_fp8 for weight, _ in products(model)) else None
+    return str(model.dtype).removeprefix("torch.") if name in (None, "bf16") else name
+
+
 def rounds_from(costs: Costs, gpu: Gpu) -> int:
     """The rows from which an op's rows are better rounded: the first class in which products in bf16 would take more
     than 1 / `MARGIN` of the time of the bytes. Steps longer than all classes (prompts) are always rounded."""

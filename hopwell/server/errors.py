@@ -44,6 +44,8 @@ CODES = {"too_long": "context_length_exceeded", "overloaded": "overloaded", "inv
 CONSTRAINTS = ("json_schema", "regex", "grammar")
 """What constrains an answer, as the engine names it."""
 
+JSON_TYPES = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "true or false"}
+
 
 class ApiError(Exception):
     """A request that is answered with an error.
@@ -149,7 +151,7 @@ def invalid(errors: Sequence[Any], body: Any) -> ApiError:
         case "missing" if field is None:
             message = "the body is empty; send a JSON object"
         case "model_attributes_type" if field is None:
-            message = "the body is no JSON object, or its content-type is not application/json"
+            message = f"the body is {JSON_TYPES.get(type(body), 'no object')}; give a JSON object"
         case "json_invalid":
             field, message = None, f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}"
         case _:

@@ -65,15 +65,21 @@ def _refusal(error: BoundedError) -> ApiError:
         case "raised", "ConfigError":
             return ApiError(400, said, "model", "invalid_value")
         case "raised", "PriceError":
-            return ApiError(400, said, "gpus" if said.startswith("no price of") else "prices", "invalid_value")
+            field = "gpus" if said.startswith("no price of") else "prices"
+            return ApiError(400, _by_fields(said), field, "invalid_value")
         case "raised", "PlanError":
             option = re.search(r"--([a-z]+)", said)
             field = OPTIONS.get(option[1], option[1]) if option else "model" if "shipped model" in said else "gpus"
-            return ApiError(400, said, field, "invalid_value")
+            return ApiError(400, _by_fields(said), field, "invalid_value")
         case "raised", _:
             return ApiError(400, "numbers so far out cannot be reckoned with", None, "invalid_value")
         case _:
             return ApiError(400, f"the question asks for too much: {said}; ask for fewer GPUs", "gpus", "invalid_value")
+
+
+def _by_fields(said: str) -> str:
+    """A message that names the command's options, with the names of fields."""
+    return re.sub(r"--([a-z]+)( FILE)?", lambda found: OPTIONS.get(found[1], found[1]), said)
 
 
 async def _reply(http: HttpRequest, question: dict[str, Any] | None) -> Response:

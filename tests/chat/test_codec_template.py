@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,17 @@ def test_what_is_no_list_of_templates_is_named(tmp_path: Path, config: str, says
     (tmp_path / "tokenizer_config.json").write_text(config, encoding="utf-8")
     with pytest.raises(TemplateError, match=f"tokenizer_config.json: [^\n]*{says}"):
         ChatTemplate.open(tmp_path)
+
+
+def test_a_users_own_template_is_named_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+    file = tmp_path / "mine.jinja"
+    file.write_text("{{ messages }}\n{% nonsense %}\n", encoding="utf-8")
+    with pytest.raises(TemplateError, match=rf"^{re.escape(str(file))}: line 2: [^\n]*nonsense[^\n]*; mend it"):
+        _ = ChatTemplate.open(tmp_path, file).variables
+    file.write_bytes(b"{{ \xff }}")
+    with pytest.raises(TemplateError, match=r"mine.jinja: is not UTF-8 at byte 3; convert it"):
+        ChatTemplate.open(tmp_path, file)
 
 
 def test_a_template_that_is_not_utf8_is_named(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 from server_fixture import Running, nano, server
 
 from hopwell.engine.frontend import Frontend
 from hopwell.model import NANO
+from hopwell.server.errors import invalid
+from hopwell.server.protocol.completions import CompletionRequest
 
 ASK = {"messages": [{"role": "user", "content": "What is 3+4?"}], "temperature": 0}
 
@@ -240,12 +243,41 @@ def test_whoever_names_no_sampling_gets_what_the_models_authors_advise() -> None
             assert (reply["temperature"], reply["top_p"]) == drawn_at
 
 
+@pytest.mark.parametrize(
+    ("prompt", "param", "says"),
+    [
+        ([1, 2, -5], "prompt.2", "prompt.2: -5 is no token id; give whole numbers from 0"),
+        ([1, "a"], "prompt.1", "prompt.1: 'a' is no token id"),
+        ([[1], [2, 0.5]], "prompt.1.1", "prompt.1.1: 0.5 is no token id"),
+        ([], "prompt", "prompt: Value should have at least 1 item"),
+        ([[]], "prompt.0", "prompt.0: Value should have at least 1 item"),
+        (["a", 1], "prompt.1", "prompt.1: Input should be a valid string"),
+        (7, "prompt", "prompt: Input should be a valid string"),
+    ],
+)
+def test_a_prompt_is_told_what_it_was_meant_to_be(prompt: object, param: str, says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CompletionRequest.model_validate({"prompt": prompt})
+    fault = invalid(caught.value.errors(), {"prompt": prompt})
+    assert fault.param == param and fault.message.startswith(says)
+
+
+@pytest.mark.parametrize("body", [[], "a", 7, True])
+def test_a_body_that_is_no_object_is_told_so(http: httpx.Client, body: object) -> None:
+    error = http.post("/v1/completions", json=body).json()["error"]
+    assert error["message"].startswith("the body is ") and error["message"].endswith("; give a JSON object")
+
+
 def test_models_and_settings(http: httpx.Client) -> None:
     (card,) = http.get("/v1/models").json()["data"]
     assert card["id"] == "nano" and card["object"] == "model" and card["root"] and card["max_model_len"] == 1024
     info = http.get("/get_server_info").json()
     assert info["settings"]["max_seqs"] == 4 and info["internal_states"][0]["avg_spec_accept_length"] >= 1
     assert isinstance(info["batch_invariant"], bool)
+    settings = info["settings"]
+    assert settings["max_model_len"] == 1024 and settings["cache_tokens"] >= 1024 and settings["cache_tokens"] % 64 == 0
+    assert settings["cache_dtype"] in ("bfloat16", "float32") and settings["activations"] == settings["cache_dtype"]
+    assert settings["tp"] == settings["ep"] == 1 and settings["batch_invariant"] == info["batch_invariant"]
     assert http.get("/health").status_code == http.get("/ready").status_code == 200
 
 

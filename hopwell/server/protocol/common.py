@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hopwell.engine.request import MAX_LOGPROBS
 
@@ -19,8 +28,25 @@ T = TypeVar("T")
 Items = Annotated[list[T], Field(max_length=8192, fail_fast=True)]
 """A list in a body: its first bad item ends the check, since every complaint is an object of its own."""
 Text = Annotated[str, Field(max_length=8 << 20)]
-Token = Annotated[int, Field(ge=0, lt=1 << 31)]
-Tokens = Annotated[list[Token], Field(max_length=MAX_TOKENS, fail_fast=True)]
+MAX_TOKEN = (1 << 31) - 1
+Token = Annotated[int, Field(ge=0, le=MAX_TOKEN)]
+
+
+def _token_ids(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Says of what is no token id that it is none."""
+    try:
+        return check(value)
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False)
+        if len(first["loc"]) != 1:  # of the list itself
+            raise
+        said = "{given} is no token id; give whole numbers from 0 to {most}"
+        given = PydanticCustomError("token_id", said, {"given": repr(first["input"])[:80], "most": f"{MAX_TOKEN:,}"})
+        fault = InitErrorDetails(type=given, loc=first["loc"], input=first["input"])
+        raise ValidationError.from_exception_data("tokens", [fault]) from None
+
+
+Tokens = Annotated[list[Token], Field(max_length=MAX_TOKENS, fail_fast=True), WrapValidator(_token_ids)]
 Stop = Annotated[str, Field(min_length=1)]
 Stops = Stop | Annotated[Items[Stop], Field(max_length=16)]
 Probability = Annotated[float, Field(gt=0, le=1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from hopwell.server.protocol.advice import NoEffect
 from hopwell.server.protocol.chat import ChatRequest, FinishReason, Message, Tool
@@ -21,12 +21,22 @@ from hopwell.server.protocol.common import (
     Usage,
 )
 
-Prompt = (
-    Text
-    | Annotated[Items[Text], Field(min_length=1, max_length=2048)]
-    | Annotated[Tokens, Field(min_length=1)]
-    | Annotated[Items[Annotated[Tokens, Field(min_length=1)]], Field(min_length=1, max_length=2048)]
-)
+
+def _prompt_kind(value: Any) -> str:
+    """Which of its types a prompt is meant to be, so that complaints are about that one."""
+    if not isinstance(value, list):
+        return "text"
+    first = value[0] if value else 0
+    return "texts" if isinstance(first, str) else "prompts" if isinstance(first, list) else "tokens"
+
+
+Prompt = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[Items[Text], Field(min_length=1, max_length=2048), Tag("texts")]
+    | Annotated[Tokens, Field(min_length=1), Tag("tokens")]
+    | Annotated[Items[Annotated[Tokens, Field(min_length=1)]], Field(min_length=1, max_length=2048), Tag("prompts")],
+    Discriminator(_prompt_kind),
+]
 
 
 class CompletionRequest(NoEffect, Sampling):
