@@ -53,6 +53,8 @@ def _target(arch: int | None) -> Device:
     from hopwell.errors import HopwellError
     from hopwell.ops.device import Device, has_kernels
 
+    if arch is not None and arch < 90:
+        raise HopwellError(f"--arch is {arch}; the kernels are for 90 (Hopper) and 100 (Blackwell)")
     if arch is not None:
         return Device.of_arch(arch)
     if not torch.cuda.is_available():

@@ -114,3 +114,9 @@ def test_a_prompt_may_begin_with_a_minus(args: tuple[str, ...], prompts: list[st
 
 def test_a_minus_before_a_word_is_still_an_option() -> None:
     assert hopwell("generate", "-z", "x").code == 2 and hopwell("generate", "--tempature", "x").code == 2
+
+
+@pytest.mark.parametrize("name", ["nano", "v2-lite"])
+def test_warm_knows_shipped_names(name: str) -> None:
+    told = refused("warm", name, "--arch", "7")  # the model was found, or that would be told first
+    assert name not in told and "7" in told, told
