@@ -124,5 +124,7 @@ def vocabulary_of(checkpoint: Path) -> int:
     """
     try:
         return int(json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["vocab_size"])
-    except (OSError, ValueError, KeyError) as error:
-        raise HopwellError(f"{checkpoint / 'config.json'}: {error}") from None
+    except OSError as error:
+        raise HopwellError(f"{checkpoint / 'config.json'}: {error.strerror}") from None
+    except (ValueError, KeyError) as error:
+        raise HopwellError(f"{checkpoint / 'config.json'}: {error!r}") from None

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_names import shared_names
 
 from hopwell.engine import loading
 from hopwell.engine.llm import LLM
@@ -169,7 +169,7 @@ def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytes
 
 
 def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None) -> None:
-    shared = set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
+    shared = shared_names()
     llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
     killed = threading.Timer(0.5, Watched.latest.process(1).kill)
     killed.start()
@@ -180,7 +180,7 @@ def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None) 
         llm.close()
     Watched.latest.close()
     assert Watched.latest.gone()
-    assert not shared or set(os.listdir("/dev/shm")) <= shared
+    assert shared_names() <= shared
 
 
 def test_a_rank_killed_between_steps_ends_the_next(watched: None) -> None:

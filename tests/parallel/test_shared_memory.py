@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_names import shared_names
 from torch import Tensor
 
 from hopwell.parallel import memory
@@ -164,10 +164,9 @@ def test_whoever_waits_hears_of_a_rank_that_is_lost() -> None:
 
 
 def test_memory_has_no_name_that_could_stay_behind() -> None:
-    before = set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
+    before = shared_names()
     block = SharedBlock.create(1 << 16)
     assert block.bytes.size == 1 << 16 and not block.bytes.any()
-    if before or Path("/dev/shm").is_dir():
-        assert set(os.listdir("/dev/shm")) == before
+    assert shared_names() == before
     block.close()
     block.close()

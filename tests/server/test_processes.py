@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from hostile import API, ENGINE, Attacked, attacked, within
+from shared_names import shared_names
 
 SOON = 2.0
 """Seconds within which requests end, once what serves them is gone."""
@@ -100,7 +101,7 @@ def test_a_process_that_ends_after_the_supervisors_loop_says_nothing() -> None:
 
 
 def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> None:
-    shared = set(os.listdir("/dev/shm"))
+    shared = shared_names()
     with (tmp_path / "log").open("w") as log, attacked(stderr=log) as server:
         for _ in range(TIMES):
             with callers(server, 4, 4) as ends:
@@ -109,7 +110,7 @@ def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> N
             assert all("its process has ended" in said or said == "503" for _, said in ends), ends
             assert within(120, lambda: idle_again(server)), "the engine was not started again"
             server.answers()
-        assert set(os.listdir("/dev/shm")) <= shared
+        assert shared_names() <= shared
     told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
     events = [line["event"] for line in told if line.get("process") == "the engine"]
     assert events == ["a process has ended", "a process is started again", "a process is up again"] * TIMES
@@ -118,7 +119,7 @@ def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> N
 
 
 def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Path) -> None:
-    shared = set(os.listdir("/dev/shm"))
+    shared = shared_names()
     with (tmp_path / "log").open("w") as log, attacked("--tp", "2", stderr=log) as server:
         assert "TP2" in server.banner
         with callers(server, 4, 4) as ends:
@@ -130,7 +131,7 @@ def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Pa
         assert all("rank 1" in said or "its process has ended" in said or said in ("500", "503") for _, said in ends)
         assert within(120, lambda: idle_again(server)), "the engine was not started again"
         server.answers()
-        assert not _lives(engine) and set(os.listdir("/dev/shm")) <= shared
+        assert not _lives(engine) and shared_names() <= shared
     assert re.search(r"rank 1 \(process \d+\) has died: signal 9", (tmp_path / "log").read_text())
 
 
