@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import four_bits, gpu_checks, gpu_speed
+from benchmarks import four_bits, gpu_checks, gpu_speed, nano_formats
 from benchmarks.activation_steps import step_rows
 from benchmarks.cuts import cut_rows
 from benchmarks.gpu_checks import Rows
@@ -28,6 +28,7 @@ PARTS = {
     "kernels": Part(gpu_checks.kernels, 180),
     "tests": Part(gpu_checks.tests, 300),
     "four_bits": Part(lambda: four_bits.measure()[0], 290),
+    "nano_formats": Part(nano_formats.all_rows, 400),
     "decode": Part(gpu_speed.decode, 300),
     "forms": Part(gpu_speed.forms, 180),
     "prefill": Part(gpu_speed.prefill, 240),
