@@ -51,12 +51,13 @@ def test_products(
 @pytest.mark.parametrize("formats", FOUR_BITS)
 @pytest.mark.parametrize("device", [HOPPER, BLACKWELL, INTERPRETER])
 def test_four_bits_have_a_kernel_of_their_own(formats: Formats, device: Device) -> None:
-    for rows, tile, splits in ((1, (64, 16), 4), (32, (128, 32), 4), (64, (128, 64), 8), (2048, (128, 128), 1)):
+    for rows, tile, splits in ((1, (64, 16), 4), (32, (64, 32), 4), (64, (128, 64), 8), (2048, (128, 128), 1)):
         found = linear_choice.choose("product", linear_choice.Shape(rows, 4096, 7168), formats, device)
         assert (found.name, found.tiling.rows, found.tiling.tokens, found.splits) == ("packed_triton", *tile, splits)
         assert linear_choice.choose("logits", linear_choice.Shape(rows, 16160, 7168), formats, device).splits == 1
-    for tokens, tile in ((1, 64), (64, 128), (4096, 128)):
-        grouping = moe_choice.group(tokens, 9, 257, device)
+    for tokens, rows, tile in ((1, 16, 64), (128, 16, 64), (500, 32, 64), (4096, 64, 128)):
+        grouping = moe_choice.group(tokens, 9, 257, device, packed=True)
+        assert grouping.tile == rows
         for op, widths in (("up", (4096, 7168)), ("down", (7168, 2048))):
             shape = moe_choice.Shape(tokens * 9, 257, grouping.tile, grouping.tile_count, *widths)
             chosen = moe_choice.choose(op, shape, formats, device)
