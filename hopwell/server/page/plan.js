@@ -101,9 +101,10 @@ const nameOf = (field) => (field.querySelector("label, .label").firstChild.textC
 /** Says what is wrong beside the field it is about, in the form's own words. */
 function complain({ message, param }) {
   const field = param && fieldOf(param.split(".")[0]);
-  const words = message.replaceAll(/--([a-z]+)/g, (whole, name) => {
-    const other = fieldOf(name === "class" ? "latency_class" : name);
-    return other ? `“${nameOf(other)}”` : whole.slice(2);
+  // a field's name where a part of the message begins; elsewhere it may be a word
+  const words = message.replaceAll(/(^|: |; )([a-z_]+)\b(?!:)/g, (whole, before, name) => {
+    const other = name === "by" ? null : fieldOf(name);
+    return other ? `${before}“${nameOf(other)}”` : whole;
   });
   if (!field) {
     by("fault").textContent = words;
