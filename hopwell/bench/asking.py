@@ -52,7 +52,7 @@ class Sample:
         return not (late or (limit.tpot is not None and (self.tpot or 0.0) > limit.tpot))
 
 
-Asking = Callable[[str, str | None, str, float, list[dict[str, Any]], bool, Callable[[], None]], list[Sample]]
+Asking = Callable[[str, str | None, str, float, list[dict[str, Any]], bool, int, Callable[[], None]], list[Sample]]
 """As `ask_all`, by one process or several."""
 
 
@@ -72,6 +72,7 @@ def clients_of(count: int) -> Iterator[Asking]:
             level: float,
             bodies: list[dict[str, Any]],
             chat: bool,
+            seed: int,
             told: Callable[[], None],
         ) -> list[Sample]:
             shares = min(count, int(level)) if kind == "concurrency" else count
@@ -79,7 +80,7 @@ def clients_of(count: int) -> Iterator[Asking]:
             if kind == "concurrency":
                 each = [int(level) // shares + (index < int(level) % shares) for index in range(shares)]
             asked = [
-                pool.submit(ask_all, url, key, kind, each[index], bodies[index::shares], chat)
+                pool.submit(ask_all, url, key, kind, each[index], bodies[index::shares], chat, seed + index)
                 for index in range(shares)
                 if bodies[index::shares]
             ]
@@ -98,9 +99,10 @@ def ask_all(
     level: float,
     bodies: list[dict[str, Any]],
     chat: bool,
+    seed: int,
     told: Callable[[], None] = lambda: None,
 ) -> list[Sample]:
-    """Sends all, as a closed loop of `level` callers or as Poisson arrivals of `level` a second."""
+    """Sends all, as a closed loop of `level` callers or as Poisson arrivals of `level` a second, drawn from a seed."""
 
     async def ask() -> list[Sample]:
         headers = {"authorization": f"Bearer {key}"} if key else {}
@@ -108,7 +110,7 @@ def ask_all(
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as http:
             if kind == "concurrency":
                 return await _closed(http, bodies, int(level), chat, told)
-            return await _poisson(http, bodies, level, chat, random.Random(len(bodies)), told)
+            return await _poisson(http, bodies, level, chat, random.Random(seed), told)
 
     return asyncio.run(ask())
 

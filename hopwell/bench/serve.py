@@ -92,7 +92,7 @@ def _sweep(
 ) -> list[dict[str, Any]]:
     model = model or _first_model(url, key)
     rng = random.Random(load.seed or time.time_ns())
-    (warm,) = ask_all(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat)
+    (warm,) = ask_all(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat, 0)
     if warm.error:
         raise HopwellError(f"{url} refuses the warm-up request: {warm.error}")
     levels = [("concurrency", float(n)) for n in concurrency] + [("rate", r) for r in rates]
@@ -105,7 +105,7 @@ def _sweep(
                 progress(next(answered), sum(counts), level)
 
             bodies = [_body(load, model, rng) for _ in range(count)]
-            samples = spread(url, key, kind, level, bodies, load.chat, told)
+            samples = spread(url, key, kind, level, bodies, load.chat, rng.getrandbits(32), told)
             seconds = max(sample.last for sample in samples) - min(sample.sent for sample in samples)
             rows.append(summary(samples, seconds, **{kind: level}))
             say(_line(kind, level, rows[-1]))
