@@ -21,6 +21,11 @@ REASONS = {
 """Of `nvmlDeviceGetCurrentClocksEventReasons`, as nvml.h names the bits; that a GPU idles is none."""
 
 
+def reasons_of(bits: int) -> list[str]:
+    """What slows a GPU, in words."""
+    return [words for bit, words in REASONS.items() if bits & bit]
+
+
 def read_board(uuid: str, nvml: Any = None) -> Board | None:
     """What the sensors of a GPU say now, or None where NVML does not know it.
 
@@ -52,5 +57,5 @@ def read_board(uuid: str, nvml: Any = None) -> Board | None:
         degrees=asked(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
         sm_mhz=asked(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
         memory_mhz=asked(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-        slowed_by=[words for bit, words in REASONS.items() if reasons & bit],
+        slowed_by=reasons_of(reasons),
     )

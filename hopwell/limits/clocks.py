@@ -11,20 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopwell.errors import HopwellError
+from hopwell.limits.board import reasons_of
 
 LEAST_MHZ = 1000
 """No whitelist goes below: there energy a token rises again (VoltanaLLM has the best of an A100 at about 1,005 of its
 1,410 MHz)."""
 LOW_MHZ = 1200
-REASONS = {
-    0x8: "hardware slowdown",
-    0x20: "temperature",
-    0x40: "temperature, by hardware",
-    0x80: "power brake",
-    0x4: "power cap",
-    0x2: "clocks set by an administrator",
-}
-"""Bits of `nvmlDeviceGetCurrentClocksEventReasons` (nvml.h)."""
 
 
 class ClockError(HopwellError):
@@ -93,7 +85,7 @@ def _read(nvml: Any, handle: Any) -> Card:
         max_mhz=nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
         watts=asked("nvmlDeviceGetPowerUsage"),
         joules=asked("nvmlDeviceGetTotalEnergyConsumption"),
-        slowed_by=tuple(words for bit, words in REASONS.items() if bits & bit),
+        slowed_by=tuple(reasons_of(bits)),
     )
 
 

@@ -34,6 +34,7 @@ from hopwell.ops import tokens_triton
 from hopwell.ops.compile.aot import Launch, build_stub, machine_code, record
 from hopwell.ops.device import HOPPER, Device
 from hopwell.ops.paging import CacheScales
+from hopwell.system import cores
 
 MAX_ROWS = 2048
 Progress = Callable[[int, int, str], None]
@@ -133,7 +134,7 @@ class Warming:
         self.marker = _marker(values, device.capability, device.multiprocessors, asked, max_rows, sizes)
         self.full = self.marker.exists()
         """Everything was compiled before: nothing is started."""
-        count = 0 if self.full else processes or min(16, len(os.sched_getaffinity(0)))
+        count = 0 if self.full else processes or min(16, cores())
         environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
         self._workers = []
         for index in range(count):
