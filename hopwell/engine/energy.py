@@ -100,6 +100,14 @@ class EnergyMeter:
         """Reads the counter."""
         self.account.sample(time.perf_counter(), self._counter())
 
+    def begin(self) -> None:
+        """The device is given a step; `share` or `fail` end it, in the order of those given."""
+        self.account.begin(time.perf_counter())
+
+    def fail(self) -> None:
+        """The oldest step given has failed."""
+        self.account.fail(time.perf_counter())
+
     def close(self) -> None:
         """Ends the thread."""
         self._ended.set()
@@ -107,13 +115,14 @@ class EnergyMeter:
             self._thread.join()
 
     def share(self, batch: Batch, current: NDArray[np.bool_], scheduler: Scheduler, width: int, seconds: float) -> None:
-        """Shares a step that has ended among its requests. Call it before any of them is told that it has.
+        """Shares the oldest step given, which has ended, among its requests. Call it before any of them is told so.
 
         Args:
             current: rows of the batch whose sequences still have their slots; others pay nothing.
             width: rows of a decoding sequence: 1, and its drafts.
         """
-        joules, slots, decoding = self.account.pay(seconds), batch.slots, len(batch.decode)
+        joules = self.account.pay(time.perf_counter(), seconds)
+        slots, decoding = batch.slots, len(batch.decode)
         rows = width * decoding + sum(len(chunk.tokens) for chunk in batch.chunks)
         weights = np.empty(len(slots))
         each = self._costs.each(rows)

@@ -223,6 +223,8 @@ class Engine:
         self._receive()
         self._end_late_fetches()
         batch = self.scheduler.schedule()
+        if batch is not None and self.energy is not None:
+            self.energy.begin()
         flight = self.runner.launch(batch) if batch is not None else None
         if self.config.overlap:
             flight, self._in_flight = self._in_flight, flight
@@ -311,6 +313,8 @@ class Engine:
             raise
         except Exception:
             log.exception("a step failed; its requests are ended")
+            if self.energy is not None:
+                self.energy.fail()
             for slot in slots[current].tolist():
                 self._fail(slot, "internal")
             return

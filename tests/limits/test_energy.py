@@ -15,19 +15,27 @@ from hopwell.limits.power import cpu_counter
 def test_what_is_paid_idle_and_owed_sum_to_the_counter(seed: int) -> None:
     random, now, joules, paid = Random(seed), 100.0, 5000.0, 0.0
     account = Account(now, joules)
+    given: list[float] = []
     for _ in range(400):
-        seconds = random.choice([0.0, random.expovariate(20), random.expovariate(2)])
-        now += seconds + random.choice([0.0, random.expovariate(5)])
-        if seconds:
-            paid += account.pay(seconds)
+        for _ in range(random.randrange(3)):
+            account.begin(now)
+            given.append(now)
+        now += random.choice([0.0, random.expovariate(20), random.expovariate(2)])
         if random.random() < 0.3:
             now, joules = now + 0.001, joules + random.expovariate(0.02)
             account.sample(now, joules)
             assert account.idle + paid + account.owed == pytest.approx(joules - 5000)
             assert account.paid == pytest.approx(paid)
-        if random.random() < 0.05:
-            now += 0.1
-            account.refund(account.pay(0.1))
+        now += random.choice([0.0, random.expovariate(5)])
+        for began in given[: random.randrange(4)]:
+            given.remove(began)
+            match random.randrange(10):
+                case 0:
+                    account.fail(now)
+                case 1:
+                    account.refund(account.pay(now, random.uniform(0.0, now - began)))
+                case _:
+                    paid += account.pay(now, random.uniform(0.0, now - began))
 
 
 def test_steady_power_is_told_apart_exactly() -> None:
@@ -40,8 +48,9 @@ def test_steady_power_is_told_apart_exactly() -> None:
     paid = [0.0, 0.0]
     for half in range(2):
         for _ in range(100):
-            for _ in range(5):
-                paid[half] += account.pay(0.1)
+            for place in range(5):
+                account.begin(now + place * 0.1)
+                paid[half] += account.pay(now + (place + 1) * 0.1, 0.1)
             now, joules = now + 1, joules + 200  # half of the time
             account.sample(now, joules)
     assert account.watts == pytest.approx(300)
@@ -50,13 +59,33 @@ def test_steady_power_is_told_apart_exactly() -> None:
     assert SPREAD == 1.0
 
 
+@pytest.mark.parametrize("ahead", [1, 2])
+def test_a_step_longer_than_the_time_between_samples_is_not_idle(ahead: int) -> None:
+    """100 W idle, 300 in steps of ten samples each: none of them is taken for idle time, and each is paid alike."""
+    account = Account(0.0, 0.0)
+    account.sample(1.0, 100.0)
+    now, joules, paid = 1.0, 100.0, []
+    for _ in range(ahead):
+        account.begin(now)
+    for _ in range(20):
+        for _ in range(10):
+            now, joules = now + 0.25, joules + 75
+            account.sample(now, joules)
+        paid.append(account.pay(now, 2.5))
+        account.begin(now)
+    assert account.idle == pytest.approx(100) and account.watts == pytest.approx(300)
+    assert paid == pytest.approx([750] * 20)
+
+
 def test_a_counter_that_stands_still_or_goes_back_harms_nothing() -> None:
     account = Account(0.0, 100.0)
+    account.begin(0.0)
     account.sample(0.0, 150.0)
     account.sample(1.0, 90.0)
-    assert account.idle == 0.0 and account.watts is None and account.pay(1.0) == 0.0
+    assert account.idle == 0.0 and account.watts is None and account.pay(1.0, 1.0) == 0.0
+    account.begin(1.0)
     account.sample(2.0, 100.0)
-    assert account.idle == 0.0 and account.pay(1.0) == 0.0
+    assert account.idle == 0.0 and account.pay(2.0, 1.0) == 0.0
 
 
 def test_factors() -> None:
