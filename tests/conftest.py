@@ -9,8 +9,10 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
+from quick_interpreter import quicken
 
 from hopwell.ops.process import own_process
 
@@ -27,6 +29,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
     torch.set_num_threads(1)
+    if find_spec("triton"):
+        quicken()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

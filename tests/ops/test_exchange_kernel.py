@@ -25,7 +25,8 @@ def test_bits_are_those_of_one_rank_that_has_all_parts(tmp_path: Path, world: in
     inboxes = tmp_path / "inboxes"
     count = world * Inboxes.values(world, ROWS, WIDTH)
     inboxes.write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
     ranks = [
         subprocess.Popen([sys.executable, SCRIPT, inboxes, *map(str, (rank, world, calls))], env=environment)
         for rank in range(world)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+from quick_interpreter import quicken
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
@@ -58,6 +59,7 @@ def steps(model: Transformer) -> list[Tensor]:
 
 
 def main() -> None:
+    quicken()
     folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     target.set(Device("small", 90, 16, interpreted=True))
     width = ModelConfig.from_file(folder).hidden_size

@@ -32,7 +32,8 @@ def test_a_step_over_ranks_is_a_step(tmp_path: Path) -> None:
     count = world * Inboxes.values(world, FUSED_ROWS, config["hidden_size"])
     (folder / "inboxes").write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
     (folder / "meeting").touch()
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
     command = [sys.executable, str(SCRIPT), str(folder)]
     ranks = [subprocess.Popen([*command, str(rank), str(world)], env=environment) for rank in range(world)]
     try:
