@@ -128,7 +128,7 @@ def promotions(
 
     def measure(kept: Sequence[int]) -> tuple[int, float]:
         labels = {row.name: SOURCE if row.layer in kept or fmt not in row.formats else fmt for row in members}
-        kl = reference.measure(conversion.load(labels, members)).mean
+        kl = reference.measure(conversion.losses.model(labels, members)).mean
         return sum(_bytes(row, labels) for row in members), kl
 
     def worth(layer: int) -> float:

@@ -13,11 +13,12 @@ from typing import Any
 from hopwell.checkpoint.audit import by_module, kind_of
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
+from hopwell.formats.fp8 import SCALES
 from hopwell.formats.labels import Label
 from hopwell.formats.residual import SHARES, parse_label
 from hopwell.limits.catalogue import CatalogueError, parse_gpus
 from hopwell.model.config import ModelConfig
-from hopwell.model.inventory import check_headers
+from hopwell.model.inventory import check_headers, inventory
 from hopwell.quantization.hessian import PrecisionError
 
 FEWEST_TOKENS = 2048
@@ -184,12 +185,32 @@ class Linear:
     part: str
     """Of `PARTS`."""
 
+    @property
+    def weights(self) -> int:
+        """How many it has."""
+        return math.prod(self.shape)
+
     def nbytes_in(self, label: str) -> int:
         """In a format; as the source has it if the format cannot hold it."""
         fmt, percent = parse_label(label)
         if fmt.bits == 4 and self.shape[1] % fmt.columns:
             return self.nbytes
         return int(fmt.nbytes(self.shape) * (1 + percent / 100))
+
+
+def linears_of(checkpoint: Checkpoint, config: ModelConfig) -> list[Linear]:
+    """The matrices of the decoder layers."""
+    return [
+        Linear(spec.module, (spec.shape[0], spec.shape[1]), bytes_of(checkpoint, [spec.module]), spec.part)
+        for spec in inventory(config)
+        if spec.part in PARTS and not spec.is_scale
+    ]
+
+
+def bytes_of(checkpoint: Checkpoint, modules: Sequence[str]) -> int:
+    """Of linears as the source has them, with their scales."""
+    infos = checkpoint.tensors
+    return sum(infos[name].nbytes for m in modules for s in ("weight", SCALES) if (name := f"{m}.{s}") in infos)
 
 
 def room(source_bytes: int, linears: Sequence[Linear], settings: Settings, hidden_bytes: int) -> int:
@@ -206,7 +227,7 @@ def room(source_bytes: int, linears: Sequence[Linear], settings: Settings, hidde
     if goal.format is not None:
         result += candidates[goal.format] - sum(each.nbytes for each in converted)
     elif goal.bits is not None:
-        weights = sum(math.prod(each.shape) for each in linears)
+        weights = sum(each.weights for each in linears)
         result += int(goal.bits * weights / 8) - sum(each.nbytes for each in linears)
     elif goal.nbytes is not None:
         result = goal.nbytes

@@ -102,7 +102,7 @@ def test_chosen_and_loaded_weights_are_the_same_bits(source: Path, tmp_path: Pat
     )
     rows = conversion.prepare()
     assert {label in row.formats for row in rows} == {True, False}
-    chosen = conversion.load({row.name: label if label in row.formats else SOURCE for row in rows}, rows)
+    chosen = conversion.losses.model({row.name: label if label in row.formats else SOURCE for row in rows}, rows)
     conversion.run()
     loaded = load_transformer(Checkpoint.open(tmp_path / "out"), "cpu", torch.float32)
     for ours, theirs in zip(chosen.layers, loaded.layers, strict=True):
