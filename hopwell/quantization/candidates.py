@@ -181,5 +181,6 @@ def _packed(label: str, names: Sequence[str], found: Sequence[Compensated | With
     for name, result in zip(names, found, strict=True):
         with stage("pack"):
             packed = to_compressed_tensors(result.quantized)
-            tensors |= {f"{label}/{name}.{suffix}": t.cpu() for suffix, t in packed.items()}
+            # copies: with residual columns a matrix may keep the very scales of the one without
+            tensors |= {f"{label}/{name}.{suffix}": t.to("cpu", copy=True) for suffix, t in packed.items()}
     return tensors

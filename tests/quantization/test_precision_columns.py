@@ -94,6 +94,14 @@ def test_what_loads_is_what_the_files_say(source: Path, columns: Path) -> None:
     assert verify(columns, source, FRESH).fingerprints == len(tensors)
 
 
+def test_where_no_column_helps_scales_are_written_twice(source: Path, tmp_path: Path) -> None:
+    """FP8's blocks keep the scales that they have without columns: the same tensor, under two names in one file."""
+    offered = with_columns(("fp8_block",))
+    report = convert(source, tmp_path / "out", Goal(bits=9.0), *offered)
+    assert all(set(group["formats"]) == set(offered) for group in report["groups"])
+    assert verify(tmp_path / "out", source, FRESH).fingerprints == len(report["sha256"])
+
+
 def test_chosen_and_loaded_weights_are_the_same_bits(source: Path, tmp_path: Path) -> None:
     """Rows of 48 values, which end within a block, stay as the source has them."""
     label = "int4_g32+20%"
