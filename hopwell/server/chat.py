@@ -15,9 +15,10 @@ from pydantic_core import from_json
 from hopwell.chat.reply import Event, ReplyParser
 from hopwell.chat.template import TemplateError
 from hopwell.engine.request import FinishReason, Request, RequestError, SequenceOutput, TokenLogprobs
+from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Content, Message, ToolMessage
-from hopwell.server.service import Count, Service, structure
+from hopwell.server.service import Service, structure
 from hopwell.server.tools import constraint, offered
 
 FUNCTION = {"name", "description", "parameters", "strict"}
@@ -133,7 +134,7 @@ class Chat:
             ApiError: the request cannot be served, or has failed.
         """
         interval = self.service.settings.stream_interval
-        async with aclosing(self.service.outputs([self.request], self._constraint)) as outputs:
+        async with aclosing(outputs_of(self.service, [self.request], self._constraint)) as outputs:
             async for _, output in outputs:
                 self.count.cached = output.cached_tokens
                 if output.finished:

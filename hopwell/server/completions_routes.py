@@ -13,6 +13,7 @@ from fastapi import Request as HttpRequest
 
 from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
 from hopwell.engine.tokenizer import StreamDecoder
+from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.completions import (
     CompletionChoice,
@@ -21,7 +22,7 @@ from hopwell.server.protocol.completions import (
     CompletionRequest,
 )
 from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
-from hopwell.server.service import Count, Service, structure
+from hopwell.server.service import Service, structure
 from hopwell.server.sse import EventStream, event, primed
 
 router = APIRouter(route_class=JsonRoute)
@@ -135,7 +136,7 @@ class _Run:
 
     async def _gather(self, interval: int) -> AsyncGenerator[int, None]:
         """Indices of choices that have something to send."""
-        async with aclosing(self.service.outputs(self.requests)) as outputs:
+        async with aclosing(outputs_of(self.service, self.requests)) as outputs:
             async for place, output in outputs:
                 self._cached[place] = output.cached_tokens
                 if output.finished:

@@ -1,14 +1,12 @@
-"""What every route works with: the model that is served, its engine, and how a request goes in and comes out."""
+"""What every route works with: the model that is served, its engine, and how a request's body becomes the engine's."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,32 +17,12 @@ from hopwell.cache.policy import Hint
 from hopwell.engine.client import EngineClient
 from hopwell.engine.frontend import Frontend
 from hopwell.engine.prompt import Written
-from hopwell.engine.request import (
-    EngineDownError,
-    FinishReason,
-    Request,
-    RequestError,
-    RequestOutput,
-    SamplingParams,
-    SequenceOutput,
-    TooLongError,
-)
-from hopwell.limits.energy import Factors, Joules
+from hopwell.engine.request import Request, RequestError, SamplingParams, TooLongError
 from hopwell.server.errors import ApiError
-from hopwell.server.protocol.common import (
-    CompletionDetails,
-    Energy,
-    PromptDetails,
-    Sampling,
-    Structured,
-    Usage,
-)
+from hopwell.server.protocol.common import Sampling, Structured
 from hopwell.server.settings import ServerSettings, Tenant
 from hopwell.server.vocabulary import Vocabulary
 from hopwell.system import yield_cores
-
-log = logging.getLogger("hopwell.server")
-
 
 LONG_TEXT = 4_000
 """Characters above which prompts are encoded in a thread, so that other streams go on."""
@@ -210,63 +188,6 @@ class Service:
             message = "include_energy needs stream_options.include_usage in a stream"
             raise ApiError(400, message, "include_energy", "invalid_value")
 
-    async def outputs(
-        self, requests: Sequence[Request], constraint: str | None = None
-    ) -> AsyncGenerator[tuple[int, RequestOutput], None]:
-        """Outputs of requests that run side by side, each with its request's place; leaving early cancels them all.
-
-        Args:
-            constraint: the field whose schema or grammar constrains them, for errors; None: named as the engine does.
-
-        Raises:
-            ApiError: one of them cannot be served; none goes on.
-        """
-        answers = [_Done() for _ in requests]
-        try:
-            async with aclosing(self._side_by_side(requests)) as stream:
-                async for place, output in stream:
-                    answers[place].add(output)
-                    if output.finished:
-                        answers[place].log(requests[place], output, self.settings.factors)
-                    for answer in output.outputs:
-                        _check_fault(answer)
-                    yield place, output
-        except RequestError as error:
-            raise ApiError.of(error, constraint) from None
-        except EngineDownError as error:
-            raise ApiError(503, str(error), None, "engine") from error
-
-    async def _side_by_side(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, RequestOutput], None]:
-        """Outputs of requests with their places, as they come."""
-        if len(requests) == 1:  # as most: without a task and a queue between
-            async with aclosing(self.engine.generate(requests[0])) as stream:
-                async for output in stream:
-                    yield 0, output
-            return
-        queue: asyncio.Queue[tuple[int, RequestOutput | Exception]] = asyncio.Queue()
-
-        async def read(place: int, request: Request) -> None:
-            try:
-                async with aclosing(self.engine.generate(request)) as stream:
-                    async for output in stream:
-                        queue.put_nowait((place, output))
-            except Exception as error:
-                queue.put_nowait((place, error))
-
-        tasks = [asyncio.create_task(read(place, request)) for place, request in enumerate(requests)]
-        left = len(tasks)
-        try:
-            while left:
-                place, output = await queue.get()
-                if isinstance(output, Exception):
-                    raise output
-                left -= output.finished
-                yield place, output
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
 
 def _hint(body: Sampling) -> Hint:
     """What the caller expects of the prompt's future, in our words or OpenAI's."""
@@ -289,83 +210,3 @@ def structure(body: Structured | None) -> dict[str, Any]:
     if body.choice is not None:
         return {"grammar": "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in body.choice)}
     return given
-
-
-@dataclass(slots=True)
-class _Done:
-    """What a request has come to so far, for its line in the log."""
-
-    tokens: int = 0
-    ends: list[str] = field(default_factory=list)
-
-    def add(self, output: RequestOutput) -> None:
-        for answer in output.outputs:
-            self.tokens += len(answer.tokens)
-            if answer.finish_reason is not None:
-                self.ends.append(answer.finish_reason)
-
-    def log(self, request: Request, last: RequestOutput, factors: Factors) -> None:
-        """Says what the engine did, and whether the latency class was honoured."""
-        timing = last.timing
-        assert timing is not None
-        energy = {} if last.joules is None else factors.of(last.joules)
-        times = {"queued_ms": timing.queued, "ttft_ms": timing.ttft, "tpot_ms": timing.tpot}
-        log.info(
-            {
-                "event": "answer",
-                "request_id": request.request_id,
-                "finish": self.ends,
-                "prompt_tokens": len(request.prompt),
-                "cached_tokens": last.cached_tokens,
-                "tokens": self.tokens,
-                **{name: None if value is None else round(value * 1e3, 1) for name, value in times.items()},
-                "latency_class": request.latency_class,
-                "met": timing.met,
-                **{name: float(f"{value:.6g}") for name, value in energy.items()},
-            }
-        )
-
-
-def _check_fault(answer: SequenceOutput) -> None:
-    if answer.finish_reason is FinishReason.ERROR:
-        asked_for = answer.fault in ("unsatisfiable", "too_complex")
-        status, code = (400, answer.fault) if asked_for else (500, "request_failed")
-        raise ApiError(status, answer.error or "this request has failed", None, code)
-    if answer.finish_reason is FinishReason.ABORT:
-        raise ApiError(503, "the server is shutting down; try again", None, "overloaded")
-
-
-@dataclass
-class Count:
-    """Tokens of a request, for its usage."""
-
-    prompt: int = 0
-    cached: int = 0
-    completion: int = 0
-    reasoning: int = 0
-    factors: Factors | None = None
-    """Set where the caller wants to know of joules."""
-    joules: Joules | None = None
-    """Of the requests that have ended."""
-
-    def end(self, output: RequestOutput) -> None:
-        """Takes in what a request that has ended used."""
-        if output.joules is not None:
-            self.joules = Joules() if self.joules is None else self.joules
-            self.joules.prompt += output.joules.prompt
-            self.joules.decode += output.joules.decode
-
-    def usage(self) -> Usage:
-        more: dict[str, Any] = {}
-        if self.factors is not None and self.joules is not None:
-            more["energy"] = Energy(**self.factors.of(self.joules))
-        return Usage(
-            **more,
-            prompt_tokens=self.prompt,
-            completion_tokens=self.completion,
-            total_tokens=self.prompt + self.completion,
-            prompt_tokens_details=PromptDetails(cached_tokens=self.cached),
-            completion_tokens_details=CompletionDetails(reasoning_tokens=self.reasoning),
-            prompt_cache_hit_tokens=self.cached,
-            prompt_cache_miss_tokens=self.prompt - self.cached,
-        )
