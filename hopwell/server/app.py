@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -19,11 +18,9 @@ from hopwell.server import chat_routes, completions_routes, info_routes, message
 from hopwell.server.errors import ApiError, invalid
 from hopwell.server.gate import Gate
 from hopwell.server.ledger import Ledger
+from hopwell.server.pages import CONTENT_POLICY, FOLDER, PAGES, page
 from hopwell.server.service import Service
 from hopwell.server.settings import Tenant
-
-PAGE = Path(__file__).parent / "page"
-CONTENT_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 def create_app(service: Service, tenants: Sequence[Tenant] = (), ledger: Ledger | None = None) -> FastAPI:
@@ -50,20 +47,18 @@ def create_app(service: Service, tenants: Sequence[Tenant] = (), ledger: Ledger 
         )
     _errors(app)
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html", headers={"content-security-policy": CONTENT_POLICY})
-
-    @app.get("/plan", include_in_schema=False)
-    async def plan_page() -> FileResponse:
-        return FileResponse(PAGE / "plan.html", headers={"content-security-policy": CONTENT_POLICY})
-
-    @app.get("/limits", include_in_schema=False)
-    async def limits_page() -> FileResponse:
-        return FileResponse(PAGE / "limits.html", headers={"content-security-policy": CONTENT_POLICY})
-
-    app.mount("/page", StaticFiles(directory=PAGE))
+    for path in PAGES:
+        _add_page(app, path)
+    app.mount("/page", StaticFiles(directory=FOLDER))
     return app
+
+
+def _add_page(app: FastAPI, path: str) -> None:
+    html = page(path)
+
+    @app.get(path, include_in_schema=False)
+    async def answer() -> HTMLResponse:
+        return HTMLResponse(html, headers={"content-security-policy": CONTENT_POLICY})
 
 
 def _errors(app: FastAPI) -> None:
