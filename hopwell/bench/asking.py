@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -52,12 +52,41 @@ class Sample:
         return not (late or (limit.tpot is not None and (self.tpot or 0.0) > limit.tpot))
 
 
-Asking = Callable[[str, str | None, str, float, list[dict[str, Any]], bool, int, Callable[[], None]], list[Sample]]
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Requests to a server, and how they come."""
+
+    url: str
+    key: str | None
+    kind: str
+    """"concurrency": a closed loop of `level` callers; "rate": Poisson arrivals, `level` a second."""
+    level: float
+    bodies: list[dict[str, Any]]
+    chat: bool = False
+    seed: int = 0
+    """Of the arrivals."""
+
+    def shares(self, clients: int) -> list[Traffic]:
+        """For so many processes, or as many of them as have something to send."""
+        if self.kind == "concurrency":
+            callers = int(self.level)
+            clients = min(clients, callers)
+            levels: list[float] = [callers // clients + (index < callers % clients) for index in range(clients)]
+        else:
+            levels = [self.level / clients] * clients
+        return [
+            replace(self, level=level, bodies=bodies, seed=self.seed + index)
+            for index, level in enumerate(levels)
+            if (bodies := self.bodies[index::clients])
+        ]
+
+
+Ask = Callable[[Traffic, Callable[[], None]], list[Sample]]
 """As `ask_all`, by one process or several."""
 
 
 @contextmanager
-def clients_of(count: int) -> Iterator[Asking]:
+def clients_of(count: int) -> Iterator[Ask]:
     """So many processes that ask, where more than one, so that it is not the client that is measured."""
     if count == 1:
         yield ask_all
@@ -65,25 +94,8 @@ def clients_of(count: int) -> Iterator[Asking]:
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(time.sleep, [0.1] * count))  # all are there, and have read this module, before the first asks
 
-        def spread(
-            url: str,
-            key: str | None,
-            kind: str,
-            level: float,
-            bodies: list[dict[str, Any]],
-            chat: bool,
-            seed: int,
-            told: Callable[[], None],
-        ) -> list[Sample]:
-            shares = min(count, int(level)) if kind == "concurrency" else count
-            each = [level / shares] * shares
-            if kind == "concurrency":
-                each = [int(level) // shares + (index < int(level) % shares) for index in range(shares)]
-            asked = [
-                pool.submit(ask_all, url, key, kind, each[index], bodies[index::shares], chat, seed + index)
-                for index in range(shares)
-                if bodies[index::shares]
-            ]
+        def spread(traffic: Traffic, told: Callable[[], None]) -> list[Sample]:
+            asked = [pool.submit(ask_all, share) for share in traffic.shares(count)]
             samples = [sample for future in asked for sample in future.result()]
             for _ in samples:
                 told()
@@ -92,25 +104,20 @@ def clients_of(count: int) -> Iterator[Asking]:
         yield spread
 
 
-def ask_all(
-    url: str,
-    key: str | None,
-    kind: str,
-    level: float,
-    bodies: list[dict[str, Any]],
-    chat: bool,
-    seed: int,
-    told: Callable[[], None] = lambda: None,
-) -> list[Sample]:
-    """Sends all, as a closed loop of `level` callers or as Poisson arrivals of `level` a second, drawn from a seed."""
+def ask_all(traffic: Traffic, told: Callable[[], None] = lambda: None) -> list[Sample]:
+    """Sends all.
+
+    Args:
+        told: called after each answer.
+    """
 
     async def ask() -> list[Sample]:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        headers = {"authorization": f"Bearer {traffic.key}"} if traffic.key else {}
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits) as http:
-            if kind == "concurrency":
-                return await _closed(http, bodies, int(level), chat, told)
-            return await _poisson(http, bodies, level, chat, random.Random(seed), told)
+        async with httpx.AsyncClient(base_url=traffic.url, headers=headers, timeout=None, limits=limits) as http:
+            if traffic.kind == "concurrency":
+                return await _closed(http, traffic, told)
+            return await _poisson(http, traffic, told)
 
     return asyncio.run(ask())
 
@@ -151,34 +158,25 @@ def _take(sample: Sample, chunk: dict[str, Any]) -> None:
         sample.prompt_tokens, sample.output_tokens = usage["prompt_tokens"], usage["completion_tokens"]
 
 
-async def _closed(
-    http: httpx.AsyncClient, bodies: list[dict[str, Any]], callers: int, chat: bool, told: Callable[[], None]
-) -> list[Sample]:
-    waiting = list(reversed(bodies))
+async def _closed(http: httpx.AsyncClient, traffic: Traffic, told: Callable[[], None]) -> list[Sample]:
+    waiting = list(reversed(traffic.bodies))
     samples: list[Sample] = []
 
     async def caller() -> None:
         while waiting:
-            samples.append(await _ask(http, waiting.pop(), chat))
+            samples.append(await _ask(http, waiting.pop(), traffic.chat))
             told()
 
-    await asyncio.gather(*(caller() for _ in range(callers)))
+    await asyncio.gather(*(caller() for _ in range(int(traffic.level))))
     return samples
 
 
-async def _poisson(
-    http: httpx.AsyncClient,
-    bodies: list[dict[str, Any]],
-    rate: float,
-    chat: bool,
-    rng: random.Random,
-    told: Callable[[], None],
-) -> list[Sample]:
-    tasks = []
+async def _poisson(http: httpx.AsyncClient, traffic: Traffic, told: Callable[[], None]) -> list[Sample]:
+    rng, tasks = random.Random(traffic.seed), []
     due = time.perf_counter()
-    for body in bodies:
+    for body in traffic.bodies:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.create_task(_ask(http, body, chat)))
+        tasks.append(asyncio.create_task(_ask(http, body, traffic.chat)))
         tasks[-1].add_done_callback(lambda _: told())
-        due += rng.expovariate(rate)
+        due += rng.expovariate(traffic.level)
     return list(await asyncio.gather(*tasks))

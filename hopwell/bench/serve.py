@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from hopwell.bench.asking import Sample, ask_all, clients_of
+from hopwell.bench.asking import Sample, Traffic, ask_all, clients_of
 from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
 
@@ -92,20 +92,20 @@ def _sweep(
 ) -> list[dict[str, Any]]:
     model = model or _first_model(url, key)
     rng = random.Random(load.seed or time.time_ns())
-    (warm,) = ask_all(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat, 0)
+    (warm,) = ask_all(Traffic(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat))
     if warm.error:
         raise HopwellError(f"{url} refuses the warm-up request: {warm.error}")
     levels = [("concurrency", float(n)) for n in concurrency] + [("rate", r) for r in rates]
     counts = [count_of(kind, level) for kind, level in levels]
     answered, rows = itertools.count(1), []
-    with clients_of(clients) as spread:
+    with clients_of(clients) as ask:
         for (kind, level), count in zip(levels, counts, strict=True):
 
             def told(level: str = f"{kind} {level:g}") -> None:
                 progress(next(answered), sum(counts), level)
 
             bodies = [_body(load, model, rng) for _ in range(count)]
-            samples = spread(url, key, kind, level, bodies, load.chat, rng.getrandbits(32), told)
+            samples = ask(Traffic(url, key, kind, level, bodies, load.chat, rng.getrandbits(32)), told)
             seconds = max(sample.last for sample in samples) - min(sample.sent for sample in samples)
             rows.append(summary(samples, seconds, **{kind: level}))
             say(_line(kind, level, rows[-1]))
