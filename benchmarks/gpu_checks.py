@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks import ROOT
 from benchmarks.latent import latent_rows
 from hopwell.engine.llm import LLM
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import SamplingParams
 from hopwell.errors import HopwellError
 from training.nano.scoring import measure

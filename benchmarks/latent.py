@@ -19,7 +19,8 @@ from hopwell.cli.bench_gpu import rounded
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.engine.llm import LLM
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.model.latent_cache import page_bytes
 from hopwell.ops.sizes import PAGE
 from training.nano.scoring import measure

@@ -22,11 +22,13 @@ from benchmarks.speed import questions
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.engine.llm import LLM
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.meter import StepMeter, mark_seconds
 from hopwell.engine.request import SamplingParams
+from hopwell.limits.history import Row
 from hopwell.limits.marks import GAPS, UNMARKED, Recorder
-from hopwell.limits.meter import Pace, Reading, Row, Sums
+from hopwell.limits.meter import Pace, Reading, Sums
 from hopwell.model.transformer import Dense
 
 Batches = Annotated[list[int] | None, typer.Option(min=1, help="Answers at once; may be repeated.")]

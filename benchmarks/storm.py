@@ -31,7 +31,8 @@ import httpx
 from benchmarks.serving import served
 from benchmarks.stress import MODES, Case, make_cases, references
 from hopwell.cli.result import environment
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 
 AT_ONCE = 48
 """Callers; the engine runs 32 sequences."""

@@ -21,7 +21,8 @@ from hopwell.cli.tables import print_rows
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.engine import Engine
 from hopwell.engine.grammar import GrammarCompiler, GrammarState
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import LATENCY_CLASSES, FinishReason, Request, SamplingParams
 
 SCHEMAS: list[dict[str, Any]] = [

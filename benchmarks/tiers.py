@@ -15,7 +15,8 @@ from benchmarks import script
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.engine.engine import Engine
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import Request, SamplingParams
 from hopwell.ops.sizes import PAGE
 

@@ -15,7 +15,8 @@ import torch
 
 from hopwell.engine.client import EngineClient
 from hopwell.engine.host import EngineHost, info_of
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import SamplingParams
 from hopwell.server.app import create_app
 from hopwell.server.run import run_api

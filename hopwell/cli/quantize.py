@@ -142,6 +142,6 @@ def _goal(budget: str | None, size: str | None, fit: str | None, format: str | N
 
 def folder_of(model: str) -> Path:
     """The folder of a checkpoint, a hub name or `nano`, the shipped one."""
-    from hopwell.engine.loading import resolve
+    from hopwell.engine.frontend import resolve
 
     return resolve(None if model == "nano" else model)

@@ -128,7 +128,8 @@ def serve(
     # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
     with kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
         if api_workers == 0 or sys.platform == "win32":
-            from hopwell.engine.loading import LoadedModel, load_model
+            from hopwell.engine.loaded import LoadedModel
+            from hopwell.engine.loading import load_model
             from hopwell.server.run import serve as run
 
             def load() -> LoadedModel:

@@ -13,7 +13,7 @@ from hopwell.engine.metrics import Metrics
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
 from hopwell.engine.text import Tokenizer
-from hopwell.limits.meter import Report
+from hopwell.limits.history import Report
 
 SILENCE = 30.0
 """Seconds without a word of the engine's process, at least, until it counts as hanging: a busy machine is no fault."""

@@ -34,7 +34,7 @@ from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, SequenceGroup, State
 from hopwell.engine.text import Tokenizer
 from hopwell.engine.tiering import make_tiering
-from hopwell.limits.meter import Report
+from hopwell.limits.history import Report
 from hopwell.parallel.memory import RankLost
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from hopwell.cache.prefix import PAGE
 from hopwell.engine import wire
 from hopwell.engine.describe import about
 from hopwell.engine.engine import Engine
-from hopwell.engine.loading import LoadedModel
+from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
 from hopwell.errors import HopwellError
 from hopwell.model.activations import entering

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import (
     FinishReason,
@@ -24,7 +25,7 @@ from hopwell.engine.request import (
 from hopwell.engine.thinking import Thinking
 from hopwell.errors import HopwellError
 from hopwell.limits.energy import Joules
-from hopwell.limits.meter import Report
+from hopwell.limits.history import Report
 
 Prompt = str | Sequence[int]
 Message = dict[str, Any]

@@ -1,4 +1,4 @@
-"""From a folder or a hub name to a model, its tokenizer and an engine that runs them."""
+"""From a folder or a hub name to a model in memory, with its tokenizer; on several ranks, to each one's share."""
 
 from __future__ import annotations
 
@@ -6,192 +6,32 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.engine.config import EngineConfig, EngineConfigError
-from hopwell.engine.defaults import cache_pages, engine_config, model_settings
-from hopwell.engine.describe import matrix_dtypes, weight_bytes
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
-from hopwell.engine.energy import NO_COUNTER, EnergyMeter, RowCosts, find_counter, usual_rates
-from hopwell.engine.engine import Engine
-from hopwell.engine.frontend import NANO, Frontend, ModelError, name_of, resolve
-from hopwell.engine.meter import StepMeter, measure_rates, recorder_for
-from hopwell.engine.parallel import RANK, ParallelModel
-from hopwell.limits.meter import Rates
-from hopwell.model import forward_choice
+from hopwell.engine.frontend import Frontend, name_of, resolve
+from hopwell.engine.loaded import LoadedModel, check_ranks
+from hopwell.engine.parallel import RANK
 from hopwell.model.loading import config_of, load_transformer
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
-from hopwell.model.transformer import Transformer
-from hopwell.ops.alike import rows_are_summed_alike
-from hopwell.ops.device import PLAIN, Device, has_kernels
+from hopwell.ops.device import Device, has_kernels
 from hopwell.ops.exchange import Exchange
 from hopwell.parallel.group import close_group, meeting_place, open_exchange
 from hopwell.parallel.launch import Lines, Ranks
 from hopwell.parallel.layout import Layout
 from hopwell.parallel.memory import RankLost
-from hopwell.quantization.cache_format import decided_scales
 
-if TYPE_CHECKING:
-    from hopwell.engine.runner import Model
-
-__all__ = ["NANO", "LoadedModel", "ModelError", "load_model", "resolve"]
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 GLOO = False
 """Whether ranks on CPUs exchange through a process group, as those on GPUs do; tests ask for it."""
-
-
-@dataclass(kw_only=True)
-class LoadedModel(Frontend):
-    """A checkpoint in memory, ready to be given to an `Engine`."""
-
-    model: Transformer
-    phases: dict[str, float] = field(default_factory=dict)
-    """Seconds that each part of the start took."""
-    ranks: Ranks | None = None
-    """The other ranks, where several share the model; `model` is rank 0's share, and has the exchange with them."""
-    engines: int = 0
-    """That were made."""
-
-    @classmethod
-    def of(
-        cls, frontend: Frontend, model: Transformer, phases: dict[str, float], ranks: Ranks | None = None
-    ) -> LoadedModel:
-        """A model with the texts that were read before it."""
-        texts = {field.name: getattr(frontend, field.name) for field in fields(frontend)}
-        loaded = cls(**texts, model=model, ranks=ranks)
-        loaded.phases = phases
-        loaded.__dict__.update(frontend.__dict__)  # what it has cached: the template, its child process on the way
-        return loaded
-
-    @property
-    def layout(self) -> Layout:
-        """Over how many ranks the model lies."""
-        return Layout() if self.ranks is None else self.ranks.layout
-
-    def config(self, **settings: Any) -> EngineConfig:
-        """Settings by name; those not given as they suit this model and device.
-
-        Raises:
-            EngineConfigError: a setting is unknown or out of range.
-        """
-        return engine_config(settings, self.model.device, self.model.has_mtp)
-
-    def engine(self, config: EngineConfig) -> Engine:
-        """An engine for this model; its latent cache is allocated here. Engines share the weights alone."""
-        check_tiers(config, self.layout)
-        check_meter(config, self.layout, self.model.device)
-        started = time.perf_counter()
-        c = self.model.config
-        model = self._set_up(config)
-        runnable = self._runnable(model, config)
-        if self.ranks is not None:
-            self.engines += 1
-            assert self.model.exchange is not None
-            runnable = ParallelModel(runnable, self.ranks, self.model.exchange, self.engines, config)
-        meter = None
-        if config.meter:
-            meter = StepMeter(model, self.rates, recorder_for(model), config.overlap)
-        engine = Engine(
-            runnable,
-            config,
-            model_len=c.max_position_embeddings,
-            num_pages=cache_pages(model, config),
-            vocab_size=c.vocab_size,
-            eos_token_ids=self.eos_token_ids,
-            tokenizer=self.tokenizer,
-            meter=meter,
-            energy=self._energy(model, config),
-        )
-        if self.ranks is not None:
-            self.ranks.when_lost(engine.fail)
-        self.phases["cache"] = time.perf_counter() - started
-        return engine
-
-    def _energy(self, model: Transformer, config: EngineConfig) -> EnergyMeter | None:
-        """What shares joules among requests.
-
-        Raises:
-            EngineConfigError: it was asked for, and there is no counter.
-        """
-        if not config.energy and (config.energy is False or model.device.type == "cuda"):
-            return None
-        counter = find_counter(model.device, self.layout.world)
-        if counter is None:
-            if config.energy:
-                raise EngineConfigError(
-                    f"energy: {NO_COUNTER}; leave out --energy, --grams-per-kwh and --price-per-kwh"
-                )
-            return None
-        return EnergyMeter(counter, RowCosts(model, usual_rates(model.device) or self.rates))
-
-    def close(self) -> None:
-        """Ends the other ranks, if there are any. Engines are closed before."""
-        if self.ranks is not None:
-            self.ranks.close()
-            close_group()
-
-    @cached_property
-    def rates(self) -> Rates:
-        """The device's ceilings, measured when they are first asked for."""
-        started = time.perf_counter()
-        rates = measure_rates(self.model, sum(weight_bytes(self.model).values()))
-        self.phases["ceilings"] = time.perf_counter() - started
-        return rates
-
-    @property
-    def batch_invariant(self) -> bool:
-        """Whether a token's bits can be kept from depending on its batch: on CPUs with matrices in a dtype whose
-        products sum a row in one order (`rows_are_summed_alike`), and on a GPU whose kernels suit the model. Elsewhere
-        rounding may differ between batch sizes, and rarely a token."""
-        if self.model.device.type == "cpu":
-            return all(rows_are_summed_alike(dtype) for dtype in matrix_dtypes(self.model))
-        return self.unsuited is None
-
-    @cached_property
-    def unsuited(self) -> str | None:
-        """Why captured kernels cannot run this model here, or None if they can."""
-        device = self.model.device
-        variant = forward_choice.choose(self.model, Device.of(device) if device.type == "cuda" else PLAIN)
-        return None if variant.name == "fused_chain" else variant.why
-
-    def runnable(self, config: EngineConfig) -> Model:
-        """What a runner steps: the model set up for an engine, behind captured graphs where they are wanted and can be
-        had.
-
-        Raises:
-            HopwellError: a setting cannot be honoured with this model on this device.
-        """
-        return self._runnable(self._set_up(config), config)
-
-    def _set_up(self, config: EngineConfig) -> Transformer:
-        """The model as an engine uses it."""
-        settings = model_settings(config)
-        if config.cache_dtype == "fp8":
-            # calibrated scales if `hopwell verify-cache` approved them; one that it refused does not start with fp8
-            settings = replace(settings, cache_scales=decided_scales(self.path, self.model))
-        if config.batch_invariant and self.batch_invariant:
-            # one way of attention for all lengths, or tokens would depend on how a prompt was cut into chunks
-            settings = replace(settings, absorbed=True)
-        return settings.of(self.model)
-
-    def _runnable(self, model: Transformer, config: EngineConfig) -> Model:
-        """What the runner steps: the model, behind captured graphs where they are wanted and can be had."""
-        if not config.graphs or model.device.type != "cuda":
-            return model
-        if self.unsuited is not None:
-            log.warning("steps are not captured as CUDA graphs: %s", self.unsuited)
-            return model
-        from hopwell.engine.graphs import GraphedModel
-
-        return GraphedModel(model, config.batch_invariant, config.max_batch_tokens, phases=self.phases)
 
 
 def load_model(
@@ -229,9 +69,7 @@ def load_model(
         EngineConfigError, ActivationsError, CacheFormatError, FourBitsError: a setting cannot be honoured.
         RankLost: another rank could not load its share.
     """
-    layout = Layout.of(tp, ep)
-    phases: dict[str, float] = {}
-    started = time.perf_counter()
+    layout, phases, started = Layout.of(tp, ep), dict[str, float](), time.perf_counter()
     path = resolve(model)
     checkpoint = Checkpoint.open(path)
     config = config_of(checkpoint)
@@ -242,27 +80,16 @@ def load_model(
         frontend.warm()
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
-    where, ranks = pick_device(device), None
+    where = pick_device(device)
     kind = pick_dtype(dtype, where)
     wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
     set_threads(checkpoint.total_bytes, where, layout.world)
     share(config, layout)  # before others are started in vain
-    check_tiers(wanted, layout)
-    check_meter(wanted, layout, where)
-    packed, shard = wanted.four_bits == "packed", None
-    if layout.world > 1:
-        where, place = own_gpu(where, layout), meeting_place() if where.type == "cuda" or GLOO else None
-        if where.type == "cuda":
-            log.warning("several GPUs have not been measured yet: docs/parallel.md says what to expect")
-        told = {"device": where.type, "dtype": str(kind).removeprefix("torch."), "packed": packed}
-        ranks = Ranks(RANK, layout, place, model=str(path), **told)
+    check_ranks(wanted, layout, where)
+    where, packed = own_gpu(where, layout), wanted.four_bits == "packed"
+    ranks = _start_ranks(path, layout, where, kind, packed) if layout.world > 1 else None
     try:
-        if ranks is not None:
-            try:
-                exchange = open_exchange(ranks.lines, layout, ranks.place, where, GRAPH_SIZES[-1], config.hidden_size)
-            except RankLost:
-                raise ranks.lost() from None
-            shard = Shard(layout, exchange)
+        shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
         with compiling(own_values(checkpoint.config, config, layout), where, wanted) as wait:
             weights = load_transformer(checkpoint, where, kind, progress, shard, packed)
             if ranks is not None:
@@ -279,22 +106,26 @@ def load_model(
     return LoadedModel.of(frontend, weights, phases, ranks)
 
 
-def check_tiers(config: EngineConfig, layout: Layout) -> None:
-    """
-    Raises:
-        EngineConfigError: tiers below the pool of pages, which only rank 0 would fill, where there are several ranks.
-    """
-    if layout.world > 1 and config.host_cache_gb is not None:
-        raise EngineConfigError(f"host_cache_gb is for one rank as yet, not for {layout.name}; leave it out")
+def _start_ranks(path: Path, layout: Layout, device: torch.device, dtype: torch.dtype, packed: bool) -> Ranks:
+    """The other ranks' processes, which open and load their own shares."""
+    gpus = device.type == "cuda"
+    if gpus:
+        log.warning("several GPUs have not been measured yet: docs/parallel.md says what to expect")
+    told = {"device": device.type, "dtype": str(dtype).removeprefix("torch."), "packed": packed}
+    return Ranks(RANK, layout, meeting_place() if gpus or GLOO else None, model=str(path), **told)
 
 
-def check_meter(config: EngineConfig, layout: Layout, device: torch.device) -> None:
-    """
+def _own_shard(ranks: Ranks, device: torch.device, width: int) -> Shard:
+    """Rank 0's share, once the others are there to exchange with.
+
     Raises:
-        EngineConfigError: a meter over several GPUs, whose other ranks would capture no twins of their graphs.
+        RankLost: one is not.
     """
-    if layout.world > 1 and config.meter and device.type == "cuda":
-        raise EngineConfigError(f"meter is for one GPU as yet, not for {layout.name}; leave it out")
+    try:
+        exchange = open_exchange(ranks.lines, ranks.layout, ranks.place, device, GRAPH_SIZES[-1], width)
+    except RankLost:
+        raise ranks.lost() from None
+    return Shard(ranks.layout, exchange)
 
 
 def load_share(

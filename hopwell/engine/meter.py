@@ -9,8 +9,9 @@ import torch
 from hopwell.engine.device_recorder import DeviceRecorder
 from hopwell.limits.board import read_board
 from hopwell.limits.ceilings import Ceilings, host_rates
+from hopwell.limits.history import History, Report, Totals
 from hopwell.limits.marks import GAPS, Recorder
-from hopwell.limits.meter import History, Pace, Rates, Reading, Report, Totals
+from hopwell.limits.meter import Pace, Rates, Reading
 from hopwell.model.joined import MAX_SHARED
 from hopwell.model.op_costs import OpCosts
 from hopwell.model.transformer import Transformer

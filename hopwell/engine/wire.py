@@ -15,7 +15,7 @@ import msgspec
 
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.request import Request, RequestError, RequestOutput, TooLongError
-from hopwell.limits.meter import Report
+from hopwell.limits.history import Report
 
 LENGTH = struct.Struct("<I")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from hopwell.limits.meter import Board
+from hopwell.limits.nvml import open_gpu
 
 T = TypeVar("T")
 REASONS = {
@@ -21,6 +22,18 @@ REASONS = {
 """Of `nvmlDeviceGetCurrentClocksEventReasons`, as nvml.h names the bits; that a GPU idles is none."""
 
 
+@dataclass(slots=True)
+class Board:
+    """A GPU's sensors; None: not known."""
+
+    watts: float | None = None
+    degrees: int | None = None
+    sm_mhz: int | None = None
+    memory_mhz: int | None = None
+    slowed_by: list[str] = field(default_factory=list)
+    """Why its clocks are lower than they might be."""
+
+
 def reasons_of(bits: int) -> list[str]:
     """What slows a GPU, in words."""
     return [words for bit, words in REASONS.items() if bits & bit]
@@ -30,19 +43,11 @@ def read_board(uuid: str, nvml: Any = None) -> Board | None:
     """What the sensors of a GPU say now, or None where NVML does not know it.
 
     Args:
-        uuid: as `torch.cuda.get_device_properties(i).uuid`, in words.
-        nvml: the module; None: `pynvml`, where it is installed.
+        uuid, nvml: as `open_gpu` has them.
     """
-    if nvml is None:
-        try:
-            import pynvml as nvml
-        except ImportError:
-            return None
-    try:
-        nvml.nvmlInit()
-        handle = nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-    except nvml.NVMLError:
+    if (found := open_gpu(uuid, nvml)) is None:
         return None
+    nvml, handle = found
 
     def asked(read: Callable[[], T]) -> T | None:
         try:

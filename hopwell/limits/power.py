@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hopwell.limits.nvml import open_gpu
+
 Counter = Callable[[], float]
 """Joules so far, from any beginning."""
 POWERCAP = Path("/sys/class/powercap")
@@ -31,17 +33,12 @@ def gpu_counter(uuid: str, nvml: Any = None) -> Counter | None:
     """The counter of a GPU, or None where NVML has none.
 
     Args:
-        uuid: as `torch.cuda.get_device_properties(i).uuid`, in words.
-        nvml: the module; None: `pynvml`, where it is installed.
+        uuid, nvml: as `open_gpu` has them.
     """
-    if nvml is None:
-        try:
-            import pynvml as nvml
-        except ImportError:
-            return None
+    if (found := open_gpu(uuid, nvml)) is None:
+        return None
+    nvml, handle = found
     try:
-        nvml.nvmlInit()
-        handle = nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except nvml.NVMLError:
         return None

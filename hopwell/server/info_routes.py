@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
 from hopwell.engine.request import EngineDownError
-from hopwell.limits.meter import Report
+from hopwell.limits.history import Report
 from hopwell.server.chat import render
 from hopwell.server.errors import ApiError
 from hopwell.server.metrics import registry

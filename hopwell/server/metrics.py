@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from hopwell.engine.metrics import Histogram, Metrics
 from hopwell.engine.request import FinishReason
 from hopwell.limits.energy import EnergyTotals
-from hopwell.limits.meter import Totals
+from hopwell.limits.history import Totals
 
 COUNTERS = {
     "steps": ("Steps of the engine.", None),

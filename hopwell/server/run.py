@@ -24,7 +24,7 @@ from hopwell.server.settings import ServerSettings, Tenant
 from hopwell.system import on_signal, raise_descriptors
 
 if TYPE_CHECKING:
-    from hopwell.engine.loading import LoadedModel
+    from hopwell.engine.loaded import LoadedModel
 
 log = logging.getLogger("hopwell.server")
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from server_fixture import nano
 
-from hopwell.engine import energy, loading, runner
+from hopwell.engine import energy, runner
+from hopwell.engine import loaded as loaded_models
 from hopwell.engine.config import EngineConfigError
 from hopwell.engine.energy import NO_COUNTER, EnergyMeter, RowCosts
 from hopwell.engine.engine import Engine
@@ -140,7 +141,7 @@ def test_costs_of_rows_are_those_of_the_ops() -> None:
 
 
 def test_without_a_counter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "find_counter", lambda *_: None)
+    monkeypatch.setattr(loaded_models, "find_counter", lambda *_: None)
     loaded = nano()
     with pytest.raises(EngineConfigError, match=NO_COUNTER):
         loaded.engine(loaded.config(max_seqs=2, energy=True))
@@ -160,7 +161,7 @@ def test_a_counter_that_is_found_is_sampled(monkeypatch: pytest.MonkeyPatch) -> 
         reads.append(100 * time.perf_counter())
         return reads[-1]
 
-    monkeypatch.setattr(loading, "find_counter", lambda *_: counter)
+    monkeypatch.setattr(loaded_models, "find_counter", lambda *_: counter)
     engine = nano().engine(nano().config(max_seqs=2))
     assert engine.energy is not None
     end = time.monotonic() + 60

@@ -24,7 +24,8 @@ from hopwell.cache.host import HostTier
 from hopwell.cache.tiers import Tiers
 from hopwell.engine.config import EngineConfigError
 from hopwell.engine.engine import Engine
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.page_mover import PageMover, host_memory
 from hopwell.engine.request import Request, SamplingParams
 from hopwell.engine.tiering import Tiering

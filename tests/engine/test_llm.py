@@ -14,7 +14,9 @@ from benchmarks.reference import greedy_answer
 from benchmarks.stress import make_cases, references, run_stress
 from hopwell import LLM, SamplingParams
 from hopwell.engine.config import EngineConfig, EngineConfigError
-from hopwell.engine.loading import LoadedModel, ModelError, load_model
+from hopwell.engine.frontend import ModelError
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import FinishReason, RequestError
 from hopwell.errors import HopwellError
 from hopwell.model.batch import ForwardBatch

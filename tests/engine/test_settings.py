@@ -12,7 +12,8 @@ import torch
 from hopwell.engine.config import EngineConfigError
 from hopwell.engine.defaults import engine_config
 from hopwell.engine.engine import Engine
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import Request, SamplingParams
 from hopwell.model.latent_cache import CacheFormatError
 

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from hopwell.limits.cost import OpCost
+from hopwell.limits.history import HISTORY, RECENT, History, Report, Row
 from hopwell.limits.marks import Lengths, Recorder
-from hopwell.limits.meter import HISTORY, LEAST, MOST, RECENT, SHARE, History, Pace, Rates, Reading, Report, Row
+from hopwell.limits.meter import LEAST, MOST, SHARE, Pace, Rates, Reading
 
 RATES = Rates("test", bytes_per_s=1e9, flops_per_s={"": 1e12, "fp8": 2e12})
 

@@ -16,7 +16,8 @@ from shared_names import shared_names
 
 from hopwell.engine import loading
 from hopwell.engine.llm import LLM
-from hopwell.engine.loading import LoadedModel, load_model
+from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import SamplingParams
 from hopwell.ops.exchange import GroupExchange
 from hopwell.parallel import memory

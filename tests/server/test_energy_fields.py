@@ -14,7 +14,7 @@ from commands import hopwell, refused
 from prometheus_client.parser import text_string_to_metric_families
 from server_fixture import Running, server
 
-from hopwell.engine import loading
+from hopwell.engine import loaded as loaded_models
 from hopwell.server.settings import ServerSettings, Tenant
 
 MESSAGES = [{"role": "user", "content": "1+1="}]
@@ -25,7 +25,7 @@ SAID = "include_energy: this server has no energy counter"
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A counter of 150 W."""
-    monkeypatch.setattr(loading, "find_counter", lambda *_: lambda: 150 * time.perf_counter())
+    monkeypatch.setattr(loaded_models, "find_counter", lambda *_: lambda: 150 * time.perf_counter())
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_stream_that_would_not_tell_is_refused(running: Running) -> None:
 
 
 def test_without_a_counter_it_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "find_counter", lambda *_: None)
+    monkeypatch.setattr(loaded_models, "find_counter", lambda *_: None)
     with server() as running:
         for path, body in (
             ("/v1/chat/completions", CHAT),

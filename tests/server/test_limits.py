@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from server_fixture import Running, nano, server
 from terminal import HOPWELL, Terminal
 
-from hopwell.limits.meter import Board, Report
+from hopwell.limits.board import Board
+from hopwell.limits.history import Report
 from hopwell.server.settings import Tenant
 
 LONG = {"prompt": "1+1=", "max_tokens": 120, "ignore_eos": True, "temperature": 0}
