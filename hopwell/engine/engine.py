@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from llguidance import LLMatcher
@@ -24,6 +23,8 @@ from hopwell.cache.prefix import PAGE
 from hopwell.engine.batch import InFlightStep, Ints, StepResult
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.energy import EnergyMeter
+from hopwell.engine.fetches import Fetches
+from hopwell.engine.inbox import Inbox
 from hopwell.engine.input_processor import InputProcessor
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.metrics import Metrics
@@ -38,8 +39,6 @@ from hopwell.limits.history import Report
 from hopwell.parallel.memory import RankLost
 
 T = TypeVar("T")
-MAX_FETCHES = 2
-"""Of a sequence, before it is computed with what it has."""
 FETCH_POLL = 0.02
 """Seconds between two looks, where nothing runs, at whether a fetch is late."""
 log = logging.getLogger(__name__)
@@ -96,21 +95,19 @@ class Engine:
             model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
         )
         self.tiering = make_tiering(config, model, self.runner.latent, vocab_size, self.pool, self.metrics)
+        self._inbox = Inbox()
+        self._fetches = Fetches(self.tiering, self.scheduler, self._inbox.post)
         if self.tiering is not None:
             self.scheduler.tiering, self.runner.mover = self.tiering, self.tiering.mover
-            self.scheduler.fetch = self._fetch
-        self._fetching: list[Sequence] = []
+            self.scheduler.fetch = self._fetches.begin
         self.output = OutputProcessor(self.metrics)
         self._groups: dict[str, list[Sequence]] = {}
         self._ids: set[str] = set()
         self._lock = threading.Lock()  # of _ids
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._calls: set[Future] = set()
         self.step_started: float | None = None
         """When the step that runs now began, by the clock of `time.monotonic`."""
         self._device_seconds = 0.0
         """Of the step that runs now: spent waiting for the device, or computing in its place."""
-        self._news = threading.Event()
         self._in_flight: InFlightStep | None = None
         self._told = 0, 0, 0.0
         """The meter: rows, tokens and seconds so far."""
@@ -133,7 +130,7 @@ class Engine:
             if request.request_id in self._ids:
                 raise RequestError(f"request_id {request.request_id!r} is in use; give another", "request_id")
             self._ids.add(request.request_id)
-        self._post(lambda: self._accept(sequences))
+        self._inbox.post(lambda: self._accept(sequences))
 
     async def compile(self, request: Request) -> LLMatcher | None:
         """Compiles a request's constraint, if it has one, for `submit`. Cancelling it leaves nothing behind.
@@ -151,31 +148,16 @@ class Engine:
 
     def abort(self, request_id: str) -> None:
         """Cancels a request; unknown ids do nothing."""
-        self._post(lambda: self._abort(request_id))
+        self._inbox.post(lambda: self._abort(request_id))
 
     def end(self, request_id: str, index: int) -> None:
         """Ends one of a request's answers as complete: whoever reads it has found a stop string. One that has ended,
         and unknown ids, do nothing."""
-        self._post(lambda: self._end_answer(request_id, index))
+        self._inbox.post(lambda: self._end_answer(request_id, index))
 
     def call(self, function: Callable[[Engine], T]) -> Future[T]:
         """Runs `function(engine)` in the engine's thread, between two steps."""
-        future: Future[T] = Future()
-        self._calls.add(future)
-        future.add_done_callback(self._calls.discard)
-
-        def run() -> None:
-            if future.done():  # cancelled, or failed while a step hung
-                return
-            try:
-                result = function(self)
-            except Exception as error:
-                _settle(future, error=error)
-            else:
-                _settle(future, result)
-
-        self._post(run)
-        return future
+        return self._inbox.call(lambda: function(self))
 
     def fail(self, error: Exception) -> None:
         """Ends the engine with an error, as soon as it steps: what it works on is lost."""
@@ -183,12 +165,11 @@ class Engine:
         def run() -> None:
             raise error
 
-        self._post(run)
+        self._inbox.post(run)
 
     def fail_calls(self, error: Exception) -> None:
         """Answers every pending `call` with an error: nobody steps any more."""
-        for future in list(self._calls):
-            _settle(future, error=error)
+        self._inbox.fail_calls(error)
 
     def has_work(self) -> bool:
         """Whether `step` has anything to do."""
@@ -201,12 +182,11 @@ class Engine:
         except AssertionError as error:  # a fault of ours: say so, and serve on
             self.metrics.faults["page_accounting"] += 1
             log.error("page accounting does not add up: %s", error)
-        self._news.wait()
-        self._news.clear()
+        self._inbox.wait()
 
     def wake(self) -> None:
         """Ends `wait_for_work`."""
-        self._news.set()
+        self._inbox.wake()
 
     # -- from the engine's thread
 
@@ -220,8 +200,8 @@ class Engine:
 
     def _step(self) -> list[RequestOutput]:
         began, self._device_seconds = time.perf_counter(), 0.0
-        self._receive()
-        self._end_late_fetches()
+        self._inbox.carry_out()
+        self._fetches.end_late()
         batch = self.scheduler.schedule()
         if batch is not None and self.energy is not None:
             self.energy.begin()
@@ -230,9 +210,8 @@ class Engine:
             flight, self._in_flight = self._in_flight, flight
         if flight is not None:
             self._finish(flight)
-        elif self._fetching and self._in_flight is None:
-            self._news.wait(FETCH_POLL)
-            self._news.clear()
+        elif self._fetches and self._in_flight is None:
+            self._inbox.wait(FETCH_POLL)
         if self.tiering is not None and not self._groups and (saves := self.tiering.idle_saves()):
             self.runner.save(saves)  # no step may come for long
         self._gauge()
@@ -296,10 +275,6 @@ class Engine:
         waiting = self.scheduler.waiting + len(self._inbox)
         if waiting >= self.config.max_waiting:
             raise RequestError(f"{waiting:,} requests are waiting already; try later", kind="overloaded")
-
-    def _receive(self) -> None:
-        while self._inbox:
-            self._inbox.popleft()()
 
     def _finish(self, flight: InFlightStep) -> None:
         """Takes in what a step drew: stops, faults, text, pages to keep."""
@@ -389,35 +364,8 @@ class Engine:
         first = len(sequences) if not self.config.prefix_cache else 1
         group.siblings = sequences[first:]
         for seq in sequences[:first]:
-            if not self._fetch(seq):
+            if not self._fetches.begin(seq):
                 self.scheduler.add(seq)
-
-    def _fetch(self, seq: Sequence) -> bool:
-        """Whether a sequence waits for pages from below the pool; it is queued once they are there, or late. Asked when
-        it comes and when its turn has come, for others may have left pages meanwhile."""
-        if self.tiering is None or seq.awaited is not None or seq.fetches == MAX_FETCHES:
-            return False
-        arrived = lambda fetch: self._post(lambda: self._fetched(seq))  # noqa: E731
-        seq.awaited = self.tiering.begin(self.scheduler.lookup_keys(seq), arrived)
-        if seq.awaited is None:
-            return False
-        seq.state, seq.fetches = State.FETCHING, seq.fetches + 1
-        self._fetching.append(seq)
-        return True
-
-    def _fetched(self, seq: Sequence) -> None:
-        if seq in self._fetching:
-            self._fetching.remove(seq)
-            self.scheduler.add(seq)
-
-    def _end_late_fetches(self) -> None:
-        """What was not fetched in time is computed."""
-        now = time.monotonic()
-        for seq in [seq for seq in self._fetching if seq.awaited is not None and seq.awaited.deadline < now]:
-            assert self.tiering is not None and seq.awaited is not None
-            self.tiering.late(seq.awaited)
-            seq.awaited = None
-            self._fetched(seq)
 
     def _release_siblings(self, group: SequenceGroup) -> None:
         """The prompt's pages are there to share, or never will be."""
@@ -463,7 +411,7 @@ class Engine:
             seq.state = State.FINISHED
         else:
             if seq.state is State.FETCHING:
-                self._fetching.remove(seq)
+                self._fetches.remove(seq)
             self.scheduler.finish(seq, stopped)
         if not group.unfinished:
             del self._groups[group.request.request_id]
@@ -502,7 +450,7 @@ class Engine:
 
     def _gauge(self) -> None:
         m = self.metrics
-        m.running, m.waiting = self.scheduler.running, self.scheduler.waiting + len(self._fetching)
+        m.running, m.waiting = self.scheduler.running, self.scheduler.waiting + len(self._fetches)
         if self.tiering is not None:
             self.tiering.gauge()
         m.pages_free, m.pages_cached = self.pool.free, self.pool.prefix.idle
@@ -510,16 +458,3 @@ class Engine:
     def _count_eviction(self, age: float) -> None:
         self.metrics.cache_evicted_pages += 1
         self.metrics.eviction_age.observe(age)
-
-    def _post(self, action: Callable[[], None]) -> None:
-        self._inbox.append(action)
-        self._news.set()
-
-
-def _settle(future: Future[Any], result: Any = None, error: Exception | None = None) -> None:
-    """Answers a call, unless that has been done."""
-    with suppress(InvalidStateError):
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
