@@ -9,10 +9,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hopwell.server.accounts import Account, Seats
 from hopwell.server.browsers import check_host, check_origin
 from hopwell.server.errors import ApiError
 from hopwell.server.ledger import Ledger
@@ -23,118 +24,12 @@ log = logging.getLogger("hopwell.server")
 OPEN_PATHS = ("/", "/plan", "/limits", "/health", "/ready", "/metrics", "/openapi.json")
 OPEN_FOLDER = "/page/"
 """Need no key: probes, scrapers, and pages that ask for the key themselves."""
-
-
-@dataclass(slots=True)
-class Account:
-    """What a tenant has used: a bucket of requests that fills up with time, and what runs now: requests, and their
-    sequences beyond the first."""
-
-    tenant: Tenant
-    ledger: Ledger = field(default_factory=lambda: Ledger(1))
-    place: int = 0
-    """In the ledger."""
-
-    @property
-    def running(self) -> int:
-        """Sequences that run."""
-        return self.ledger.running(self.place)
-
-    def enter(self) -> None:
-        """Takes a request from the bucket, and a seat, if one more may run.
-
-        Raises:
-            ApiError: 429, with Retry-After.
-        """
-        with self.ledger.locked():
-            limit = self.tenant.requests_per_minute
-            if limit is not None and (left := self.ledger.fill(self.place, limit)) < 1:
-                wait = {"retry-after": str(int((1 - left) * 60 / limit) + 1)}
-                raise ApiError(429, f"more than {limit} requests a minute; slow down", None, "rate_limited", wait)
-            self._check(1, 1)
-            self.ledger.spend(self.place)
-            self.ledger.add(self.place, 1)
-
-    def take(self, asked: int, more: int) -> None:
-        """Takes seats.
-
-        Args:
-            asked: sequences of one HTTP request.
-            more: those of them that are not counted yet.
-
-        Raises:
-            ApiError: 429, so many may not run at once.
-        """
-        with self.ledger.locked():
-            self._check(asked, more)
-            self.ledger.add(self.place, more)
-
-    def check(self, asked: int, more: int) -> None:
-        """As `take`, which takes none.
-
-        Raises:
-            ApiError: 429.
-        """
-        with self.ledger.locked():
-            self._check(asked, more)
-
-    def leave(self, count: int) -> None:
-        """Gives seats back."""
-        self.ledger.add(self.place, -count)
-
-    def _check(self, asked: int, more: int) -> None:
-        most = self.tenant.max_concurrent
-        if most is None or self.running + more <= most:
-            return
-        if asked > most:
-            said = (
-                f"{asked:,} answers (n, for every prompt) are more than the {most:,} that may run at once; ask for less"
-            )
-            raise ApiError(429, said, "n", "too_many_running")
-        running = self.running + more - asked
-        said = f"{running:,} answers are being made already, and {most:,} may be; wait for one"
-        raise ApiError(429, said, None, "too_many_running", {"retry-after": "1"})
-
-
-@dataclass(slots=True)
-class Seats:
-    """What one HTTP request counts for in its tenant's `max_concurrent`: one, or the sequences that it asks for."""
-
-    account: Account
-    held: int = 0
-    sequences: int = 0
-
-    def enter(self) -> None:
-        """
-        Raises:
-            ApiError: 429.
-        """
-        self.account.enter()
-        self.held = 1
-
-    def check(self, count: int) -> None:
-        """Whether so many sequences could be taken now: before work is done for them.
-
-        Raises:
-            ApiError: 429.
-        """
-        self.account.check(self.sequences + count, max(self.sequences + count - self.held, 0))
-
-    def take(self, count: int) -> None:
-        """Counts sequences, before they are made.
-
-        Raises:
-            ApiError: 429.
-        """
-        more = max(self.sequences + count - self.held, 0)
-        self.account.take(self.sequences + count, more)
-        self.sequences += count
-        self.held += more
-
-    def leave(self) -> None:
-        """Gives all back."""
-        self.account.leave(self.held)
-        self.held = 0
+LINGER_SECONDS = 2.0
+"""For a body that is too large to come in, before it is refused."""
+SMALL = 64 << 10
+"""Bytes of a body that finds room in any case."""
+SHELF = 8
+"""Largest bodies that are in memory at once."""
 
 
 @dataclass(slots=True)
@@ -153,14 +48,6 @@ class Shelf:
             headers = {"retry-after": "1", "connection": "close"}
             raise ApiError(503, "too many large bodies at once; try again", None, "overloaded", headers)
         self.held += size
-
-
-LINGER_SECONDS = 2.0
-"""For a body that is too large to come in, before it is refused."""
-SMALL = 64 << 10
-"""Bytes of a body that finds room in any case."""
-SHELF = 8
-"""Largest bodies that are in memory at once."""
 
 
 class Gate:
@@ -229,17 +116,7 @@ class Gate:
                 seats.leave()
             if len(body) > SMALL:
                 self.shelf.held -= len(body)
-            record = {
-                "event": "request",
-                "request_id": request_id,
-                "tenant": (account.tenant.name or None) if account else None,
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": status,
-                "bytes": sent,
-                "ms": round((time.perf_counter() - started) * 1e3, 1),
-            }
-            log.info(record | scope.get("state", {}).get("refusal", {}))
+            _log(scope, request_id, account, status, sent, time.perf_counter() - started)
 
     def _account(self, scope: Scope) -> Account:
         if not self.accounts or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
@@ -297,6 +174,21 @@ class Gate:
                     size += len(message.get("body", b""))
                     if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         return
+
+
+def _log(scope: Scope, request_id: str, account: Account | None, status: int, sent: int, seconds: float) -> None:
+    """A request's line in the log, with the reason of a refusal."""
+    record = {
+        "event": "request",
+        "request_id": request_id,
+        "tenant": (account.tenant.name or None) if account else None,
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "bytes": sent,
+        "ms": round(seconds * 1e3, 1),
+    }
+    log.info(record | scope.get("state", {}).get("refusal", {}))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

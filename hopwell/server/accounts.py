@@ -1,0 +1,121 @@
+"""What a tenant may use and has used: requests a minute, and answers that are made at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hopwell.server.errors import ApiError
+from hopwell.server.ledger import Ledger
+from hopwell.server.settings import Tenant
+
+
+@dataclass(slots=True)
+class Account:
+    """What a tenant has used: a bucket of requests that fills up with time, and what runs now: requests, and their
+    sequences beyond the first."""
+
+    tenant: Tenant
+    ledger: Ledger = field(default_factory=lambda: Ledger(1))
+    place: int = 0
+    """In the ledger."""
+
+    @property
+    def running(self) -> int:
+        """Sequences that run."""
+        return self.ledger.running(self.place)
+
+    def enter(self) -> None:
+        """Takes a request from the bucket, and a seat, if one more may run.
+
+        Raises:
+            ApiError: 429, with Retry-After.
+        """
+        with self.ledger.locked():
+            limit = self.tenant.requests_per_minute
+            if limit is not None and (left := self.ledger.fill(self.place, limit)) < 1:
+                wait = {"retry-after": str(int((1 - left) * 60 / limit) + 1)}
+                raise ApiError(429, f"more than {limit} requests a minute; slow down", None, "rate_limited", wait)
+            self._check(1, 1)
+            self.ledger.spend(self.place)
+            self.ledger.add(self.place, 1)
+
+    def take(self, asked: int, more: int) -> None:
+        """Takes seats.
+
+        Args:
+            asked: sequences of one HTTP request.
+            more: those of them that are not counted yet.
+
+        Raises:
+            ApiError: 429, so many may not run at once.
+        """
+        with self.ledger.locked():
+            self._check(asked, more)
+            self.ledger.add(self.place, more)
+
+    def check(self, asked: int, more: int) -> None:
+        """As `take`, which takes none.
+
+        Raises:
+            ApiError: 429.
+        """
+        with self.ledger.locked():
+            self._check(asked, more)
+
+    def leave(self, count: int) -> None:
+        """Gives seats back."""
+        self.ledger.add(self.place, -count)
+
+    def _check(self, asked: int, more: int) -> None:
+        most = self.tenant.max_concurrent
+        if most is None or self.running + more <= most:
+            return
+        if asked > most:
+            said = (
+                f"{asked:,} answers (n, for every prompt) are more than the {most:,} that may run at once; ask for less"
+            )
+            raise ApiError(429, said, "n", "too_many_running")
+        running = self.running + more - asked
+        said = f"{running:,} answers are being made already, and {most:,} may be; wait for one"
+        raise ApiError(429, said, None, "too_many_running", {"retry-after": "1"})
+
+
+@dataclass(slots=True)
+class Seats:
+    """What one HTTP request counts for in its tenant's `max_concurrent`: one, or the sequences that it asks for."""
+
+    account: Account
+    held: int = 0
+    sequences: int = 0
+
+    def enter(self) -> None:
+        """
+        Raises:
+            ApiError: 429.
+        """
+        self.account.enter()
+        self.held = 1
+
+    def check(self, count: int) -> None:
+        """Whether so many sequences could be taken now: before work is done for them.
+
+        Raises:
+            ApiError: 429.
+        """
+        self.account.check(self.sequences + count, max(self.sequences + count - self.held, 0))
+
+    def take(self, count: int) -> None:
+        """Counts sequences, before they are made.
+
+        Raises:
+            ApiError: 429.
+        """
+        more = max(self.sequences + count - self.held, 0)
+        self.account.take(self.sequences + count, more)
+        self.sequences += count
+        self.held += more
+
+    def leave(self) -> None:
+        """Gives all back."""
+        self.account.leave(self.held)
+        self.held = 0
