@@ -97,12 +97,20 @@ def _layout(option: Option) -> str:
 def card(answer: Answer, prices: Prices, model: str) -> list[tuple[str, str]]:
     """The best option as it would be started, what stands behind it and what would change it."""
     option, question = answer.options[0], answer.question
+    return [
+        *_figures(option, question, prices),
+        *_grounds(answer),
+        *_starts(answer, model, question.load.input + question.load.output),
+    ]
+
+
+def _figures(option: Option, question: Question, prices: Prices) -> list[tuple[str, str]]:
     memory, price = option.memory, prices.of(option.gpu.name)
     engine, point = option.engine, option.point
     on_evidence = ", ".join(f"{100 * share:.0f} % {kind}" for kind, share in shares(option).items() if share >= 0.005)
     weights = option.precision
     fraction = f"{engine.memory_fraction:g} of what is {'free' if engine.fraction_of_free else 'there'}"
-    lines = [
+    return [
         ("answer", option.name),
         ("engine", f"{engine.title} {engine.version}, profile of {engine.date}"),
         ("weights", f"experts {weights.experts}, attention {weights.attention}, other networks {weights.dense}"),
@@ -125,7 +133,12 @@ def card(answer: Answer, prices: Prices, model: str) -> list[tuple[str, str]]:
         ("own", f"{figures(price.own.middle * option.gpus)} $/h for GPUs of one's own"),
         ("evidence", f"of a step {on_evidence}"),
     ]  # fmt: skip
-    lines += [("calibrated", text) for text in question.calibration.about(engine, option.gpu)]
+
+
+def _grounds(answer: Answer) -> list[tuple[str, str]]:
+    """What speaks for the best option, against it, and what would change it."""
+    option, question = answer.options[0], answer.question
+    lines = [("calibrated", text) for text in question.calibration.about(option.engine, option.gpu)]
     for row in nearest_rows(option, question):
         error = 100 * (row.predicted_tpot_ms() / row.tpot_ms - 1)
         lines.append(("public row", f"{row.title}: {row.tpot_ms:g} ms a token, predicted {error:+.0f} %"))
@@ -134,10 +147,18 @@ def card(answer: Answer, prices: Prices, model: str) -> list[tuple[str, str]]:
         lines.append(("if", f"{flip.what}: {effect}"))
     if rival := price_to_lose(answer.options):
         lines.append(("rival", f"{rival[0].name}: wins once {option.gpu.name} costs over {figures(rival[1])} $/h"))
-    for warning in warnings(option):
-        lines.append(("beware", warning))
-    length = question.load.input + question.load.output
-    lines.append(("start", launch_command(option, model, length)))
+    return lines + [("beware", warning) for warning in warnings(option)]
+
+
+def _starts(answer: Answer, model: str, length: float) -> list[tuple[str, str]]:
+    """How the best option is started, and by other engines on the same GPUs in the same precision.
+
+    Args:
+        length: of a context, in tokens.
+    """
+    option = answer.options[0]
+    engine, weights = option.engine, option.precision
+    lines = [("start", launch_command(option, model, length))]
     others: dict[str, Option] = {}
     for other in answer.options:
         if (other.gpu, other.precision.name) == (option.gpu, weights.name) and other.engine != engine:

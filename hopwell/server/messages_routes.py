@@ -21,9 +21,11 @@ from hopwell.server.protocol.messages import (
     MessagesReply,
     MessagesRequest,
     MessagesUsage,
+    MessageTool,
     SystemTurn,
     TextBlock,
     ThinkingBlock,
+    ToolChoice,
     ToolResultBlock,
     ToolUseBlock,
     UserTurn,
@@ -88,8 +90,31 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
     """
     if body.max_tokens == 0 and body.stream:
         raise ApiError(400, "max_tokens: 0 leaves nothing to stream", "stream", "invalid_value")
+    fields: dict[str, Any] = {
+        "model": body.model,
+        "messages": _turns(body),
+        "continue_final_message": isinstance(body.messages[-1], AssistantTurn) or None,  # a prefill
+        "max_tokens": max(body.max_tokens, 1),
+        "stop": body.stop_sequences or None,
+        "apply_to_thinking": body.apply_to_thinking,
+        "stream": body.stream,
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": body.top_k,
+    }
+    if body.tools:
+        fields["tools"] = [_tool(tool) for tool in body.tools]
+    wanted = body.output_format or (body.output_config and body.output_config.format)
+    if wanted:
+        schema = {"name": "output", "schema": wanted.schema_}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if body.tool_choice is not None:
+        fields |= _choice(body.tool_choice)
+    return chat_request(fields)
+
+
+def _turns(body: MessagesRequest) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
-    going_on = isinstance(body.messages[-1], AssistantTurn)  # a prefill
     if body.system:
         turns.append({"role": "system", "content": _text(body.system)})
     for turn in body.messages:
@@ -100,44 +125,22 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
                 turns.append(_assistant(turn))
             case SystemTurn():
                 turns.append({"role": "system", "content": _text(turn.content)})
-    fields: dict[str, Any] = {
-        "model": body.model,
-        "messages": turns,
-        "continue_final_message": going_on or None,
-        "max_tokens": max(body.max_tokens, 1),
-        "stop": body.stop_sequences or None,
-        "apply_to_thinking": body.apply_to_thinking,
-        "stream": body.stream,
-        "temperature": body.temperature,
-        "top_p": body.top_p,
-        "top_k": body.top_k,
-    }
-    if body.tools:
-        fields["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": t.name,
-                    "description": t.description,
-                    "parameters": t.input_schema,
-                    "strict": t.strict,
-                },
-            }
-            for t in body.tools
-        ]
-    wanted = body.output_format or (body.output_config and body.output_config.format)
-    if wanted:
-        schema = {"name": "output", "schema": wanted.schema_}
-        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
-    choice = body.tool_choice
-    if choice is not None:
-        if (choice.type == "tool") != (choice.name is not None):
-            raise ApiError(400, "tool_choice.name goes with type 'tool', and only with it", "tool_choice.name")
-        named = {"type": "function", "function": {"name": choice.name}}
-        fields["tool_choice"] = {"any": "required", "tool": named}.get(choice.type, choice.type)
-        if choice.disable_parallel_tool_use:
-            fields["parallel_tool_calls"] = False
-    return chat_request(fields)
+    return turns
+
+
+def _tool(tool: MessageTool) -> dict[str, Any]:
+    named = {"name": tool.name, "description": tool.description}
+    return {"type": "function", "function": {**named, "parameters": tool.input_schema, "strict": tool.strict}}
+
+
+def _choice(choice: ToolChoice) -> dict[str, Any]:
+    if (choice.type == "tool") != (choice.name is not None):
+        raise ApiError(400, "tool_choice.name goes with type 'tool', and only with it", "tool_choice.name")
+    named = {"type": "function", "function": {"name": choice.name}}
+    fields: dict[str, Any] = {"tool_choice": {"any": "required", "tool": named}.get(choice.type, choice.type)}
+    if choice.disable_parallel_tool_use:
+        fields["parallel_tool_calls"] = False
+    return fields
 
 
 def _text(content: str | Sequence[TextBlock] | None) -> str:

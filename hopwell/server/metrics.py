@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -80,9 +80,7 @@ class EngineCollector(Collector):
         metrics, model = self.metrics, [self.name]
         for attribute, (text, alias) in COUNTERS.items():
             for name in _names(attribute, alias):
-                family = CounterMetricFamily(name, text, labels=["model_name"])
-                family.add_metric(model, getattr(metrics, attribute))
-                yield family
+                yield _counter(name, text, model, getattr(metrics, attribute))
         for attribute, (text, alias) in GAUGES.items():
             for name in _names(attribute, alias):
                 yield _gauge(name, text, model, getattr(metrics, attribute))
@@ -93,38 +91,25 @@ class EngineCollector(Collector):
         share = used / metrics.pages_total if metrics.pages_total else 0.0
         yield _gauge("vllm:kv_cache_usage_perc", "Share of the cache in use, 0 to 1.", model, share)
         yield _gauge("hopwell_acceptance_length", "Mean tokens of a verifying step.", model, metrics.acceptance_length)
+        accepted = {str(position): count for position, count in enumerate(metrics.accepted_at)}
         for name in _names("accepted_tokens_per_pos", "vllm:spec_decode_num_accepted_tokens_per_pos"):
-            family = CounterMetricFamily(name, "Drafts accepted at each position.", labels=["model_name", "position"])
-            for position, count in enumerate(metrics.accepted_at):
-                family.add_metric([*model, str(position)], count)
-            yield family
-        success = CounterMetricFamily(
-            "vllm:request_success", "Ended answers.", labels=["model_name", "finished_reason"]
-        )
-        finished = CounterMetricFamily("hopwell_finished", "Ended answers.", labels=["model_name", "reason"])
-        for reason, count in list(metrics.finished.items()):
-            finished.add_metric([*model, str(reason)], count)
-            if reason in STOPPED:
-                success.add_metric([*model, STOPPED[FinishReason(reason)]], count)
-        yield from (success, finished)
-        faults = CounterMetricFamily("hopwell_faults", "Answers ended by a fault.", labels=["model_name", "kind"])
-        for kind, count in list(metrics.faults.items()):
-            faults.add_metric([*model, kind], count)
-        yield faults
+            yield _counters(name, "Drafts accepted at each position.", model, "position", accepted)
+        yield from _ends(metrics, model)
         yield from _tiers(metrics, model)
-        classes = CounterMetricFamily("hopwell_requests", "Ended requests.", labels=["model_name", "latency_class"])
-        for name, count in list(metrics.classes.items()):
-            classes.add_metric([*model, name], count)
-        yield classes
-        labels = ["model_name", "latency_class", "limit"]
-        missed = CounterMetricFamily("hopwell_latency_missed", "Promises not kept.", labels=labels)
-        for name, count in list(metrics.missed.items()):
-            missed.add_metric([*model, *name.split()], count)
-        yield missed
         if metrics.energy is not None:
             yield from _energy(metrics.energy, model)
         if metrics.meter is not None:
             yield from _meter(metrics.meter, model)
+
+
+def _ends(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
+    """How answers ended, and which promises were kept."""
+    stopped = {STOPPED[FinishReason(why)]: count for why, count in list(metrics.finished.items()) if why in STOPPED}
+    yield _counters("vllm:request_success", "Ended answers.", model, "finished_reason", stopped)
+    yield _counters("hopwell_finished", "Ended answers.", model, "reason", metrics.finished)
+    yield _counters("hopwell_faults", "Answers ended by a fault.", model, "kind", metrics.faults)
+    yield _counters("hopwell_requests", "Ended requests.", model, "latency_class", metrics.classes)
+    yield _counters("hopwell_latency_missed", "Promises not kept.", model, "latency_class limit", metrics.missed)
 
 
 def _energy(totals: EnergyTotals, model: list[str]) -> Iterator[Metric]:
@@ -135,22 +120,16 @@ def _energy(totals: EnergyTotals, model: list[str]) -> Iterator[Metric]:
         family.add_metric([*model, tenant, "prompt"], joules.prompt)
         family.add_metric([*model, tenant, "decode"], joules.decode)
     yield family
-    idle = CounterMetricFamily("hopwell_energy_idle_joules", "Energy while no step ran.", labels=["model_name"])
-    idle.add_metric(model, totals.idle)
-    yield idle
+    yield _counter("hopwell_energy_idle_joules", "Energy while no step ran.", model, totals.idle)
     yield _gauge("hopwell_energy_owed_joules", "Energy of steps that the next ones will pay.", model, totals.owed)
 
 
 def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:
     """The live meter's: rates of these are microseconds, GB/s, TFLOP/s and the fraction of the limit."""
-    steps = CounterMetricFamily("hopwell_meter_steps", "Steps measured op by op.", labels=["model_name"])
-    steps.add_metric(model, totals.measured)
-    yield steps
+    yield _counter("hopwell_meter_steps", "Steps measured op by op.", model, totals.measured)
     for name, text in METERED.items():
-        family = CounterMetricFamily(f"hopwell_meter_op_{name}", text, labels=["model_name", "op"])
-        for op, sums in totals.ops.items():
-            family.add_metric([*model, op], getattr(sums, SUMS.get(name, name)))
-        yield family
+        found = {op: getattr(sums, SUMS.get(name, name)) for op, sums in totals.ops.items()}
+        yield _counters(f"hopwell_meter_op_{name}", text, model, "op", found)
     yield _gauge("hopwell_meter_every", "Steps from one that is measured to the next.", model, totals.every)
     yield _gauge("hopwell_meter_overhead", "Share of the time that measuring takes.", model, totals.overhead)
     yield _gauge("hopwell_limit_bytes_per_second", "Measured ceiling of memory.", model, totals.bytes_per_s)
@@ -168,21 +147,16 @@ def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:
 
 def _tiers(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
     """What tiers below the pool brought and lost."""
-    hits = CounterMetricFamily("hopwell_tier_hit_tokens", "Prompt tokens from a tier.", labels=["model_name", "tier"])
-    for tier, count in list(metrics.tier_hit_tokens.items()):
-        hits.add_metric([*model, tier], count)
+    text = "Prompt tokens from a tier."
+    yield _counters("hopwell_tier_hit_tokens", text, model, "tier", metrics.tier_hit_tokens)
     text = "Pages known, but sooner computed than fetched."
-    declined = CounterMetricFamily("hopwell_tier_declined_pages", text, labels=["model_name", "tier"])
-    for tier, count in list(metrics.tier_declined_pages.items()):
-        declined.add_metric([*model, tier], count)
-    faults = CounterMetricFamily("hopwell_tier_faults", "Pages lost.", labels=["model_name", "tier", "kind"])
-    for name, count in list(metrics.tier_faults.items()):
-        faults.add_metric([*model, *name.split()], count)
+    yield _counters("hopwell_tier_declined_pages", text, model, "tier", metrics.tier_declined_pages)
+    yield _counters("hopwell_tier_faults", "Pages lost.", model, "tier kind", metrics.tier_faults)
     text = "What a page takes, to compute or to fetch."
     seconds = GaugeMetricFamily("hopwell_tier_page_seconds", text, labels=["model_name", "way"])
     for way, value in list(metrics.tier_page_seconds.items()):
         seconds.add_metric([*model, way], value)
-    yield from (hits, declined, faults, seconds)
+    yield seconds
 
 
 def registry(metrics: Metrics, name: str) -> CollectorRegistry:
@@ -198,6 +172,20 @@ def registry(metrics: Metrics, name: str) -> CollectorRegistry:
 
 def _names(own: str, alias: str | None) -> list[str]:
     return [f"hopwell_{own}"] if alias is None else [f"hopwell_{own}", alias]
+
+
+def _counter(name: str, text: str, model: list[str], value: float) -> Metric:
+    family = CounterMetricFamily(name, text, labels=["model_name"])
+    family.add_metric(model, value)
+    return family
+
+
+def _counters(name: str, text: str, model: list[str], labels: str, counts: Mapping[str, float]) -> Metric:
+    """One of each key, whose words are the values of `labels`."""
+    family = CounterMetricFamily(name, text, labels=["model_name", *labels.split()])
+    for key, count in list(counts.items()):
+        family.add_metric([*model, *(key.split() if " " in labels else [str(key)])], count)
+    return family
 
 
 def _gauge(name: str, text: str, model: list[str], value: float) -> Metric:
