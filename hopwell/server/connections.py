@@ -23,6 +23,7 @@ PROGRESS = 64 << 10
 SPARE = 64
 """Descriptors kept for files, pipes and children."""
 FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+BASE: Any = AutoHTTPProtocol
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -52,84 +53,86 @@ def door(settings: ServerSettings, descriptors: int) -> Door:
     return Door(settings, max(1, min(settings.max_connections, max(descriptors - SPARE, descriptors // 4))))
 
 
-def protocol(door: Door) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, whichever is installed, with the door's limits."""
-    base: Any = AutoHTTPProtocol
+class Guarded(BASE):
+    """uvicorn's HTTP protocol, whichever is installed, with the limits of a door."""
 
-    class Guarded(base):
-        _head: asyncio.TimerHandle | None = None
-        _write: asyncio.TimerHandle | None = None
-        _received = 0
+    door: Door
+    _head: asyncio.TimerHandle | None = None
+    _write: asyncio.TimerHandle | None = None
+    _received = 0
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            transport.set_write_buffer_limits(0)  # `pause_writing` then means: the client has not taken it all
-            if len(self.connections) > door.most and not door.make_room():
-                transport.write(FULL)
-                transport.close()
-            else:
-                self._fall_silent()
-                self._expect_head()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            self._cancel("_head")
-            self._cancel("_write")
-            door.silent.pop(self, None)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.cycle is not None and not self.cycle.response_complete:
-                self._cancel("_head")
-                self._received = 0
-                door.silent.pop(self, None)
-                return
-            rest = self.cycle is not None and self.cycle.more_body  # of a body that was answered before its end
-            self._received += len(data)
-            if self._received > MAX_HEAD + (door.settings.max_body_bytes if rest else 0):
-                self.transport.abort()
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # `pause_writing` then means: the client has not taken it all
+        if len(self.connections) > self.door.most and not self.door.make_room():
+            transport.write(FULL)
+            transport.close()
+        else:
+            self._fall_silent()
             self._expect_head()
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if self.cycle.response_complete and not self.transport.is_closing():
-                self._fall_silent()
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._cancel("_head")
+        self._cancel("_write")
+        self.door.silent.pop(self, None)
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._watch_writing()
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._cancel("_write")
-
-        def _fall_silent(self) -> None:
-            door.silent.pop(self, None)
-            door.silent[self] = None
-
-        def _expect_head(self) -> None:
-            if self._head is None:
-                self._head = self.loop.call_later(door.settings.head_timeout, self.transport.abort)
-
-        def _watch_writing(self) -> None:
-            size = self.transport.get_write_buffer_size()
-            self._write = self.loop.call_later(door.settings.write_timeout, self._late, size)
-
-        def _late(self, size: int) -> None:
-            left = self.transport.get_write_buffer_size()
-            if left <= size - PROGRESS:
-                self._watch_writing()
-                return
-            log.info({"event": "connection cut", "reason": "the client does not read", "unread": left})
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._cancel("_head")
+            self._received = 0
+            self.door.silent.pop(self, None)
+            return
+        rest = self.cycle is not None and self.cycle.more_body  # of a body that was answered before its end
+        self._received += len(data)
+        if self._received > MAX_HEAD + (self.door.settings.max_body_bytes if rest else 0):
             self.transport.abort()
+        self._expect_head()
 
-        def _cancel(self, name: str) -> None:
-            timer = getattr(self, name)
-            if timer is not None:
-                timer.cancel()
-                setattr(self, name, None)
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._fall_silent()
 
-    return Guarded
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._cancel("_write")
+
+    def _fall_silent(self) -> None:
+        self.door.silent.pop(self, None)
+        self.door.silent[self] = None
+
+    def _expect_head(self) -> None:
+        if self._head is None:
+            self._head = self.loop.call_later(self.door.settings.head_timeout, self.transport.abort)
+
+    def _watch_writing(self) -> None:
+        size = self.transport.get_write_buffer_size()
+        self._write = self.loop.call_later(self.door.settings.write_timeout, self._late, size)
+
+    def _late(self, size: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left <= size - PROGRESS:
+            self._watch_writing()
+            return
+        log.info({"event": "connection cut", "reason": "the client does not read", "unread": left})
+        self.transport.abort()
+
+    def _cancel(self, name: str) -> None:
+        timer = getattr(self, name)
+        if timer is not None:
+            timer.cancel()
+            setattr(self, name, None)
+
+
+def protocol(door: Door) -> type[asyncio.Protocol]:
+    """What serves the connections that come through a door."""
+    return type("GuardedByDoor", (Guarded,), {"door": door})
 
 
 def calm(loop: asyncio.AbstractEventLoop) -> None:
