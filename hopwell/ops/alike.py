@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from hopwell.ops import attention, cpu
+from hopwell.ops import cpu, cpu_float32
 from hopwell.ops.process import VARIABLES
 
 
@@ -17,7 +17,7 @@ def rows_are_summed_alike(matrices: torch.dtype) -> bool:
     find it so; in float32 no promise is made.
     """
     if matrices == torch.float16:
-        return cpu.cpu_packs_float16() and cpu.rows_alike() is not None and attention.alike()
+        return cpu.cpu_packs_float16() and cpu.rows_alike() is not None and cpu_float32.alike()
     # hazard: with AMX the CPU library cuts a long sum by the number of rows (seen with PyTorch 2.11 on a Xeon, 640
     # inputs and more), and a token must not depend on its batch
     limit = "ONEDNN_MAX_CPU_ISA"

@@ -10,21 +10,16 @@ A token's cache row is `[latent (512) | rotary key (64)]`, shared by all heads. 
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
 from hopwell.limits.cost import OpCost
 from hopwell.ops.attention_choice import way
+from hopwell.ops.cpu_float32 import product, weighted_sum
 from hopwell.ops.paging import AttentionGroup, AttentionPlan, CacheScales, cached_rows
 
 REBUILT_BYTES = 1 << 30
 """Keys and values that a GPU rebuilds at once."""
-LEAST_ROWS = 4
-"""Of a float32 product on a CPU: fewer are padded, since they are added up in an order of their own."""
-SUMMED_COLUMNS = 128
-"""Columns that such a product adds up at once."""
 
 
 def mla_attention(
@@ -101,44 +96,6 @@ def _mix(queries: Tensor, latent: Tensor, group: AttentionGroup, scale: float, s
     weights = scores.softmax(dim=-1).to(rows.dtype)
     # whole rows, though the rotary part is not wanted: the CPU's product is slower on a strided slice
     return weighted_sum(weights, rows).reshape(-1, heads, rows.shape[-1])
-
-
-def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
-    """weights [n, queries, columns] @ rows [n, columns, 576], the same bits with any number of zero columns behind, on
-    a CPU for which `alike` says so: float32 products of more columns are added up in an order that hangs on them."""
-    if rows.device.type != "cpu" or rows.dtype != torch.float32:
-        return torch.bmm(weights, rows)
-    total = product(weights[..., :SUMMED_COLUMNS], rows[:, :SUMMED_COLUMNS])
-    for at in range(SUMMED_COLUMNS, rows.shape[1], SUMMED_COLUMNS):
-        total += product(weights[..., at : at + SUMMED_COLUMNS], rows[:, at : at + SUMMED_COLUMNS])
-    return total
-
-
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """Batched matrix products; a row's bits are the same beside any others on a CPU for which `alike` says so."""
-    rows = left.shape[1]
-    if rows >= LEAST_ROWS or left.device.type != "cpu" or left.dtype != torch.float32:
-        return torch.bmm(left, right)
-    return torch.bmm(torch.nn.functional.pad(left, (0, 0, 0, LEAST_ROWS - rows)), right)[:, :rows]
-
-
-@cache
-def alike() -> bool:
-    """Whether float32 products of this CPU add up a row in one order, however many rows, columns and zeros after it
-    there are: so it is on those that were tried, and nowhere promised."""
-    random = torch.Generator().manual_seed(0)
-    queries, rows = torch.randn(2, 64, 576, generator=random), torch.randn(2, 512, 576, generator=random)
-    scores = product(queries, rows.transpose(1, 2))
-    for columns in (64, 192, 320):
-        weights = torch.zeros_like(scores)
-        weights[..., :columns] = scores[..., :columns].softmax(dim=-1)
-        mixed = weighted_sum(weights, rows)
-        for few in (1, 3, 4, 8, 12, 20, 48):
-            part = product(queries[:1, :few], rows[:1, :columns].transpose(1, 2))
-            sums = weighted_sum(weights[:1, :few, :columns], rows[:1, :columns])
-            if not (torch.equal(part, scores[:1, :few, :columns]) and torch.equal(sums, mixed[:1, :few])):
-                return False
-    return True
 
 
 def _unabsorbed(

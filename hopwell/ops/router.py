@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hopwell.limits.cost import OpCost
+from hopwell.ops import cpu_float32
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,12 @@ def route(x: Tensor, gate: Tensor, bias: Tensor | None, config: RouterConfig) ->
         As `select_experts`.
     """
     tokens = x.shape[0]
+    # bf16 rows come from CPUs whose products of 16 rows and more need no rule
+    product = cpu_float32.linear if x.dtype == torch.float32 else torch.nn.functional.linear
     x = x.float()
     if x.device.type == "cpu" and tokens % ROWS:
         x = torch.nn.functional.pad(x, (0, 0, 0, ROWS - tokens % ROWS))
-    expert_ids, weights = select_experts(torch.nn.functional.linear(x, gate), bias, config)
+    expert_ids, weights = select_experts(product(x, gate), bias, config)
     return expert_ids[:tokens], weights[:tokens]
 
 

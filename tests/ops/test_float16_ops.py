@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hopwell.formats.matrices import Plain
-from hopwell.ops import attention, cpu, linear, moe, moe_experts, norm, router
+from hopwell.ops import cpu, cpu_float32, linear, moe, moe_experts, norm, router
 from hopwell.ops.alike import rows_are_summed_alike
 from hopwell.ops.weight import Weight
 
@@ -69,10 +69,44 @@ def test_a_row_of_experts_does_not_depend_on_its_batch(fuse_below: int, monkeypa
         assert torch.equal(norm.rms_norm(x[:rows], x[0], 1e-6), norm.rms_norm(x, x[0], 1e-6)[:rows])
 
 
+@pytest.mark.parametrize("columns", [64, 192, 1024])
+def test_a_row_of_attention_does_not_depend_on_its_batch(columns: int) -> None:
+    """Beside other queries, other sequences and more columns that it does not see."""
+    queries, rows = torch.randn(2, 300, 576, generator=generator(8)), torch.randn(2, 1088, 576, generator=generator(9))
+    scores = cpu_float32.product(queries, rows.transpose(1, 2))
+    weights = torch.zeros_like(scores)
+    weights[..., :columns] = scores[..., :columns].softmax(dim=-1)
+    mixed = cpu_float32.weighted_sum(weights, rows)
+    assert torch.allclose(mixed.double(), weights.double() @ rows.double(), atol=1e-5)
+    for few in (*range(1, 70), 96, 97, 130, 299):
+        part = cpu_float32.product(queries[:1, :few], rows[:1, :columns].transpose(1, 2))
+        assert torch.equal(part, scores[:1, :few, :columns]), few
+        sums = cpu_float32.weighted_sum(weights[:1, :few, :columns], rows[:1, :columns])
+        assert torch.equal(sums, mixed[:1, :few]), few
+
+
+@pytest.mark.parametrize(("experts", "hidden"), [(16, 384), (64, 2048)])
+def test_a_row_of_router_scores_does_not_depend_on_its_batch(experts: int, hidden: int) -> None:
+    x, gate = torch.randn(512, hidden, generator=generator(10)), torch.randn(experts, hidden, generator=generator(11))
+    whole = cpu_float32.linear(x, gate)
+    assert torch.allclose(whole, torch.nn.functional.linear(x, gate), atol=1e-3)
+    for rows in range(router.ROWS, 512, router.ROWS):
+        assert torch.equal(cpu_float32.linear(x[:rows], gate), whole[:rows]), rows
+
+
+@pytest.mark.parametrize("rule", cpu_float32.RULES)
+def test_each_rule_gives_the_product(rule: cpu_float32.RowRule) -> None:
+    """Whichever this CPU keeps; of rows that it cuts, fills up, or takes as they are."""
+    left, right = torch.randn(2, 100, 64, generator=generator(12)), torch.randn(2, 64, 32, generator=generator(13))
+    for rows in (1, 4, 7, 48, 49, 100):
+        got = cpu_float32._product(left[:, :rows], right, rule)
+        assert torch.allclose(got, left[:, :rows] @ right, atol=1e-5), rows
+
+
 def test_what_float16_cannot_hold_is_not_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows_are_summed_alike(torch.float16) and not rows_are_summed_alike(torch.float32)
     assert cpu.rows_alike() == 3 or not LIMITED, "AVX2 adds up one and two rows in an order of their own"
-    monkeypatch.setattr(attention, "alike", lambda: False)
+    monkeypatch.setattr(cpu_float32, "alike", lambda: False)
     assert not rows_are_summed_alike(torch.float16)
 
 
