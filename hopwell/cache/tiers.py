@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from hopwell.cache.disk import DiskFault, DiskTier
 from hopwell.cache.host import HostPage, HostTier
+from hopwell.cache.pace import Pace, paying
 
 log = logging.getLogger(__name__)
 HOST, DISK = "host", "disk"
@@ -26,8 +27,6 @@ BACKLOG = 64
 """Pages that may wait for the disk; what comes beyond is not written."""
 REST = 10.0
 """Seconds without a write after one has failed."""
-PROBE = 16
-"""A tier found too slow is tried again after so many pages were not fetched from it."""
 CLOSE_SECONDS = 10.0
 """For what is to be written when all ends."""
 
@@ -46,26 +45,6 @@ class Counts:
     """Known, but sooner computed than fetched; by tier."""
     faults: dict[str, int] = field(default_factory=Counter)
     """By tier and kind: `host corrupt`, `disk corrupt`, `disk full`, `disk failed`, `disk short`, `disk slow`."""
-
-
-class Pace:
-    """Seconds that a page takes; the last ones count most."""
-
-    def __init__(self) -> None:
-        self.seconds: float | None = None
-        self._declined = 0
-
-    def observe(self, seconds: float, pages: float = 1) -> None:
-        """Takes in that `pages` took `seconds`."""
-        weight = 0.8**pages
-        each = seconds / pages
-        self.seconds = each if self.seconds is None else weight * self.seconds + (1 - weight) * each
-
-    def decline(self, pages: int) -> None:
-        """It was too slow for `pages`: after some of them nothing is known of it any more."""
-        self._declined += pages
-        if self._declined >= PROBE:
-            self._declined, self.seconds = 0, None
 
 
 class Fetch:
@@ -178,12 +157,7 @@ class Tiers:
             tiers.append(tier)
         if page_seconds is None:
             return tiers
-        gain = best = 0.0
-        count = 0
-        for at, tier in enumerate(tiers, start=1):
-            gain += page_seconds - (self.paces[tier].seconds or 0.0) - (self.link.seconds or 0.0)
-            if gain > best:
-                best, count = gain, at
+        count = paying([self.paces[tier] for tier in tiers], self.link, page_seconds)
         for tier, pages in Counter(tiers[count:]).items():
             self.counts.declined[tier] += pages
             self.paces[tier].decline(pages)

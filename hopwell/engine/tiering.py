@@ -12,8 +12,9 @@ from torch import Tensor
 
 from hopwell.cache.disk import DiskTier
 from hopwell.cache.host import HostPage, HostTier
+from hopwell.cache.pace import Pace
 from hopwell.cache.pool import PagePool
-from hopwell.cache.tiers import DISK, HOST, Fetch, Pace, Tiers
+from hopwell.cache.tiers import DISK, HOST, Fetch, Tiers
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.page_mover import Move, PageMover, host_memory

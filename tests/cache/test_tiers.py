@@ -15,7 +15,8 @@ import pytest
 
 from hopwell.cache.disk import BLOCK, DiskFault, DiskTier, DiskTierError
 from hopwell.cache.host import HostTier, page_checksum
-from hopwell.cache.tiers import DISK, HOST, Fetch, Pace, Tiers
+from hopwell.cache.pace import Pace
+from hopwell.cache.tiers import DISK, HOST, Fetch, Tiers
 
 BYTES = 8192
 """Of a page."""
