@@ -67,7 +67,7 @@ def chat(
     question = None if sys.stdin.isatty() else _piped()
     llm = opt.load(
         model, device, dtype, tp, ep, drafts, chat_template,
-        max_seqs=1, activations=activations, four_bits=four_bits,
+        max_seqs=1, activations=activations, four_bits=four_bits, meter=False,
     )  # fmt: skip
     from hopwell.engine.conversation import Conversation
     from hopwell.engine.describe import precision

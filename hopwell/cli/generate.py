@@ -101,7 +101,7 @@ def generate(
     seqs = min(MAX_SEQS, len(texts) * n)
     llm = opt.load(
         model, device, dtype, tp, ep, drafts, chat_template,
-        max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy,
+        max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy, meter=False,
     )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]
     params = opt.params_of(llm, options)
