@@ -24,8 +24,9 @@ T = TypeVar("T")
 BIG = json.dumps({"prompt": "日" * 200_000, "return_token_strs": True}).encode()
 """For /tokenize: an answer of several MB."""
 API, ENGINE = "hopwell.server.worker", "hopwell.engine.process"
-HEALTH = 1.0
-"""Seconds within which /health must answer, whatever goes on, where the machine's cores are not wanted by others."""
+HEALTH = 3.0
+"""Seconds of the server's own work within which /health must answer, whatever goes on: three times what a core of today
+may take."""
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Attacked:
             with Watch(self) as watch:
                 result = attack()
             slowest = max(watch.seconds)
-            if slowest < HEALTH * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)):
+            if slowest < HEALTH:
                 return result
         raise AssertionError(f"/health took {slowest:.2f} s")
 

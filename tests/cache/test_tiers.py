@@ -62,7 +62,7 @@ def fetch(tiers: Tiers, numbers: list[int]) -> list[str]:
     one = tiers.fetch(keys[: len(where)], where, lambda fetch: done.set())
     if one is None:
         return []
-    assert done.wait(10)
+    assert done.wait(60)
     for number, page in zip(numbers, one.pages, strict=False):
         assert (tiers.host.data(page) == content(key_of(number))).all()
     came = one.tiers[: len(one.pages)]
@@ -75,11 +75,11 @@ def settle(tiers: Tiers) -> None:
     for _ in range(2):
         done = threading.Event()
         tiers._checks.put(done.set)
-        assert done.wait(10)
+        assert done.wait(60)
         if tiers.disk is not None:
             done = threading.Event()
             tiers._disk_jobs.put((2, 0, done.set))
-            assert done.wait(10)
+            assert done.wait(60)
 
 
 def test_a_checksum_tells_bits_sectors_and_keys() -> None:

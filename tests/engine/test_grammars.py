@@ -19,20 +19,27 @@ from hopwell.engine.masks import Allowance
 from hopwell.engine.request import FAULTS, RequestError, SamplingParams
 
 VOCAB = 262
-PATIENT = 30.0
+PATIENT = 60.0
 """Seconds, on a machine that is busy with other tests."""
 
 
 @pytest.fixture(scope="module")
 def grammars() -> Iterator[Grammars]:
-    made = Grammars(byte_tokenizer().to_str(), VOCAB, EOS, replace(LIMITS, seconds=2.0))
+    made = Grammars(byte_tokenizer().to_str(), VOCAB, EOS, replace(LIMITS, seconds=1.0))
     yield made
     made.close()
 
 
 def takes(grammars: Grammars, text: str, **constraint: Any) -> bool:
+    """Whether a constraint allows a text. A machine that stands still while it compiles gets another try."""
     tokens = [byte_tokenizer().token_to_id(c) for c in text]
-    return grammars.compile(SamplingParams(**constraint)).try_consume_tokens(tokens) == len(tokens)
+    end = time.monotonic() + PATIENT
+    while True:
+        try:
+            return grammars.compile(SamplingParams(**constraint)).try_consume_tokens(tokens) == len(tokens)
+        except RequestError as error:
+            if "s to compile" not in str(error) or time.monotonic() > end:
+                raise
 
 
 @pytest.mark.parametrize("name", [*DEEP, *REFUSED, *ENDLESS])
@@ -156,11 +163,11 @@ def test_a_tenant_whose_grammar_was_slow_waits(monkeypatch: pytest.MonkeyPatch) 
                 break
             state.push(byte_tokenizer().token_to_id(character))
         assert state.failed
-        began = time.monotonic()
+        (paused,) = grammars._paused_until.values()
         await grammars.compile_for(SamplingParams(regex="b"), "other")
         assert not grammars._turns
         await grammars.compile_for(SamplingParams(regex="a"), "hog")
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() >= paused
         grammars.close()
 
     asyncio.run(main())

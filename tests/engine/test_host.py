@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,19 @@ class Slow(ToyModel):
 
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         time.sleep(0.001)
+        return super().forward(batch, latent)
+
+
+class Held(ToyModel):
+    """Says when its first step has begun, and goes on when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.going = threading.Event(), threading.Event()
+
+    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        self.begun.set()
+        self.going.wait()
         return super().forward(batch, latent)
 
 
@@ -146,15 +160,17 @@ def test_a_request_that_cannot_be_sent_or_read_harms_no_other() -> None:
 
 def test_draining_finishes_what_was_accepted_and_refuses_the_rest() -> None:
     async def main() -> None:
-        engine = Pair(toy_engine())
+        model = Held()
+        engine = Pair(toy_engine(model))
         await engine.start()
         reader = asyncio.create_task(collect(engine, ask([9], max_tokens=300, ignore_eos=True)))
-        await asyncio.sleep(0.005)
+        await asyncio.to_thread(model.begun.wait)
         stopping = asyncio.create_task(engine.end(drain=True))
         await asyncio.sleep(0)
         with pytest.raises(RequestError) as caught:
             await collect(engine, ask([9], "late"))
         assert caught.value.kind == "overloaded"
+        model.going.set()
         tokens, reason = await reader
         assert (len(tokens), reason) == (300, FinishReason.LENGTH)
         await stopping
@@ -221,16 +237,17 @@ def test_a_lost_rank_is_told_in_its_own_words() -> None:
 def test_a_dead_engine_is_logged_and_fails_what_waits(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         engine = Pair(toy_engine())
-        ready = threading.Event()
+        begun, ready = threading.Event(), threading.Event()
 
         def broken() -> None:
+            begun.set()
             ready.wait()
             raise MemoryError("out of memory")
 
         engine.engine.scheduler.schedule = broken  # type: ignore[method-assign]
         await engine.start()
         stream = asyncio.create_task(collect(engine, ask([9])))
-        await asyncio.sleep(0.05)  # the step is under way, so the call waits for the next
+        await asyncio.to_thread(begun.wait)  # the step is under way, so the call waits for the next
         call = asyncio.create_task(engine.flush_cache())
         await asyncio.sleep(0)
         ready.set()
@@ -250,21 +267,13 @@ def test_a_dead_engine_is_logged_and_fails_what_waits(caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_a_step_that_hangs_is_told_and_may_end_after_all(overlap: bool, caplog: pytest.LogCaptureFixture) -> None:
-    class Hanging(ToyModel):
-        going = threading.Event()
-
-        def forward(self, *args: Any) -> Any:
-            self.going.wait()
-            return super().forward(*args)
-
     async def main() -> None:
-        model = Hanging()
-        async with running(model=model, step_timeout=1.0, overlap=overlap) as engine:
-            model.going.clear()
+        model = Held()
+        async with running(model=model, step_timeout=0.5, overlap=overlap) as engine:
             try:
                 requests = [ask([9], str(i), max_tokens=3, ignore_eos=True) for i in range(2)]
                 streams = [asyncio.create_task(collect(engine, request)) for request in requests]
-                await asyncio.sleep(0.1)
+                await asyncio.to_thread(model.begun.wait)
                 call = asyncio.create_task(engine.flush_cache())
                 async with asyncio.timeout(120):
                     for waiting in (*streams, call):
@@ -273,6 +282,7 @@ def test_a_step_that_hangs_is_told_and_may_end_after_all(overlap: bool, caplog: 
                     assert not engine.healthy
                     with pytest.raises(EngineDownError, match="step_timeout"):
                         await collect(engine, ask([9], "late"))
+                    engine.engine.config = replace(engine.engine.config, step_timeout=60.0)  # a busy machine's steps
                     model.going.set()
                     while not engine.healthy:
                         await asyncio.sleep(0.01)
@@ -286,24 +296,20 @@ def test_a_step_that_hangs_is_told_and_may_end_after_all(overlap: bool, caplog: 
 
 def test_stopping_does_not_wait_for_a_step_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hopwell.engine.host.JOIN_SECONDS", 0.2)
-    going = threading.Event()
-
-    class Hanging(ToyModel):
-        def forward(self, *args: Any) -> Any:
-            going.wait()
-            return super().forward(*args)
+    monkeypatch.setattr("hopwell.engine.client.CANCEL_SECONDS", 0.2)
 
     async def main() -> None:
-        engine = Pair(toy_engine(model=Hanging()))
+        model = Held()
+        engine = Pair(toy_engine(model))
         await engine.start()
         stream = asyncio.create_task(collect(engine, ask([9])))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(model.begun.wait)
         async with asyncio.timeout(120):
             await engine.end(drain=True, timeout=0.1)
             with pytest.raises(EngineDownError):
                 await stream
         assert not engine.host.ended
-        going.set()
+        model.going.set()
 
     asyncio.run(main())
 

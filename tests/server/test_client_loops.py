@@ -115,7 +115,7 @@ def wait_until_alive(process: subprocess.Popen[bytes], url: str, log: Path) -> N
     end = time.monotonic() + 600  # it imports for long
     while time.monotonic() < end and process.poll() is None:
         try:
-            if httpx.get(url + "/health/liveliness").status_code == 200:
+            if httpx.get(url + "/health/liveliness", timeout=300).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.5)

@@ -60,7 +60,7 @@ def served(fault: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 )
 def test_probes_streams_and_calls_hear_of_it(fault: str, says: str, code: int) -> None:
     with served(fault) as (url, process):
-        assert httpx.get(url + "/health").status_code == 200
+        assert httpx.get(url + "/health", timeout=300).status_code == 200
         answers: list[httpx.Response] = []
 
         def post(path: str, body: dict) -> None:

@@ -181,9 +181,9 @@ def test_only_names_of_the_server_are_answered(server: Attacked, host: str, stat
         ("GET", "/nowhere"),
         ("POST", "/tokenize"),
     ):
-        got = httpx.request(method, server.url + path, headers={"host": host}).status_code
+        got = httpx.request(method, server.url + path, headers={"host": host}, timeout=300).status_code
         assert (got == 421) == (status == 421), (path, got)
-    reply = httpx.get(server.url + "/v1/models", headers={"host": host})
+    reply = httpx.get(server.url + "/v1/models", headers={"host": host}, timeout=300)
     assert reply.status_code == status
     assert status == 200 or "--allowed-host" in reply.json()["error"]["message"]
 
@@ -195,7 +195,7 @@ def test_pages_of_strangers_change_nothing(server: Attacked) -> None:
             assert server.post(path, body, headers={"origin": origin}).status_code == 403
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
             assert server.post(path, body, headers={"content-type": kind}).status_code == 400
-        assert httpx.post(server.url + path).status_code == 400
+        assert httpx.post(server.url + path, timeout=300).status_code == 400
     assert server.post("/v1/completions", body, headers=own).status_code == 200
     assert server.post("/flush_cache", {}, headers=own).status_code == 200
     assert server.post("/flush_cache", {"now": True}).status_code == 400
@@ -203,7 +203,7 @@ def test_pages_of_strangers_change_nothing(server: Attacked) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/", "/metrics", "/v1/models"])
 def test_head_is_get_without_a_body(server: Attacked, path: str) -> None:
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=300) as http:
         head, get = http.head(path), http.get(path)
         assert head.status_code == get.status_code == 200 and not head.content
         assert head.headers["content-type"] == get.headers["content-type"]
@@ -229,7 +229,7 @@ def test_descriptors_at_an_end_stop_no_stream_and_fill_no_log(tmp_path: Path) ->
                 for _ in range(300):
                     stack.enter_context(small.connect())
                 assert [line for line in lines if line][-1] == "data: [DONE]"
-        assert within(120, lambda: httpx.get(small.url + "/health").status_code == 200)
+        assert within(120, lambda: httpx.get(small.url + "/health", timeout=300).status_code == 200)
         warned = [line for line in log.read_text().splitlines() if '"warning"' in line or '"error"' in line]
         assert 1 <= len(warned) <= 4, warned
 

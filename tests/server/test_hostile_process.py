@@ -59,7 +59,7 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
     """A pipe holds 64 KiB, some 300 lines."""
     with attacked(stderr=subprocess.PIPE) as server, httpx.Client(base_url=server.url, timeout=300) as http:
         for _ in range(1000):
-            assert http.get("/health").status_code == 200
+            assert http.get("/health", timeout=300).status_code == 200
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(SECONDS) == 0
 
@@ -102,7 +102,7 @@ def test_a_full_disk_under_an_output_is_no_end(output: str) -> None:
 
 def _healthy(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=300).status_code == 200
     except httpx.TransportError:
         return False
 

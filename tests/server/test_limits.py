@@ -144,6 +144,6 @@ def test_where_there_are_sensors_they_are_told() -> None:
 
 def test_a_key_is_needed_where_there_are_keys() -> None:
     with server(tenants=[Tenant(name="a", key="alice-key")]) as guarded:
-        assert httpx.get(f"{guarded.url}/v1/limits").status_code == 401
+        assert httpx.get(f"{guarded.url}/v1/limits", timeout=300).status_code == 401
         assert "give --key" in refused("top", guarded.url)
         assert hopwell("top", guarded.url, "--once", "--key", "alice-key").code == 0

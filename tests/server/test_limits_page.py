@@ -59,7 +59,9 @@ def test_before_the_first_step_it_says_what_to_do(tmp_path: Path) -> None:
         chrome.get(fresh.url)
         find(chrome, "nav a[href='/limits']").click()
         until(lambda: text(chrome, "#status") == "No step yet: ask the model something.")
-        httpx.post(f"{fresh.url}/v1/completions", json={"prompt": "1+1=", "max_tokens": 60, "ignore_eos": True})
+        httpx.post(
+            f"{fresh.url}/v1/completions", json={"prompt": "1+1=", "max_tokens": 60, "ignore_eos": True}, timeout=300
+        )
         find(chrome, "#map td")
 
 

@@ -86,9 +86,9 @@ def test_a_fault_names_its_field(http: httpx.Client, body: dict[str, object], fi
 
 def test_keys_hold_and_too_many_at_once_wait_their_turn() -> None:
     with server(tenants=[Tenant(name="a", key="alice-key")]) as guarded:
-        assert httpx.get(f"{guarded.url}/plan").status_code == 200
-        assert httpx.get(f"{guarded.url}/v1/plan").status_code == 401
-        assert httpx.post(f"{guarded.url}/v1/plan", json=SMALL).status_code == 401
+        assert httpx.get(f"{guarded.url}/plan", timeout=300).status_code == 200
+        assert httpx.get(f"{guarded.url}/v1/plan", timeout=300).status_code == 401
+        assert httpx.post(f"{guarded.url}/v1/plan", json=SMALL, timeout=300).status_code == 401
         codes: list[int] = []
 
         def ask() -> None:

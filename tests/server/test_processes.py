@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ import pytest
 from hostile import API, ENGINE, Attacked, attacked, within
 from shared_names import shared_names
 
-SOON = 2.0
-"""Seconds within which requests end, once what serves them is gone."""
+SOON = 60.0
+"""Seconds within which requests end, once what serves them is gone: on any machine, and long before their own ends."""
 TIMES = 2
 """Kills, one soon after the other; a third would be one too many (`benchmarks.storm --kill` has more patience)."""
 LONG = {"prompt": "1+1=", "max_tokens": 4000, "ignore_eos": True}
@@ -75,7 +76,7 @@ def kill(server: Attacked, module: str) -> float:
 def idle_again(server: Attacked) -> bool:
     """Whether an ordinary request is answered."""
     try:
-        return httpx.post(server.url + "/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code == 200
+        return httpx.post(server.url + "/v1/completions", json={"prompt": "a", "max_tokens": 1}, timeout=300).is_success
     except httpx.HTTPError:
         return False
 
@@ -106,7 +107,7 @@ def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> N
         for _ in range(TIMES):
             with callers(server, 4, 4) as ends:
                 killed = kill(server, ENGINE)
-            assert max(when for when, _ in ends) - killed < SOON * max(1.0, os.getloadavg()[0])
+            assert max(when for when, _ in ends) - killed < SOON
             assert all("its process has ended" in said or said == "503" for _, said in ends), ends
             assert within(120, lambda: idle_again(server)), "the engine was not started again"
             server.answers()
@@ -127,7 +128,7 @@ def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Pa
             (rank,) = (pid for pid in _children(engine) if "engine.rank" in Path(f"/proc/{pid}/cmdline").read_text())
             os.kill(rank, signal.SIGKILL)
             killed = time.monotonic()
-        assert max(when for when, _ in ends) - killed < SOON * max(1.0, os.getloadavg()[0])
+        assert max(when for when, _ in ends) - killed < SOON
         assert all("rank 1" in said or "its process has ended" in said or said in ("500", "503") for _, said in ends)
         assert within(120, lambda: idle_again(server)), "the engine was not started again"
         server.answers()
@@ -140,7 +141,7 @@ def test_a_killed_api_process_is_started_again() -> None:
         for _ in range(TIMES):
             with callers(server, 4, 4) as ends:
                 killed = kill(server, API)
-            assert max(when for when, _ in ends) - killed < SOON * max(1.0, os.getloadavg()[0])
+            assert max(when for when, _ in ends) - killed < SOON
             assert within(120, lambda: idle_again(server)), "the API was not started again"
             assert within(120, lambda: server.metric("hopwell_running") == 0), "its requests still run"
 
@@ -185,8 +186,9 @@ def test_several_api_processes_share_limits_and_answers(tmp_path: Path) -> None:
         for client in busy:
             client.close()
         assert within(120, lambda: _status(server, headers) == 200), "seats are not given back"
-        left = [_status(server, headers) for _ in range(30)]
-        assert 429 in left, "the bucket of requests is everybody's"
+        with ThreadPoolExecutor(60) as crowd:  # at once: slow machines would give the bucket time to fill
+            left = list(crowd.map(lambda _: _refusal(server, headers), range(120)))
+        assert "rate_limited" in left, "the bucket of requests is everybody's"
         assert server.metric("hopwell_generated_tokens_total") >= 48  # whichever answers
 
 
@@ -244,6 +246,11 @@ def _status(server: Attacked, headers: dict[str, str]) -> int:
         return server.post("/v1/completions", {"prompt": "a", "max_tokens": 1}, headers=headers).status_code
     except httpx.HTTPError:
         return 0
+
+
+def _refusal(server: Attacked, headers: dict[str, str]) -> str | None:
+    reply = httpx.get(server.url + "/v1/models", headers=headers, timeout=300)
+    return reply.json()["error"]["code"] if reply.is_error else None
 
 
 def _children(pid: int) -> list[int]:
