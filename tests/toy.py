@@ -18,6 +18,7 @@ from hopwell.engine.llm import Answer, Completion
 from hopwell.engine.random import mix
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import Request, SamplingParams
+from hopwell.engine.runner import Model
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.model.batch import ForwardBatch
 
@@ -36,6 +37,11 @@ class ToyModel:
     def __init__(self, vocab: int = 64, skill: float = 0.7, sharpness: float = 3.0) -> None:
         self.vocab, self.skill, self.sharpness = vocab, skill, sharpness
         self.steps = 0
+        self.positioned = 0
+        """Steps with positions that the engine did not know."""
+
+    def takes_positions(self, rows: int) -> bool:
+        return True
 
     def new_latent(self, num_pages: int) -> Tensor:
         return torch.zeros(2, num_pages, 64, 1, dtype=torch.float32)
@@ -45,6 +51,9 @@ class ToyModel:
 
     def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         self.steps += 1
+        if batch.positions.tolist() != [i for new, n in zip(*lens(batch), strict=True) for i in range(n - new, n)]:
+            self.positioned += 1
+            batch = row_by_row(batch)
         hidden, start = [], 0
         flat = latent[0].view(-1)
         for row, (new, total) in enumerate(zip(batch.query_lens, batch.seq_lens, strict=True)):
@@ -52,7 +61,6 @@ class ToyModel:
             slots = (pages[:, None] * 64 + torch.arange(64)).flatten()
             tokens = batch.tokens[start : start + new].float()
             positions = batch.positions[start : start + new]
-            assert positions.tolist() == list(range(total - new, total))
             flat[slots[positions]] = torch.where(tokens == POISON, float("nan"), tokens)
             context = flat[slots]
             if context.isnan().any():  # as attention: a masked NaN is still multiplied by zero
@@ -79,6 +87,19 @@ class ToyModel:
         return torch.where(guess < self.skill, right, right + 1).unsqueeze(1)
 
 
+def lens(batch: ForwardBatch) -> tuple[list[int], list[int]]:
+    return batch.query_lens, batch.seq_lens
+
+
+def row_by_row(batch: ForwardBatch) -> ForwardBatch:
+    """The same, one row a sequence and as long as its position says, which may be less than was planned."""
+    totals = (batch.positions + 1).tolist()
+    most = [total for new, total in zip(*lens(batch), strict=True) for _ in range(new)]
+    assert all(1 <= total <= planned for total, planned in zip(totals, most, strict=True)), "beyond its pages"
+    table = batch.page_table.repeat_interleave(torch.tensor(batch.query_lens), dim=0)
+    return ForwardBatch(batch.tokens, batch.positions, [1] * len(totals), totals, table)
+
+
 def weigh(tokens: Tensor, positions: Tensor) -> Tensor:
     """What a token at a position adds to the hash."""
     return (tokens + 1) * mix(positions + 1)
@@ -99,20 +120,26 @@ def toy_answer(model: ToyModel, prompt: Sequence[int], count: int, eos: int | No
     return tokens[len(prompt) :]
 
 
-def toy_engine(model: ToyModel | None = None, pages: int = 60, model_len: int = 1000, **settings: Any) -> Engine:
-    """An engine over a toy model, small enough for pages to run short. The byte tokenizer gives it text.
+def toy_engine(
+    model: Model | None = None, pages: int = 60, model_len: int = 1000, vocab: int | None = None, **settings: Any
+) -> Engine:
+    """An engine over a toy model, or over another with so many tokens, small enough for pages to run short. The byte
+    tokenizer gives it text.
 
     With overlap="ahead" steps are launched as on a GPU: the tokens of the one before are not read first.
     """
     ahead = settings.get("overlap") == "ahead"
     config = EngineConfig(**{"max_seqs": 16, "max_batch_tokens": 256} | settings | ({"overlap": True} if ahead else {}))
     model = model or ToyModel()
+    if vocab is None:
+        assert isinstance(model, ToyModel)
+        vocab = model.vocab
     engine = Engine(
         model,
         config,
         model_len=model_len,
         num_pages=pages,
-        vocab_size=model.vocab,
+        vocab_size=vocab,
         eos_token_ids=(1,),
         tokenizer=TOKENIZER,
     )

@@ -31,34 +31,37 @@ class CapturedStep:
     sent: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     """The pages' numbers that `page_table` holds: of 64 steps about one changes a sequence's."""
 
-    def fill(self, tokens: Tensor, positions: NDArray[np.int64], pages: NDArray[np.int32]) -> None:
+    def fill(self, tokens: Tensor, positions: Tensor, pages: NDArray[np.int32]) -> None:
         """Takes rows in, and the last one over what is left; columns of the table beyond the rows' stay.
 
         Args:
             tokens: int64 [rows], here or in main memory.
-            positions: [rows]; pages: [rows, columns].
+            positions: int64 [rows], likewise; here only if the tokens are.
+            pages: [rows, columns].
         """
         rows, size, columns = len(tokens), self.size, min(pages.shape[1], self.page_table.shape[1])
         table = np.empty((size, columns), np.int32)
         table[:rows], table[rows:] = pages[:, :columns], pages[-1, :columns]
         known = np.array_equal(self.sent[:, :columns], table)
         used = 2 * size + (0 if known else -(-size * columns // 2))
-        here = tokens.device == self.packed.device and tokens.is_cuda
-        # PyTorch keeps pinned memory until the copy from it is done
-        packed = torch.empty(used, dtype=torch.int64, pin_memory=self.packed.is_cuda)
-        host = packed.numpy()
-        given = [] if here else [(host[:size], tokens.numpy())]
-        for target, source in (*given, (host[size : 2 * size], positions)):
-            target[:rows] = source
-            target[rows:] = target[rows - 1]
-        if not known:
-            host[2 * size :].view(np.int32)[: size * columns] = table.ravel()
-        first = size if here else 0
-        self.packed[first:used].copy_(packed[first:], non_blocking=True)
-        if here:
-            self.packed[:rows] = tokens
+        assert tokens.is_cuda or not positions.is_cuda
+        given = [source for source in (tokens, positions) if source.device == self.packed.device and source.is_cuda]
+        first = len(given) * size
+        if first < used:
+            # PyTorch keeps pinned memory until the copy from it is done
+            packed = torch.empty(used, dtype=torch.int64, pin_memory=self.packed.is_cuda)
+            host = packed.numpy()
+            for at, source in ((0, tokens), (size, positions)):
+                if at >= first:
+                    host[at : at + rows] = source.numpy()
+                    host[at + rows : at + size] = host[at + rows - 1]
+            if not known:
+                host[2 * size :].view(np.int32)[: size * columns] = table.ravel()
+            self.packed[first:used].copy_(packed[first:], non_blocking=True)
+        for at, source in zip((0, size), given, strict=False):
+            self.packed[at : at + rows] = source
             if rows < size:
-                self.packed[rows:size] = tokens[-1]
+                self.packed[at + rows : at + size] = source[-1]
         if not known:
             sent = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
             self.page_table[:, :columns] = sent

@@ -246,6 +246,10 @@ class GraphedModel:
             return self.fused.draft_long(hidden, batch, latent)
         return self.replay(self._drafts, hidden, batch)[0]
 
+    def takes_positions(self, rows: int) -> bool:
+        """Whether a step of so many rows may have positions that only the device knows, as whole graphs may."""
+        return self.by_kernels and (self.batch_invariant or rows <= self.sizes[-1])
+
     def size_of(self, batch: ForwardBatch, latent: Tensor) -> int | None:
         """Of the one graph that holds a batch; None: none does, or several must be replayed for it."""
         if self.is_long(batch, latent):
@@ -283,7 +287,7 @@ class GraphedModel:
     ) -> tuple[Tensor, Tensor | None]:
         """Hidden states and, but for a draft, their logits. Valid until the next replay."""
         rows, largest = len(batch.tokens), self.sizes[-1]
-        positions, table = batch.host_positions, batch.host_pages
+        table = batch.host_pages
         if len(batch.query_lens) < rows:
             table = table.repeat(batch.query_lens, axis=0)
         hidden_parts: list[Tensor] = []
@@ -292,7 +296,7 @@ class GraphedModel:
             piece = slice(first, min(first + largest, rows))
             count = piece.stop - first
             step = steps[next(size for size in self.sizes if size >= count)]
-            step.fill(batch.tokens[piece], positions[piece], table[piece])
+            step.fill(batch.tokens[piece], batch.positions[piece], table[piece])
             if step.hidden_in is not None and hidden is not None:
                 step.hidden_in[:count] = hidden[piece]
                 step.hidden_in[count:] = hidden[piece][-1]

@@ -28,6 +28,7 @@ class Graphed(Model, Protocol):
     model: Transformer
     by_kernels: bool
 
+    def takes_positions(self, rows: int) -> bool: ...
     def greedy(self, logits: Tensor) -> Tensor | None: ...
     def scored(self, hidden: Tensor, scores: Tensor | None, rows: Tensor | None) -> tuple[Tensor, Tensor]: ...
     def is_long(self, batch: ForwardBatch, latent: Tensor) -> bool: ...
@@ -65,6 +66,10 @@ class MarkedGraphs:
     @property
     def has_mtp(self) -> bool:
         return self.graphed.has_mtp
+
+    def takes_positions(self, rows: int) -> bool:
+        """`GraphedModel.takes_positions`."""
+        return self.graphed.takes_positions(rows)
 
     def new_latent(self, num_pages: int) -> Tensor:
         """`GraphedModel.new_latent`, which captures both."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.runner import Markable, Model
+from hopwell.engine.runner import Markable, Model, Positioned
 from hopwell.limits.marks import Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.exchange import Broadcasting, Exchange
@@ -175,6 +175,10 @@ class ParallelModel:
         marked = copy(self)
         marked.own = self.own.marked(marks)
         return marked
+
+    def takes_positions(self, rows: int) -> bool:
+        """As this rank's share does; the others' get them from its device."""
+        return isinstance(self.own, Positioned) and self.own.takes_positions(rows)
 
     def new_latent(self, num_pages: int) -> Tensor:
         return self._both(NewLatent(num_pages), lambda: self.own.new_latent(num_pages))

@@ -2,8 +2,9 @@
 
 It alone knows how far each slot has come, so a step can be launched before the last one's tokens are known. With
 `overlap` a CPU's steps run in a thread of the runner's own. A GPU works on its own anyhow: there a step is given to it
-while it computes the one before, whose tokens it takes from where they are, in its memory; but for steps with drafts,
-grammars, penalties or log-probabilities, which need the tokens here.
+while it computes the one before, whose tokens it takes from where they are, in its memory; with drafts, which of them
+held as well. But for steps with grammars, penalties or log-probabilities, which need the tokens here, and with drafts
+those with prompts.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Result, StepResult
+from hopwell.engine.draft_state import Progress, Told, packed, unpacked
 from hopwell.engine.logits_processor import LogitsProcessor
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.page_mover import Move, PageMover
 from hopwell.engine.request import TokenLogprobs
-from hopwell.engine.sampler import Drawing, Sampler, to_device, token_logprobs
+from hopwell.engine.sampler import Arrival, Drawing, Sampler, to_device, to_host, token_logprobs
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.limits.marks import UNMARKED, Marks
 from hopwell.model.batch import ForwardBatch
@@ -61,6 +63,15 @@ class Markable(Protocol):
         ...
 
 
+@runtime_checkable
+class Positioned(Protocol):
+    """A model that may be given positions which only its device knows."""
+
+    def takes_positions(self, rows: int) -> bool:
+        """Whether a step of so many rows may have them."""
+        ...
+
+
 @dataclass(slots=True)
 class _Ahead:
     """A step that a GPU has been given and whose tokens are not here yet."""
@@ -83,6 +94,27 @@ class _Ahead:
     def result(self) -> StepResult:
         if self.done is None:
             self.done = self.runner._read(self)
+        return self.done
+
+
+@dataclass(slots=True)
+class _DraftedAhead:
+    """The same with drafts."""
+
+    runner: Runner
+    slots: Ints
+    tenancies: Ints
+    rows: Ints
+    height: int
+    computed: int
+    told: Arrival
+    started: float
+    measured: bool = False
+    done: StepResult | None = None
+
+    def result(self) -> StepResult:
+        if self.done is None:
+            self.done = self.runner._read_drafted(self)
         return self.done
 
 
@@ -125,7 +157,11 @@ class Runner:
         self._read_at = 0.0
         on_gpu = self.device.type == "cuda"
         self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
-        self._runs_ahead, self._ahead = overlap and on_gpu, None
+        self._runs_ahead = overlap and on_gpu
+        self._ahead: _Ahead | _DraftedAhead | None = None
+        self._progress = Progress(slots, drafts, self.device) if drafts else None
+        self._progress_holds = False
+        """Whether it says what is said here and what follows from steps that are ahead."""
 
     def launch(self, batch: Batch) -> InFlightStep:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
@@ -136,6 +172,7 @@ class Runner:
             if self._runs_ahead and self._can_run_ahead(batch):
                 return InFlightStep(batch, self._on_device(batch, self._execute_ahead))
             self._settle()
+            self._progress_holds = False
             result.set_result(self._on_device(batch, self._execute))
         except Exception as error:
             result.set_exception(error)
@@ -159,13 +196,19 @@ class Runner:
     def _can_run_ahead(self, batch: Batch) -> bool:
         """Whether a step needs nothing of the one before but its tokens."""
         admitted = [admission.params for admission in batch.admissions]
-        if self.drafts or any(LogitsProcessor.needed(params) or params.logprobs is not None for params in admitted):
+        if any(LogitsProcessor.needed(params) or params.logprobs is not None for params in admitted):
+            return False
+        if self.drafts and not self._can_draft_ahead(batch):
             return False
         if any(chunk.prompt_logprobs is not None for chunk in batch.chunks):
             return False
         new = {admission.slot for admission in batch.admissions}
         old = [slot for slot in batch.slots.tolist() if slot not in new]
         return not (self._logprobs[old] >= 0).any() and not any(slot in self._processors for slot in old)
+
+    def _can_draft_ahead(self, batch: Batch) -> bool:
+        rows = len(batch.decode) * (1 + self.drafts)
+        return not batch.chunks and isinstance(self.model, Positioned) and self.model.takes_positions(rows)
 
     def finish(self) -> None:
         """Waits for what was launched, and ends the runner's thread."""
@@ -189,6 +232,8 @@ class Runner:
     @torch.inference_mode()
     def _execute_ahead(self, batch: Batch) -> Result:
         """Gives the device a step; `_read` takes in what it drew."""
+        if self._progress is not None:
+            return self._draft_ahead(batch, self._progress)
         started = time.perf_counter()
         model, marks = self._model()
         self._move(model, batch)
@@ -232,6 +277,57 @@ class Runner:
         )
         return self._ahead
 
+    def _draft_ahead(self, batch: Batch, progress: Progress) -> Result:
+        """The same with drafts; `_read_drafted` takes in what came of them."""
+        started = time.perf_counter()
+        model, marks = self._model()
+        self._move(model, batch)
+        live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
+        slots, width = batch.decode[live], 1 + self.drafts
+        if not len(slots):
+            nothing: Future[StepResult] = Future()
+            nothing.set_result(StepResult.empty(len(batch.pages), width))
+            return nothing
+        if not self._progress_holds:
+            progress.load(self._length, self._limit, self.sampler.seed, self._drafted, self._last, self._draft)
+            self._progress_holds = True
+        pages, going = torch.from_numpy(batch.pages[live]), progress.begin(self._tensor(slots))
+        # at most: a step that is ahead may have gained as many, and this one writes as many
+        reach = np.minimum(self._length[slots] + 2 * width, self._limit[slots]).tolist()
+        forward = ForwardBatch(going.tokens, going.positions, [width] * len(slots), reach, pages)
+        marks.mark(INPUTS)
+        hidden, logits = model.step(forward, self.latent)
+        drawn, bits = self.sampler.pick(logits, np.repeat(slots, width), going.positions + 1).view(2, -1, width)
+        rows = going.verify(drawn, self.forced_acceptance)
+        marks.mark(SAMPLING, len(logits))
+        hidden = model.draft(hidden, replace(forward, tokens=drawn.flatten()), self.latent)[rows]
+        drafts: list[Tensor] = []
+        for i in range(self.drafts):
+            positions = going.next_positions(i)
+            if drafts:
+                one = ForwardBatch(drafts[-1], positions, [1] * len(slots), reach, pages)
+                marks.mark(INPUTS)
+                hidden = model.draft(hidden, one, self.latent)
+            drafts.append(self.sampler.pick(model.logits(hidden), slots, positions + 2)[0])
+            marks.mark(SAMPLING, len(slots))
+        going.end(drafts)
+        told = to_host(packed(going, drawn, bits))
+        measured = self.meter is not None and marks is not UNMARKED
+        if self.meter is not None and measured:
+            self.meter.recorder.stop()
+        self._ahead = _DraftedAhead(
+            self,
+            slots,
+            self._tenancy[slots],
+            live,
+            len(batch.pages),
+            len(forward.positions),
+            told,
+            started,
+            measured,
+        )
+        return self._ahead
+
     def _model(self) -> tuple[Model, Marks]:
         """What computes the step that begins now, and who hears of its ops."""
         if self.meter is not None and self.meter.begin():
@@ -241,7 +337,7 @@ class Runner:
     def _given(self, slots: Ints) -> tuple[Tensor | None, Ints]:
         """The last tokens of slots: on the device, where the step before draws them; and here, if they are known."""
         before = self._ahead
-        if before is not None and len(slots):
+        if isinstance(before, _Ahead) and len(slots):
             row_of = np.full(len(self._length), -1)
             row_of[before.slots] = np.arange(len(before.slots))
             source = row_of[slots]
@@ -287,6 +383,32 @@ class Runner:
             result.faults[int(step.rows[i])] = "nan_logits"
             if own[i]:
                 self._limit[step.slots[i]] = 0  # a step already launched must not run it again
+        self._has_read(step, result)
+        return result
+
+    def _read_drafted(self, step: _DraftedAhead) -> StepResult:
+        """The tokens of a step with drafts that was given ahead."""
+        told, result = unpacked(step.told.read()), StepResult.empty(step.height, 1 + self.drafts)
+        result.tokens[step.rows], result.counts[step.rows] = told.drawn, told.gained
+        result.drafted[step.rows], result.computed = told.verified, step.computed
+        own = self._tenancy[step.slots] == step.tenancies
+        self._take(step.slots[own], told, own)
+        drawn = np.arange(1 + self.drafts) < told.gained[:, None]
+        faulty = (~np.isfinite(told.best) & drawn).any(axis=1)
+        result.faults = dict.fromkeys(step.rows[faulty].tolist(), "nan_logits")
+        self._limit[step.slots[faulty & own]] = 0
+        self._has_read(step, result)
+        return result
+
+    def _take(self, slots: Ints, told: Told, own: NDArray[np.bool_]) -> None:
+        """Follows what the device has done with slots, whose rows in `told` are `own`."""
+        gained = told.gained[own]
+        self._length[slots] += gained
+        last = told.drawn[own, np.maximum(gained, 1) - 1]
+        self._last[slots] = np.where(gained > 0, last, self._last[slots])
+        self._draft[slots], self._drafted[slots] = told.draft[own], told.drafted[own]
+
+    def _has_read(self, step: _Ahead | _DraftedAhead, result: StepResult) -> None:
         if self._ahead is step:
             self._ahead = None
         # it began when it was given, or when the one before was done
@@ -294,7 +416,6 @@ class Runner:
         result.seconds, self._read_at = now - max(step.started, self._read_at), now
         if self.meter is not None and step.measured:
             self.meter.end(result.seconds)
-        return result
 
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:

@@ -30,37 +30,53 @@ class Draws:
 
 
 @dataclass(slots=True)
+class Arrival:
+    """A tensor on its way from the device."""
+
+    _host: Tensor
+    _arrived: torch.cuda.Event | None
+
+    def read(self) -> Ints:
+        """Waits for it, not for what the device was given since."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._host.numpy()
+
+
+def to_host(found: Tensor) -> Arrival:
+    """Sends a tensor to main memory, without waiting for it."""
+    if not found.is_cuda:
+        return Arrival(found, None)
+    host = torch.empty_like(found, device="cpu", pin_memory=True)
+    host.copy_(found, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return Arrival(host, arrived)
+
+
+@dataclass(slots=True)
 class Drawing:
     """Draws on their way from the device."""
 
     tokens: Tensor
     """int64 [rows], where the logits are."""
-    _host: Tensor
-    """int64 [2, rows]: tokens, and the bits of the highest logits."""
-    _arrived: torch.cuda.Event | None
+    _arrival: Arrival
+    """Of int64 [2, rows]: tokens, and the bits of the highest logits."""
+
+    @classmethod
+    def of(cls, found: Tensor) -> Drawing:
+        """Of what `Sampler.pick` has found."""
+        return cls(found[0], to_host(found))
 
     @classmethod
     def of_nothing(cls, device: torch.device) -> Drawing:
         """No tokens, but what says when the device has done all that it was given before."""
-        return cls(torch.empty(0, dtype=torch.int64, device=device), *_to_host(torch.empty(2, 0, device=device).long()))
+        return cls.of(torch.empty(2, 0, dtype=torch.int64, device=device))
 
     def read(self) -> Draws:
         """Waits for them, not for what the device was given since."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        tokens, bits = self._host.numpy()
+        tokens, bits = self._arrival.read()
         return Draws(tokens, bits.astype(np.int32).view(np.float32))
-
-
-def _to_host(found: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """What was drawn in main memory, and what says when it is there."""
-    if not found.is_cuda:
-        return found, None
-    host = torch.empty_like(found, device="cpu", pin_memory=True)
-    host.copy_(found, non_blocking=True)
-    arrived = torch.cuda.Event()
-    arrived.record()
-    return host, arrived
 
 
 def to_device(array: NDArray, device: torch.device) -> Tensor:
@@ -108,19 +124,31 @@ class Sampler:
 
     def start(self, logits: Tensor, slots: Ints, positions: Ints) -> Drawing:
         """`draw`, without waiting for the device."""
+        return Drawing.of(self.pick(logits, slots, positions))
+
+    def pick(self, logits: Tensor, slots: Ints, positions: Ints | Tensor) -> Tensor:
+        """`draw`, left where the logits are.
+
+        Args:
+            positions: there as well, or in main memory.
+
+        Returns:
+            int64 [2, rows]: tokens, and the bits of the highest logits.
+        """
         sampled = self.temperature[slots].nonzero()[0]
         if not sampled.size and (found := self._greedy(logits)) is not None:
-            return Drawing(found[0], *_to_host(found))
+            return found
         best, tokens = logits.max(dim=-1)
+        places = positions if isinstance(positions, Tensor) else self._tensor(positions)
         if sampled.size == len(slots):
-            tokens = self._sample(logits, slots, positions)
+            tokens = self._sample(logits, slots, places)
         elif sampled.size:
             where = self._tensor(sampled)
-            tokens[where] = self._sample(logits[where], slots[sampled], positions[sampled])
-        return Drawing(tokens, *_to_host(torch.stack((tokens, best.view(torch.int32).long()))))
+            tokens[where] = self._sample(logits[where], slots[sampled], places[where])
+        return torch.stack((tokens, best.view(torch.int32).long()))
 
-    def _sample(self, logits: Tensor, slots: Ints, positions: Ints) -> Tensor:
-        seeds, places = self._tensor(self.seed[slots]).unsqueeze(1), self._tensor(positions).unsqueeze(1)
+    def _sample(self, logits: Tensor, slots: Ints, positions: Tensor) -> Tensor:
+        seeds, places = self._tensor(self.seed[slots]).unsqueeze(1), positions.unsqueeze(1)
         scaled = logits / self._tensor(self.temperature[slots]).unsqueeze(1)
         top_p, top_k, min_p = self.top_p[slots], self.top_k[slots], self.min_p[slots]
         if (top_p == 1).all() and not top_k.any() and not min_p.any():

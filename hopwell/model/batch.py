@@ -24,18 +24,14 @@ class ForwardBatch:
     query_lens: list[int]
     """New tokens of each sequence; they sum to the number of tokens."""
     seq_lens: list[int]
-    """Tokens of each sequence that the cache holds once this pass has written its own."""
+    """Tokens of each sequence that the cache holds once this pass has written its own; at most, where only the device
+    knows the positions."""
     page_table: Tensor
     """int32 [sequences, max_pages]."""
 
     @property
-    def host_positions(self) -> NDArray[np.int64]:
-        """`positions` in main memory; no copy of what is there."""
-        return self.positions.cpu().numpy()
-
-    @property
     def host_pages(self) -> NDArray[np.int32]:
-        """`page_table` in main memory, likewise; zeros on the meta device."""
+        """`page_table` in main memory, no copy of what is there; zeros on the meta device."""
         table = self.page_table
         return np.zeros(table.shape, np.int32) if table.is_meta else table.cpu().numpy()
 

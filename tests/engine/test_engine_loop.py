@@ -32,9 +32,10 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
         (2, True, True),
         (0, True, "ahead"),
         (3, True, False),
+        (2, True, "ahead"),
         *(
             pytest.param(*mode, marks=pytest.mark.slow)
-            for mode in (*MODES, (1, True, True), (0, False, "ahead"), (2, True, "ahead"))
+            for mode in (*MODES, (1, True, True), *((drafts, False, "ahead") for drafts in range(4)))
             if mode not in ((0, False, False), (2, True, True))
         ),
     ],
@@ -117,8 +118,23 @@ def test_accepted_drafts_are_counted_by_position() -> None:
     assert m.drafted_tokens == 3 * m.draft_steps
 
 
-def test_a_forced_acceptance_length_is_met() -> None:
-    engine = toy_engine(ToyModel(skill=0.0), drafts=3, forced_acceptance=2.6)
+def test_steps_with_drafts_are_given_ahead() -> None:
+    """All but those with prompts, and those whose request needs its tokens here."""
+    model = ToyModel()
+    engine = toy_engine(model, drafts=2, overlap="ahead")
+    requests = [ask([9 + i] * 20, str(i), max_tokens=200, ignore_eos=True, temperature=i % 2, seed=i) for i in range(4)]
+    done = run(engine, requests)
+    steps, positioned = model.steps, model.positioned
+    assert positioned > 0.9 * steps > 50 and engine.metrics.acceptance_length > 1.3
+    assert done["0"].answers[0].tokens == toy_answer(model, requests[0].prompt, 200)
+    run(engine, [ask([9] * 20, max_tokens=100, ignore_eos=True, logprobs=1)])
+    engine.close()
+    assert model.positioned == positioned and model.steps > steps + 20
+
+
+@pytest.mark.parametrize("overlap", [False, "ahead"])
+def test_a_forced_acceptance_length_is_met(overlap: bool | str) -> None:
+    engine = toy_engine(ToyModel(skill=0.0), drafts=3, forced_acceptance=2.6, overlap=overlap)
     done = run(engine, [ask([9] * 20, str(i), max_tokens=300, ignore_eos=True) for i in range(8)])
     assert engine.metrics.acceptance_length == pytest.approx(2.6, abs=0.1)
     assert all(len(c.answers[0].tokens) == 300 for c in done.values())

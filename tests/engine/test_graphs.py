@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from toy import ask, run, toy_engine
 
 pytest.importorskip("triton")
 
@@ -74,10 +75,34 @@ def test_a_replayed_step_is_the_forward_pass(
     for page in (0, 5):  # nobody's
         assert torch.equal(latent[:, page], expected_latent[:, page])
 
+    planned = replace(step, seq_lens=[length + 2 for length in seq_lens])  # where only positions say how long
+    assert model.takes_positions(len(got)) and torch.equal(model.step(planned, latent)[0], got)
+
     following = replace(step, tokens=step.tokens.roll(-1))
     want, got = (m.draft(want, following, x) for m, x in ((model.model, expected_latent), (model, latent)))
     assert ((got.float() - want.float()).norm() / want.float().norm()).item() <= TOLERANCE
     assert ((latent.float() - expected_latent.float()).norm() / expected_latent.float().norm()).item() <= TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("drafts", "forced", "temperature"), [(1, None, 0.0), (2, 1.8, 0.0), (2, 2.5, 1.0)])
+def test_drafts_are_verified_on_the_device_as_here(
+    model: GraphedModel, drafts: int, forced: float | None, temperature: float
+) -> None:
+    """Steps given before the tokens of the one before are known draw the same tokens, and as many of them."""
+    requests = [
+        ask([9 + i, 30], str(i), max_tokens=4 + 2 * i, ignore_eos=True, temperature=temperature, seed=i)
+        for i in range(2)
+    ]
+    found = []
+    for overlap in (False, "ahead"):
+        settings = {"drafts": drafts, "forced_acceptance": forced, "overlap": overlap, "max_batch_tokens": 6}
+        engine = toy_engine(model, pages=6, model_len=256, vocab=160, max_seqs=2, **settings)
+        done = run(engine, requests)
+        found.append(([done[r.request_id].answers[0].tokens for r in requests], engine.metrics.accepted_at))
+        engine.close()
+    assert found[0] == found[1]
+    assert [len(tokens) for tokens in found[0][0]] == [4, 6]
 
 
 @pytest.mark.slow
@@ -130,7 +155,8 @@ def test_a_step_holds_the_pages_it_was_given_last_whether_or_not_they_were_sent_
             pages[row, column] = int(torch.randint(1, 1000, (1,), generator=generator))
         tokens, positions = (torch.randint(0, 100, (rows,), generator=generator) for _ in range(2))
         given = tokens.to(DEVICE) if turn % 2 else tokens  # drawn on the device, or known here
-        step.fill(given, positions.numpy(), pages[:rows, :columns].numpy())
+        places = positions.to(DEVICE) if turn % 4 == 3 else positions
+        step.fill(given, places, pages[:rows, :columns].numpy())
         filled = [*range(rows), *[rows - 1] * (size - rows)]
         assert torch.equal(packed[:size].cpu(), tokens[filled])
         assert torch.equal(packed[size : 2 * size].cpu(), positions[filled])
