@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hopwell.cache.prefix import PAGE
 from hopwell.engine.grammar import GrammarState
-from hopwell.engine.runner import Model
+from hopwell.engine.runnable import Model
 from hopwell.model.batch import ForwardBatch
 
 

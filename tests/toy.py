@@ -18,7 +18,7 @@ from hopwell.engine.llm import Answer, Completion
 from hopwell.engine.random import mix
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import Request, SamplingParams
-from hopwell.engine.runner import Model
+from hopwell.engine.runnable import Model
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.model.batch import ForwardBatch
 

@@ -10,7 +10,8 @@ import torch
 
 from hopwell.engine.batch import Admission, Batch, Chunk
 from hopwell.engine.request import SamplingParams
-from hopwell.engine.runner import Model, Runner
+from hopwell.engine.runnable import Model
+from hopwell.engine.runner import Runner
 from hopwell.limits.power import energy_joules
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.routed import remembering

@@ -30,7 +30,8 @@ from hopwell.engine.meter import StepMeter
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.output_processor import OutputProcessor
 from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
-from hopwell.engine.runner import Model, Runner
+from hopwell.engine.runnable import Model
+from hopwell.engine.runner import Runner
 from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, SequenceGroup, State
 from hopwell.engine.text import Tokenizer

@@ -29,7 +29,7 @@ from hopwell.parallel.layout import Layout
 from hopwell.quantization.cache_format import decided_scales
 
 if TYPE_CHECKING:
-    from hopwell.engine.runner import Model
+    from hopwell.engine.runnable import Model
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.captured_step import CapturedStep
-from hopwell.engine.runner import Model
+from hopwell.engine.runnable import Model
 from hopwell.limits.marks import Lengths, Recorder
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.fused import FusedTransformer

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.runner import Markable, Model, Positioned
+from hopwell.engine.runnable import Markable, Model, Positioned
 from hopwell.limits.marks import Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.exchange import Broadcasting, Exchange

@@ -13,21 +13,23 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, runtime_checkable
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hopwell.engine.ahead import StepAhead
 from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Result, StepResult
 from hopwell.engine.draft_state import Progress, Told, packed, unpacked
 from hopwell.engine.logits_processor import LogitsProcessor
+from hopwell.engine.logprobs import prompt_logprobs, token_logprobs
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.page_mover import Move, PageMover
-from hopwell.engine.request import TokenLogprobs
-from hopwell.engine.sampler import Arrival, Drawing, Sampler, to_device, to_host, token_logprobs
+from hopwell.engine.runnable import Markable, Model, Positioned
+from hopwell.engine.sampler import Arrival, Drawing, Sampler, to_device, to_host
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.limits.marks import UNMARKED, Marks
 from hopwell.model.batch import ForwardBatch
@@ -36,86 +38,6 @@ Ints = NDArray[np.int64]
 T = TypeVar("T")
 INPUTS, SAMPLING = "inputs", "sampling"
 """What the runner does of a step, as the meter has it."""
-LOGPROB_ROWS = 256
-"""Rows of prompt logits that are in memory at once."""
-
-
-class Model(Protocol):
-    """What the runner needs of a model; `hopwell.model.transformer.Transformer` is one."""
-
-    @property
-    def device(self) -> torch.device: ...
-    @property
-    def has_mtp(self) -> bool: ...
-    def new_latent(self, num_pages: int) -> Tensor: ...
-    def clear(self, latent: Tensor, pages: list[int]) -> None: ...
-    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
-    def logits(self, hidden: Tensor) -> Tensor: ...
-    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class Markable(Protocol):
-    """A model whose ops can be told apart."""
-
-    def marked(self, marks: Marks) -> Model:
-        """The same over the same weights, which tells `marks` after each op."""
-        ...
-
-
-@runtime_checkable
-class Positioned(Protocol):
-    """A model that may be given positions which only its device knows."""
-
-    def takes_positions(self, rows: int) -> bool:
-        """Whether a step of so many rows may have them."""
-        ...
-
-
-@dataclass(slots=True)
-class _Ahead:
-    """A step that a GPU has been given and whose tokens are not here yet."""
-
-    runner: Runner
-    slots: Ints
-    """Those that draw a token."""
-    tenancies: Ints
-    rows: Ints
-    """The slots' rows in the batch."""
-    height: int
-    """Rows of the batch."""
-    computed: int
-    """Rows that go through the model."""
-    drawing: Drawing
-    started: float
-    measured: bool = False
-    done: StepResult | None = None
-
-    def result(self) -> StepResult:
-        if self.done is None:
-            self.done = self.runner._read(self)
-        return self.done
-
-
-@dataclass(slots=True)
-class _DraftedAhead:
-    """The same with drafts."""
-
-    runner: Runner
-    slots: Ints
-    tenancies: Ints
-    rows: Ints
-    height: int
-    computed: int
-    told: Arrival
-    started: float
-    measured: bool = False
-    done: StepResult | None = None
-
-    def result(self) -> StepResult:
-        if self.done is None:
-            self.done = self.runner._read_drafted(self)
-        return self.done
 
 
 class Runner:
@@ -158,7 +80,7 @@ class Runner:
         on_gpu = self.device.type == "cuda"
         self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
         self._runs_ahead = overlap and on_gpu
-        self._ahead: _Ahead | _DraftedAhead | None = None
+        self._ahead: StepAhead[Drawing] | StepAhead[Arrival] | None = None
         self._progress = Progress(slots, drafts, self.device) if drafts else None
         self._progress_holds = False
         """Whether it says what is said here and what follows from steps that are ahead."""
@@ -235,16 +157,10 @@ class Runner:
         if self._progress is not None:
             return self._draft_ahead(batch, self._progress)
         started = time.perf_counter()
-        model, marks = self._model()
-        self._move(model, batch)
-        for admission in batch.admissions:
-            self._admit(admission)
-        live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
+        model, marks, live = self._begin(batch)
         decoding = batch.decode[live]
         if not len(decoding) and not batch.chunks:
-            result: Future[StepResult] = Future()
-            result.set_result(StepResult.empty(len(batch.pages), 1))
-            return result
+            return _at_once(StepResult.empty(len(batch.pages), 1))
         tokens, last = self._given(decoding)
         forward = self._forward_batch(batch, live, np.ones(len(decoding), np.int64), last, self._length[decoding] - 1)
         if tokens is not None:
@@ -258,36 +174,20 @@ class Runner:
             drawing = self.sampler.start(logits, slots, self._length[slots])
         else:
             drawing = Drawing.of_nothing(self.device)
-        # hazard: marks are read with the tokens, so the next measured step must begin after that: see `meter.LEAST`
         marks.mark(SAMPLING, len(slots))
-        measured = self.meter is not None and marks is not UNMARKED
-        if self.meter is not None and measured:
-            self.meter.recorder.stop()
         self._length[slots] += 1
-        self._ahead = _Ahead(
-            self,
-            slots,
-            self._tenancy[slots],
-            rows,
-            len(batch.pages),
-            len(forward.positions),
-            drawing,
-            started,
-            measured,
-        )
+        size = len(batch.pages), len(forward.positions)
+        measured = self._stop(marks)
+        self._ahead = StepAhead(self._read, slots, self._tenancy[slots], rows, *size, drawing, started, measured)
         return self._ahead
 
     def _draft_ahead(self, batch: Batch, progress: Progress) -> Result:
         """The same with drafts; `_read_drafted` takes in what came of them."""
         started = time.perf_counter()
-        model, marks = self._model()
-        self._move(model, batch)
-        live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
+        model, marks, live = self._begin(batch)
         slots, width = batch.decode[live], 1 + self.drafts
         if not len(slots):
-            nothing: Future[StepResult] = Future()
-            nothing.set_result(StepResult.empty(len(batch.pages), width))
-            return nothing
+            return _at_once(StepResult.empty(len(batch.pages), width))
         if not self._progress_holds:
             progress.load(self._length, self._limit, self.sampler.seed, self._drafted, self._last, self._draft)
             self._progress_holds = True
@@ -312,24 +212,35 @@ class Runner:
             marks.mark(SAMPLING, len(slots))
         going.end(drafts)
         told = to_host(packed(going, drawn, bits))
-        measured = self.meter is not None and marks is not UNMARKED
-        if self.meter is not None and measured:
-            self.meter.recorder.stop()
-        self._ahead = _DraftedAhead(
-            self,
-            slots,
-            self._tenancy[slots],
-            live,
-            len(batch.pages),
-            len(forward.positions),
-            told,
-            started,
-            measured,
-        )
+        size = len(batch.pages), len(forward.positions)
+        measured = self._stop(marks)
+        self._ahead = StepAhead(self._read_drafted, slots, self._tenancy[slots], live, *size, told, started, measured)
         return self._ahead
 
+    def _begin(self, batch: Batch) -> tuple[Model, Marks, Ints]:
+        """Takes in what comes before a step's rows.
+
+        Returns:
+            What computes the step and who hears of its ops, and those of `batch.decode` that are below their limits.
+        """
+        model, marks = self._model()
+        self._move(model, batch)
+        for admission in batch.admissions:
+            self._admit(admission)
+        return model, marks, (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
+
+    def _stop(self, marks: Marks) -> bool:
+        """Ends the marks of a step; whether there are any.
+
+        Hazard: those of one that is ahead are read with its tokens, so the next measured step must begin after that:
+        see `meter.LEAST`.
+        """
+        if self.meter is None or marks is UNMARKED:
+            return False
+        self.meter.recorder.stop()
+        return True
+
     def _model(self) -> tuple[Model, Marks]:
-        """What computes the step that begins now, and who hears of its ops."""
         if self.meter is not None and self.meter.begin():
             return self._marked, self.meter.recorder
         return self.model, UNMARKED
@@ -337,16 +248,16 @@ class Runner:
     def _given(self, slots: Ints) -> tuple[Tensor | None, Ints]:
         """The last tokens of slots: on the device, where the step before draws them; and here, if they are known."""
         before = self._ahead
-        if isinstance(before, _Ahead) and len(slots):
+        if before is not None and isinstance(before.drawn, Drawing) and len(slots):
             row_of = np.full(len(self._length), -1)
             row_of[before.slots] = np.arange(len(before.slots))
             source = row_of[slots]
             if (source < 0).any():  # a slot that paused: its last token is known, the others' will be
                 self._settle()
             elif len(source) == len(before.slots) and (source == np.arange(len(source))).all():
-                return before.drawing.tokens, self._last[slots]
+                return before.drawn.tokens, self._last[slots]
             else:
-                return before.drawing.tokens[self._tensor(source)], self._last[slots]
+                return before.drawn.tokens[self._tensor(source)], self._last[slots]
         return None, self._last[slots]
 
     def _drawing_rows(self, batch: Batch, live: Ints, count: int) -> tuple[Ints, Ints, Ints]:
@@ -372,9 +283,9 @@ class Runner:
         every = len(rows) == len(batch.positions)
         return model.step(batch, self.latent, None if every else self._tensor(rows))
 
-    def _read(self, step: _Ahead) -> StepResult:
+    def _read(self, step: StepAhead[Drawing]) -> StepResult:
         """The tokens of a step that was given ahead."""
-        draws, result = step.drawing.read(), StepResult.empty(step.height, 1)
+        draws, result = step.drawn.read(), StepResult.empty(step.height, 1)
         result.tokens[step.rows, 0], result.counts[step.rows] = draws.tokens, 1
         result.computed = step.computed
         own = self._tenancy[step.slots] == step.tenancies
@@ -386,9 +297,9 @@ class Runner:
         self._has_read(step, result)
         return result
 
-    def _read_drafted(self, step: _DraftedAhead) -> StepResult:
+    def _read_drafted(self, step: StepAhead[Arrival]) -> StepResult:
         """The tokens of a step with drafts that was given ahead."""
-        told, result = unpacked(step.told.read()), StepResult.empty(step.height, 1 + self.drafts)
+        told, result = unpacked(step.drawn.read()), StepResult.empty(step.height, 1 + self.drafts)
         result.tokens[step.rows], result.counts[step.rows] = told.drawn, told.gained
         result.drafted[step.rows], result.computed = told.verified, step.computed
         own = self._tenancy[step.slots] == step.tenancies
@@ -408,7 +319,7 @@ class Runner:
         self._last[slots] = np.where(gained > 0, last, self._last[slots])
         self._draft[slots], self._drafted[slots] = told.draft[own], told.drafted[own]
 
-    def _has_read(self, step: _Ahead | _DraftedAhead, result: StepResult) -> None:
+    def _has_read(self, step: StepAhead[Drawing] | StepAhead[Arrival], result: StepResult) -> None:
         if self._ahead is step:
             self._ahead = None
         # it began when it was given, or when the one before was done
@@ -420,13 +331,9 @@ class Runner:
     @torch.inference_mode()
     def _execute(self, batch: Batch) -> StepResult:
         started = time.perf_counter()
-        model, marks = self._model()
-        self._move(model, batch)
-        for admission in batch.admissions:
-            self._admit(admission)
+        model, marks, live = self._begin(batch)
 
         # decode rows: the last known token and its drafts; equally long rows adjacent, for attention takes them at once
-        live = (self._length[batch.decode] < self._limit[batch.decode]).nonzero()[0]
         queries = 1 + self._drafted[batch.decode[live]]
         if self.drafts and len(set(queries.tolist())) > 1:
             order = np.argsort(-queries, kind="stable")
@@ -447,7 +354,7 @@ class Runner:
         ends = np.cumsum([len(tokens), *(len(chunk.tokens) for chunk in batch.chunks)])[1:] - 1
         result = StepResult.empty(len(batch.pages), 1 + self.drafts)
         result.computed = len(forward.positions)
-        result.prompt_logprobs = self._prompt_logprobs(model, batch, hidden, ends)
+        result.prompt_logprobs = prompt_logprobs(model, batch, hidden, ends)
         drawn = np.zeros((len(slots), 1 + self.drafts), np.int64)
         accepted = np.zeros(len(slots), np.int64)
         if len(slots):
@@ -463,8 +370,7 @@ class Runner:
             following = self._following(drawn[valid][: len(tokens)], drawn[len(live) :, 0], batch.chunks)
             self._propose(model, marks, forward, hidden, following, last, slots, batch, rows)
         result.seconds = time.perf_counter() - started
-        if self.meter is not None and marks is not UNMARKED:
-            self.meter.recorder.stop()
+        if self._stop(marks) and self.meter is not None:
             self.meter.end(result.seconds)
         return result
 
@@ -596,22 +502,11 @@ class Runner:
             marks.mark(SAMPLING, len(slots))
         self._drafted[slots] = self.drafts
 
-    def _prompt_logprobs(
-        self, model: Model, batch: Batch, hidden: Tensor, ends: Ints
-    ) -> dict[int, list[TokenLogprobs]]:
-        """Scores of prompt tokens, for the chunks of requests that want them."""
-        found: dict[int, list[TokenLogprobs]] = {}
-        for i, chunk in enumerate(batch.chunks):
-            if chunk.prompt_logprobs is None:
-                continue
-            targets = np.array([*chunk.tokens[1:], *([] if chunk.following is None else [chunk.following])], np.int64)
-            start = int(ends[i]) + 1 - len(chunk.tokens)
-            entries = found[len(batch.decode) + i] = []
-            for at in range(0, len(targets), LOGPROB_ROWS):
-                part = targets[at : at + LOGPROB_ROWS]
-                logits = model.logits(hidden[start + at : start + at + len(part)])
-                entries += token_logprobs(logits, part, [chunk.prompt_logprobs] * len(part))
-        return found
-
     def _tensor(self, array: NDArray) -> Tensor:
         return to_device(array, self.device)
+
+
+def _at_once(result: StepResult) -> Result:
+    done: Future[StepResult] = Future()
+    done.set_result(result)
+    return done

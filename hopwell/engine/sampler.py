@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.engine.random import gumbel
-from hopwell.engine.request import SamplingParams, TokenLogprobs
+from hopwell.engine.request import SamplingParams
 
 Ints = NDArray[np.int64]
 
@@ -169,29 +169,3 @@ class Sampler:
 
     def _tensor(self, array: NDArray) -> Tensor:
         return to_device(array, self.device)
-
-
-def token_logprobs(logits: Tensor, tokens: Ints, alternatives: list[int]) -> list[TokenLogprobs]:
-    """Log-probabilities of the tokens taken and of the best alternatives.
-
-    Args:
-        logits: float32 [rows, vocabulary], as the model gave them.
-        tokens: the token taken in each row.
-        alternatives: how many of the best to report, for each row.
-    """
-    logprobs = logits.log_softmax(dim=-1)
-    taken = logprobs.gather(1, torch.from_numpy(tokens).to(logits.device).unsqueeze(1))
-    ranks = (logprobs > taken).sum(dim=-1).add_(1).tolist()
-    best = logprobs.topk(min(max(alternatives), logits.shape[1]), dim=-1)
-    return [
-        TokenLogprobs(token, logprob, rank, list(zip(ids[:count], values[:count], strict=True)))
-        for token, logprob, rank, ids, values, count in zip(
-            tokens.tolist(),
-            taken.squeeze(1).tolist(),
-            ranks,
-            best.indices.tolist(),
-            best.values.tolist(),
-            alternatives,
-            strict=True,
-        )
-    ]

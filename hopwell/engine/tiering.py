@@ -18,7 +18,7 @@ from hopwell.cache.tiers import DISK, HOST, Fetch, Tiers
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.page_mover import Move, PageMover, host_memory
-from hopwell.engine.runner import Model
+from hopwell.engine.runnable import Model
 from hopwell.engine.sequence import Awaited
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.sizes import PAGE

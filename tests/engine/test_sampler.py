@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hopwell.engine.logprobs import token_logprobs
 from hopwell.engine.random import uniform
 from hopwell.engine.request import RequestError, SamplingParams
-from hopwell.engine.sampler import Sampler, token_logprobs
+from hopwell.engine.sampler import Sampler
 
 DRAWS = 40_000
 

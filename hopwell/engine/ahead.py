@@ -1,0 +1,38 @@
+"""A step that a GPU has been given and whose tokens are not here yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hopwell.engine.batch import Ints, StepResult
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class StepAhead(Generic[T]):
+    """Read once, when its result is asked for."""
+
+    read: Callable[[StepAhead[T]], StepResult]
+    slots: Ints
+    """Those that draw a token."""
+    tenancies: Ints
+    rows: Ints
+    """The slots' rows in the batch."""
+    height: int
+    """Rows of the batch."""
+    computed: int
+    """Rows that go through the model."""
+    drawn: T
+    """What comes from the device."""
+    started: float
+    measured: bool = False
+    done: StepResult | None = None
+
+    def result(self) -> StepResult:
+        """What it drew; waits for it."""
+        if self.done is None:
+            self.done = self.read(self)
+        return self.done

@@ -1,0 +1,43 @@
+"""What the runner asks of a model, and of some models only."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from hopwell.limits.marks import Marks
+from hopwell.model.batch import ForwardBatch
+
+
+class Model(Protocol):
+    """What the runner needs of a model; `hopwell.model.transformer.Transformer` is one."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def has_mtp(self) -> bool: ...
+    def new_latent(self, num_pages: int) -> Tensor: ...
+    def clear(self, latent: Tensor, pages: list[int]) -> None: ...
+    def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+    def logits(self, hidden: Tensor) -> Tensor: ...
+    def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Markable(Protocol):
+    """A model whose ops can be told apart."""
+
+    def marked(self, marks: Marks) -> Model:
+        """The same over the same weights, which tells `marks` after each op."""
+        ...
+
+
+@runtime_checkable
+class Positioned(Protocol):
+    """A model that may be given positions which only its device knows."""
+
+    def takes_positions(self, rows: int) -> bool:
+        """Whether a step of so many rows may have them."""
+        ...
