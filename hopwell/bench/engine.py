@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hopwell.bench.models import bench_config
 from hopwell.bench.steps import DecodeSteps
@@ -41,6 +41,10 @@ class StepRow:
     limit_ms: float
     cache_dtype: str = "auto"
     activations: str | None = None
+    drafts: int = 0
+    tokens_per_step: float = 1.0
+    """Of a sequence: with drafts, as many as were to be accepted."""
+    tokens_per_s_user: float = 0.0
 
 
 def step_costs(
@@ -94,6 +98,25 @@ def step_costs(
     return total
 
 
+def draft_costs(
+    config: ModelConfig, batch: int, context: int, drafts: int, distinct: tuple[float, float], cache_bytes: int = 2
+) -> list[OpCost]:
+    """The least that a step's drafts cost: the MTP layer over the rows that were verified, then a row a sequence and
+    draft, and the head's logits for each.
+
+    Args:
+        distinct: routed experts touched by all rows of a step, and by one a sequence.
+    """
+    layer, hidden = replace(config, num_hidden_layers=1, first_k_dense_replace=0), config.hidden_size
+    projection = held_format(config, schema.MTP_PROJECTION, config.num_hidden_layers, packed=True)
+    total: list[OpCost] = []
+    for draft in range(drafts):
+        rows, touched = (1, distinct[1]) if draft else (1 + drafts, distinct[0])
+        total.append(linear.cost(batch * rows, 2 * hidden, hidden, projection))
+        total += step_costs(layer, [rows] * batch, [context] * batch, touched, batch, cache_bytes)
+    return total
+
+
 def decode_rows(
     name: str,
     batches: Iterable[int],
@@ -103,6 +126,8 @@ def decode_rows(
     energy: bool = False,
     device: str = "cuda",
     settings: ModelSettings | None = None,
+    drafts: int = 0,
+    acceptance: float = 1.0,
 ) -> Iterator[StepRow]:
     """Times decode steps, greedy sampling included, for every batch and context, as the engine's runner runs them.
 
@@ -111,22 +136,31 @@ def decode_rows(
         layers: cut the model to this depth.
         energy: read the energy counter over two seconds of steps as well.
         settings: the limit is that of e4m3 rows for all formats of activations.
+        drafts: of the MTP layer, a step; they are verified and drafted as served.
+        acceptance: tokens a step of a sequence with drafts, on average.
+
+    Raises:
+        ConfigError: no such config, or no MTP layer to draft with.
     """
-    config, settings, batches = bench_config(name, layers), settings or ModelSettings(), list(batches)
+    config, settings, batches = bench_config(name, layers, drafts > 0), settings or ModelSettings(), list(batches)
     model = random_transformer(config, device, packed=settings.four_bits == "packed")
-    graphed = GraphedModel(settings.of(model), max_rows=max(batches))
+    graphed, width = GraphedModel(settings.of(model), max_rows=max(batches) * (1 + drafts)), 1 + drafts
     for context in contexts:
-        steps = DecodeSteps(graphed, max(batches), context)
+        steps = DecodeSteps(graphed, max(batches), context, drafts, acceptance)
         for batch in batches:
-            distinct = steps.distinct(batch, graphed.model)
-            seconds, _ = steps.measure(batch, rounds=5)
-            joules = steps.measure(batch, seconds=2.0)[1] if energy else None
+            distinct = steps.distinct(batch * width, graphed.model)
+            one = distinct if not drafts else steps.distinct(batch, graphed.model)
+            seconds, tokens, _ = steps.measure(batch, rounds=5)
+            joules = steps.measure(batch, seconds=2.0).joules if energy else None
             cached = steps.runner.latent.dtype.itemsize
-            costs = step_costs(config, [1] * batch, [context] * batch, distinct, cache_bytes=cached)
+            lens = [width] * batch, [context] * batch
+            costs = step_costs(config, *lens, distinct, drawn=batch * width, cache_bytes=cached)
+            costs += draft_costs(config, batch, context, drafts, (distinct, one), cached)
             moved, limit = sum(cost.bytes for cost in costs), ceilings.floor_of(costs)
             yield StepRow(
                 name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, moved / 1e9,
-                moved / seconds / 1e9, 100 * limit / seconds, None if joules is None else 1e3 * joules / batch,
-                1e3 * limit, settings.cache_dtype, settings.activations,
+                moved / seconds / 1e9, 100 * limit / seconds,
+                None if joules is None else 1e3 * joules / (batch * tokens),
+                1e3 * limit, settings.cache_dtype, settings.activations, drafts, tokens, tokens / seconds,
             )  # fmt: skip
         steps.runner.close()  # the next cache may need its memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +20,19 @@ from hopwell.model.transformer import Transformer
 from hopwell.ops.sizes import PAGE
 
 STEPS = 32
-"""Of a round; so many tokens, half of them before the context that is asked for, do the sequences grow."""
+"""Of a round; by the tokens of so many, half of them before the context that is asked for, do the sequences grow."""
 GREEDY = SamplingParams(temperature=0.0)
+
+
+class Measured(NamedTuple):
+    """A decode step."""
+
+    seconds: float
+    """The median of the rounds."""
+    tokens: float
+    """That a sequence gained, the mean."""
+    joules: float | None
+    """With the idle power; None without a counter."""
 
 
 class DecodeSteps:
@@ -29,56 +41,59 @@ class DecodeSteps:
     They enter as those do whose prefixes are in the cache: with one token to prefill.
     """
 
-    def __init__(self, model: Model, slots: int, context: int) -> None:
+    def __init__(self, model: Model, slots: int, context: int, drafts: int = 0, acceptance: float = 1.0) -> None:
         """
         Args:
             model: what the engine would run.
             slots: sequences at most.
             context: tokens of each in the middle of a round.
+            drafts: of the MTP layer, a step.
+            acceptance: tokens a step of each sequence with drafts, on average: so many are accepted unseen.
         """
-        self.context, self.start = context, max(0, context - STEPS // 2 - 2)
-        columns = -(-(self.start + STEPS + 3) // PAGE)
-        self.runner = Runner(model, slots * columns, slots, overlap=True)
+        self.context, self.start = context, max(0, context - int(STEPS * acceptance) // 2 - 2)
+        self.limit = self.start + (STEPS + 3) * (1 + drafts) + 1
+        columns = -(-self.limit // PAGE)
+        forced = acceptance if drafts else None
+        self.runner = Runner(model, slots * columns, slots, drafts, forced, overlap=True)
         self.device = model.device
         for layer in self.runner.latent:
             layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
         self.pages = torch.randperm(slots * columns).int().view(slots, columns).numpy()
 
-    def measure(self, batch: int, rounds: int = 1, seconds: float = 0.0) -> tuple[float, float | None]:
-        """Steps of `batch` sequences, for so many rounds and so long at least.
-
-        Returns:
-            Seconds a step, the median of the rounds; joules a step with the idle power, None without a counter.
-        """
+    def measure(self, batch: int, rounds: int = 1, seconds: float = 0.0) -> Measured:
+        """Steps of `batch` sequences, for so many rounds and so long at least."""
         self._round(batch)
-        before, began, times = energy_joules(), time.perf_counter(), []
+        before, began, times, tokens = energy_joules(), time.perf_counter(), [], []
         while len(times) < rounds or time.perf_counter() - began < seconds:
-            times.append(self._round(batch))
+            took, gained = self._round(batch)
+            times.append(took)
+            tokens.append(gained)
         after = energy_joules()
         joules = None if before is None or after is None else (after - before) / (len(times) * (STEPS + 1))
-        return median(times), joules
+        return Measured(median(times), sum(tokens) / len(tokens), joules)
 
-    def distinct(self, batch: int, model: Transformer) -> float:
-        """Experts that a step of `batch` short sequences touches, the mean over MoE layers."""
+    def distinct(self, rows: int, model: Transformer) -> float:
+        """Experts that a step of so many rows touches, each of a short sequence, the mean over MoE layers."""
         model, routers = remembering(model)
-        tokens = torch.randint(model.config.vocab_size, (batch,), device=self.device)
-        positions, table = torch.full((batch,), PAGE - 1), torch.from_numpy(self.pages[:batch])
-        model.forward(ForwardBatch(tokens, positions, [1] * batch, [PAGE] * batch, table), self.runner.latent)
+        tokens = torch.randint(model.config.vocab_size, (rows,), device=self.device)
+        table = torch.from_numpy(self.pages[np.arange(rows) % len(self.pages)])
+        positions = torch.full((rows,), PAGE - 1)
+        model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)
         return sum(router.chosen[0].unique().numel() for router in routers) / max(len(routers), 1)
 
-    def _round(self, batch: int) -> float:
-        """Seconds a step: from the first one's tokens to the last one's."""
-        slots, limit = np.arange(batch), self.start + STEPS + 3
+    def _round(self, batch: int) -> tuple[float, float]:
+        """Seconds and a sequence's tokens a step: from the first one's tokens to the last one's."""
+        slots = np.arange(batch)
         chunks = [Chunk(slot, self.start, [slot], None) for slot in range(batch)]
-        admissions = [Admission(slot, GREEDY, 0, limit, [], [], [], None) for slot in range(batch)]
+        admissions = [Admission(slot, GREEDY, slot, self.limit, [], [], [], None) for slot in range(batch)]
         epochs, pages = np.zeros(batch, np.int64), self.pages[:batch]
         flight = self.runner.launch(Batch(slots[:0], chunks, pages, epochs, admissions))
-        began = 0.0
+        began, gained = 0.0, 0
         for step in range(STEPS + 1):
             following = self.runner.launch(Batch(slots, [], pages, epochs))
-            flight.result.result()
+            gained += int(flight.result.result().counts.sum())
             if step == 1:
-                began = time.perf_counter()
+                began, gained = time.perf_counter(), 0
             flight = following
-        flight.result.result()
-        return (time.perf_counter() - began) / STEPS
+        gained += int(flight.result.result().counts.sum())
+        return (time.perf_counter() - began) / STEPS, gained / (STEPS * batch)

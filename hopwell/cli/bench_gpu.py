@@ -43,6 +43,8 @@ def engine(
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
     four_bits: FourBits = "expanded",
+    drafts: Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")] = 0,
+    forced_acceptance: Annotated[float | None, typer.Option(help="Tokens a step with drafts.")] = None,
     out: Out = None,
     plot: Plot = None,
 ) -> None:
@@ -50,10 +52,29 @@ def engine(
     from hopwell.bench.engine import decode_rows
     from hopwell.model.settings import ModelSettings
 
+    acceptance = checked_acceptance(drafts, forced_acceptance)
     limit = measured_ceilings()
     settings = ModelSettings(cache_dtype=cache_dtype, activations=activations, four_bits=four_bits)
-    found = decode_rows(model, batch or BATCHES, context or [1024], limit, layers, energy, settings=settings)
+    found = decode_rows(
+        model, batch or BATCHES, context or [1024], limit, layers, energy,
+        settings=settings, drafts=drafts, acceptance=acceptance,
+    )  # fmt: skip
     show([asdict(row) for row in found], "engine", out, plot, ceilings=asdict(limit))
+
+
+def checked_acceptance(drafts: int, forced: float | None) -> float:
+    """Tokens a step of each sequence.
+
+    Raises:
+        HopwellError: there is none for drafts, or one that they cannot give.
+    """
+    from hopwell.errors import HopwellError
+
+    if drafts and forced is None:
+        raise HopwellError("random weights accept no draft: give --forced-acceptance with --drafts")
+    if forced is not None and not 1 <= forced <= 1 + drafts:
+        raise HopwellError(f"--forced-acceptance is {forced}; with {drafts} drafts give 1 to {1 + drafts}")
+    return forced or 1.0
 
 
 def show(

@@ -24,8 +24,8 @@ def test_steps_lie_around_the_context(context: int, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(type(model), "forward", noted)
     measured = DecodeSteps(model, 3, context)
-    seconds, joules = measured.measure(2)
-    assert seconds > 0 and (joules is None or joules > 0)
+    seconds, tokens, joules = measured.measure(2)
+    assert seconds > 0 and tokens == 1 and (joules is None or joules > 0)
     rounds = len(seen) // (STEPS + 2)
     assert rounds == 2 and all(len(lens) == 2 for lens in seen), "a round to warm up, and one"
     timed = np.array(seen[-STEPS:])
@@ -34,4 +34,12 @@ def test_steps_lie_around_the_context(context: int, monkeypatch: pytest.MonkeyPa
         assert abs(timed.mean() - context) <= 1
     distinct = measured.distinct(2, model)
     assert 4 <= distinct <= 8, "of 16 experts each token chooses 4"
+    measured.runner.close()
+
+
+@pytest.mark.parametrize(("drafts", "acceptance"), [(1, 1.8), (3, 2.5)])
+def test_steps_with_drafts_gain_what_is_accepted(drafts: int, acceptance: float) -> None:
+    config = tiny.tiny_config()
+    measured = DecodeSteps(load(config, tiny.random_tensors(config, 1)), 8, 100, drafts, acceptance)
+    assert measured.measure(8, rounds=2).tokens == pytest.approx(acceptance, abs=0.2)
     measured.runner.close()

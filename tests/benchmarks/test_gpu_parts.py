@@ -18,10 +18,11 @@ from benchmarks import activation_steps, forms, gpu, gpu_checks, gpu_parts, laye
 from benchmarks.layer import decode_cases
 from benchmarks.step_inputs import random_inputs
 from hopwell.bench import engine, models
+from hopwell.bench.steps import Measured
 from hopwell.errors import HopwellError
 from hopwell.limits.catalogue import find_gpu
 from hopwell.limits.ceilings import Ceilings
-from hopwell.model.config import ModelConfig
+from hopwell.model.config import ConfigError, ModelConfig
 from hopwell.model.fused import FusedTransformer
 from hopwell.model.random_weights import random_transformer
 from hopwell.model.settings import ModelSettings
@@ -32,9 +33,9 @@ LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def small(name: str, layers: int | None = None) -> ModelConfig:
+def small(name: str, layers: int | None = None, mtp: bool = False) -> ModelConfig:
     return replace(
-        models.bench_config(name, layers=2), vocab_size=160, hidden_size=128, intermediate_size=128,
+        models.bench_config(name, 2, mtp), vocab_size=160, hidden_size=128, intermediate_size=128,
         moe_intermediate_size=128, n_routed_experts=4, num_attention_heads=2, q_lora_rank=128, kv_lora_rank=128,
         max_position_embeddings=256, router=RouterConfig(2, 2, 1, "sigmoid", True, 2.5),
     )  # fmt: skip
@@ -48,7 +49,7 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(module, "graph_seconds", lambda graph, **_: 1e-3)
         monkeypatch.setattr(module, "bench_config", small)
     monkeypatch.setattr(engine, "bench_config", small)
-    monkeypatch.setattr(engine.DecodeSteps, "measure", lambda *_, **__: (1e-3, None))
+    monkeypatch.setattr(engine.DecodeSteps, "measure", lambda *_, **__: Measured(1e-3, 1.0, None))
     monkeypatch.setattr(activation_steps, "capture", lambda run: None)  # it has run for its result
     monkeypatch.setattr(prefill, "bench_config", small)
     monkeypatch.setattr(prefill, "_timed", lambda fused, batch, latent, last: (
@@ -61,6 +62,19 @@ def test_decode_steps_and_their_kernels_from_an_fp8_cache(no_clock: None) -> Non
     assert row.cache_dtype == "fp8" and row.ms == 1.0 and row.percent_of_limit == pytest.approx(100 * row.limit_ms)
     found = list(layer.op_rows("r1-tp8", [1], [65], LIMIT, 2, DEVICE, "fp8"))
     assert len(found) == 14 and all(row.us == pytest.approx(500) for row in found)
+
+
+def test_steps_with_drafts_and_their_limit(no_clock: None) -> None:
+    """The MTP layer's bytes and the head's once more for each draft, and the rows that are verified."""
+    alone, one, two = (
+        next(iter(engine.decode_rows("r1-tp8", [2], [65], LIMIT, 2, False, DEVICE, drafts=drafts, acceptance=1.5)))
+        for drafts in range(3)
+    )
+    assert alone.gigabytes < one.gigabytes < two.gigabytes < 3 * alone.gigabytes
+    assert two.limit_ms - one.limit_ms == pytest.approx(one.limit_ms - alone.limit_ms, rel=0.3)
+    assert (two.drafts, two.tokens_per_s_user) == (2, 1000.0)
+    with pytest.raises(ConfigError, match="no MTP layer"):
+        models.bench_config("v2-lite", mtp=True)
 
 
 def test_steps_in_every_format_of_activations(no_clock: None) -> None:
