@@ -15,14 +15,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hopwell.bench.engine import step_costs
+from hopwell.bench.engine import draft_costs, step_costs
 from hopwell.bench.side import MEASURED
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
+from hopwell.limits.cost import OpCost
 from hopwell.model.config import ModelConfig
 
 ROOT = Path(__file__).parents[2]
 Rows = list[dict[str, Any]]
+MILLIJOULES = "decode, mJ a token"
 
 
 def sides(
@@ -89,24 +91,32 @@ def _side(command: list[str], environment: Mapping[str, str], say: Callable[[str
 
 
 def compare(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any] | None, config: ModelConfig, limit: Ceilings | None
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any] | None,
+    config: ModelConfig,
+    limit: Ceilings | None,
+    drafts: int = 0,
+    acceptance: float = 1.0,
 ) -> Rows:
     """A row for each batch and context, each prompt shape, and the start: ours, theirs, the ratio, the limit.
 
     A ratio above 1 is in our favour. The limit counts the experts that evenly spread tokens would touch.
+
+    Args:
+        drafts, acceptance: a step's, and the tokens that a sequence gained with them.
     """
     rows: Rows = []
+    what = "decode, ms a token of each" if drafts else "decode step, ms"
     for index, row in enumerate(ours["decode"]):
         batch, context = row["batch"], row["context"]
         other = theirs["decode"][index] if theirs else {}
         floor = None
         if limit is not None:
-            costs = step_costs(config, [1] * batch, [context] * batch, expected_experts(config, batch))
-            floor = 1e3 * limit.floor_of(costs)
-        rows.append({"what": "decode step, ms", "batch": batch, "context": context, "prompts": None,
+            floor = 1e3 * limit.floor_of(_decode_costs(config, batch, context, drafts)) / acceptance
+        rows.append({"what": what, "batch": batch, "context": context, "prompts": None,
                      **_pair(row["ms_per_step"], other.get("ms_per_step"), floor, lower=True)})  # fmt: skip
         if row["mj_per_token"] is not None:
-            rows.append({"what": "decode, mJ a token", "batch": batch, "context": context, "prompts": None,
+            rows.append({"what": MILLIJOULES, "batch": batch, "context": context, "prompts": None,
                          **_pair(row["mj_per_token"], other.get("mj_per_token"), None, lower=True)})  # fmt: skip
     for index, row in enumerate(ours["prefill"]):
         prompts, tokens = row["prompts"], row["tokens"]
@@ -126,6 +136,16 @@ def compare(
         rows.append({"what": what, "batch": None, "context": None, "prompts": None,
                      **_pair(ours[key], other, None, lower=True)})  # fmt: skip
     return rows
+
+
+def _decode_costs(config: ModelConfig, batch: int, context: int, drafts: int) -> list[OpCost]:
+    rows = batch * (1 + drafts)
+    touched = expected_experts(config, rows), expected_experts(config, batch)
+    lens = [1 + drafts] * batch, [context] * batch
+    return [
+        *step_costs(config, *lens, touched[0], drawn=rows),
+        *draft_costs(config, batch, context, drafts, touched),
+    ]
 
 
 def _pair(ours: float, theirs: float | None, limit: float | None, lower: bool) -> dict[str, float | None]:

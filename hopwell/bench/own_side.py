@@ -21,7 +21,8 @@ def main() -> None:
     from hopwell.engine.request import SamplingParams
 
     llm = LLM(
-        checkpoint, device=task.get("device", "auto"), drafts=0, max_seqs=most(task), max_batch_tokens=STEP_TOKENS,
+        checkpoint, device=task.get("device", "auto"), drafts=task.get("drafts", 0),
+        forced_acceptance=task.get("acceptance"), max_seqs=most(task), max_batch_tokens=STEP_TOKENS,
         max_model_len=longest(task), cache_tokens=cache_tokens(task), prefix_cache=False, overlap=True,
         cache_dtype=task.get("cache_dtype", "auto"), activations=task.get("activations"),
         four_bits=task.get("four_bits", "expanded"),

@@ -27,7 +27,20 @@ SETTINGS = {
 
 def a_token(config: dict[str, Any]) -> int:
     """Bytes of a token in a bf16 latent cache."""
-    return 2 * config["num_hidden_layers"] * (config["kv_lora_rank"] + config["qk_rope_head_dim"])
+    layers = config["num_hidden_layers"] + config.get("num_nextn_predict_layers", 0)
+    return 2 * layers * (config["kv_lora_rank"] + config["qk_rope_head_dim"])
+
+
+def speculation(task: dict[str, Any]) -> dict[str, Any] | None:
+    """Drafts by the MTP layer of which as many are accepted unseen as of ours; None: no drafts."""
+    if not task.get("drafts"):
+        return None
+    return {
+        "method": "mtp",
+        "num_speculative_tokens": task["drafts"],
+        "rejection_sample_method": "synthetic",
+        "synthetic_acceptance_length": task["acceptance"],
+    }
 
 
 def main() -> None:
@@ -39,8 +52,10 @@ def main() -> None:
     began = time.perf_counter()
     from vllm import LLM, SamplingParams
 
+    drafts = task.get("drafts", 0)
     llm = LLM(
         model=checkpoint,
+        speculative_config=speculation(task),
         skip_tokenizer_init=True,
         max_model_len=longest(task),
         kv_cache_memory_bytes=cache_tokens(task) * a_token(config),  # what ours holds
@@ -49,7 +64,7 @@ def main() -> None:
         enable_prefix_caching=False,
         seed=0,
         disable_log_stats=True,
-        compilation_config={"cudagraph_capture_sizes": sorted({batch for batch, _ in task["decode"]})},
+        compilation_config={"cudagraph_capture_sizes": sorted({n * (1 + drafts) for n, _ in task["decode"]})},
     )
     ready = time.perf_counter() - began
 

@@ -31,7 +31,8 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
             ([prompts, tokens] pairs).
 
     Returns:
-        `decode`: batch, context, ms_per_step, mj_per_token; `prefill`: prompts, tokens, tokens_per_s.
+        `decode`: batch, context, ms_per_step (with drafts: a token of each sequence), mj_per_token; `prefill`: prompts,
+        tokens, tokens_per_s.
     """
     rng = random.Random(0)
 

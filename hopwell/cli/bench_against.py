@@ -14,8 +14,11 @@ from hopwell.cli.bench_gpu import (
     Activations,
     Batch,
     CacheDtype,
+    Drafts,
+    ForcedAcceptance,
     FourBits,
     Plot,
+    checked_acceptance,
     measured_ceilings,
     rounded,
     show,
@@ -35,6 +38,8 @@ def against(
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
     four_bits: FourBits = "expanded",
+    drafts: Drafts = 0,
+    forced_acceptance: ForcedAcceptance = None,
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
     once: Annotated[bool, typer.Option(help="Start our side once, with no compiled kernels, not twice.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Through HTTP: both serve the same callers.")] = False,
@@ -50,7 +55,8 @@ def against(
 
     With --serve, what callers see of both through HTTP.
     """
-    bare = {"--batch": batch, "--context": context, "--prompts": prompts, "--steps": steps, "--once": once}
+    bare = {"--batch": batch, "--context": context, "--prompts": prompts, "--steps": steps, "--once": once,
+            "--drafts": drafts, "--forced-acceptance": forced_acceptance}  # fmt: skip
     served = {"--concurrency": concurrency, "--rate": rate, "--input-tokens": input_tokens,
               "--output-tokens": output_tokens, "--clients": clients}  # fmt: skip
     if wrong := [name for name, value in (bare if serve else served).items() if value]:
@@ -65,15 +71,17 @@ def against(
         return
     import torch
 
-    from hopwell.bench.against import compare, sides
+    from hopwell.bench.against import MILLIJOULES, compare, sides
     from hopwell.bench.side import longest
     from hopwell.errors import HopwellError
     from hopwell.model.config import ModelConfig
 
+    acceptance = checked_acceptance(drafts, forced_acceptance)
     pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
     task = {"decode": pairs, "steps": steps or 128,
             "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
-            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}  # fmt: skip
+            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits,
+            **({"drafts": drafts, "acceptance": acceptance} if drafts else {})}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)
     if longest(task) > config.max_position_embeddings:
         raise HopwellError(
@@ -83,8 +91,8 @@ def against(
     limit = measured_ceilings() if torch.cuda.is_available() and device != "cpu" else None
     torch.cuda.empty_cache()
     ours, theirs = sides(checkpoint, task, peer_site, once=once)
-    rows = compare(ours, theirs, config, limit)
-    decode = [row for row in rows if row["what"].startswith("decode step")]
+    rows = compare(ours, theirs, config, limit, drafts, acceptance)
+    decode = [row for row in rows if row["what"].startswith("decode") and row["what"] != MILLIJOULES]
     drawn = [{"engine": "hopwell", **row} for row in decode]
     drawn += [{**row, "engine": "vllm", "percent_of_limit": row["percent_of_limit"] / row["ratio"]}
               for row in decode if row["ratio"] and row["percent_of_limit"]]  # fmt: skip

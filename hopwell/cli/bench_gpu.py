@@ -20,6 +20,8 @@ Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; 
 Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.")]
 Activations = Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")]
 FourBits = Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")]
+Drafts = Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")]
+ForcedAcceptance = Annotated[float | None, typer.Option(help="Tokens a step with drafts.")]
 CacheDtype = Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")]
 Layers = Annotated[int | None, typer.Option(min=2, help="Cut the model to this many layers, one of them dense.")]
 
@@ -43,8 +45,8 @@ def engine(
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
     four_bits: FourBits = "expanded",
-    drafts: Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")] = 0,
-    forced_acceptance: Annotated[float | None, typer.Option(help="Tokens a step with drafts.")] = None,
+    drafts: Drafts = 0,
+    forced_acceptance: ForcedAcceptance = None,
     out: Out = None,
     plot: Plot = None,
 ) -> None:
@@ -71,7 +73,7 @@ def checked_acceptance(drafts: int, forced: float | None) -> float:
     from hopwell.errors import HopwellError
 
     if drafts and forced is None:
-        raise HopwellError("random weights accept no draft: give --forced-acceptance with --drafts")
+        raise HopwellError("give --forced-acceptance with --drafts: what random tokens accept says nothing")
     if forced is not None and not 1 <= forced <= 1 + drafts:
         raise HopwellError(f"--forced-acceptance is {forced}; with {drafts} drafts give 1 to {1 + drafts}")
     return forced or 1.0

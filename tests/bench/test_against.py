@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 pytest.importorskip("triton")
 
 from hopwell.bench import against, models, side
+from hopwell.bench.peer_vllm import speculation
 from hopwell.bench.plots import plot_limit
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
+from hopwell.model.shipped import NANO
 
 LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
 
@@ -61,3 +64,26 @@ def test_spread_tokens_touch_what_chance_gives() -> None:
     config = models.bench_config("r1-tp8")
     assert against.expected_experts(config, 1) == pytest.approx(8)
     assert against.expected_experts(config, 128) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 128))
+
+
+def test_drafts_are_measured_by_the_token_and_told_to_the_peer() -> None:
+    """A sequence that gains 1.8 tokens a step is held to a step's bytes by 1.8; nano drafts here as it is served."""
+    config = models.bench_config("r1-tp8", 8, mtp=True)
+    step = {"batch": 1, "context": 1024, "mj_per_token": None, "ms_per_step": 1.0}
+    ours = {"ready_s": None, "ready_cold_s": None, "decode": [step], "prefill": []}
+    (plain,) = against.compare(ours, None, config, LIMIT)
+    (drafted,) = against.compare(ours, None, config, LIMIT, drafts=1, acceptance=1.8)
+    assert drafted["what"] == "decode, ms a token of each" and 1.0 < 1.8 * drafted["limit"] / plain["limit"] < 2.0
+    assert speculation({}) is None
+    told = speculation({"drafts": 3, "acceptance": 2.5})
+    assert told is not None and told["num_speculative_tokens"] == 3 and told["synthetic_acceptance_length"] == 2.5
+
+
+@pytest.mark.slow
+def test_nano_with_drafts_through_the_bench() -> None:
+    command = [sys.executable, "-m", "hopwell", "bench", "against", str(NANO), "--device", "cpu", "--once",
+               "--batch", "2", "--context", "64", "--steps", "8", "--prompts", "1x64"]  # fmt: skip
+    run = subprocess.run([*command, "--drafts", "1", "--forced-acceptance", "1.5"], capture_output=True, text=True)
+    assert run.returncode == 0 and "decode, ms a token of each" in " ".join(run.stdout.split()), run.stderr
+    run = subprocess.run([*command, "--drafts", "1"], capture_output=True, text=True)
+    assert run.returncode == 2 and "--forced-acceptance" in run.stderr
