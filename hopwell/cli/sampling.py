@@ -22,7 +22,10 @@ Stop = Annotated[list[str] | None, typer.Option(help="Text that ends an answer; 
 MaxTokens = Annotated[int | None, typer.Option(help="Of an answer; default: to the end of the context.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 (matrices, on a CPU) or float32.")]
-Drafts = Annotated[int | None, typer.Option(help="Tokens that the MTP layer proposes a step, 0 to 3. [default: 1]")]
+Drafts = Annotated[
+    str | None,
+    typer.Option(metavar="0-3|auto", help="Of the MTP layer, a step; auto: as many as pay. [default: 1]"),
+]
 Activations = Annotated[
     str | None, typer.Option(help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]")
 ]
@@ -69,13 +72,29 @@ def needs_energy(energy: bool | None, grams: float | None, price: float | None) 
     return True
 
 
+def draft_setting(text: str) -> int | str:
+    """What --drafts says, as `EngineConfig` and `engine_config` take it.
+
+    Raises:
+        HopwellError: it is neither a number nor auto.
+    """
+    from hopwell.errors import HopwellError
+
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise HopwellError(f"--drafts is {text!r}; give 0 to 3, or auto") from None
+
+
 def load(
     model: str | None,
     device: str,
     dtype: str,
     tp: int,
     ep: int,
-    drafts: int | None,
+    drafts: str | None,
     chat_template: Path | None,
     **settings: Any,
 ) -> LLM:
@@ -88,7 +107,7 @@ def load(
     from hopwell.engine.llm import LLM
 
     if drafts is not None:
-        settings["drafts"] = drafts
+        settings["drafts"] = draft_setting(drafts)
     if settings.get("four_bits") is None:
         settings.pop("four_bits", None)
     with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:

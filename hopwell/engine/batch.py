@@ -62,6 +62,8 @@ class Batch:
     """Pages to be copied to host memory before any is zeroed."""
     loads: list[Move] = field(default_factory=list)
     """Pages to be copied from there afterwards."""
+    drafts: int | None = None
+    """To be made for the next step; None: as many as the runner may."""
 
     @property
     def slots(self) -> Ints:

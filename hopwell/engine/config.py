@@ -45,6 +45,8 @@ class EngineConfig:
     """Seconds that a step may take; after that a server says that it hangs, and ends what waits for it."""
     drafts: int = 0
     """Tokens that the MTP layer proposes each step, 0 to 3 (other engines' num_speculative_tokens)."""
+    adaptive_drafts: bool = False
+    """As many of them each step as pay at the load of that moment (`--drafts auto`)."""
     forced_acceptance: float | None = None
     """Benches only: mean tokens a step (1 to drafts + 1), accepted whether or not they are right."""
     prefix_cache: bool = True

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 
-from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError
 from hopwell.model.latent_cache import page_bytes, step_bytes
 from hopwell.model.settings import ModelSettings
 from hopwell.model.transformer import Transformer
 from hopwell.ops.sizes import PAGE
 
+AUTO = "auto"
+"""As many drafts as pay."""
 CPU_CACHE_BYTES = 1 << 30
 """Taken from the system only as pages are first used."""
 CPU_BATCH_TOKENS = 512
@@ -35,6 +37,8 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
     if settings.get("four_bits") == "packed" and device.type != "cuda":
         raise EngineConfigError(f"four_bits is 'packed', which is for GPUs, not for {device.type}; leave it out")
     chosen = {"drafts": int(has_mtp), **settings}
+    if chosen["drafts"] == AUTO:
+        chosen |= {"drafts": MAX_DRAFTS if has_mtp else 0, "adaptive_drafts": has_mtp}
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
         chosen.setdefault("overlap", not chosen["drafts"])  # a step with drafts waits for the one before

@@ -55,7 +55,7 @@ def about(engine: Engine, path: object, model: Transformer, layout: Layout) -> d
         f" {f'on ({c.cache_policy})' if c.prefix_cache else 'off'}{tiers}",
         "limits": f"{engine.model_len:,} tokens a request, {c.max_seqs:,} at once, {c.max_waiting:,} waiting,"
         f" {c.max_batch_tokens:,} tokens a step",
-        "drafts": f"{c.drafts} a step",
+        "drafts": f"as many as pay, {c.drafts} a step at most" if c.adaptive_drafts else f"{c.drafts} a step",
     }
 
 

@@ -32,24 +32,24 @@ class Progress:
         self._state = torch.zeros(slots, LAST + 1 + drafts, dtype=torch.int64, device=device)
         self._column = torch.arange(1 + drafts, device=device)
         self._one = torch.tensor(-1, device=device)
-        self._drafts = drafts
 
     def load(self, length: Ints, limit: Ints, seed: Ints, drafted: Ints, last: Ints, draft: Ints) -> None:
         """Takes over what main memory says."""
         known = np.concatenate((np.stack((length, limit, seed, drafted, last), axis=1), draft), axis=1)
         self._state.copy_(to_device(known, self._state.device))
 
-    def begin(self, slots: Tensor) -> Going:
-        """Tokens and positions of the next step of some slots, 1 + drafts rows each.
+    def begin(self, slots: Tensor, width: int) -> Going:
+        """Tokens and positions of the next step of some slots, as many rows each.
 
         Rows beyond a slot's drafts repeat its last one: they write what that one writes. A sequence that has reached
         its limit has its last token computed once more, which harms nothing: its pages hold as many as the limit.
 
         Args:
             slots: int64 [rows].
+            width: 1 + the most drafts that one of them has.
         """
         state = self._state[slots]
-        column = self._column.minimum(state[:, DRAFTED, None])
+        column = self._column[:width].minimum(state[:, DRAFTED, None])
         base = state[:, LENGTH].minimum(state[:, LIMIT]).sub_(1).clamp_(min=0)
         tokens, positions = state[:, LAST:].gather(1, column), column.add_(base[:, None])
         return Going(self, slots, state, tokens.flatten(), positions.flatten())
@@ -64,7 +64,7 @@ class Going:
     state: Tensor
     """Their rows of the progress: as the step found them, then as `verify` leaves them."""
     tokens: Tensor
-    """int64 [rows x (1 + drafts)]."""
+    """int64 [rows x width]."""
     positions: Tensor
     """Likewise."""
     gained: Tensor | None = None
@@ -72,19 +72,21 @@ class Going:
     verified: Tensor | None = None
     """int64 [rows]: drafts that were verified."""
 
-    def verify(self, drawn: Tensor, forced: float | None) -> Tensor:
+    def verify(self, drawn: Tensor, following: int, forced: float | None) -> Tensor:
         """Takes in what the step drew: the drafts that hold, and the token after them.
 
         Args:
-            drawn: int64 [rows, 1 + drafts]; drafts that are accepted unseen are written to it.
+            drawn: int64 [rows, width]; drafts that are accepted unseen are written to it.
+            following: drafts to be made for the next step.
             forced: tokens a step should give on average, whatever was drawn; None: as many as were drawn alike.
 
         Returns:
             int64 [rows]: that of the step's rows whose draft is the next token.
         """
-        most, column = self.progress._drafts, self.progress._column[:-1]
+        width = drawn.shape[1]
+        column = self.progress._column[: width - 1]
         length, limit, seed, count, last = self.state[:, : LAST + 1].unbind(1)
-        drafts = self.state[:, LAST + 1 :]
+        drafts = self.state[:, LAST + 1 : LAST + width]
         if forced is None:
             same = (drawn[:, :-1] == drafts) & (column < count[:, None])
             accepted = same.cumprod(1).sum(1)
@@ -96,10 +98,11 @@ class Going:
         alive = length < limit
         self.gained, self.verified = torch.where(alive, accepted + 1, 0), count
         length = length + self.gained
-        drafted = torch.where(alive & (length + most <= limit), most, 0)
+        drafted = torch.where(alive & (length + following <= limit), following, 0)
         last = torch.where(alive, drawn.gather(1, accepted[:, None])[:, 0], last)
-        self.state = torch.cat((torch.stack((length, limit, seed, drafted, last), dim=1), drafts), dim=1)
-        return torch.arange(len(count), device=count.device) * (1 + most) + accepted
+        known = torch.stack((length, limit, seed, drafted, last), dim=1)
+        self.state = torch.cat((known, self.state[:, LAST + 1 :]), dim=1)
+        return torch.arange(len(count), device=count.device) * width + accepted
 
     def next_positions(self, draft: int) -> Tensor:
         """That of the MTP layer's row which draws a draft, int64 [rows]; its token takes the second next position."""
@@ -111,7 +114,8 @@ class Going:
         Args:
             drafts: int64 [rows] each, of the next step.
         """
-        self.state[:, LAST + 1 :] = torch.stack(drafts, dim=1)
+        if drafts:
+            self.state[:, LAST + 1 : LAST + 1 + len(drafts)] = torch.stack(drafts, dim=1)
         self.progress._state[self.slots] = self.state
 
 
@@ -120,9 +124,9 @@ class Told:
     """A step with drafts as main memory hears of it."""
 
     drawn: Ints
-    """[rows, 1 + drafts]."""
+    """[rows, width]."""
     best: NDArray[np.float32]
-    """[rows, 1 + drafts]: the highest logits."""
+    """[rows, width]: the highest logits."""
     gained: Ints
     verified: Ints
     drafted: Ints
@@ -134,16 +138,20 @@ def packed(step: Going, drawn: Tensor, bits: Tensor) -> Tensor:
     """All that main memory is told of a step that has ended, in one tensor.
 
     Args:
-        drawn, bits: int64 [rows, 1 + drafts]: tokens, and the bits of the highest logits.
+        drawn, bits: int64 [rows, width]: tokens, and the bits of the highest logits.
     """
     assert step.gained is not None and step.verified is not None
     counts = torch.stack((step.gained, step.verified, step.state[:, DRAFTED]), dim=1)
     return torch.cat((counts, drawn, bits, step.state[:, LAST + 1 :]), dim=1)
 
 
-def unpacked(told: Ints) -> Told:
-    """The same, read."""
-    width = (told.shape[1] - 2) // 3
+def unpacked(told: Ints, drafts: int) -> Told:
+    """The same, read.
+
+    Args:
+        drafts: of a step, at most.
+    """
+    width = (told.shape[1] - 3 - drafts) // 2
     counts, drawn, bits, draft = np.split(told, (3, 3 + width, 3 + 2 * width), axis=1)
     gained, verified, drafted = counts.T
     return Told(drawn, bits.astype(np.int32).view(np.float32), gained, verified, drafted, draft)

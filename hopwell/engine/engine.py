@@ -20,8 +20,9 @@ from llguidance import LLMatcher
 from hopwell.cache.policies import new_policy
 from hopwell.cache.pool import PagePool
 from hopwell.cache.prefix import PAGE
-from hopwell.engine.batch import InFlightStep, Ints, StepResult
+from hopwell.engine.batch import Batch, InFlightStep, Ints, StepResult
 from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.draft_choice import DraftChoice
 from hopwell.engine.energy import EnergyMeter
 from hopwell.engine.fetches import Fetches
 from hopwell.engine.inbox import Inbox
@@ -91,6 +92,7 @@ class Engine:
         self.metrics = Metrics(pages_total=num_pages, accepted_at=[0] * config.drafts)
         self.pool = PagePool(num_pages, new_policy(config.cache_policy, num_pages), self._count_eviction)
         self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
+        self.draft_choice = DraftChoice(config.drafts) if config.adaptive_drafts and config.drafts else None
         self.meter, self.energy = meter, energy
         self.runner = Runner(
             model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
@@ -204,6 +206,8 @@ class Engine:
         self._inbox.carry_out()
         self._fetches.end_late()
         batch = self.scheduler.schedule()
+        if batch is not None and self.draft_choice is not None:
+            batch.drafts = self.draft_choice.choose(len(batch.decode) + sum(c.following is None for c in batch.chunks))
         if batch is not None and self.energy is not None:
             self.energy.begin()
         flight = self.runner.launch(batch) if batch is not None else None
@@ -296,9 +300,9 @@ class Engine:
             return
         now = time.monotonic()
         self._device_seconds = max(time.perf_counter() - waited, 0.0 if self.config.overlap else result.seconds)
-        self._count(result, sum(len(chunk.tokens) for chunk in batch.chunks))
+        self._count(result, batch)
         if self.energy is not None:
-            self.energy.share(batch, current, self.scheduler, 1 + self.config.drafts, result.seconds)
+            self.energy.share(batch, current, self.scheduler, 1 + int(result.drafted.max(initial=0)), result.seconds)
         for row in [row for row in result.faults if current[row]]:
             current[row] = False
             self._fail(int(slots[row]), result.faults[row])
@@ -427,12 +431,9 @@ class Engine:
             group.prompt_logprobs = [None]
         group.prompt_logprobs += entries
 
-    def _count(self, result: StepResult, prefill: int) -> None:
-        """Takes in what a step took.
-
-        Args:
-            prefill: its rows that are prompts'.
-        """
+    def _count(self, result: StepResult, batch: Batch) -> None:
+        """Takes in what a step took."""
+        prefill = sum(len(chunk.tokens) for chunk in batch.chunks)
         m = self.metrics
         if self.tiering is not None and prefill >= PAGE and 2 * prefill >= result.computed:
             self.tiering.observe(result.computed, result.seconds)
@@ -448,6 +449,16 @@ class Engine:
             m.accepted_tokens += int(accepted.sum())
             for i in range(self.config.drafts):
                 m.accepted_at[i] += int((accepted > i).sum())
+            if self.draft_choice is not None:
+                self._learn(self.draft_choice, batch, result)
+
+    def _learn(self, choice: DraftChoice, batch: Batch, result: StepResult) -> None:
+        """What drafts gave and, of a step without prompts whose sequences all verified and made as many, took."""
+        tried = result.drafted > 0
+        choice.accepted(result.drafted[tried], result.counts[tried] - 1)
+        live = result.drafted[result.counts > 0]
+        if len(live) and not batch.chunks and (live == batch.drafts).all():
+            choice.observe(len(live), int(live[0]), result.seconds)
 
     def _gauge(self) -> None:
         m = self.metrics

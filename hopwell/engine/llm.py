@@ -108,7 +108,7 @@ class LLM:
         Args:
             model: a checkpoint's folder, a hub name, a model that is loaded, or None for the embedded nano.
             device, dtype, tp, ep, chat_template, progress, on_compile: as `load_model` has them.
-            config: the engine's settings, or give them by name: `LLM(drafts=3, max_seqs=8)`. Those not given are
+            config: the engine's settings, or give them by name: `LLM(drafts="auto", max_seqs=8)`. Those not given are
                 chosen for the model and the device (`LoadedModel.config`).
 
         Raises:

@@ -74,6 +74,8 @@ class Runner:
         self._last = np.zeros(slots, np.int64)  # the last token known
         self._draft = np.zeros((slots, drafts), np.int64)
         self._drafted = np.zeros(slots, np.int64)
+        self._asked = np.zeros(slots, np.int64)
+        """Drafts that were to be made of each slot in its last step: at least what there is, while that is ahead."""
         self._tenancy = np.zeros(slots, np.int64)
         """Counts the tenants of each slot: a step read late must not touch what is a later one's."""
         self._read_at = 0.0
@@ -129,7 +131,7 @@ class Runner:
         return not (self._logprobs[old] >= 0).any() and not any(slot in self._processors for slot in old)
 
     def _can_draft_ahead(self, batch: Batch) -> bool:
-        rows = len(batch.decode) * (1 + self.drafts)
+        rows = len(batch.decode) * (1 + int(self._asked[batch.decode].max(initial=0)))
         return not batch.chunks and isinstance(self.model, Positioned) and self.model.takes_positions(rows)
 
     def finish(self) -> None:
@@ -185,24 +187,25 @@ class Runner:
         """The same with drafts; `_read_drafted` takes in what came of them."""
         started = time.perf_counter()
         model, marks, live = self._begin(batch)
-        slots, width = batch.decode[live], 1 + self.drafts
+        slots, following = batch.decode[live], self._drafts_after(batch)
         if not len(slots):
-            return _at_once(StepResult.empty(len(batch.pages), width))
+            return _at_once(StepResult.empty(len(batch.pages), 1 + self.drafts))
+        width = 1 + int(self._asked[slots].max())
         if not self._progress_holds:
             progress.load(self._length, self._limit, self.sampler.seed, self._drafted, self._last, self._draft)
             self._progress_holds = True
-        pages, going = torch.from_numpy(batch.pages[live]), progress.begin(self._tensor(slots))
+        pages, going = torch.from_numpy(batch.pages[live]), progress.begin(self._tensor(slots), width)
         # at most: a step that is ahead may have gained as many, and this one writes as many
-        reach = np.minimum(self._length[slots] + 2 * width, self._limit[slots]).tolist()
+        reach = np.minimum(self._length[slots] + 2 * (1 + self.drafts), self._limit[slots]).tolist()
         forward = ForwardBatch(going.tokens, going.positions, [width] * len(slots), reach, pages)
         marks.mark(INPUTS)
         hidden, logits = model.step(forward, self.latent)
         drawn, bits = self.sampler.pick(logits, np.repeat(slots, width), going.positions + 1).view(2, -1, width)
-        rows = going.verify(drawn, self.forced_acceptance)
+        rows = going.verify(drawn, following, self.forced_acceptance)
         marks.mark(SAMPLING, len(logits))
         hidden = model.draft(hidden, replace(forward, tokens=drawn.flatten()), self.latent)[rows]
         drafts: list[Tensor] = []
-        for i in range(self.drafts):
+        for i in range(following):
             positions = going.next_positions(i)
             if drafts:
                 one = ForwardBatch(drafts[-1], positions, [1] * len(slots), reach, pages)
@@ -211,6 +214,7 @@ class Runner:
             drafts.append(self.sampler.pick(model.logits(hidden), slots, positions + 2)[0])
             marks.mark(SAMPLING, len(slots))
         going.end(drafts)
+        self._asked[slots] = following
         told = to_host(packed(going, drawn, bits))
         size = len(batch.pages), len(forward.positions)
         measured = self._stop(marks)
@@ -299,12 +303,13 @@ class Runner:
 
     def _read_drafted(self, step: StepAhead[Arrival]) -> StepResult:
         """The tokens of a step with drafts that was given ahead."""
-        told, result = unpacked(step.drawn.read()), StepResult.empty(step.height, 1 + self.drafts)
-        result.tokens[step.rows], result.counts[step.rows] = told.drawn, told.gained
+        told, result = unpacked(step.drawn.read(), self.drafts), StepResult.empty(step.height, 1 + self.drafts)
+        width = told.drawn.shape[1]
+        result.tokens[step.rows, :width], result.counts[step.rows] = told.drawn, told.gained
         result.drafted[step.rows], result.computed = told.verified, step.computed
         own = self._tenancy[step.slots] == step.tenancies
         self._take(step.slots[own], told, own)
-        drawn = np.arange(1 + self.drafts) < told.gained[:, None]
+        drawn = np.arange(width) < told.gained[:, None]
         faulty = (~np.isfinite(told.best) & drawn).any(axis=1)
         result.faults = dict.fromkeys(step.rows[faulty].tolist(), "nan_logits")
         self._limit[step.slots[faulty & own]] = 0
@@ -387,7 +392,8 @@ class Runner:
         slot, params = admission.slot, admission.params
         self._tenancy[slot] += 1
         self.sampler.admit(slot, params, admission.seed)
-        self._limit[slot], self._length[slot], self._drafted[slot] = admission.limit, 0, 0
+        self._limit[slot], self._length[slot] = admission.limit, 0
+        self._drafted[slot] = self._asked[slot] = 0
         self._logprobs[slot] = -1 if params.logprobs is None else params.logprobs
         self._processors.pop(slot, None)
         if LogitsProcessor.needed(params):
@@ -479,14 +485,15 @@ class Runner:
         step = ForwardBatch(following, forward.positions, forward.query_lens, forward.seq_lens, forward.page_table)
         marks.mark(INPUTS)
         hidden = model.draft(hidden, step, self.latent)
-        going = (self._length[slots] + self.drafts <= self._limit[slots]).nonzero()[0]
-        self._drafted[slots] = 0
+        drafts = self._drafts_after(batch)
+        going = (self._length[slots] + drafts <= self._limit[slots]).nonzero()[0]
+        self._drafted[slots] = self._asked[slots] = 0
         slots, length = slots[going], self._length[slots[going]]
         if not len(slots):
             return
         pages = torch.from_numpy(batch.pages[rows[going]])
         hidden = hidden[self._tensor(last[going])]
-        for i in range(self.drafts):
+        for i in range(drafts):
             if i:
                 at = length - 2 + i
                 step = ForwardBatch(
@@ -500,7 +507,11 @@ class Runner:
                 hidden = model.draft(hidden, step, self.latent)
             self._draft[slots, i] = self.sampler.draw(model.logits(hidden), slots, length + i).tokens
             marks.mark(SAMPLING, len(slots))
-        self._drafted[slots] = self.drafts
+        self._drafted[slots] = self._asked[slots] = drafts
+
+    def _drafts_after(self, batch: Batch) -> int:
+        """Drafts to be made for the next step."""
+        return self.drafts if batch.drafts is None else batch.drafts
 
     def _tensor(self, array: NDArray) -> Tensor:
         return to_device(array, self.device)

@@ -16,7 +16,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 @pytest.mark.parametrize("drafts", [1, 2, 5])
 def test_progress_is_that_of_main_memory(drafts: int, forced: float | None) -> None:
     """Many steps of slots at all distances from their limits; few tokens, so that drafts hold now and then."""
-    random, slots, width = np.random.default_rng(torch.initial_seed() % 2**32), 12, 1 + drafts
+    random, slots = np.random.default_rng(torch.initial_seed() % 2**32), 12
     length, seed = random.integers(1, 20, slots), random.integers(-(2**63), 2**63 - 1, slots)
     limit, last = length + random.integers(1, 40, slots), random.integers(0, 3, slots)
     drafted, draft = drafts * random.integers(0, 2, slots), random.integers(0, 3, (slots, drafts))
@@ -24,9 +24,11 @@ def test_progress_is_that_of_main_memory(drafts: int, forced: float | None) -> N
     progress, held, steps = Progress(slots, drafts, DEVICE), 0, 0
     progress.load(length, limit, seed, drafted, last, draft)
     while (length < limit).any():
+        following = int(random.integers(0, drafts + 1))  # for the next step: it may change its mind
         rows = np.sort(random.choice(slots, random.integers(1, slots + 1), replace=False))
         alive = length[rows] < limit[rows]
-        going = progress.begin(torch.from_numpy(rows).to(DEVICE))
+        width = 1 + int(drafted[rows].max())
+        going = progress.begin(torch.from_numpy(rows).to(DEVICE), width)
         tokens, positions = going.tokens.cpu().view(-1, width), going.positions.cpu().view(-1, width)
         for row, (slot, lives) in enumerate(zip(rows.tolist(), alive.tolist(), strict=True)):
             valid = 1 + int(drafted[slot])
@@ -40,27 +42,28 @@ def test_progress_is_that_of_main_memory(drafts: int, forced: float | None) -> N
 
         drawn = random.integers(0, 3, (len(rows), width))
         here = torch.from_numpy(drawn.copy()).to(DEVICE)
-        of_last = going.verify(here, forced).cpu().numpy()
+        of_last = going.verify(here, following, forced).cpu().numpy()
+        known = draft[rows, : width - 1]
         if forced is None:
-            accepted = accepted_drafts(drawn, draft[rows], drafted[rows])
+            accepted = accepted_drafts(drawn, known, drafted[rows])
         else:
             accepted = forced_drafts(forced, seed[rows], length[rows], drafted[rows])
-            drawn[:, :-1] = np.where(np.arange(drafts) < accepted[:, None], draft[rows], drawn[:, :-1])
+            drawn[:, :-1] = np.where(np.arange(width - 1) < accepted[:, None], known, drawn[:, :-1])
         gained = np.where(alive, accepted + 1, 0)
         assert of_last.tolist() == (np.arange(len(rows)) * width + accepted).tolist()
         verified, held, steps = drafted[rows], held + int(accepted[alive].sum()), steps + 1
         length[rows] += gained
         last[rows] = np.where(alive, drawn[np.arange(len(rows)), accepted], last[rows])
-        drafted[rows] = np.where(alive & (length[rows] + drafts <= limit[rows]), drafts, 0)
-        for i in range(drafts):
+        drafted[rows] = np.where(alive & (length[rows] + following <= limit[rows]), following, 0)
+        for i in range(following):
             places = np.minimum(length[rows] - 2 + i, limit[rows] - 1)
             assert going.next_positions(i).tolist() == places.tolist()
-        draft[rows] = random.integers(0, 3, (len(rows), drafts))
-        going.end([torch.from_numpy(column).to(DEVICE) for column in draft[rows].T])
+        draft[rows, :following] = random.integers(0, 3, (len(rows), following))
+        going.end([torch.from_numpy(column).to(DEVICE) for column in draft[rows, :following].T])
 
         best = random.standard_normal((len(rows), width)).astype(np.float32)
         bits = torch.from_numpy(best).to(DEVICE).view(torch.int32).long()
-        told = unpacked(packed(going, here, bits).cpu().numpy())
+        told = unpacked(packed(going, here, bits).cpu().numpy(), drafts)
         for found, wanted in (
             (told.drawn, drawn),
             (told.best, best),
