@@ -18,6 +18,7 @@ from hopwell.model.random_weights import random_transformer
 from hopwell.ops.router import RouterConfig
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+ON_GPU = pytest.mark.skipif(DEVICE == "cpu", reason="half a minute of the interpreter, for the same statement")
 TOLERANCE = 20**0.5 * 2.0**-8
 """Both sides round every intermediate to bf16, at other places; two layers hold about 20 such roundings."""
 
@@ -85,7 +86,7 @@ def test_a_replayed_step_is_the_forward_pass(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("drafts", "forced", "temperature"), [(2, 1.8, 0.0), (1, 1.5, 1.0)])
+@pytest.mark.parametrize(("drafts", "forced", "temperature"), [pytest.param(2, 1.8, 0.0, marks=ON_GPU), (1, 1.5, 1.0)])
 def test_drafts_are_verified_on_the_device_as_here(
     model: GraphedModel, drafts: int, forced: float, temperature: float
 ) -> None:

@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {"max_seqs": 6, "max_batch_tokens": 64}
 ROOMS = ((1, 8192), (0, 512), (2, 640))
 """Drafts and tokens of the cache: in the last two pages run out."""
 LONG = [(2, 1, ROOMS[:2]), (2, 2, ROOMS[1:2]), (4, 1, ROOMS[:1]), (4, 4, ROOMS[-1:])]
+"""Ranks, those of the experts, rooms."""
 LAYOUTS = [(2, 1, ROOMS[-1:]), *(pytest.param(*layout, marks=pytest.mark.slow) for layout in LONG)]
 
 
@@ -90,9 +91,13 @@ def test_tokens_are_those_of_one_process(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings", [{"cache_dtype": "fp8"}, {"batch_invariant": False}, {"overlap": True, "drafts": 0}]
+    ("settings", "gloo"),
+    [({"cache_dtype": "fp8"}, False), ({"batch_invariant": False}, True), ({"overlap": True, "drafts": 0}, True)],
 )
-def test_settings_hold_on_all_ranks(alone: LoadedModel, settings: dict[str, Any], exchange: None) -> None:
+def test_settings_hold_on_all_ranks(
+    alone: LoadedModel, settings: dict[str, Any], gloo: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "GLOO", gloo)
     with shared_by(2) as loaded:
         assert isinstance(loaded.model.exchange, GroupExchange) is loading.GLOO
         assert session(loaded, cache_tokens=4096, **settings) == session(alone, cache_tokens=4096, **settings)

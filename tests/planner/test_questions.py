@@ -1,4 +1,4 @@
-"""Random questions: what physics and money say of any of them. Six in a quick run, a hundred in a slow one."""
+"""Random questions: what physics and money say of any of them. Six in a quick run, forty in a slow one."""
 
 from __future__ import annotations
 
@@ -150,9 +150,9 @@ def test_any_question(question: Question) -> None:
 
 
 @pytest.mark.slow
-@bounded(100)
+@bounded(40)
 @given(questions())
-def test_a_hundred_questions(question: Question) -> None:
+def test_many_questions(question: Question) -> None:
     check(question)
     kernel.cache_clear()
     exchange.cache_clear()
