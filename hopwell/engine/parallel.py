@@ -211,6 +211,8 @@ class ParallelModel:
             where = f"; {error}" if self._ranks.block.lost is None else ""
             raise self._ranks.lost(f", in {self._doing(op)}{where}") from None
         except Exception as error:
+            if self._ranks.notices_a_loss():
+                raise self._ranks.lost(f", in {self._doing(op)}") from error
             self._ranks.block.lose(0)
             raise RankLost(f"rank 0 has failed in {self._doing(op)}: {error!r}") from error
 

@@ -40,7 +40,7 @@ def open_group(place: int, layout: Layout, device: torch.device, lost: Callable[
     """Makes this process a member of the default process group; returns when all ranks are.
 
     Args:
-        place: of `meeting_place`, which stays open as long as the group.
+        place: of `meeting_place`.
         device: of this rank.
         lost: whether another rank is known to have failed; asked while waiting.
 
@@ -49,7 +49,9 @@ def open_group(place: int, layout: Layout, device: torch.device, lost: Callable[
     """
     for name, value in LOOPBACK.items():
         os.environ.setdefault(name, value)
-    store = FileStore(f"/proc/self/fd/{place}", layout.world)
+    # hazard: a store opens its file once more when it goes, which may be long after the group: in what would then be
+    # another's file under this number it reads for ever, or writes. So the number is never given back.
+    store = FileStore(f"/proc/self/fd/{os.dup(place)}", layout.world)
     store.set(f"here {layout.rank}", "")
     deadline = time.monotonic() + START_SECONDS
     for rank in range(layout.world):

@@ -22,6 +22,8 @@ END_SECONDS = 2.0
 """For a process to end by itself."""
 REASON_SECONDS = 1.0
 """For the last words of a process that has gone."""
+NOTICE_SECONDS = 2.0
+"""For a death to be noticed that has broken a connection already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,13 @@ class Ranks:
                 raise self.lost()
             if message.kind == kind:
                 left.discard(rank)
+
+    def notices_a_loss(self) -> bool:
+        """Whether a rank is lost, or found to be within moments: connections may hear of a killed process first."""
+        deadline = time.monotonic() + NOTICE_SECONDS
+        while self.block.lost is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.block.lost is not None
 
     def lost(self, doing: str = "") -> RankLost:
         """The error that names the rank which was lost first, and why.
