@@ -64,8 +64,9 @@ def test_decode_steps_and_their_kernels_from_an_fp8_cache(no_clock: None) -> Non
     assert len(found) == 14 and all(row.us == pytest.approx(500) for row in found)
 
 
-def test_steps_with_drafts_and_their_limit(no_clock: None) -> None:
+def test_steps_with_drafts_and_their_limit(no_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The MTP layer's bytes and the head's once more for each draft, and the rows that are verified."""
+    monkeypatch.setattr(engine.DecodeSteps, "distinct", lambda *_: 4.0)  # whatever the router draws
     alone, one, two = (
         next(iter(engine.decode_rows("r1-tp8", [2], [65], LIMIT, 2, False, DEVICE, drafts=drafts, acceptance=1.5)))
         for drafts in range(3)
