@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hopwell.bench.engine import draft_costs, step_costs
+from hopwell.bench.engine import decode_costs, step_costs
 from hopwell.bench.side import MEASURED
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
-from hopwell.limits.cost import OpCost
 from hopwell.model.config import ModelConfig
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +111,8 @@ def compare(
         other = theirs["decode"][index] if theirs else {}
         floor = None
         if limit is not None:
-            floor = 1e3 * limit.floor_of(_decode_costs(config, batch, context, drafts)) / acceptance
+            touched = expected_experts(config, batch * (1 + drafts)), expected_experts(config, batch)
+            floor = 1e3 * limit.floor_of(decode_costs(config, batch, context, drafts, touched)) / acceptance
         rows.append({"what": what, "batch": batch, "context": context, "prompts": None,
                      **_pair(row["ms_per_step"], other.get("ms_per_step"), floor, lower=True)})  # fmt: skip
         if row["mj_per_token"] is not None:
@@ -136,16 +136,6 @@ def compare(
         rows.append({"what": what, "batch": None, "context": None, "prompts": None,
                      **_pair(ours[key], other, None, lower=True)})  # fmt: skip
     return rows
-
-
-def _decode_costs(config: ModelConfig, batch: int, context: int, drafts: int) -> list[OpCost]:
-    rows = batch * (1 + drafts)
-    touched = expected_experts(config, rows), expected_experts(config, batch)
-    lens = [1 + drafts] * batch, [context] * batch
-    return [
-        *step_costs(config, *lens, touched[0], drawn=rows),
-        *draft_costs(config, batch, context, drafts, touched),
-    ]
 
 
 def _pair(ours: float, theirs: float | None, limit: float | None, lower: bool) -> dict[str, float | None]:

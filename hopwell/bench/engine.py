@@ -98,18 +98,19 @@ def step_costs(
     return total
 
 
-def draft_costs(
+def decode_costs(
     config: ModelConfig, batch: int, context: int, drafts: int, distinct: tuple[float, float], cache_bytes: int = 2
 ) -> list[OpCost]:
-    """The least that a step's drafts cost: the MTP layer over the rows that were verified, then a row a sequence and
-    draft, and the head's logits for each.
+    """The least that a decode step costs, with its drafts: the rows that are verified; the MTP layer over them, then a
+    row a sequence and draft, and the head's logits for each.
 
     Args:
         distinct: routed experts touched by all rows of a step, and by one a sequence.
     """
+    lens = [1 + drafts] * batch, [context] * batch
+    total = step_costs(config, *lens, distinct[0], drawn=batch * (1 + drafts), cache_bytes=cache_bytes)
     layer, hidden = replace(config, num_hidden_layers=1, first_k_dense_replace=0), config.hidden_size
     projection = held_format(config, schema.MTP_PROJECTION, config.num_hidden_layers, packed=True)
-    total: list[OpCost] = []
     for draft in range(drafts):
         rows, touched = (1, distinct[1]) if draft else (1 + drafts, distinct[0])
         total.append(linear.cost(batch * rows, 2 * hidden, hidden, projection))
@@ -153,9 +154,7 @@ def decode_rows(
             seconds, tokens, _ = steps.measure(batch, rounds=5)
             joules = steps.measure(batch, seconds=2.0).joules if energy else None
             cached = steps.runner.latent.dtype.itemsize
-            lens = [width] * batch, [context] * batch
-            costs = step_costs(config, *lens, distinct, drawn=batch * width, cache_bytes=cached)
-            costs += draft_costs(config, batch, context, drafts, (distinct, one), cached)
+            costs = decode_costs(config, batch, context, drafts, (distinct, one), cached)
             moved, limit = sum(cost.bytes for cost in costs), ceilings.floor_of(costs)
             yield StepRow(
                 name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, moved / 1e9,

@@ -41,7 +41,7 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
         chosen |= {"drafts": MAX_DRAFTS if has_mtp else 0, "adaptive_drafts": has_mtp}
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
-        chosen.setdefault("overlap", not chosen["drafts"])  # a step with drafts waits for the one before
+        chosen.setdefault("overlap", not chosen["drafts"])  # with drafts no GPU has run it yet
     chosen.setdefault("meter", device.type == "cpu")
     if device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
         seqs = chosen.get("max_seqs", EngineConfig().max_seqs)
