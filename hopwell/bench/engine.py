@@ -45,6 +45,7 @@ class StepRow:
     tokens_per_step: float = 1.0
     """Of a sequence: with drafts, as many as were to be accepted."""
     tokens_per_s_user: float = 0.0
+    gpus: int = 1
 
 
 def step_costs(

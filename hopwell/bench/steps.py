@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from hopwell.engine.batch import Admission, Batch, Chunk
 from hopwell.engine.request import SamplingParams
@@ -15,6 +19,8 @@ from hopwell.engine.runnable import Model
 from hopwell.engine.runner import Runner
 from hopwell.limits.power import energy_joules
 from hopwell.model.batch import ForwardBatch
+from hopwell.model.forward_choice import unsuited
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.routed import remembering
 from hopwell.model.transformer import Transformer
 from hopwell.ops.sizes import PAGE
@@ -35,13 +41,44 @@ class Measured(NamedTuple):
     """With the idle power; None without a counter."""
 
 
+@dataclass(frozen=True, slots=True)
+class RandomPrompts:
+    """Prompts of random tokens."""
+
+    vocabulary: int
+    rows: int
+    """Of a step, at most."""
+
+    def batch(self, pages: NDArray[np.int32], begin: int, end: int) -> ForwardBatch:
+        """Tokens `begin` to `end` of a prompt for each row of `pages`."""
+        count, length = len(pages), end - begin
+        tokens, positions = torch.randint(self.vocabulary, (count * length,)), torch.arange(begin, end).repeat(count)
+        return ForwardBatch(tokens, positions, [length] * count, [end] * count, torch.from_numpy(pages))
+
+    def chunks(self, pages: NDArray[np.int32], length: int) -> Iterator[ForwardBatch]:
+        """A prompt of `length` tokens for each row of `pages`: several in a step, or each in several."""
+        at_once = max(1, self.rows // max(length, 1))
+        for first in range(0, len(pages), at_once):
+            for begin in range(0, length, self.rows):
+                yield self.batch(pages[first : first + at_once], begin, min(length, begin + self.rows))
+
+
 class DecodeSteps:
     """Sequences of about one length over a cache of random latents, on pages in random order.
 
     They enter as those do whose prefixes are in the cache: with one token to prefill.
     """
 
-    def __init__(self, model: Model, slots: int, context: int, drafts: int = 0, acceptance: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        slots: int,
+        context: int,
+        drafts: int = 0,
+        acceptance: float = 1.0,
+        gpus: int = 1,
+        prompts: RandomPrompts | None = None,
+    ) -> None:
         """
         Args:
             model: what the engine would run.
@@ -49,37 +86,51 @@ class DecodeSteps:
             context: tokens of each in the middle of a round.
             drafts: of the MTP layer, a step.
             acceptance: tokens a step of each sequence with drafts, on average: so many are accepted unseen.
+            gpus: whose energy is read.
+            prompts: that write the cache, as it must be written where each of several ranks has one; None: it is filled
+                with random values.
         """
         self.context, self.start = context, max(0, context - int(STEPS * acceptance) // 2 - 2)
         self.limit = self.start + (STEPS + 3) * (1 + drafts) + 1
         columns = -(-self.limit // PAGE)
         forced = acceptance if drafts else None
         self.runner = Runner(model, slots * columns, slots, drafts, forced, overlap=True)
-        self.device = model.device
-        for layer in self.runner.latent:
-            layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
+        self.device, self.gpus = model.device, gpus
         self.pages = torch.randperm(slots * columns).int().view(slots, columns).numpy()
+        if prompts is None:
+            for layer in self.runner.latent:
+                layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
+        else:
+            for batch in prompts.chunks(self.pages, self.start):
+                model.step(batch, self.runner.latent, torch.empty(0, dtype=torch.int64))
 
     def measure(self, batch: int, rounds: int = 1, seconds: float = 0.0) -> Measured:
         """Steps of `batch` sequences, for so many rounds and so long at least."""
         self._round(batch)
-        before, began, times, tokens = energy_joules(), time.perf_counter(), [], []
+        before, began, times, tokens = all_joules(self.gpus), time.perf_counter(), [], []
         while len(times) < rounds or time.perf_counter() - began < seconds:
             took, gained = self._round(batch)
             times.append(took)
             tokens.append(gained)
-        after = energy_joules()
+        after = all_joules(self.gpus)
         joules = None if before is None or after is None else (after - before) / (len(times) * (STEPS + 1))
         return Measured(median(times), sum(tokens) / len(tokens), joules)
 
     def distinct(self, rows: int, model: Transformer) -> float:
         """Experts that a step of so many rows touches, each of a short sequence, the mean over MoE layers."""
-        model, routers = remembering(model)
         tokens = torch.randint(model.config.vocab_size, (rows,), device=self.device)
         table = torch.from_numpy(self.pages[np.arange(rows) % len(self.pages)])
         positions = torch.full((rows,), PAGE - 1)
-        model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)
-        return sum(router.chosen[0].unique().numel() for router in routers) / max(len(routers), 1)
+        if self.device.type == "cuda" and unsuited(model) is None:
+            chosen: list[Tensor] = []
+            on_gpu = (each.to(self.device) for each in (positions, table))
+            FusedTransformer(model).step(tokens, *on_gpu, self.runner.latent, on_route=chosen.append)
+        else:
+            model, routers = remembering(model)
+            model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)
+            chosen = [router.chosen[0] for router in routers]
+        routed = [each[each < model.config.n_routed_experts].unique().numel() for each in chosen]
+        return sum(routed) / max(len(routed), 1)
 
     def _round(self, batch: int) -> tuple[float, float]:
         """Seconds and a sequence's tokens a step: from the first one's tokens to the last one's."""
@@ -97,3 +148,9 @@ class DecodeSteps:
             flight = following
         gained += int(flight.result.result().counts.sum())
         return (time.perf_counter() - began) / STEPS, gained / (STEPS * batch)
+
+
+def all_joules(gpus: int) -> float | None:
+    """`energy_joules` of the first so many GPUs together."""
+    each = [energy_joules(gpu) for gpu in range(gpus)]
+    return None if None in each else sum(filter(None, each))

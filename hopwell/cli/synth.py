@@ -31,12 +31,14 @@ def synth(
     routers: Annotated[
         int | None, typer.Option(min=0, help="Routers to measure with random tokens; default: 1, on a GPU 4.")
     ] = None,
+    at_load: Annotated[bool, typer.Option(help="Write no weights: they are drawn where the folder is loaded.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk, or in four
     bits as vLLM loads them.
 
-    The folder appears whole, at the end. Nano's tokenizer is put beside the weights, so that engines can serve it.
+    The folder appears whole, at the end. With --at-load it holds no weights: generate, chat and serve draw them in memory,
+    each rank its own share, so that a model can be measured which no disk here holds. Nano's tokenizer is put beside the weights, so that engines can serve it.
     """
     from hopwell.cli.progress import byte_progress
     from hopwell.cli.tables import print_rows
@@ -47,6 +49,8 @@ def synth(
 
     if format is None and attention is not None:
         raise HopwellError("--attention needs --format; give both, or leave --attention out")
+    if at_load and (device != "cpu" or routers is not None):
+        raise HopwellError("--at-load draws nothing now; leave out --device and --routers")
     four_bits = None if format is None else FourBits.of(format, attention or "bf16")
     values = truncate(find_config(config), layers, dense, mtp)
     before = signal.getsignal(signal.SIGTERM)
@@ -54,7 +58,7 @@ def synth(
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
     try:
         with byte_progress("Writing", "Wrote") as progress:
-            report = synthesise(values, out, seed, device, routers, progress, four_bits)
+            report = synthesise(values, out, seed, device, routers, progress, four_bits, at_load)
     finally:
         signal.signal(signal.SIGTERM, before)
     if as_json:
@@ -62,7 +66,8 @@ def synth(
 
         print(json.dumps(report, indent=1))
         return
-    print(f"{out}: {report['tensors']:,} tensors, {report['bytes']:,} bytes, seed {seed}")
+    drawn = ", drawn at load" if at_load else ""
+    print(f"{out}: {report['tensors']:,} tensors, {report['bytes']:,} bytes{drawn}, seed {seed}")
     if report["routing"]:
         print("experts that 128 random tokens touch, and the busiest expert's load over the mean, of 1,024:")
         print_rows([

@@ -76,11 +76,7 @@ class LoadedModel(Frontend):
         started = time.perf_counter()
         c = self.model.config
         model = self._set_up(config)
-        runnable = self._runnable(model, config)
-        if self.ranks is not None:
-            self.engines += 1
-            assert self.model.exchange is not None
-            runnable = ParallelModel(runnable, self.ranks, self.model.exchange, self.engines, config)
+        runnable = self._over_ranks(self._runnable(model, config), config)
         meter = None
         if config.meter:
             meter = StepMeter(model, self.rates, recorder_for(model), config.overlap)
@@ -148,13 +144,29 @@ class LoadedModel(Frontend):
         return None if variant.name == "fused_chain" else variant.why
 
     def runnable(self, config: EngineConfig) -> Model:
-        """What a runner steps: the model set up for an engine, behind captured graphs where they are wanted and can be
-        had.
+        """This rank's share of what a runner steps: the model set up for an engine, behind captured graphs where they
+        are wanted and can be had.
 
         Raises:
             HopwellError: a setting cannot be honoured with this model on this device.
         """
         return self._runnable(self._set_up(config), config)
+
+    def runnable_over_ranks(self, config: EngineConfig) -> Model:
+        """What a runner steps, all ranks' shares together.
+
+        Raises:
+            HopwellError: as `runnable`.
+        """
+        check_ranks(config, self.layout, self.model.device)
+        return self._over_ranks(self.runnable(config), config)
+
+    def _over_ranks(self, own: Model, config: EngineConfig) -> Model:
+        if self.ranks is None:
+            return own
+        self.engines += 1
+        assert self.model.exchange is not None
+        return ParallelModel(own, self.ranks, self.model.exchange, self.engines, config)
 
     def _set_up(self, config: EngineConfig) -> Transformer:
         """The model as an engine uses it."""

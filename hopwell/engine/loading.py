@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.reader import Checkpoint, WeightReader
+from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
@@ -19,8 +20,11 @@ from hopwell.engine.frontend import Frontend, name_of, resolve
 from hopwell.engine.loaded import LoadedModel, check_ranks
 from hopwell.engine.parallel import RANK
 from hopwell.model.loading import config_of, load_transformer
+from hopwell.model.random_weights import random_transformer
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
+from hopwell.model.synthesis import drawn_at_load
+from hopwell.model.transformer import Transformer
 from hopwell.ops.device import Device, has_kernels
 from hopwell.ops.exchange import Exchange
 from hopwell.parallel.group import close_group, meeting_place, open_exchange
@@ -71,7 +75,7 @@ def load_model(
     """
     layout, phases, started = Layout.of(tp, ep), dict[str, float](), time.perf_counter()
     path = resolve(model)
-    checkpoint = Checkpoint.open(path)
+    checkpoint = drawn_at_load(path) or Checkpoint.open(path)
     config = config_of(checkpoint)
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -91,7 +95,7 @@ def load_model(
     try:
         shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
         with compiling(own_values(checkpoint.config, config, layout), where, wanted) as wait:
-            weights = load_transformer(checkpoint, where, kind, progress, shard, packed)
+            weights = _weights(checkpoint, where, kind, progress, shard, packed)
             if ranks is not None:
                 ranks.wait("loaded")
             phases["weights"] = time.perf_counter() - started
@@ -142,13 +146,28 @@ def load_share(
     Raises:
         HopwellError: as `load_model`.
     """
-    checkpoint, where = Checkpoint.open(path), own_gpu(pick_device(device), layout)
+    checkpoint, where = drawn_at_load(path) or Checkpoint.open(path), own_gpu(pick_device(device), layout)
     set_threads(checkpoint.total_bytes, where, layout.world)
     frontend = Frontend.open(path, None, path.name, checkpoint.config)
     width = config_of(checkpoint).hidden_size
     exchange = open_exchange(lines, layout, place, where, GRAPH_SIZES[-1], width)
-    weights = load_transformer(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange), packed)
+    weights = _weights(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange), packed)
     return LoadedModel.of(frontend, weights, {}), exchange
+
+
+def _weights(
+    source: WeightReader,
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: Progress | None,
+    shard: Shard | None,
+    packed: bool,
+) -> Transformer:
+    """`load_transformer`; of synthetic weights a GPU draws others, faster: in the form that it computes with."""
+    if isinstance(source, SyntheticWeights) and device.type == "cuda":
+        config = config_of(source)
+        return random_transformer(config, device, source.seed, packed, shard=shard, progress=progress)
+    return load_transformer(source, device, dtype, progress, shard, packed)
 
 
 @contextmanager

@@ -169,6 +169,11 @@ class ParallelModel:
         self._call = 0
         self._send(Settle(asdict(config)))
 
+    def greedy(self, logits: Tensor) -> Tensor | None:
+        """As this rank's share does; the sampler is this rank's alone."""
+        own = getattr(self.own, "greedy", None)
+        return None if own is None else own(logits)
+
     def marked(self, marks: Marks) -> ParallelModel:
         """The same calls, of which this rank's share tells `marks` after each op."""
         assert isinstance(self.own, Markable)

@@ -54,6 +54,11 @@ class FourBits:
         return cls(known[name], attention)
 
     @property
+    def names(self) -> tuple[str, str]:
+        """As `of` takes them."""
+        return str(self.format.name), self.attention
+
+    @property
     def by_modelopt(self) -> bool:
         """Whether ModelOpt's layout is written."""
         return self.format.name == Label.NVFP4 and self.attention == "bf16"

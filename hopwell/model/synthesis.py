@@ -13,7 +13,7 @@ import torch
 
 import hopwell
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.files import new_folder, write_json
+from hopwell.checkpoint.files import REPORT_BYTES, new_folder, read_config, read_json, write_json
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.shards import write_shards
 from hopwell.checkpoint.synthetic import SyntheticWeights
@@ -43,6 +43,7 @@ def synthesise(
     probed: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
     four_bits: FourBits | None = None,
+    at_load: bool = False,
 ) -> dict[str, Any]:
     """Writes a checkpoint of `values`, a config.json's contents, whole or not at all.
 
@@ -50,6 +51,7 @@ def synthesise(
         device: where weights are drawn and routers measured.
         probed: routers to measure; None: as `PROBED` has it.
         four_bits: the formats of networks and attention, in place of the config's own.
+        at_load: no weights are written: who loads the folder draws them (`drawn_at_load`).
 
     Returns:
         What is written to `hopwell_synth.json`: seed, sizes, and under `routing` what each router did.
@@ -70,27 +72,50 @@ def synthesise(
     _check_device(device)
     weights = SyntheticWeights(values, inventory(config) if specs is None else specs, seed, device)
     total = weights.total_bytes
-    with new_folder(out, total + SPARE_BYTES) as folder:
-        write_shards(folder, weights, progress)
-        if progress is not None:
-            progress(total, total, "measuring routers")
-        checkpoint = Checkpoint.of_shards(folder, dict(values))
-        routing = probe(checkpoint, PROBED[device] if probed is None else probed, seed, device)
-        report = {
-            "hopwell": hopwell.__version__,
-            "seed": seed,
-            "device": device,
-            "tensors": len(weights.specs),
-            "bytes": total,
-            "routing": [asdict(row) for row in routing],
-        }
-        checkpoint.close()
+    report = {
+        "hopwell": hopwell.__version__,
+        "seed": seed,
+        "device": device,
+        "tensors": len(weights.specs),
+        "bytes": total,
+        "at_load": at_load,
+        "routing": [],
+    }
+    with new_folder(out, (0 if at_load else total) + SPARE_BYTES) as folder:
+        if at_load:
+            report["four_bits"] = None if four_bits is None else four_bits.names
+        else:
+            write_shards(folder, weights, progress)
+            if progress is not None:
+                progress(total, total, "measuring routers")
+            checkpoint = Checkpoint.of_shards(folder, dict(values))
+            routing = probe(checkpoint, PROBED[device] if probed is None else probed, seed, device)
+            report["routing"] = [asdict(row) for row in routing]
+            checkpoint.close()
         write_json(folder / REPORT, report)
         _write_tokenizer(config, folder)
         if four_bits is not None and (own := four_bits.modelopt_file(values)) is not None:
             write_json(folder / "hf_quant_config.json", own)
         write_json(folder / "config.json", dict(values))  # last: a folder without it is no checkpoint
     return report
+
+
+def drawn_at_load(folder: Path) -> SyntheticWeights | None:
+    """The weights of a folder that was written without them; None: it has its own, or none.
+
+    Raises:
+        CheckpointError, ConfigError: its report or its config cannot be read.
+    """
+    if not (folder / REPORT).exists() or any(folder.glob("*.safetensors")):
+        return None
+    report, values = read_json(folder / REPORT, REPORT_BYTES), read_config(folder / "config.json")
+    if not report.get("at_load"):
+        return None
+    names = report["four_bits"]
+    specs = inventory(ModelConfig.from_dict(values)) if names is None else FourBits.of(*names).specs(values)
+    weights = SyntheticWeights(values, specs, report["seed"])
+    weights.path = folder
+    return weights
 
 
 def _write_tokenizer(config: ModelConfig, folder: Path) -> None:

@@ -1,0 +1,168 @@
+"""A whole model as it is served, over all the GPUs that hold it: decode steps, drafts, prompts, what fits beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from hopwell.bench.engine import StepRow, decode_costs, step_costs
+from hopwell.bench.steps import DecodeSteps, RandomPrompts, all_joules
+from hopwell.engine.config import EngineConfig
+from hopwell.engine.defaults import cache_pages
+from hopwell.engine.loaded import LoadedModel
+from hopwell.limits.ceilings import Ceilings
+from hopwell.limits.cost import OpCost
+from hopwell.model.transformer import Transformer, map_layers
+from hopwell.ops.sizes import PAGE
+
+CHUNK = 8192
+"""Rows of the steps that write a cache."""
+ROUNDS = 5
+ENERGY_SECONDS = 2.0
+"""Counters move every 20 to 100 ms."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Decode steps to be measured over one cache."""
+
+    context: int
+    batches: tuple[int, ...]
+    drafts: int = 0
+    acceptance: float = 1.0
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """Prompts in one step, measured."""
+
+    prompts: int
+    tokens: int
+    gpus: int
+    ms: float
+    tokens_per_s: float
+    limit_ms: float
+    percent_of_limit: float
+    millijoules_per_token: float | None
+
+
+class Whole:
+    """A loaded model, all ranks of it, for measurements one after the other."""
+
+    def __init__(self, name: str, loaded: LoadedModel, ceilings: Ceilings, settings: dict[str, Any]) -> None:
+        """
+        Args:
+            ceilings: of one GPU.
+            settings: of the engine, as `LoadedModel.config` takes them.
+        """
+        self.name, self.loaded, self.ceilings, self.settings = name, loaded, ceilings, settings
+        self.gpus = loaded.layout.world
+        self.share = replace(loaded.model.config, vocab_size=-(-loaded.model.config.vocab_size // self.gpus))
+        """What one GPU computes: of the head, its rows."""
+
+    def steps(self, case: Case) -> Iterator[StepRow]:
+        """Milliseconds, percent of the limit and joules of a case's steps. The limit is one GPU's: of its share."""
+        most, drafts = max(case.batches), case.drafts
+        config = self._config(max_batch_tokens=max(CHUNK, most * (1 + drafts)), drafts=drafts)
+        model = self.loaded.runnable_over_ranks(config)
+        prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
+        steps = DecodeSteps(model, most, case.context, drafts, case.acceptance, self.gpus, prompts)
+        cached = steps.runner.latent.dtype.itemsize
+        for batch in case.batches:
+            distinct = tuple(steps.distinct(rows, alone(self.loaded.model)) for rows in (batch * (1 + drafts), batch))
+            measured = steps.measure(batch, ROUNDS, ENERGY_SECONDS)
+            costs = decode_costs(self.share, batch, case.context, drafts, (distinct[0], distinct[1]), cached)
+            yield self._row(case, batch, distinct[0], measured.seconds, measured.tokens, measured.joules, costs)
+        steps.runner.close()
+
+    def _row(
+        self,
+        case: Case,
+        batch: int,
+        distinct: float,
+        seconds: float,
+        tokens: float,
+        joules: float | None,
+        costs: Sequence[OpCost],
+    ) -> StepRow:
+        moved, limit = sum(cost.bytes for cost in costs), self.ceilings.floor_of(costs)
+        return StepRow(
+            model=self.name,
+            layers=self.share.num_hidden_layers,
+            batch=batch,
+            context=case.context,
+            distinct_experts=distinct,
+            ms=1e3 * seconds,
+            gigabytes=moved / 1e9,
+            gb_per_s=moved / seconds / 1e9,
+            percent_of_limit=100 * limit / seconds,
+            millijoules_per_token=None if joules is None else 1e3 * joules / (batch * tokens),
+            limit_ms=1e3 * limit,
+            cache_dtype=self.settings.get("cache_dtype", "auto"),
+            activations=self.settings.get("activations"),
+            drafts=case.drafts,
+            tokens_per_step=tokens,
+            tokens_per_s_user=tokens / seconds,
+            gpus=self.gpus,
+        )
+
+    def prompts(self, shapes: Sequence[tuple[int, int]]) -> Iterator[PromptRow]:
+        """Prompts of so many tokens, so many at once, each shape in one step: the first token's logits included."""
+        rows = max(count * tokens for count, tokens in shapes)
+        model = self.loaded.runnable_over_ranks(self._config(max_batch_tokens=rows, drafts=0))
+        latent = model.new_latent(max(count * -(-tokens // PAGE) for count, tokens in shapes))
+        drawn = RandomPrompts(self.loaded.model.config.vocab_size, rows)
+        for count, tokens in shapes:
+            pages = np.arange(count * -(-tokens // PAGE), dtype=np.int32).reshape(count, -1)
+            batch = drawn.batch(pages, 0, tokens)
+            last = torch.arange(1, count + 1, device=model.device) * tokens - 1
+            times: list[float] = []
+            before = all_joules(self.gpus)
+            while len(times) <= ROUNDS or sum(times) < ENERGY_SECONDS:
+                began = time.perf_counter()
+                model.step(batch, latent, last)
+                synchronize(model.device)
+                times.append(time.perf_counter() - began)
+            after = all_joules(self.gpus)
+            joules = None if before is None or after is None else (after - before) / len(times)
+            yield self._prompt_row(count, tokens, median(times[1:]), joules)
+        if (close := getattr(model, "close", None)) is not None:
+            close()
+
+    def _prompt_row(self, count: int, tokens: int, seconds: float, joules: float | None) -> PromptRow:
+        c, total = self.share, count * tokens
+        touched = min(c.n_routed_experts, total * c.router.top_k)
+        limit = self.ceilings.floor_of(step_costs(c, [tokens] * count, [tokens] * count, touched, count))
+        per_token = None if joules is None else 1e3 * joules / total
+        rate = total / seconds
+        return PromptRow(count, tokens, self.gpus, 1e3 * seconds, rate, 1e3 * limit, 100 * limit / seconds, per_token)
+
+    def room(self) -> dict[str, float]:
+        """Gigabytes of weights on one GPU, and the tokens whose latents fit beside them."""
+        config = self._config(max_seqs=1024, max_model_len=self.share.max_position_embeddings)
+        pages = cache_pages(self.loaded.model, config)
+        on_gpu = self.loaded.model.device.type == "cuda"
+        held = torch.cuda.memory_allocated(self.loaded.model.device) if on_gpu else 0
+        return {"gb_per_gpu": held / 1e9, "cache_tokens": pages * PAGE}
+
+    def _config(self, **settings: Any) -> EngineConfig:
+        chosen = {"max_seqs": 1, **self.settings, **settings}
+        return self.loaded.config(**chosen, batch_invariant=False)
+
+
+def alone(model: Transformer) -> Transformer:
+    """A rank's share by itself: it computes without the others, and other values."""
+    return replace(map_layers(model, lambda layer: replace(layer, exchange=None)), exchange=None)
+
+
+def synchronize(device: torch.device) -> None:
+    """Until a GPU has done what it was given; on a CPU that is so."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+

@@ -1,0 +1,119 @@
+"""`hopwell bench whole`: a whole model over the GPUs that hold it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hopwell.cli.bench_gpu import Activations, CacheDtype, needs_gpu, rounded
+from hopwell.cli.result import Out, write_result
+
+CASES = ["1024:1,8,32,128", "8192:1,8", "32768:1,8"]
+DRAFTED = ["1024:1,8,32:1:1.8", "1024:1,8,32:3:2.5"]
+
+
+def whole(
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder, or a shipped config: its weights are drawn.")],
+    gpus: Annotated[int, typer.Option(min=1, help="Tensor-parallel ranks.")] = 1,
+    format: Annotated[str | None, typer.Option(help="Of a config's networks: nvfp4, mxfp4, int4_g128, int4_g32.")] = None,
+    attention: Annotated[str | None, typer.Option(help="With --format: bf16 or fp8.  [default: bf16]")] = None,
+    layers: Annotated[int | None, typer.Option(min=2, help="Cut a config to this depth.")] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE]; repeatable. Default: the table of docs/parallel.md."),
+    ] = None,
+    prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated; none: no prompts.")] = None,
+    cache_dtype: CacheDtype = "auto",
+    activations: Activations = None,
+    out: Out = None,
+) -> None:
+    """A whole model as it is served: decode steps with and without drafts, prompts, energy of all GPUs, and the tokens
+    that fit beside it. Each beside the least time that one GPU's share takes."""
+    from hopwell.cli.bench_against import prompt_shape
+    from hopwell.cli.bench_gpu import measured_ceilings
+    from hopwell.cli.progress import byte_progress, kernel_progress
+    from hopwell.cli.tables import print_rows
+    from hopwell.engine.loading import load_model
+
+    needs_gpu()
+    from hopwell.bench.whole import Whole
+
+    packed = {} if format is None else {"four_bits": "packed"}
+    settings: dict[str, Any] = {"cache_dtype": cache_dtype, "activations": activations, **packed}
+    ceilings = measured_ceilings()
+    with (
+        folder_of(model, format, attention, layers) as folder,
+        kernel_progress() as on_compile,
+        byte_progress("Loading", "Loaded") as progress,
+    ):
+        loaded = load_model(folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus)
+    steps: list[dict[str, Any]] = []
+    prefill: list[dict[str, Any]] = []
+    try:
+        bench = Whole(model, loaded, ceilings, settings)
+        room = bench.room()
+        print_rows([room])
+        shapes = [prompt_shape(text) for text in (["8x2048", "1x16384"] if prompts is None else prompts) if text != "none"]
+        if shapes:
+            prefill = [asdict(row) for row in bench.prompts(shapes)]
+            print_rows([rounded(row) for row in prefill])
+        default = CASES + (DRAFTED if loaded.model.has_mtp else [])
+        for text in case or default:
+            rows = [asdict(row) for row in bench.steps(parsed(text))]
+            print_rows([rounded(row) for row in rows])
+            steps += rows
+    finally:
+        loaded.close()
+        if out is not None:
+            meta = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings), **room}
+            write_result(out, "whole", steps, prompts=prefill, phases=loaded.phases, **meta)
+
+
+def parsed(text: str) -> Any:
+    """A `bench.whole.Case` as users write it.
+
+    Raises:
+        HopwellError: it is none.
+    """
+    from hopwell.bench.whole import Case
+    from hopwell.cli.bench_gpu import checked_acceptance
+    from hopwell.errors import HopwellError
+
+    try:
+        context, batches, *drafted = text.split(":")
+        drafts, acceptance = (int(drafted[0]), float(drafted[1])) if drafted else (0, None)
+        return Case(int(context), tuple(map(int, batches.split(","))), drafts, checked_acceptance(drafts, acceptance))
+    except (ValueError, IndexError):
+        raise HopwellError(f"--case {text!r}: give CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE], as 1024:1,8:1:1.8") from None
+
+
+@contextmanager
+def folder_of(model: str, format: str | None, attention: str | None, layers: int | None) -> Iterator[Path]:
+    """A checkpoint's folder as it is, or one of a config whose weights are drawn when it is loaded.
+
+    Raises:
+        HopwellError: options that only a config can have, or that go together.
+    """
+    from hopwell.errors import HopwellError
+    from hopwell.model.four_bits import FourBits
+    from hopwell.model.shipped import find_config, truncate
+    from hopwell.model.synthesis import synthesise
+
+    if Path(model).is_dir():
+        if format is not None or attention is not None or layers is not None:
+            raise HopwellError(f"{model} has its format and depth; leave out --format, --attention and --layers")
+        yield Path(model)
+        return
+    if format is None and attention is not None:
+        raise HopwellError("--attention needs --format; give both, or leave --attention out")
+    four_bits = None if format is None else FourBits.of(format, attention or "bf16")
+    with tempfile.TemporaryDirectory(prefix="hopwell-") as room:
+        values = truncate(find_config(model), layers, None if layers is None else 1)
+        synthesise(values, Path(room) / "model", 0, four_bits=four_bits, at_load=True)
+        yield Path(room) / "model"
