@@ -1,0 +1,97 @@
+"""A model over several GPUs beside the same on one: logits of prompts, of decode steps and of drafts.
+
+    python -m benchmarks.ranks FOLDER --tp 1 --save /tmp/one.pt
+    python -m benchmarks.ranks FOLDER --tp 2 --against /tmp/one.pt
+
+Sums of shares are rounded otherwise than whole ones, so logits differ by what a rounding of bf16 does, and a choice of
+experts may fall otherwise on a tie; a wrong sum shows as an error near 1. Repeated, a run must give the same bits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+
+from benchmarks import script
+from hopwell.engine.loading import load_model
+from hopwell.engine.runnable import Model
+from hopwell.errors import HopwellError
+from hopwell.model.batch import ForwardBatch
+from hopwell.ops.sizes import PAGE
+
+PROMPTS, TOKENS, STEPS = 4, 700, 24
+TOLERANCE = 0.1
+"""Of logits, the median row's: error by deviation."""
+
+
+def run(model: Model, vocabulary: int, has_mtp: bool) -> list[Tensor]:
+    """Logits of prompts in one step, of steps with the same tokens whatever was drawn, and of one draft after each."""
+    generator = torch.Generator().manual_seed(3)
+    columns = -(-(TOKENS + STEPS) // PAGE)
+    latent = model.new_latent(PROMPTS * columns)
+    pages = torch.arange(PROMPTS * columns, dtype=torch.int32).view(PROMPTS, columns)
+    drawn = torch.randint(vocabulary, (PROMPTS, TOKENS + STEPS + 1), generator=generator)
+    found: list[Tensor] = []
+    for begin, end in ((0, TOKENS), *((TOKENS + i, TOKENS + i + 1) for i in range(STEPS))):
+        length = end - begin
+        rows = slice(0, PROMPTS if begin % 2 == 0 else 1)  # batches of two sizes, in turn
+        tokens, count = drawn[rows], len(drawn[rows])
+        positions = torch.arange(begin, end).repeat(count)
+        lens = [length] * count, [end] * count
+        batch = ForwardBatch(tokens[:, begin:end].flatten(), positions, *lens, pages[rows])
+        last = torch.arange(1, count + 1, device=model.device) * length - 1
+        hidden, logits = model.step(batch, latent, last)
+        found.append(logits.cpu())
+        if has_mtp:
+            following = ForwardBatch(tokens[:, begin + 1 : end + 1].flatten(), positions, *lens, pages[rows])
+            found.append(model.logits(model.draft(hidden, following, latent)[last]).cpu())
+    return found
+
+
+def worst(found: list[Tensor], wanted: list[Tensor]) -> tuple[float, float, float]:
+    """The median row's error over its deviation, the worst row's, and the part of rows whose best token is the same."""
+    ours, theirs = torch.cat(found), torch.cat(wanted)
+    errors = (ours - theirs).square().mean(1).sqrt() / theirs.std(1)
+    same = (ours.argmax(1) == theirs.argmax(1)).float().mean()
+    return errors.median().item(), errors.max().item(), same.item()
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint.")],
+    tp: Annotated[int, typer.Option(min=1)] = 1,
+    four_bits: str = "expanded",
+    cache_dtype: str = "auto",
+    device: str = "cuda",
+    save: Annotated[Path | None, typer.Option(help="Where the logits go.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Logits that were saved before.")] = None,
+) -> None:
+    """Logits over `tp` ranks, kept or compared."""
+    settings = {"four_bits": four_bits, "cache_dtype": cache_dtype}
+    loaded = load_model(folder, device, "auto", settings=settings, tp=tp)
+    try:
+        config = loaded.config(**settings, batch_invariant=False, drafts=0)
+        model = loaded.runnable_over_ranks(config)
+        vocabulary, has_mtp = loaded.model.config.vocab_size, loaded.model.has_mtp
+        found = run(model, vocabulary, has_mtp)
+        again = run(model, vocabulary, has_mtp)
+    finally:
+        loaded.close()
+    equal = all(map(torch.equal, found, again))
+    print(f"TP{tp}: {sum(map(len, found))} rows, the same bits again: {equal}")
+    if save is not None:
+        torch.save(found, save)
+    if against is not None:
+        median, most, same = worst(found, torch.load(against))
+        print(f"error of the median row {median:.4f}, of the worst {most:.4f}; best token the same in {100 * same:.1f} %")
+        if not median < TOLERANCE:
+            raise HopwellError(f"the median row's error is {median:.3f}, more than {TOLERANCE}")
+    if not equal:
+        raise HopwellError("a second run gave other bits")
+
+
+if __name__ == "__main__":
+    script(main)
