@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-import hopwell
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.files import REPORT_BYTES, new_folder, read_config, read_json, write_json
 from hopwell.checkpoint.reader import Checkpoint
@@ -22,6 +21,7 @@ from hopwell.model.four_bits import FourBits
 from hopwell.model.inventory import inventory
 from hopwell.model.probe import probe
 from hopwell.model.shipped import NANO
+from hopwell.version import __version__
 
 SPARE_BYTES = 64 << 20
 """Room for config.json, the index and the report."""
@@ -73,7 +73,7 @@ def synthesise(
     weights = SyntheticWeights(values, inventory(config) if specs is None else specs, seed, device)
     total = weights.total_bytes
     report = {
-        "hopwell": hopwell.__version__,
+        "hopwell": __version__,
         "seed": seed,
         "device": device,
         "tensors": len(weights.specs),
