@@ -77,7 +77,7 @@ class DecodeSteps:
         drafts: int = 0,
         acceptance: float = 1.0,
         gpus: int = 1,
-        prompts: RandomPrompts | None = None,
+        pages: int = 0,
     ) -> None:
         """
         Args:
@@ -87,22 +87,34 @@ class DecodeSteps:
             drafts: of the MTP layer, a step.
             acceptance: tokens a step of each sequence with drafts, on average: so many are accepted unseen.
             gpus: whose energy is read.
-            prompts: that write the cache, as it must be written where each of several ranks has one; None: it is filled
-                with random values.
+            pages: of the cache, at least.
         """
-        self.context, self.start = context, max(0, context - int(STEPS * acceptance) // 2 - 2)
-        self.limit = self.start + (STEPS + 3) * (1 + drafts) + 1
-        columns = -(-self.limit // PAGE)
-        forced = acceptance if drafts else None
-        self.runner = Runner(model, slots * columns, slots, drafts, forced, overlap=True)
-        self.device, self.gpus = model.device, gpus
-        self.pages = torch.randperm(slots * columns).int().view(slots, columns).numpy()
-        if prompts is None:
-            for layer in self.runner.latent:
-                layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
-        else:
-            for batch in prompts.chunks(self.pages, self.start):
-                model.step(batch, self.runner.latent, torch.empty(0, dtype=torch.int64))
+        self.drafts, self.acceptance, self.gpus = drafts, acceptance, gpus
+        self.device = model.device
+        self._set(context)
+        pages, forced = max(pages, slots * self.columns), acceptance if drafts else None
+        self.runner = Runner(model, pages, slots, drafts, forced, overlap=True)
+        self.pages = torch.randperm(slots * self.columns).int().view(slots, self.columns).numpy()
+        for layer in self.runner.latent:
+            layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
+
+    @staticmethod
+    def pages_of(slots: int, context: int, drafts: int) -> int:
+        """That so many sequences around a context need, at most."""
+        return slots * -(-(context + 2 * (STEPS + 3) * (1 + drafts)) // PAGE)
+
+    def _set(self, context: int) -> None:
+        self.context, self.start = context, max(0, context - int(STEPS * self.acceptance) // 2 - 2)
+        self.limit = self.start + (STEPS + 3) * (1 + self.drafts) + 1
+        self.columns = -(-self.limit // PAGE)
+
+    def prefill(self, slots: int, context: int, prompts: RandomPrompts) -> None:
+        """Other sequences, around another context, whose cache is written by prompts: on all ranks, if there are
+        several."""
+        self._set(context)
+        self.pages = torch.randperm(slots * self.columns).int().view(slots, self.columns).numpy()
+        for batch in prompts.chunks(self.pages, self.start):
+            self.runner.model.step(batch, self.runner.latent, torch.empty(0, dtype=torch.int64))
 
     def measure(self, batch: int, rounds: int = 1, seconds: float = 0.0) -> Measured:
         """Steps of `batch` sequences, for so many rounds and so long at least."""

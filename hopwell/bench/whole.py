@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import median
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from hopwell.bench.engine import StepRow, decode_costs, step_costs
 from hopwell.bench.steps import DecodeSteps, RandomPrompts, all_joules
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.defaults import cache_pages
+from hopwell.engine.defaults import cache_pages, model_settings
 from hopwell.engine.loaded import LoadedModel
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
@@ -66,20 +67,27 @@ class Whole:
         self.share = replace(loaded.model.config, vocab_size=-(-loaded.model.config.vocab_size // self.gpus))
         """What one GPU computes: of the head, its rows."""
 
-    def steps(self, case: Case) -> Iterator[StepRow]:
-        """Milliseconds, percent of the limit and joules of a case's steps. The limit is one GPU's: of its share."""
-        most, drafts = max(case.batches), case.drafts
-        config = self._config(max_batch_tokens=max(CHUNK, most * (1 + drafts)), drafts=drafts)
-        model = self.loaded.runnable_over_ranks(config)
-        prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
-        steps = DecodeSteps(model, most, case.context, drafts, case.acceptance, self.gpus, prompts)
-        cached = steps.runner.latent.dtype.itemsize
+    def steps(self, cases: Sequence[Case]) -> Iterator[StepRow]:
+        """Milliseconds, percent of the limit and joules of each case's steps. The limit is one GPU's: of its share."""
+        for (drafts, acceptance), group in groupby(cases, lambda case: (case.drafts, case.acceptance)):
+            alike = list(group)
+            most = max(max(case.batches) for case in alike)
+            config = self._config(max_batch_tokens=max(CHUNK, most * (1 + drafts)), drafts=drafts)
+            pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts) for case in alike)
+            model = self.loaded.runnable_over_ranks(config)
+            steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages)
+            for case in alike:
+                steps.prefill(max(case.batches), case.context, RandomPrompts(self.loaded.model.config.vocab_size, CHUNK))
+                yield from self._measured(steps, case)
+            steps.runner.close()
+
+    def _measured(self, steps: DecodeSteps, case: Case) -> Iterator[StepRow]:
+        cached, model = steps.runner.latent.dtype.itemsize, alone(self.loaded.model)
         for batch in case.batches:
-            distinct = tuple(steps.distinct(rows, alone(self.loaded.model)) for rows in (batch * (1 + drafts), batch))
+            verified, one = (steps.distinct(rows, model) for rows in (batch * (1 + case.drafts), batch))
             measured = steps.measure(batch, ROUNDS, ENERGY_SECONDS)
-            costs = decode_costs(self.share, batch, case.context, drafts, (distinct[0], distinct[1]), cached)
-            yield self._row(case, batch, distinct[0], measured.seconds, measured.tokens, measured.joules, costs)
-        steps.runner.close()
+            costs = decode_costs(self.share, batch, case.context, case.drafts, (verified, one), cached)
+            yield self._row(case, batch, verified, measured.seconds, measured.tokens, measured.joules, costs)
 
     def _row(
         self,
@@ -145,10 +153,10 @@ class Whole:
 
     def room(self) -> dict[str, float]:
         """Gigabytes of weights on one GPU, and the tokens whose latents fit beside them."""
-        config = self._config(max_seqs=1024, max_model_len=self.share.max_position_embeddings)
-        pages = cache_pages(self.loaded.model, config)
+        config = self._config(max_seqs=4096, max_batch_tokens=8192)
         on_gpu = self.loaded.model.device.type == "cuda"
         held = torch.cuda.memory_allocated(self.loaded.model.device) if on_gpu else 0
+        pages = cache_pages(model_settings(config).of(self.loaded.model), config)
         return {"gb_per_gpu": held / 1e9, "cache_tokens": pages * PAGE}
 
     def _config(self, **settings: Any) -> EngineConfig:

@@ -55,24 +55,23 @@ def whole(
         loaded = load_model(folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus)
     steps: list[dict[str, Any]] = []
     prefill: list[dict[str, Any]] = []
+    meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
     try:
         bench = Whole(model, loaded, ceilings, settings)
-        room = bench.room()
-        print_rows([room])
-        shapes = [prompt_shape(text) for text in (["8x2048", "1x16384"] if prompts is None else prompts) if text != "none"]
+        meta |= bench.room() | {"phases": loaded.phases}
+        print_rows([{**bench.room(), **{f"{name} s": f"{took:.1f}" for name, took in loaded.phases.items()}}])
+        shapes = ["8x2048", "1x16384"] if prompts is None else [text for text in prompts if text != "none"]
+        cases = [parsed(text) for text in case or CASES + (DRAFTED if loaded.model.has_mtp else [])]
         if shapes:
-            prefill = [asdict(row) for row in bench.prompts(shapes)]
+            prefill += [asdict(row) for row in bench.prompts([prompt_shape(text) for text in shapes])]
             print_rows([rounded(row) for row in prefill])
-        default = CASES + (DRAFTED if loaded.model.has_mtp else [])
-        for text in case or default:
-            rows = [asdict(row) for row in bench.steps(parsed(text))]
-            print_rows([rounded(row) for row in rows])
-            steps += rows
+        for row in bench.steps(cases):
+            steps.append(asdict(row))
+            print_rows([rounded(steps[-1])])
     finally:
         loaded.close()
         if out is not None:
-            meta = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings), **room}
-            write_result(out, "whole", steps, prompts=prefill, phases=loaded.phases, **meta)
+            write_result(out, "whole", steps, prompts=prefill, **meta)
 
 
 def parsed(text: str) -> Any:

@@ -92,6 +92,12 @@ def open_exchange(
 
 
 def close_group() -> None:
-    """Leaves the process group, if there is one."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    """Leaves the process group, if there is one, without waiting for the other ranks, which may be gone.
+
+    hazard: NCCL's communicators wait at their end for every CUDA graph that has captured them; aborted ones do not.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    if (group := dist.group.WORLD) is not None and dist.get_backend() == "nccl":
+        group.abort()
+    dist.destroy_process_group()
