@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import mmap
 import os
 import signal
 import sys
@@ -28,8 +31,6 @@ def memory_bytes() -> int:
     """Memory of the machine."""
     if hasattr(os, "sysconf"):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    import ctypes
-
     kilobytes = ctypes.c_ulonglong()
     ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))  # type: ignore[attr-defined]
     return 1024 * kilobytes.value
@@ -114,6 +115,35 @@ def read_at(file: int, buffer: memoryview, offset: int) -> int:
     return len(data)
 
 
+def open_direct(path: Path) -> int | None:
+    """A file's descriptor whose reads pass by the page cache, where the system and the file system have such: places,
+    lengths and memory must be whole pages."""
+    flag = getattr(os, "O_DIRECT", None)
+    if flag is None:
+        return None
+    try:
+        return os.open(path, os.O_RDONLY | flag)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return None
+
+
+class PageCache:
+    """Which parts of a file the system has in memory. On Linux."""
+
+    def __init__(self, file: int) -> None:
+        self._mapped = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+        self._start = ctypes.addressof(ctypes.c_char.from_buffer(self._mapped))
+        self._mincore = ctypes.CDLL(None, use_errno=True).mincore
+
+    def holds(self, start: int, count: int) -> bool:
+        """Whether all of `count` bytes is there; `start` is a page's."""
+        pages = (ctypes.c_ubyte * -(-count // mmap.PAGESIZE))()
+        place, length = ctypes.c_void_p(self._start + start), ctypes.c_size_t(count)
+        return self._mincore(place, length, pages) == 0 and b"\0" not in bytes(pages)
+
+
 def lock_folder(folder: Path) -> int | None:
     """Keeps other processes from locking a folder, until the descriptor that it returns is closed. None on Windows,
     where a folder cannot be opened: two processes must not write it at once.
@@ -147,6 +177,18 @@ def ignored(number: int) -> bool:
     """Whether whoever started this process wants a signal ignored: `nohup` SIGHUP, a script SIGINT for its background
     jobs, since the terminal's Ctrl-C is not meant for them."""
     return signal.getsignal(number) is signal.SIG_IGN
+
+
+@contextmanager
+def ended_like_interrupted() -> Iterator[None]:
+    """Within, SIGTERM does what Ctrl-C does, unless it is ignored: what is half-written is removed."""
+    before = signal.getsignal(signal.SIGTERM)
+    if not ignored(signal.SIGTERM):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def on_signal(loop: asyncio.AbstractEventLoop, name: str, run: Callable[[], None]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hopwell.system import ignored
+from hopwell.system import ended_like_interrupted
 
 MAX_SEED = (1 << 63) - 1
 
@@ -53,14 +52,8 @@ def synth(
         raise HopwellError("--at-load draws nothing now; leave out --device and --routers")
     four_bits = None if format is None else FourBits.of(format, attention or "bf16")
     values = truncate(find_config(config), layers, dense, mtp)
-    before = signal.getsignal(signal.SIGTERM)
-    if not ignored(signal.SIGTERM):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written stays
-    try:
-        with byte_progress("Writing", "Wrote") as progress:
-            report = synthesise(values, out, seed, device, routers, progress, four_bits, at_load)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with ended_like_interrupted(), byte_progress("Writing", "Wrote") as progress:
+        report = synthesise(values, out, seed, device, routers, progress, four_bits, at_load)
     if as_json:
         import json
 
