@@ -23,6 +23,8 @@ REPORT_BYTES = 1 << 30
 LFS, POINTER_BYTES = b"version https://git-lfs", 1024
 LFS_POINTER = "is a pointer of Git LFS, not the file: run git lfs pull, or fetch it with the hub's own tool"
 GGUF = "is a GGUF file, which is not read here: give the folder of the original's safetensors"
+SNAPSHOT_FILE = "hopwell_snapshot.json"
+"""What a packed snapshot says of itself (`model/snapshot.py`)."""
 MODELOPT_FILE = "hf_quant_config.json"
 """ModelOpt's description of formats; its older conversions have it alone."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.files import REPORT_BYTES, read_config, read_json
+from hopwell.checkpoint.files import REPORT_BYTES, SNAPSHOT_FILE, read_config, read_json
 from hopwell.checkpoint.fingerprint import fingerprint, read_fingerprints
 from hopwell.checkpoint.header import TensorInfo, read_header
 from hopwell.system import open_to_read, read_at
@@ -71,6 +71,9 @@ class Checkpoint:
     @classmethod
     def of_shards(cls, path: Path, config: dict[str, Any]) -> Checkpoint:
         """As `open`, with a config that need not be in the folder yet."""
+        if (path / SNAPSHOT_FILE).exists():
+            remedy = "give the checkpoint that it was packed of"
+            raise CheckpointError(f"{path}: is a packed snapshot, which is only for loading and inspect; {remedy}")
         shards = sorted(path.glob("*.safetensors"))
         if not shards:
             raise CheckpointError(f"{path}: holds no *.safetensors file; fetch the weights into it")

@@ -24,7 +24,8 @@ class Shard:
     """A rank's place, and its line to the others."""
 
     layout: Layout
-    exchange: Exchange
+    exchange: Exchange | None = None
+    """None: the share is made for another process."""
 
 
 def share(config: ModelConfig, layout: Layout) -> ModelConfig:
