@@ -6,7 +6,7 @@ import json
 import time
 from itertools import pairwise
 
-PHASES = ("torch_s", "import_s", "load_s", "first_token_s", "after_torch_s", "total_s")
+PHASES = ("torch_s", "import_s", "load_s", "weights_s", "first_token_s", "after_torch_s", "total_s")
 QUESTION = [{"role": "user", "content": "What is 37 * 43?"}]
 
 
@@ -23,6 +23,7 @@ def child(model: str | None, device: str, started: float) -> None:
     times.append(time.time())
     next(iter(llm.stream(llm.render(QUESTION), SamplingParams(temperature=0.0))))
     times.append(time.time())
-    phases = [after - before for before, after in pairwise(times)]
-    values = (*phases, times[-1] - times[1], times[-1] - times[0])
+    torch_s, import_s, load_s, first_token_s = (after - before for before, after in pairwise(times))
+    weights_s = llm.loaded.phases["weights"]
+    values = (torch_s, import_s, load_s, weights_s, first_token_s, times[-1] - times[1], times[-1] - times[0])
     print(json.dumps({name: round(value, 3) for name, value in zip(PHASES, values, strict=True)}))

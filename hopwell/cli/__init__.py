@@ -20,6 +20,7 @@ from hopwell.cli.clocks import clocks
 from hopwell.cli.doctor import doctor
 from hopwell.cli.generate import PromptCommand, generate
 from hopwell.cli.inspect import inspect
+from hopwell.cli.pack import pack
 from hopwell.cli.planning import planning
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=PromptCommand)(generate)
-for command in (chat, serve, top, clocks, upgrade, inspect, synth, quantize, verify, verify_cache, warm, doctor):
+for command in (chat, serve, top, clocks, upgrade, inspect, pack, synth, quantize, verify, verify_cache, warm, doctor):
     app.command()(command)
 app.add_typer(planning)
 app.add_typer(bench)

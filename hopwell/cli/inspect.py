@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from hopwell.checkpoint.audit import Fault
     from hopwell.model.footprint import Fit
     from hopwell.model.report import ModelReport
+    from hopwell.model.snapshot import Snapshot
 
 FAULTS_SHOWN = 20
 FORMAT_WORDS = {"F8_E4M3": "fp8", "BF16": "bf16", "F32": "f32", "U8": "4 bits"}
@@ -28,11 +30,19 @@ def inspect(
 ) -> None:
     """Parameters by part, formats, bytes, latents a token and the GPUs that hold a model; config.json is enough.
 
-    A folder's shard headers are held to its config: exit code 1 if a tensor is missing, surplus or misshapen.
+    A folder's shard headers are held to its config: exit code 1 if a tensor is missing, surplus or misshapen. Of a
+    packed snapshot it tells what it is for; with --read, every byte is held to its digest.
     """
     from hopwell.cli.progress import byte_progress
+    from hopwell.errors import HopwellError
     from hopwell.model.report import inspect_model
+    from hopwell.model.snapshot import Snapshot
 
+    if model is not None and Snapshot.is_at(Path(model)):
+        if packed:
+            raise HopwellError("--packed is for checkpoints; a snapshot tells how it was packed: leave it out")
+        _inspect_snapshot(Snapshot.open(Path(model)), read, as_json)
+        return
     with byte_progress("Reading", "Read") as progress:
         report = inspect_model(model, read, progress, packed)
     if as_json:
@@ -43,6 +53,23 @@ def inspect(
         _print(report)
     if report.faults:
         raise typer.Exit(1)
+
+
+def _inspect_snapshot(snapshot: Snapshot, read: bool, as_json: bool) -> None:
+    from hopwell.cli.progress import byte_progress
+
+    if read:
+        with byte_progress("Reading", "Read") as progress:
+            snapshot.verify(progress)
+    if as_json:
+        import json
+
+        print(json.dumps(snapshot.as_json(), indent=1))
+        return
+    print(f"{snapshot.path}: {snapshot.describe()}")
+    files = "1 file" if len(snapshot.parts) == 1 else f"{len(snapshot.parts)} files"
+    print(f"{files}, {snapshot.nbytes:,} bytes{', each as it was packed' if read else ''}")
+    print(f"packed of {snapshot.source['bytes']:,} bytes, fingerprint {snapshot.source['fingerprint']}")
 
 
 def _print(report: ModelReport) -> None:

@@ -11,20 +11,15 @@ from typing import Any
 
 import torch
 
-from hopwell.checkpoint.reader import Checkpoint, WeightReader
-from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
 from hopwell.engine.frontend import Frontend, name_of, resolve
 from hopwell.engine.loaded import LoadedModel, check_ranks
 from hopwell.engine.parallel import RANK
-from hopwell.model.loading import config_of, load_transformer
-from hopwell.model.random_weights import random_transformer
+from hopwell.engine.weights import config_of, dtype_for, load_weights, open_weights
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
-from hopwell.model.synthesis import drawn_at_load
-from hopwell.model.transformer import Transformer
 from hopwell.ops.device import Device, has_kernels
 from hopwell.ops.exchange import Exchange
 from hopwell.parallel.group import close_group, meeting_place, open_exchange
@@ -55,10 +50,11 @@ def load_model(
     For a small model on a CPU, PyTorch's threads in this process are set to one, unless OMP_NUM_THREADS is set.
 
     Args:
-        model: a checkpoint's folder, a name on the Hugging Face hub, or None for the embedded nano.
+        model: a checkpoint's or a snapshot's folder, a name on the Hugging Face hub, or None for the embedded nano.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
         dtype: "bfloat16", "float16" (of matrices alone, before float32 rows, on a CPU) or "float32"; "auto" is
-            bfloat16 wherever the device computes in it, else float16 where the CPU multiplies that.
+            bfloat16 wherever the device computes in it, else float16 where the CPU multiplies that; of a snapshot its
+            own.
         progress: called with bytes read, bytes in all and the tensor's name.
         on_compile: called, once weights are there, with kernels compiled, kernels in all and the kernel's name.
         chat_template: a Jinja file in place of the checkpoint's chat template.
@@ -75,7 +71,7 @@ def load_model(
     """
     layout, phases, started = Layout.of(tp, ep), dict[str, float](), time.perf_counter()
     path = resolve(model)
-    checkpoint = drawn_at_load(path) or Checkpoint.open(path)
+    checkpoint = open_weights(path)
     config = config_of(checkpoint)
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -85,17 +81,18 @@ def load_model(
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
     where = pick_device(device)
-    kind = pick_dtype(dtype, where)
     wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
+    packed = wanted.four_bits == "packed"
+    kind = dtype_for(checkpoint, dtype, where, packed, layout)
     set_threads(checkpoint.total_bytes, where, layout.world)
     share(config, layout)  # before others are started in vain
     check_ranks(wanted, layout, where)
-    where, packed = own_gpu(where, layout), wanted.four_bits == "packed"
+    where = own_gpu(where, layout)
     ranks = _start_ranks(path, layout, where, kind, packed) if layout.world > 1 else None
     try:
         shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
         with compiling(own_values(checkpoint.config, config, layout), where, wanted) as wait:
-            weights = _weights(checkpoint, where, kind, progress, shard, packed)
+            weights = load_weights(checkpoint, where, kind, progress, shard, packed)
             if ranks is not None:
                 ranks.wait("loaded")
             phases["weights"] = time.perf_counter() - started
@@ -146,28 +143,13 @@ def load_share(
     Raises:
         HopwellError: as `load_model`.
     """
-    checkpoint, where = drawn_at_load(path) or Checkpoint.open(path), own_gpu(pick_device(device), layout)
+    checkpoint, where = open_weights(path), own_gpu(pick_device(device), layout)
     set_threads(checkpoint.total_bytes, where, layout.world)
     frontend = Frontend.open(path, None, path.name, checkpoint.config)
     width = config_of(checkpoint).hidden_size
     exchange = open_exchange(lines, layout, place, where, GRAPH_SIZES[-1], width)
-    weights = _weights(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange), packed)
+    weights = load_weights(checkpoint, where, pick_dtype(dtype, where), None, Shard(layout, exchange), packed)
     return LoadedModel.of(frontend, weights, {}), exchange
-
-
-def _weights(
-    source: WeightReader,
-    device: torch.device,
-    dtype: torch.dtype,
-    progress: Progress | None,
-    shard: Shard | None,
-    packed: bool,
-) -> Transformer:
-    """`load_transformer`; of synthetic weights a GPU draws others, faster: in the form that it computes with."""
-    if isinstance(source, SyntheticWeights) and device.type == "cuda":
-        config = config_of(source)
-        return random_transformer(config, device, source.seed, packed, shard=shard, progress=progress)
-    return load_transformer(source, device, dtype, progress, shard, packed)
 
 
 @contextmanager

@@ -161,13 +161,13 @@ def test_a_rank_that_does_not_come_to_the_group_is_named(watched: None, monkeypa
 
 @pytest.mark.parametrize("victim", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytest.MonkeyPatch, victim: int) -> None:
-    real = loading.load_transformer
+    real = loading.load_weights
 
     def load(*args: Any, **more: Any) -> Any:
         Watched.latest.process(victim).kill()
         return real(*args, **more)
 
-    monkeypatch.setattr(loading, "load_transformer", load)
+    monkeypatch.setattr(loading, "load_weights", load)
     began = time.monotonic()
     with pytest.raises(RankLost, match=rf"rank {victim} \(process \d+\) has died: signal 9"):
         load_model(device="cpu", dtype="float32", tp=victim + 1, ep=victim + 1)
