@@ -130,7 +130,12 @@ def open_direct(path: Path) -> int | None:
 
 
 class PageCache:
-    """Which parts of a file the system has in memory. On Linux."""
+    """Which parts of a file the system has in memory. On Linux; to a user who may not write to the file it says that it
+    has all.
+
+    Raises:
+        OSError: the file cannot be mapped.
+    """
 
     def __init__(self, file: int) -> None:
         self._mapped = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)

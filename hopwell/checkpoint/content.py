@@ -11,7 +11,7 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -162,8 +162,11 @@ class _Content:
         with told(path):
             self._file = open_to_read(path)
             self._direct = open_direct(path) if direct else None
-            self._cache = None if self._direct is None else PageCache(self._file)
         self.direct = self._direct is not None
+        self._cache = None
+        if self.direct:
+            with suppress(OSError):  # some file systems map no files
+                self._cache = PageCache(self._file)
 
     def read(self, index: int, buffer: memoryview) -> memoryview:
         """Chunk `index`, which the start of `buffer` then holds."""
@@ -188,7 +191,8 @@ class _Content:
 
     def _read_directly(self, part: memoryview, start: int) -> int:
         """Bytes that came past the page cache: none where it has them, or the file cannot be read so."""
-        if self._direct is None or self._cache is None or not self.direct or self._cache.holds(start, len(part)):
+        cached = self._cache is not None and self._cache.holds(start, len(part))
+        if self._direct is None or not self.direct or cached:
             return 0
         try:
             return read_at(self._direct, part, start)

@@ -55,7 +55,9 @@ class _Buffer:
     """`CHUNK` bytes at a page's start, pinned before a GPU."""
 
     def __init__(self, device: torch.device) -> None:
-        whole = torch.empty(CHUNK + PAGE, dtype=torch.uint8, pin_memory=device.type == "cuda")
-        first = -whole.data_ptr() % PAGE
+        pinned = device.type == "cuda"
+        # what is pinned begins with a page, and PyTorch rounds its size up to a power of two
+        whole = torch.empty(CHUNK if pinned else CHUNK + PAGE, dtype=torch.uint8, pin_memory=pinned)
+        first = 0 if pinned else -whole.data_ptr() % PAGE
         self.memory = whole[first : first + CHUNK]
         self.copied: torch.cuda.Event | None = None

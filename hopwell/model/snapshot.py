@@ -31,13 +31,12 @@ from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
 from hopwell.ops.device import Device
 from hopwell.ops.linear_choice import packing
 from hopwell.parallel.layout import Layout
-from hopwell.system import cores
 from hopwell.version import __version__
 
 VERSION = 1
 """Of the files. What is in them follows from the code: another version of Hopwell may fuse or order it otherwise."""
 THREADS = 8
-"""That read; with 16 MiB each they keep several disks busy."""
+"""That read; with 16 MiB each they keep several disks busy, and cores while they wait."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -145,8 +144,8 @@ class Snapshot:
         try:
             target, parts = Target(**values["target"]), [Part(**part) for part in values["parts"]]
             found = cls(path, config, target, parts, values["mtp"], values["source"])
-            if beside := [part.file for part in parts if Path(part.file).name != part.file]:
-                raise ValueError(f"{beside[0]} is another folder's")
+            if wrong := [part.file for part in parts if Path(part.file).name != part.file or part.nbytes < 1]:
+                raise ValueError(f"{wrong[0]} is empty, or another folder's")
             _ = target.kind
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file}: is no snapshot's: {error}; pack it again") from None
@@ -226,7 +225,7 @@ class Snapshot:
 
         hazard: whoever writes to the file later changes the model, and whoever cuts it short ends the process.
         """
-        self._read(part, [Unkept() for _ in range(min(THREADS, cores()))], False, progress)
+        self._read(part, [Unkept() for _ in range(THREADS)], False, progress)
         path = self.path / part.file
         with told(path), path.open("rb") as file:  # private: what is written to a tensor does not reach the file
             return torch.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype=torch.uint8)

@@ -103,6 +103,15 @@ def test_two_ranks_give_the_tokens_of_the_checkpoint(dtype: str, tmp_path: Path)
     assert found[0] == found[1] and all(len(set(tokens)) > 3 for tokens in found[0])
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_logits_keep_their_bits(tmp_path: Path) -> None:
+    pack(None, tmp_path / "nano", "cuda")
+    models = [load_model(model, "cuda").model for model in (None, tmp_path / "nano")]
+    assert models[1].device.type == "cuda"
+    for one, two in zip(*map(logits, models), strict=True):
+        assert torch.equal(one, two)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not tell what is mapped")
 def test_a_cpu_s_weights_are_pages_of_the_file(packed: Path) -> None:
     model = load_model(packed, "cpu").model
@@ -203,7 +212,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: change(
             path, parts=[part | {"file": "../rank-0.weights"} for part in read_json(path / SNAPSHOT_FILE)["parts"]]
         ),
-        "hopwell_snapshot.json: is no snapshot's: ../rank-0.weights is another folder's; pack it again",
+        "hopwell_snapshot.json: is no snapshot's: ../rank-0.weights is empty, or another folder's; pack it again",
     ),
     "a part that is none": (
         lambda path: change(
