@@ -86,7 +86,7 @@ def main(
         torch.save(found, save)
     if against is not None:
         median, most, same = worst(found, torch.load(against))
-        print(f"error of the median row {median:.4f}, of the worst {most:.4f}; best token the same in {100 * same:.1f} %")
+        print(f"error of the median row {median:.4f}, of the worst {most:.4f}; the same best token: {100 * same:.1f} %")
         if not median < TOLERANCE:
             raise HopwellError(f"the median row's error is {median:.3f}, more than {TOLERANCE}")
     if not equal:

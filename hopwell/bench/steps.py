@@ -135,8 +135,8 @@ class DecodeSteps:
         positions = torch.full((rows,), PAGE - 1)
         if self.device.type == "cuda" and unsuited(model) is None:
             chosen: list[Tensor] = []
-            on_gpu = (each.to(self.device) for each in (positions, table))
-            FusedTransformer(model).step(tokens, *on_gpu, self.runner.latent, on_route=chosen.append)
+            where, pages = positions.to(self.device), table.to(self.device)
+            FusedTransformer(model).step(tokens, where, pages, self.runner.latent, on_route=chosen.append)
         else:
             model, routers = remembering(model)
             model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)

@@ -17,6 +17,7 @@ from hopwell.bench.steps import DecodeSteps, RandomPrompts, all_joules
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, model_settings
 from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.runnable import close_model
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
 from hopwell.model.transformer import Transformer, map_layers
@@ -76,8 +77,9 @@ class Whole:
             pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts) for case in alike)
             model = self.loaded.runnable_over_ranks(config)
             steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages)
+            prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
             for case in alike:
-                steps.prefill(max(case.batches), case.context, RandomPrompts(self.loaded.model.config.vocab_size, CHUNK))
+                steps.prefill(max(case.batches), case.context, prompts)
                 yield from self._measured(steps, case)
             steps.runner.close()
 
@@ -140,8 +142,7 @@ class Whole:
             after = all_joules(self.gpus)
             joules = None if before is None or after is None else (after - before) / len(times)
             yield self._prompt_row(count, tokens, median(times[1:]), joules)
-        if (close := getattr(model, "close", None)) is not None:
-            close()
+        close_model(model)
 
     def _prompt_row(self, count: int, tokens: int, seconds: float, joules: float | None) -> PromptRow:
         c, total = self.share, count * tokens
@@ -173,4 +174,3 @@ def synchronize(device: torch.device) -> None:
     """Until a GPU has done what it was given; on a CPU that is so."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-

@@ -19,6 +19,8 @@ from hopwell.system import open_to_read, read_at
 __all__ = ["Checkpoint", "CheckpointError", "TensorInfo", "WeightReader"]
 
 INDEX = "model.safetensors.index.json"
+SYNTHETIC = "hopwell_synth.json"
+"""Beside synthetic weights: their seed, and what was measured of them."""
 
 
 class WeightReader(Protocol):
@@ -76,6 +78,9 @@ class Checkpoint:
             raise CheckpointError(f"{path}: is a packed snapshot, which is only for loading and inspect; {remedy}")
         shards = sorted(path.glob("*.safetensors"))
         if not shards:
+            if (path / SYNTHETIC).exists():
+                drawn = "its weights are drawn where it is served; for shards leave --at-load out of hopwell synth"
+                raise CheckpointError(f"{path}: holds no *.safetensors file: {drawn}")
             raise CheckpointError(f"{path}: holds no *.safetensors file; fetch the weights into it")
         tensors: dict[str, TensorInfo] = {}
         for shard in shards:

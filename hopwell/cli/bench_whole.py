@@ -21,12 +21,12 @@ DRAFTED = ["1024:1,8,32:1:1.8", "1024:1,8,32:3:2.5"]
 def whole(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder, or a shipped config: its weights are drawn.")],
     gpus: Annotated[int, typer.Option(min=1, help="Tensor-parallel ranks.")] = 1,
-    format: Annotated[str | None, typer.Option(help="Of a config's networks: nvfp4, mxfp4, int4_g128, int4_g32.")] = None,
+    format: Annotated[str | None, typer.Option(help="Of a config's networks: nvfp4, mxfp4, int4_g128, ...")] = None,
     attention: Annotated[str | None, typer.Option(help="With --format: bf16 or fp8.  [default: bf16]")] = None,
     layers: Annotated[int | None, typer.Option(min=2, help="Cut a config to this depth.")] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option(help="CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE]; repeatable. Default: the table of docs/parallel.md."),
+        typer.Option(help="CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE]; repeatable. Default: 1k, 8k, 32k, and drafts."),
     ] = None,
     prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated; none: no prompts.")] = None,
     cache_dtype: CacheDtype = "auto",
@@ -89,7 +89,8 @@ def parsed(text: str) -> Any:
         drafts, acceptance = (int(drafted[0]), float(drafted[1])) if drafted else (0, None)
         return Case(int(context), tuple(map(int, batches.split(","))), drafts, checked_acceptance(drafts, acceptance))
     except (ValueError, IndexError):
-        raise HopwellError(f"--case {text!r}: give CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE], as 1024:1,8:1:1.8") from None
+        form = "CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE], as 1024:1,8:1:1.8"
+        raise HopwellError(f"--case {text!r}: give {form}") from None
 
 
 @contextmanager

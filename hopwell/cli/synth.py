@@ -36,8 +36,9 @@ def synth(
     """Write a checkpoint of random weights: any config of the family, at real sizes, in R1's layout on disk, or in four
     bits as vLLM loads them.
 
-    The folder appears whole, at the end. With --at-load it holds no weights: generate, chat and serve draw them in memory,
-    each rank its own share, so that a model can be measured which no disk here holds. Nano's tokenizer is put beside the weights, so that engines can serve it.
+    The folder appears whole, at the end. With --at-load it holds no weights: generate, chat and serve draw them in
+    memory, each rank its own share, so that a model can be measured that no disk here holds. Nano's tokenizer is put
+    beside the weights, so that engines can serve it.
     """
     from hopwell.cli.progress import byte_progress
     from hopwell.cli.tables import print_rows

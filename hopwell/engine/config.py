@@ -60,7 +60,7 @@ class EngineConfig:
     disk_cache_gb: float | None = None
     """What they may take there."""
     overlap: bool = False
-    """Schedule the next step while the device runs the last one; on a GPU, without drafts, the default."""
+    """Schedule the next step while the device runs the last one; on one GPU the default."""
     graphs: bool = True
     """Replay small steps as CUDA graphs, on a GPU."""
     batch_invariant: bool = True

@@ -23,8 +23,9 @@ GPU_CACHE_SHARE = 0.9
 """Of the memory that the weights and the longest step leave free."""
 
 
-def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bool) -> EngineConfig:
-    """Settings by name; those not given as they suit the device, and a model with or without an MTP layer.
+def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bool, ranks: int = 1) -> EngineConfig:
+    """Settings by name; those not given as they suit the device, a model with or without an MTP layer, and how many
+    ranks share it.
 
     Raises:
         EngineConfigError: a setting is unknown, out of range, or would have no effect.
@@ -41,7 +42,7 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
         chosen |= {"drafts": MAX_DRAFTS if has_mtp else 0, "adaptive_drafts": has_mtp}
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
-        chosen.setdefault("overlap", not chosen["drafts"])  # with drafts no GPU has run it yet
+        chosen.setdefault("overlap", ranks == 1 or not chosen["drafts"])  # drafts over several GPUs have not run yet
     chosen.setdefault("meter", device.type == "cpu")
     if device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
         seqs = chosen.get("max_seqs", EngineConfig().max_seqs)

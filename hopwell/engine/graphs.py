@@ -126,6 +126,14 @@ class GraphedModel:
         latent.zero_()  # warming up wrote to it
         return latent
 
+    def close(self) -> None:
+        """Gives the graphs' memory back, and with it what a process group waits for at its end. No step may follow."""
+        self.late.stop()
+        self._latent, self._steps, self._drafts, self._long = None, {}, {}, None
+        if self._marked is not None:
+            self._marked.steps.clear()
+            self._marked.drafts.clear()
+
     def _capture_twins(self, marked: MarkedGraphs, width: int, latent: Tensor, pool: Any) -> None:
         for twins, steps, draft in ((marked.steps, self._steps, False), (marked.drafts, self._drafts, True)):
             twins.clear()

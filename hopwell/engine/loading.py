@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def load_model(
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
     where = pick_device(device)
-    wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
+    wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0, layout.world)
     packed = wanted.four_bits == "packed"
     kind = dtype_for(checkpoint, dtype, where, packed, layout)
     set_threads(checkpoint.total_bytes, where, layout.world)
@@ -110,10 +111,14 @@ def load_model(
 def _start_ranks(path: Path, layout: Layout, device: torch.device, dtype: torch.dtype, packed: bool) -> Ranks:
     """The other ranks' processes, which open and load their own shares."""
     gpus = device.type == "cuda"
-    if gpus:
-        log.warning("several GPUs have not been measured yet: docs/parallel.md says what to expect")
     told = {"device": device.type, "dtype": str(dtype).removeprefix("torch."), "packed": packed}
-    return Ranks(RANK, layout, meeting_place() if gpus or GLOO else None, model=str(path), **told)
+    ranks = Ranks(RANK, layout, meeting_place() if gpus or GLOO else None, model=str(path), **told)
+    if gpus:
+        log.warning("several GPUs have been measured in part only: docs/parallel.md says what")
+        from hopwell.parallel.gpus import leave_if_stuck  # Triton is a GPU's dependency
+
+        ranks.when_lost(partial(leave_if_stuck, device))
+    return ranks
 
 
 def _own_shard(ranks: Ranks, device: torch.device, width: int) -> Shard:

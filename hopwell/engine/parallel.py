@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
-from hopwell.engine.runnable import Markable, Model, Positioned
+from hopwell.engine.runnable import Markable, Model, Positioned, close_model
 from hopwell.limits.marks import Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.exchange import Broadcasting, Exchange
@@ -203,9 +203,10 @@ class ParallelModel:
         return self._both(told, lambda: self.own.draft(hidden, batch, latent))
 
     def close(self) -> None:
-        """The others give their latent cache back."""
+        """All ranks give their latent caches and graphs back."""
         with suppress(RankLost):
             self._send(Close())
+        close_model(self.own)
 
     def _both(self, op: Op, own: Callable[[], T]) -> T:
         self._send(op)
@@ -257,7 +258,7 @@ class Follower:
             return
         if isinstance(op, Close):
             self._latents.pop(engine, None)
-            del self._models[engine]
+            close_model(self._models.pop(engine))
             return
         model = self._models[engine]
         if isinstance(op, NewLatent):

@@ -41,3 +41,18 @@ class Positioned(Protocol):
     def takes_positions(self, rows: int) -> bool:
         """Whether a step of so many rows may have them."""
         ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A model that holds more for its engine than the weights."""
+
+    def close(self) -> None:
+        """Gives that back; no step may follow."""
+        ...
+
+
+def close_model(model: Model) -> None:
+    """Closes a model that has something to give back."""
+    if isinstance(model, Closing):
+        model.close()

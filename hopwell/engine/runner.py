@@ -28,7 +28,7 @@ from hopwell.engine.logits_processor import LogitsProcessor
 from hopwell.engine.logprobs import prompt_logprobs, token_logprobs
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.page_mover import Move, PageMover
-from hopwell.engine.runnable import Markable, Model, Positioned
+from hopwell.engine.runnable import Markable, Model, Positioned, close_model
 from hopwell.engine.sampler import Arrival, Drawing, Sampler, to_device, to_host
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.limits.marks import UNMARKED, Marks
@@ -145,8 +145,7 @@ class Runner:
         self.finish()
         self.mover = None
         self.latent = torch.empty(0)
-        if (close := getattr(self.model, "close", None)) is not None:
-            close()  # of several ranks
+        close_model(self.model)
 
     def _on_device(self, batch: Batch, execute: Callable[[Batch], T]) -> T:
         """Executes, with the model's GPU as this thread's: Triton launches on the thread's, whatever the tensors'."""

@@ -40,7 +40,8 @@ def random_transformer(
     Args:
         packed: formats of four bits are packed for kernels; else they are drawn in bf16, as a load expands them.
         numbers: of a truncated config, by which layer's name each has its formats.
-        shard: of several ranks, this one's place: its share is drawn, equal on all ranks where all have the same.
+        shard: of several tensor-parallel ranks, this one's place: its share is drawn, equal on all where all have the
+            same.
         progress: called with layers drawn, layers in all, and what was drawn last.
 
     Raises:
@@ -91,12 +92,9 @@ class _Drawn(Builder):
         return keys, self._values((heads, rank, c.v_head_dim), deviation, own=True)
 
     def experts(self, layer: int) -> Experts:
-        count = self.config.n_routed_experts
-        own = self.layout.span(count) if self.layout.ep else slice(0, count)
-        stack, network = (own.stop - own.start,), schema.EXPERT
+        stack, network = (self.config.n_routed_experts,), schema.EXPERT
         gate_up = self._weight((network.gate, network.up), layer, stack)
-        down = self._weight((network.down,), layer, stack)
-        return Experts(gate_up, down, own.start if self.layout.ep else None)
+        return Experts(gate_up, self._weight((network.down,), layer, stack))
 
     def _weight(self, rows: tuple[Row, ...], layer: int, stack: tuple[int, ...] = ()) -> Weight:
         """Rows that read the same as one matrix, or a stack of such, in the checkpoint's format."""

@@ -13,7 +13,7 @@ import torch
 
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.files import REPORT_BYTES, new_folder, read_config, read_json, write_json
-from hopwell.checkpoint.reader import Checkpoint
+from hopwell.checkpoint.reader import SYNTHETIC, Checkpoint
 from hopwell.checkpoint.shards import write_shards
 from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.model.config import ConfigError, ModelConfig
@@ -31,8 +31,6 @@ PROBED = {"cpu": 1, "cuda": 4}
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 SPACE = "\u0120"
 """As a byte-level tokenizer's words have it."""
-REPORT = "hopwell_synth.json"
-"""Seed and measurements, beside the weights."""
 
 
 def synthesise(
@@ -92,7 +90,7 @@ def synthesise(
             routing = probe(checkpoint, PROBED[device] if probed is None else probed, seed, device)
             report["routing"] = [asdict(row) for row in routing]
             checkpoint.close()
-        write_json(folder / REPORT, report)
+        write_json(folder / SYNTHETIC, report)
         _write_tokenizer(config, folder)
         if four_bits is not None and (own := four_bits.modelopt_file(values)) is not None:
             write_json(folder / "hf_quant_config.json", own)
@@ -106,9 +104,9 @@ def drawn_at_load(folder: Path) -> SyntheticWeights | None:
     Raises:
         CheckpointError, ConfigError: its report or its config cannot be read.
     """
-    if not (folder / REPORT).exists() or any(folder.glob("*.safetensors")):
+    if not (folder / SYNTHETIC).exists() or any(folder.glob("*.safetensors")):
         return None
-    report, values = read_json(folder / REPORT, REPORT_BYTES), read_config(folder / "config.json")
+    report, values = read_json(folder / SYNTHETIC, REPORT_BYTES), read_config(folder / "config.json")
     if not report.get("at_load"):
         return None
     names = report["four_bits"]

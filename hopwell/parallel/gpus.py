@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -11,7 +16,11 @@ from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
 from hopwell.ops.moe_combine_triton import add_weighted
 from hopwell.ops.norm_triton import add_norm
 from hopwell.ops.rows import Normed
+from hopwell.parallel.memory import RankLost
 from hopwell.parallel.symmetric import open_inboxes
+
+STUCK_SECONDS = 8.0
+"""For a step that is under way to end, on a GPU whose fellows are gone."""
 
 
 class GpuExchange(GroupExchange):
@@ -55,6 +64,21 @@ class GpuExchange(GroupExchange):
         total = own_sum(parts, shares)
         dist.all_reduce(total)
         return add_norm(residual, weight, total.unsqueeze(0), None, fp8, values)
+
+
+def leave_if_stuck(device: torch.device, lost: RankLost) -> None:
+    """Ends this process, with a line that says why, if its GPU still waits for a rank that is gone: who waits for a GPU
+    hears of no exception, and a kernel that waits for ever ends with its process alone."""
+
+    def watch() -> None:
+        done = torch.cuda.Event()
+        done.record(torch.cuda.default_stream(device))
+        time.sleep(STUCK_SECONDS)
+        if not done.query():
+            print(f"{lost}; GPU {device.index} waits for it, so this process ends", file=sys.stderr, flush=True)
+            os._exit(1)
+
+    threading.Thread(target=watch, name="hopwell-stuck", daemon=True).start()
 
 
 def own_sum(parts: Tensor, shares: Tensor | None) -> Tensor:

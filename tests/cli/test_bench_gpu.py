@@ -12,9 +12,9 @@ from hopwell.errors import HopwellError
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
-@pytest.mark.parametrize("command", ["ceilings", "engine"])
-def test_without_a_gpu_the_benches_say_so(command: str) -> None:
-    result = CliRunner().invoke(bench, [command])
+@pytest.mark.parametrize("command", [["ceilings"], ["engine"], ["whole", "nano"]])
+def test_without_a_gpu_the_benches_say_so(command: list[str]) -> None:
+    result = CliRunner().invoke(bench, command)
     assert isinstance(result.exception, HopwellError)
     assert "needs an NVIDIA GPU" in str(result.exception)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("triton")
 from hopwell.bench.models import bench_config
 from hopwell.engine.captured_step import CapturedStep
 from hopwell.engine.graphs import GraphedModel
+from hopwell.engine.runnable import close_model
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.random_weights import random_transformer
 from hopwell.ops.router import RouterConfig
@@ -162,3 +164,13 @@ def test_a_step_holds_the_pages_it_was_given_last_whether_or_not_they_were_sent_
         assert torch.equal(packed[:size].cpu(), tokens[filled])
         assert torch.equal(packed[size : 2 * size].cpu(), positions[filled])
         assert torch.equal(table[:, :columns].cpu(), pages[filled, :columns])
+
+
+def test_a_closed_model_holds_no_step() -> None:
+    """What its graphs have captured, a process group among it, waits for their end."""
+    config = replace(bench_config("r1-tp8", layers=2), vocab_size=32, max_position_embeddings=256)
+    graphed = GraphedModel(random_transformer(config, "meta"), sizes=(1,), max_rows=1)
+    graphed._steps[1] = CapturedStep(1, *[torch.empty(1, 1)] * 3, lambda: None, torch.empty(1), None)
+    gone = weakref.ref(graphed._steps[1].replay)
+    close_model(graphed)
+    assert gone() is None

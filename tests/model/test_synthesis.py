@@ -14,19 +14,26 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.engine.llm import LLM
+from hopwell.engine.loading import load_model
 from hopwell.engine.request import SamplingParams
 from hopwell.formats.fp8 import dequantize_fp8_block
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ConfigError, ModelConfig
+from hopwell.model.four_bits import FourBits
 from hopwell.model.inventory import inventory
 from hopwell.model.loading import load_transformer
 from hopwell.model.probe import SEQUENCES, probe
+from hopwell.model.random_weights import random_transformer
 from hopwell.model.routed import remembering
-from hopwell.model.synthesis import synthesise
-from hopwell.model.transformer import Transformer
+from hopwell.model.sharding import Shard
+from hopwell.model.synthesis import drawn_at_load, synthesise
+from hopwell.model.transformer import MoE, Transformer
+from hopwell.ops.exchange import GroupExchange
+from hopwell.parallel.layout import Layout
 
 transformers = pytest.importorskip("transformers")
 transformers.logging.set_verbosity_error()
@@ -158,6 +165,40 @@ def test_an_engine_serves_it(tmp_path: Path) -> None:
     llm.close()
     synthesise(tiny.tiny_config("r1"), tmp_path / "small", seed=0)
     assert not (tmp_path / "small" / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize("four_bits", [None, FourBits.of("nvfp4", "fp8")])
+def test_weights_drawn_at_load_are_those_that_would_be_written(tmp_path: Path, four_bits: FourBits | None) -> None:
+    values = tiny.tiny_config("r1", vocab_size=1100, hidden_size=128, moe_intermediate_size=128, intermediate_size=128)
+    for name, at_load in (("written", False), ("drawn", True)):
+        report = synthesise(values, tmp_path / name, 7, four_bits=four_bits, at_load=at_load)
+        assert report["at_load"] == at_load
+    assert not list((tmp_path / "drawn").glob("*.safetensors"))
+    written, drawn = (load_model(tmp_path / name, "cpu", "float32") for name in ("written", "drawn"))
+    tokens = torch.arange(70) % 50
+    assert torch.equal(logits(written.model, tokens), logits(drawn.model, tokens))
+    assert drawn_at_load(tmp_path / "written") is None and drawn_at_load(tmp_path) is None
+    with pytest.raises(CheckpointError, match=r"drawn: holds no .*drawn where it is served"):
+        Checkpoint.open(tmp_path / "drawn")
+
+
+def test_ranks_draw_shares_of_one_model() -> None:
+    """What ranks have alike is the same on each, and what they have cut is not."""
+    config = ModelConfig.from_dict(tiny.tiny_config("r1", vocab_size=101))
+    first, second = (
+        random_transformer(config, "cpu", 5, shard=Shard(Layout(2, rank=rank), GroupExchange())) for rank in range(2)
+    )
+    whole = random_transformer(config, "cpu", 5)
+    assert torch.equal(first.embedding, second.embedding) and torch.equal(first.embedding, whole.embedding)
+    assert [len(each.head.data) for each in (first, second)] == [50, 51]
+    for one, other, all_of_it in zip(first.layers, second.layers, whole.layers, strict=True):
+        assert torch.equal(one.attention.qkv_a.data, other.attention.qkv_a.data)
+        assert not torch.equal(one.attention.o.data, other.attention.o.data)
+        assert one.attention.o.data.shape[1] * 2 == all_of_it.attention.o.data.shape[1]
+        deviation, wanted = (each.attention.o.data.float().std().item() for each in (one, all_of_it))
+        assert deviation == pytest.approx(wanted, rel=0.1), "shares are summed: each has the whole's deviation"
+        if isinstance(one.network, MoE) and isinstance(other.network, MoE):
+            assert torch.equal(one.network.gate, other.network.gate)
 
 
 @pytest.mark.gpu
