@@ -94,11 +94,12 @@ class Child:
     control: Control
 
     @classmethod
-    def start(cls, main: str) -> Child:
+    def start(cls, main: str, **variables: str) -> Child:
         """Starts a Python process.
 
         Args:
             main: `module:function`; it begins with `as_child`.
+            variables: of its environment, beside this process's.
         """
         module, _, function = main.partition(":")
         ours, theirs = socket.socketpair()
@@ -106,7 +107,9 @@ class Child:
         code = f"import sys; sys.path.append({ROOT!r}); from {module} import {function}; {function}()"
         command = [sys.executable, "-P", "-c", code, str(theirs.fileno())]
         with theirs:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**os.environ, **variables}
+            )
         return cls(process, Control(ours))
 
 

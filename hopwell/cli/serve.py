@@ -31,6 +31,7 @@ def serve(
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
+    dp: Annotated[int, typer.Option(min=1, max=64, help="Engines, each a whole model over its own --tp ranks.")] = 1,
     max_seqs: Annotated[int | None, typer.Option(min=1, help="Sequences that run at once.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(min=1, help="Rows of one step.")] = None,
     max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer together.")] = None,
@@ -77,6 +78,8 @@ def serve(
     from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.server.settings import ServerSettings, read_keys
 
+    if dp > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
+        raise HopwellError(f"--dp {dp}: {wrong}")
     if sys.platform == "win32" and api_workers:
         raise HopwellError("--api-workers needs Unix sockets, which Python has not on Windows; leave it out")
     settings = ServerSettings(
@@ -124,6 +127,8 @@ def serve(
         "energy": energy,
         "forced_acceptance": forced_acceptance,
     }
+    if dp > 1:
+        engine["energy"] = False
     engine = {setting: value for setting, value in engine.items() if value is not None}
     # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
     with kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
@@ -149,6 +154,7 @@ def serve(
             dtype=dtype,
             tp=tp,
             ep=ep,
+            dp=dp,
             engine=engine,
             names=names,
             settings=settings,
@@ -157,3 +163,20 @@ def serve(
         )
         code = supervise(plan, port, progress, on_compile)
     raise typer.Exit(code)
+
+
+def one_engine_only(api_workers: int | None, device: str, energy: bool | None, disk_cache: Path | None) -> str | None:
+    """What of these options several engines cannot have, and the remedy; None: nothing."""
+    if sys.platform == "win32":
+        return "several engines need Unix sockets, which Python has not on Windows; leave it out"
+    if api_workers == 0:
+        return "engines have processes of their own; leave out --api-workers 0"
+    if device.startswith("cuda:"):
+        return (
+            f"engines take GPUs in order; give --device cuda in place of {device}, and CUDA_VISIBLE_DEVICES for others"
+        )
+    if energy:
+        return "a counter of joules is for one engine as yet; leave out --energy, --grams-per-kwh and --price-per-kwh"
+    if disk_cache is not None:
+        return "a folder of pages is for one engine as yet; leave out --disk-cache and --disk-cache-gb"
+    return None

@@ -291,6 +291,7 @@ def _in_force(engine: Engine, loaded: LoadedModel | None = None) -> dict[str, ob
     return found | {
         "activations": entering(loaded.model, engine.config.activations),
         "batch_invariant": engine.config.batch_invariant and loaded.batch_invariant,
+        "device": loaded.model.device.type,
         "tp": layout.tp,
         "ep": layout.tp if layout.ep else 1,
     }

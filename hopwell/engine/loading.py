@@ -45,6 +45,7 @@ def load_model(
     settings: Mapping[str, Any] | None = None,
     tp: int = 1,
     ep: int = 1,
+    copies: int = 1,
 ) -> LoadedModel:
     """Opens and loads a model; for a GPU its kernels are compiled meanwhile, where they were not before.
 
@@ -64,6 +65,7 @@ def load_model(
             read, and kernels are compiled for them.
         tp: ranks that share every layer: this process, and others that it starts.
         ep: 1, or `tp`: each has whole routed experts in place of a part of each.
+        copies: of the model that share this machine's cores, in other processes.
 
     Raises:
         ModelError, CheckpointError, ConfigError, TemplateError, LayoutError: one line that names the culprit.
@@ -85,7 +87,7 @@ def load_model(
     wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0, layout.world)
     packed = wanted.four_bits == "packed"
     kind = dtype_for(checkpoint, dtype, where, packed, layout)
-    set_threads(checkpoint.total_bytes, where, layout.world)
+    set_threads(checkpoint.total_bytes, where, layout.world * copies)
     share(config, layout)  # before others are started in vain
     check_ranks(wanted, layout, where)
     where = own_gpu(where, layout)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import zip_longest
+from typing import Any
 
 from hopwell.limits.energy import EnergyTotals
 from hopwell.limits.history import Totals
@@ -131,3 +133,25 @@ class Metrics:
     def acceptance_length(self) -> float:
         """Mean tokens that a verifying step yields: 1 without any accepted draft."""
         return 1.0 + self.accepted_tokens / self.draft_steps if self.draft_steps else 1.0
+
+
+def merged(each: Sequence[Metrics]) -> Metrics:
+    """What several engines have counted together. Of what does not add up, the meter and a page's seconds, the first
+    engine's."""
+    total = Metrics()
+    for name in (one.name for one in fields(Metrics)):
+        values = [getattr(metrics, name) for metrics in each]
+        setattr(total, name, values[0] if name in ("meter", "energy", "tier_page_seconds") else _sum(values))
+    return total
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Histogram):
+        counts = [sum(parts) for parts in zip(*(value.counts for value in values), strict=True)]
+        return Histogram(first.bounds, counts, sum(value.total for value in values))
+    if isinstance(first, dict):
+        return sum((Counter(value) for value in values), Counter())
+    if isinstance(first, list):
+        return [sum(parts) for parts in zip_longest(*values, fillvalue=0)]
+    return sum(values)

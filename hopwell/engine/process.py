@@ -70,8 +70,9 @@ def _load(control: Control, fields: dict[str, Any], began: float) -> EngineHost:
     imports = time.perf_counter() - began
     model, template = (None if fields[name] is None else Path(fields[name]) for name in ("model", "chat_template"))
     told = _Teller(control, "bytes"), _Teller(control, "kernels")
-    device, dtype, tp, ep, settings = (fields[name] for name in ("device", "dtype", "tp", "ep", "settings"))
-    loaded = load_model(model, device, dtype, *told, template, conversations=False, settings=settings, tp=tp, ep=ep)
+    device, dtype, settings = (fields[name] for name in ("device", "dtype", "settings"))
+    layout = {name: fields[name] for name in ("tp", "ep", "copies")}
+    loaded = load_model(model, device, dtype, *told, template, conversations=False, settings=settings, **layout)
     engine = loaded.engine(loaded.config(**settings))
     return EngineHost(engine, info_of(engine, loaded, imports=imports))
 

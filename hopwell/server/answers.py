@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from hopwell.engine.client import EngineClient
+from hopwell.engine.copies import AnyEngine
 from hopwell.engine.request import (
     EngineDownError,
     FinishReason,
@@ -54,7 +54,7 @@ async def outputs_of(
 
 
 async def _side_by_side(
-    engine: EngineClient, requests: Sequence[Request]
+    engine: AnyEngine, requests: Sequence[Request]
 ) -> AsyncGenerator[tuple[int, RequestOutput], None]:
     """Outputs of requests with their places, as they come."""
     if len(requests) == 1:  # as most: without a task and a queue between

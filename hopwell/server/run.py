@@ -71,13 +71,14 @@ def serve(
         info = info_of(engine, loaded, imports=imports)
         host_here = EngineHost(engine, info)
         name, *aliases = names or [loaded.name]
-        service = Service(loaded, EngineClient(loaded.tokenizer), settings, name, tuple(aliases))
+        client = EngineClient(loaded.tokenizer)
+        service = Service(loaded, client, settings, name, tuple(aliases))
 
         async def run() -> None:
             host_here.start()
             ours, theirs = socket.socketpair()
             await host_here.connect(theirs)
-            await service.engine.connect(ours)
+            await client.connect(ours)
             stop, hurry = asyncio.Event(), asyncio.Event()
             _heed_signals(stop, hurry)
 

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import Request as HttpRequest
 
 from hopwell.cache.policy import Hint
-from hopwell.engine.client import EngineClient
+from hopwell.engine.copies import AnyEngine
 from hopwell.engine.frontend import Frontend
 from hopwell.engine.prompt import Written
 from hopwell.engine.request import Request, RequestError, SamplingParams, TooLongError
@@ -35,7 +35,7 @@ class Service:
     """One model, served."""
 
     loaded: Frontend
-    engine: EngineClient
+    engine: AnyEngine
     settings: ServerSettings
     name: str
     aliases: tuple[str, ...] = ()

@@ -1,10 +1,11 @@
-"""`hopwell serve` as processes: one for the engine, one or more for the API, and this one, which starts them, sees them
-die, starts them again, and ends them together."""
+"""`hopwell serve` as processes: one or more for engines, one or more for the API, and this one, which starts them, sees
+them die, starts them again, and ends them together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import time
@@ -36,6 +37,7 @@ TRIES = 3
 """Ends that count, one after another, until the server gives up."""
 LAST_CHILD = 15.0
 """Seconds for the engine to end, once no API is left."""
+GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class Plan:
     tp: int = 1
     ep: int = 1
     """Ranks that share every layer, and that share out experts."""
+    dp: int = 1
+    """Engines, each with the whole model over ranks of its own."""
     engine: dict[str, Any]
     """Settings of `EngineConfig`."""
     names: Sequence[str]
@@ -112,14 +116,26 @@ def into(queue: asyncio.Queue[Message | None], loop: asyncio.AbstractEventLoop) 
     return put
 
 
+def own_gpus(copy: int, each: int, visible: str | None) -> dict[str, str]:
+    """The variable that shows an engine's process its own GPUs alone: `each` of them, after those of the copies before.
+
+    Args:
+        visible: that variable in this process; None: all are.
+    """
+    names = None if visible is None else [name.strip() for name in visible.split(",") if name.strip()]
+    own = [str(gpu) for gpu in range(copy * each, (copy + 1) * each)]
+    return {GPUS: ",".join(own if names is None else names[copy * each : (copy + 1) * each])}
+
+
 class Supervisor:
-    """Keeps one engine and `plan.workers` API processes running."""
+    """Keeps `plan.dp` engines and `plan.workers` API processes running."""
 
     def __init__(self, plan: Plan, path: Path, listener: socket.socket, progress: dict[str, Progress]) -> None:
         self.plan, self.path, self.listener, self.progress = plan, path, listener, progress
-        self.engine: Part | None = None
+        self.engines: list[Part | None] = [None] * plan.dp
         self.apis: list[Part | None] = [None] * plan.workers
-        self.info: Info | None = None
+        self._infos: dict[int, Info] = {}
+        """By engine."""
         self.started_at = int(time.time())
         shared = plan.workers > 1 and plan.tenants
         self._ledger = Ledger.shared(len(plan.tenants), plan.workers) if shared else None
@@ -134,7 +150,7 @@ class Supervisor:
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             on_signal(asyncio.get_running_loop(), name, self._signalled)
         began = time.perf_counter()
-        lives = [asyncio.create_task(self._keep_engine())]
+        lives = [asyncio.create_task(self._keep_engine(copy)) for copy in range(self.plan.dp)]
         lives += [asyncio.create_task(self._keep_api(number)) for number in range(self.plan.workers)]
         stopping = asyncio.create_task(self._stop.wait())
         up = asyncio.create_task(self._all_up())
@@ -147,45 +163,61 @@ class Supervisor:
         if not up.done():
             raise KeyboardInterrupt
         claimed.close()
-        assert self.info is not None
-        phases = {**self.info.phases, "in all": time.perf_counter() - began}
-        info = msgspec.structs.replace(self.info, phases=phases)
-        plan = self.plan
+        first, plan = self._infos[0], self.plan
+        about = first.about
+        if plan.dp > 1:
+            about = {**about, "engines": f"{plan.dp}, each as above; a request goes where its beginning is known"}
+        phases = {**first.phases, "in all": time.perf_counter() - began}
+        info = msgspec.structs.replace(first, phases=phases, about=about)
         tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants)))
         await stopping
         return await self._end(lives)
 
     def kill(self) -> None:
         """Ends what is left at once."""
-        for part in (self.engine, *self.apis):
+        for part in (*self.engines, *self.apis):
             if part is not None and part.child.process.poll() is None:
                 part.child.process.kill()
                 part.child.process.wait()
 
     # -- lives of the processes
 
-    async def _keep_engine(self) -> None:
-        fields = {name: getattr(self.plan, name) for name in ("device", "dtype", "tp", "ep")}
-        template = self.plan.chat_template
+    async def _keep_engine(self, copy: int) -> None:
+        plan = self.plan
+        fields = {name: getattr(plan, name) for name in ("device", "dtype", "tp", "ep")}
+        template = plan.chat_template
         fields |= {
-            "model": None if self.plan.model is None else str(self.path),
+            "model": None if plan.model is None else str(self.path),
             "chat_template": None if template is None else str(template),
-            "settings": self.plan.engine,
+            "settings": plan.engine,
+            "copies": plan.dp,
         }
+        name, variables = "the engine", dict[str, str]()
+        if plan.dp > 1:
+            name, variables = f"engine {copy + 1}", own_gpus(copy, plan.tp, os.environ.get(GPUS))
         while not self._stop.is_set():
-            part = self.engine = self._start("the engine", engine_process.MAIN, (), fields)
+            part = self.engines[copy] = self._start(name, engine_process.MAIN, (), fields, **variables)
             while (message := await part.said.get()) is not None:
                 if message.kind == "ready":
-                    self.info = msgspec.convert(message.fields["info"], Info)
+                    self._take(msgspec.convert(message.fields["info"], Info), copy)
                     self._up(part)
                     for api in self.apis:
-                        self._connect(api)
+                        self._connect(api, copy)
                 elif message.kind == "failed":
                     self._fail(message.fields["reason"])
-                else:
+                elif copy == 0:
                     told = message.fields
                     self.progress[message.kind](told["done"], told["total"], told["name"])
+            self.engines[copy] = None
             await self._fallen(part)
+
+    def _take(self, info: Info, copy: int) -> None:
+        """What an engine tells of itself."""
+        self._infos[copy] = info
+        if len({known.settings["device"] for known in self._infos.values()}) > 1:
+            plan = self.plan
+            needed = plan.dp * plan.tp
+            self._fail(f"--dp {plan.dp}: some engines found no GPU of their own, for they need {needed}; give fewer")
 
     async def _keep_api(self, number: int) -> None:
         plan = self.plan
@@ -197,6 +229,7 @@ class Supervisor:
             "settings": asdict(plan.settings),
             "tenants": [asdict(tenant) for tenant in plan.tenants],
             "workers": plan.workers,
+            "dp": plan.dp,
             "me": number,
             "started_at": self.started_at,
         }
@@ -204,7 +237,8 @@ class Supervisor:
         while not self._stop.is_set():
             part = self._start(f"API process {number + 1}", api_process.MAIN, ends, fields)
             self.apis[number] = part
-            self._connect(part)
+            for copy in range(plan.dp):
+                self._connect(part, copy)
             while (message := await part.said.get()) is not None:
                 if message.kind == "listening":
                     self._up(part)
@@ -212,8 +246,8 @@ class Supervisor:
                     self._fail(message.fields["reason"])
             await self._fallen(part)
 
-    def _start(self, name: str, main: str, ends: Sequence[int], fields: dict[str, Any]) -> Part:
-        part = Part(name, Child.start(main))
+    def _start(self, name: str, main: str, ends: Sequence[int], fields: dict[str, Any], **variables: str) -> Part:
+        part = Part(name, Child.start(main, **variables))
         part.child.control.send("start", ends, **fields)
         part.child.control.listen(into(part.said, asyncio.get_running_loop()))
         if name in self._falls:
@@ -226,20 +260,18 @@ class Supervisor:
             pid, seconds = part.child.process.pid, round(part.up_at - part.started_at, 3)
             log.info({"event": "a process is up again", "process": part.name, "pid": pid, "seconds": seconds})
 
-    def _connect(self, api: Part | None) -> None:
-        """Joins an API and the engine, once both are there."""
-        engine = self.engine
+    def _connect(self, api: Part | None, copy: int) -> None:
+        """Joins an API and an engine, once both are there."""
+        engine = self.engines[copy]
         if api is None or engine is None or engine.up_at is None:
             return
         one, other = socket.socketpair()
         with one, other:
             engine.child.control.send("connect", [one.fileno()])
-            api.child.control.send("connect", [other.fileno()])
+            api.child.control.send("connect", [other.fileno()], copy=copy)
 
     async def _fallen(self, part: Part) -> None:
         """After a process has ended: why, and whether to start another."""
-        if part is self.engine:
-            self.engine = None
         code = await asyncio.to_thread(part.child.process.wait)
         part.child.control.close()
         if self._stop.is_set():
@@ -262,7 +294,7 @@ class Supervisor:
         self._stop.set()
 
     async def _all_up(self) -> None:
-        while not all(part is not None and part.up_at is not None for part in (self.engine, *self.apis)):
+        while not all(part is not None and part.up_at is not None for part in (*self.engines, *self.apis)):
             await asyncio.sleep(0.005)
 
     # -- the end
@@ -273,9 +305,10 @@ class Supervisor:
         self._stop.set()
 
     async def _end(self, lives: Sequence[asyncio.Task[None]]) -> int:
-        """Drains the APIs, then ends the engine; returns the exit code."""
+        """Drains the APIs, then ends the engines; returns the exit code."""
         self._say("stop", self.apis)
-        drained = asyncio.gather(*lives[1:])
+        engines, apis = lives[: self.plan.dp], lives[self.plan.dp :]
+        drained = asyncio.gather(*apis)
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not drained.done():
@@ -283,8 +316,8 @@ class Supervisor:
             await asyncio.wait({drained}, timeout=LAST_SECONDS)
         hurry.cancel()
         killed = not drained.done()
-        self._say("stop", [self.engine])
-        _, left = await asyncio.wait({lives[0]}, timeout=LAST_CHILD)
+        self._say("stop", self.engines)
+        _, left = await asyncio.wait(engines, timeout=LAST_CHILD)
         if self._failure is not None:
             log.error({"event": "the server ends", "reason": self._failure})
         return int(killed or bool(left) or self._failure is not None or any(self._codes))

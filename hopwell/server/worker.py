@@ -23,7 +23,7 @@ log = logging.getLogger("hopwell.server")
 
 
 def main() -> None:
-    """Entry of the process. Its parent sends `start`, then `connect` with one end of a socket to the engine, again for
+    """Entry of the process. Its parent sends `start`, then `connect` with one end of a socket to an engine, again for
     each new one, and `stop`, and `hurry`; it answers `listening`, or `failed` with a reason."""
     control, start = as_child()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -43,6 +43,7 @@ def main() -> None:
 
 async def _run(control: Control, start: Message) -> int:
     from hopwell.engine.client import EngineClient
+    from hopwell.engine.copies import EngineCopies
     from hopwell.engine.frontend import Frontend
     from hopwell.server.app import create_app
     from hopwell.server.ledger import Ledger
@@ -51,10 +52,12 @@ async def _run(control: Control, start: Message) -> int:
     from hopwell.server.settings import ServerSettings, Tenant
 
     loop, fields = asyncio.get_running_loop(), start.fields
-    connected, stop, hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    connected = [asyncio.Event() for _ in range(fields["dp"])]
     template = fields["chat_template"]
     frontend = Frontend.open(Path(fields["path"]), None if template is None else Path(template), fields["name"])
-    client = EngineClient(frontend.tokenizer)
+    alone = len(connected) == 1
+    client = EngineClient(frontend.tokenizer) if alone else EngineCopies(frontend.tokenizer, len(connected))
 
     def received(message: Message | None) -> None:
         if message is None:  # the parent has gone
@@ -64,11 +67,12 @@ async def _run(control: Control, start: Message) -> int:
     def heed(message: Message) -> None:
         match message.kind:
             case "connect":
-                end = socket.socket(fileno=message.ends[0])
-                connecting = asyncio.ensure_future(client.connect(end))
-                connecting.add_done_callback(lambda done: done.exception() is None and connected.set())
+                end, copy = socket.socket(fileno=message.ends[0]), message.fields["copy"]
+                coming = client.connect(end, copy) if isinstance(client, EngineCopies) else client.connect(end)
+                connecting = asyncio.ensure_future(coming)
+                connecting.add_done_callback(lambda done: done.exception() is None and connected[copy].set())
             case "stop":
-                if not connected.is_set():
+                if not all(each.is_set() for each in connected):
                     os._exit(0)
                 stop.set()
             case "hurry":
@@ -84,7 +88,8 @@ async def _run(control: Control, start: Message) -> int:
     name, *aliases = fields["names"]
     service = Service(frontend, client, settings, name, tuple(aliases), started_at=fields["started_at"])
     app = create_app(service, tenants, ledger)
-    await connected.wait()
+    for each in connected:
+        await each.wait()
     with socket.socket(fileno=listener) as door:
         await run_api(app, service, door, stop, hurry, lambda: control.send("listening"), workers)
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from commands import refused
 
+from hopwell.server.supervisor import own_gpus
+
 
 @pytest.mark.parametrize(
     ("option", "value", "says"),
@@ -22,3 +24,25 @@ from commands import refused
 def test_what_would_have_no_effect_is_refused_by_name(option: str, value: str, says: str) -> None:
     said = refused("serve", "--port", "0", option, value)
     assert says in said and said.count("/no/such/keys") <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--api-workers", "0"), "leave out --api-workers 0"),
+        (("--device", "cuda:1"), "give --device cuda in place of cuda:1"),
+        (("--price-per-kwh", "0.3"), "leave out --energy, --grams-per-kwh and --price-per-kwh"),
+        (("--host-cache-gb", "1", "--disk-cache", "/tmp/x", "--disk-cache-gb", "1"), "leave out --disk-cache"),
+    ],
+)
+def test_what_several_engines_cannot_have_is_refused_by_name(options: tuple[str, ...], says: str) -> None:
+    said = refused("serve", "--port", "0", "--dp", "2", *options)
+    assert said.startswith("error: --dp 2: ") and says in said
+
+
+def test_each_engine_sees_its_own_gpus() -> None:
+    assert [own_gpus(copy, 2, None) for copy in range(2)] == [
+        {"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"},
+    ]  # fmt: skip
+    assert own_gpus(1, 1, "3, GPU-ab,5") == {"CUDA_VISIBLE_DEVICES": "GPU-ab"}
+    assert own_gpus(2, 2, "0,1,2,3") == {"CUDA_VISIBLE_DEVICES": ""}, "there is none left, and the engine says so"

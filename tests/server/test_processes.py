@@ -136,6 +136,29 @@ def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Pa
     assert re.search(r"rank 1 \(process \d+\) has died: signal 9", (tmp_path / "log").read_text())
 
 
+@pytest.mark.slow
+def test_one_of_two_engines_is_killed_and_the_other_serves_on(tmp_path: Path) -> None:
+    shared = shared_names()
+    with (tmp_path / "log").open("w") as log, attacked("--dp", "2", "--tp", "2", stderr=log) as server:
+        assert "2, each as above" in server.banner and "TP2" in server.banner
+        with callers(server, 4, 4) as ends:
+            victim = server.pids(ENGINE)[0]
+            os.kill(victim, signal.SIGKILL)
+            killed = time.monotonic()
+            for _ in range(3):
+                assert idle_again(server), "the other engine serves meanwhile"
+            assert within(120, lambda: "a process is up again" in (tmp_path / "log").read_text())
+            for pid in server.pids(ENGINE):  # the streams of the one that lives would be long
+                os.kill(pid, signal.SIGKILL)
+        assert max(when for when, _ in ends) - killed < 3 * SOON
+        assert within(120, lambda: idle_again(server)), "the engines were not started again"
+        server.answers()
+        assert shared_names() <= shared
+    events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    ended = {line["process"] for line in events if line["event"] == "a process has ended"}
+    assert ended == {"engine 1", "engine 2"}
+
+
 def test_a_killed_api_process_is_started_again() -> None:
     with attacked() as server:
         for _ in range(TIMES):

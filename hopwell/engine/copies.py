@@ -1,0 +1,195 @@
+"""Several engines with the same model, as one: what data parallelism by whole copies is to an API process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from hopwell.engine import wire
+from hopwell.engine.client import EngineClient
+from hopwell.engine.metrics import Metrics, merged
+from hopwell.engine.request import EngineDownError, Request, RequestOutput
+from hopwell.engine.text import Tokenizer
+from hopwell.limits.history import Report
+from hopwell.ops.sizes import PAGE
+
+KNOWN_PAGES = 1 << 18
+"""Of prompts, that a router remembers: 16 million tokens, in about 40 MB."""
+BUSIER, MORE = 1.25, 4
+"""A copy with more requests than so many times the idlest one's, and so many more, is given no further one."""
+
+
+class PrefixRouter:
+    """Which copy is given a request: the one that was given most of its prompt's beginning before, unless it has much
+    more to do than another; each copy has a prefix cache of its own.
+
+    Cache-aware routing with a guard on load, as SGLang's router has it: over 8 copies the hit rate of Mooncake's trace
+    is then three times that of taking turns (docs/serving.md). It rests on what this process has sent, not on what
+    copies have kept: a page that has gone costs a guess, never a token.
+    """
+
+    def __init__(self, copies: int, pages: int = KNOWN_PAGES) -> None:
+        """
+        Args:
+            pages: to be remembered; the longest unused are forgotten first.
+        """
+        self._copies, self._pages, self._turn = copies, pages, 0
+        self._given: OrderedDict[int, int] = OrderedDict()
+        """By the hash of a page and all before it: to which copies it went, a bit each."""
+
+    def choose(self, pages: Sequence[int], loads: Sequence[int | None]) -> int:
+        """A copy, which is remembered to have a prompt's pages now.
+
+        Args:
+            pages: of `pages_of`.
+            loads: sequences on their way at each copy; None: it does not run. One runs.
+        """
+        running = {copy: load for copy, load in enumerate(loads) if load is not None}
+        most, known = BUSIER * min(running.values()) + MORE, self._known(pages)
+        self._turn += 1
+
+        def worth(copy: int) -> tuple[int, int, int]:
+            return known[copy], -running[copy], (copy + self._turn) % self._copies
+
+        chosen = max((copy for copy, load in running.items() if load <= most), key=worth)
+        for page in pages:
+            self._given[page] = self._given.get(page, 0) | 1 << chosen
+            self._given.move_to_end(page)
+        while len(self._given) > self._pages:
+            self._given.popitem(last=False)
+        return chosen
+
+    def forget(self, copy: int) -> None:
+        """A copy has begun anew: it knows nothing."""
+        self._given = OrderedDict((page, left) for page, at in self._given.items() if (left := at & ~(1 << copy)))
+
+    def _known(self, pages: Sequence[int]) -> list[int]:
+        """How many pages each copy knows from the first on."""
+        known, left = [0] * self._copies, (1 << self._copies) - 1
+        for page in pages:
+            left &= self._given.get(page, 0)
+            if not left:
+                break
+            for copy in range(self._copies):
+                known[copy] += left >> copy & 1
+        return known
+
+
+def pages_of(prompt: Sequence[int], salt: str) -> list[int]:
+    """A hash of each full page of a prompt and all before it; of this process alone.
+
+    Args:
+        salt: prompts under different ones share no pages.
+    """
+    found, before = [], hash(salt)
+    for start in range(0, len(prompt) - PAGE + 1, PAGE):
+        before = hash((before, *prompt[start : start + PAGE]))
+        found.append(before)
+    return found
+
+
+class EngineCopies:
+    """An `EngineClient` over several engines: each request goes to one of them. While one runs, this does."""
+
+    def __init__(self, tokenizer: Tokenizer | None, copies: int) -> None:
+        """
+        Args:
+            tokenizer: as `EngineClient` has it.
+        """
+        self.clients = [EngineClient(tokenizer) for _ in range(copies)]
+        self._router = PrefixRouter(copies)
+        self._loads = [0] * copies
+        self._owners: dict[str, int] = {}
+
+    @property
+    def info(self) -> wire.Info:
+        """What the first engine told of itself; the others are alike."""
+        return self.clients[0].info
+
+    @property
+    def trouble(self) -> str:
+        """Why no engine runs, in one line; empty while one does."""
+        troubles = [client.trouble for client in self.clients]
+        return troubles[0] if all(troubles) else ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether an engine runs."""
+        return not self.trouble
+
+    @property
+    def draining(self) -> bool:
+        """As `EngineClient`."""
+        return self.clients[0].draining
+
+    async def connect(self, end: socket.socket, copy: int) -> wire.Info:
+        """Speaks to a copy at the other end from now on: its first process, or one that has taken its place.
+
+        Raises:
+            EngineDownError: it has ended before it said anything.
+        """
+        self._router.forget(copy)
+        return await self.clients[copy].connect(end)
+
+    async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
+        """As `EngineClient`, by the copy that suits best.
+
+        Raises:
+            RequestError, EngineDownError: as there.
+        """
+        copy = self._owners.get(request.request_id)
+        if copy is None:
+            copy = self._chosen(request)
+        count = request.params.n
+        self._loads[copy] += count
+        self._owners.setdefault(request.request_id, copy)
+        try:
+            async with aclosing(self.clients[copy].generate(request)) as outputs:
+                async for output in outputs:
+                    yield output
+        finally:
+            self._loads[copy] -= count
+            self._owners.pop(request.request_id, None)
+
+    def _chosen(self, request: Request) -> int:
+        loads = [load if client.healthy else None for client, load in zip(self.clients, self._loads, strict=True)]
+        if all(load is None for load in loads):
+            raise EngineDownError(f"the engine is not running: {self.trouble}")
+        return self._router.choose(pages_of(request.prompt, request.cache_salt), loads)
+
+    def abort(self, request_id: str) -> None:
+        """As `EngineClient`."""
+        if (copy := self._owners.get(request_id)) is not None:
+            self.clients[copy].abort(request_id)
+
+    def abort_all(self) -> None:
+        """As `EngineClient`."""
+        for client in self.clients:
+            client.abort_all()
+
+    async def flush_cache(self) -> int:
+        """As `EngineClient`, of all copies that run."""
+        return sum(await asyncio.gather(*(client.flush_cache() for client in self._running())))
+
+    async def metrics(self) -> Metrics:
+        """What all copies that run have counted together; of the meter and of what does not add up, the first's."""
+        return merged(await asyncio.gather(*(client.metrics() for client in self._running())))
+
+    async def limits(self) -> Report:
+        """As `EngineClient`, of the first copy that runs."""
+        return await self._running()[0].limits()
+
+    async def stop(self, drain: bool = True, timeout: float | None = None) -> None:
+        """As `EngineClient`."""
+        await asyncio.gather(*(client.stop(drain, timeout) for client in self.clients))
+
+    def _running(self) -> list[EngineClient]:
+        """Those that run; or the first, which says why it does not."""
+        return [client for client in self.clients if client.healthy] or self.clients[:1]
+
+
+AnyEngine = EngineClient | EngineCopies
+"""What an API has before it."""
