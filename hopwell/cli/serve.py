@@ -78,8 +78,6 @@ def serve(
     from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.server.settings import ServerSettings, read_keys
 
-    if dp > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
-        raise HopwellError(f"--dp {dp}: {wrong}")
     if sys.platform == "win32" and api_workers:
         raise HopwellError("--api-workers needs Unix sockets, which Python has not on Windows; leave it out")
     settings = ServerSettings(
@@ -96,6 +94,8 @@ def serve(
         price_per_kwh=price_per_kwh,
     )
     energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
+    if dp > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
+        raise HopwellError(f"--dp {dp}: {wrong}")
 
     names = list(dict.fromkeys(part.strip() for given in name or () for part in given.split(",")))
     if "" in names:
