@@ -20,6 +20,8 @@ import simulated_nvml as nvml
 from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.limits.clocks import Locks
 from hopwell.limits.governor import FAST, Gaps, Governor, Load
+from hopwell.limits.pacing import FILL, Pacer, Running
+from hopwell.limits.pacing import Load as Paced
 
 BANDWIDTH, MATH = 4.8e12, 1979e12
 FASTEST = nvml.MAX_MHZ
@@ -86,10 +88,17 @@ class Engine:
     """Share of the power beyond idle that follows the clock as measured; 0: none does."""
     governor: Governor | None = None
     locks: Locks | None = None
+    pacer: Pacer | None = None
     joules: float = 0.0
     tokens: int = 0
     low_seconds: float = 0.0
     """Of steps below the highest clock."""
+    held_seconds: float = 0.0
+    """Without a step, though one could have begun."""
+    now: float = 0.0
+    """When all was done."""
+    steps: int = 0
+    """With sequences that decode."""
     _mhz: int = FASTEST
     _coming: tuple[float, int] | None = None
     """A lock that a card follows later."""
@@ -104,6 +113,7 @@ class Engine:
     """That the running sequences have come through."""
     _serial: int = 0
     _gaps: Gaps = field(default_factory=Gaps)
+    _pressed: bool = False
 
     def step(self, rows: int) -> tuple[float, float, float]:
         """Seconds of a step with so many rows of prompts; shares of bandwidth and of products."""
@@ -128,17 +138,29 @@ class Engine:
         while coming or waiting or self._running or self._filling:
             while coming and coming[0].arrival <= now:
                 waiting.append(coming.popleft())
+                if self.pacer is not None:
+                    self.pacer.arrived(waiting[-1].arrival, LATENCY_CLASSES[waiting[-1].kind].tpot)
                 look = now  # the governor hears of each before it is computed
             if self.governor is not None and now >= look:
                 self._govern(now, len(waiting))
                 look = now + FAST
-            while waiting and len(self._running) + len(self._filling) < self.slots:
+            admit = True
+            if self.pacer is not None and (self._running or self._filling or waiting):
+                wait, admit = self.pacer.decide(now, self._load(waiting))
+                if wait:
+                    until = min(now + wait, coming[0].arrival if coming else float("inf"))
+                    self.joules += 100 * (until - now)
+                    self.held_seconds += until - now
+                    now = until
+                    continue
+            while admit and waiting and len(self._running) + len(self._filling) < self.slots:
                 if self._used + waiting[0].size > self.pages and self._used:
                     break
                 self._used += waiting[0].size
                 self._kinds[waiting[0].kind] += 1
                 waiting[0].left = waiting[0].prompt
                 self._filling.append(waiting.popleft())
+            self._pressed = admit and bool(waiting)
             if self._coming is not None and now >= self._coming[0]:
                 self._mhz, self._coming = self._coming[1], None
             next_ask = coming[0].arrival if coming else float("inf")
@@ -150,12 +172,22 @@ class Engine:
                 now = self._step(now, self._budget(), 1)
             else:
                 until = min(next_ask, now + FAST if self.governor is None else look)
+                if self.pacer is not None and self.pacer.state.pace is not None:
+                    until = now  # each step apart
                 until = until if self._coming is None else min(until, self._coming[0])
                 now = self._step(now, 0, until)
+        self.now = now
+
+    def idle_until(self, now: float) -> None:
+        """Nothing comes any more: another engine with the same load was not done before."""
+        self.joules += 100 * max(now - self.now, 0.0)
 
     def _step(self, now: float, rows: int, until: float) -> float:
         """One step with rows of prompts, or as many like ones as nothing comes between; when they have ended."""
         seconds, *shares = self.step(rows)
+        if self.pacer is not None:
+            self.pacer.began(now)
+            self.pacer.stepped(len(self._running) + rows, seconds)
         batch, count = len(self._running), 1
         if not rows:
             count = max(1, min(ceil((until - now) / seconds), self._running[0][0] - self._steps))
@@ -165,6 +197,7 @@ class Engine:
         if batch:
             self._gaps.tell(now, seconds, batch * count)
             self._steps += count
+            self.steps += count
             self.tokens += batch * count
             self._context += batch * count
         while rows:
@@ -182,7 +215,32 @@ class Engine:
             self._used -= ask.size
             self._context -= ask.size - 1
             self._kinds[ask.kind] -= 1
+            if self.pacer is not None:
+                limit = LATENCY_CLASSES[ask.kind]
+                each = (ask.last - ask.first) / (ask.answer - 1) / limit.tpot if limit.tpot else 0.0
+                first = (ask.first - ask.arrival) / limit.ttft if limit.ttft else 0.0
+                self.pacer.ended(now, ask.answer, each, first)
         return now
+
+    def _load(self, waiting: deque[Ask]) -> Paced:
+        """What the pacer is told."""
+        assert self.pacer is not None
+        running = [
+            Running(LATENCY_CLASSES[ask.kind].tpot, ask.first, ask.answer - end + self._steps)
+            for end, _, ask in self._running
+        ]
+        ttft = {kind: limit.ttft or self.pacer.first_default for kind, limit in LATENCY_CLASSES.items()}
+        return Paced(
+            running=running,
+            rows=len(running),
+            waiting=sum(ask.prompt for ask in waiting),
+            latest=min((ask.arrival + FILL * ttft[ask.kind] for ask in waiting), default=float("inf")),
+            chunk=ROWS,
+            reading=bool(self._filling),
+            pressed=self._pressed,
+            cache=self._used / self.pages,
+            slots=len(running) / self.slots,
+        )
 
     def _strictest(self) -> float | None:
         return min(

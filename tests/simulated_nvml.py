@@ -1,4 +1,4 @@
-"""NVML as a module over cards that are not there: as much of its interface as `hopwell.limits.clocks` uses.
+"""NVML as a module over cards that are not there: as much of its interface as `hopwell.limits` uses.
 
 The cards' state is a file (`SIMULATED_NVML`), as a driver's outlives every process. Each lock that is asked for is
 written down beside it, so that a test can see all that ever was.
@@ -11,11 +11,13 @@ import os
 import struct
 from pathlib import Path
 
-NVML_CLOCK_SM = 1
+NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
+NVML_TEMPERATURE_GPU = 0
 MAX_MHZ, MIN_MHZ, GRID = 1980, 345, 15
-CARD = struct.Struct("<qqqqqq")
-LOW, HIGH, MILLIJOULES, REASONS, REFUSES, DISOBEYS = range(6)
-"""Of a card's state: its lock (0: none), its counter, why its clocks are low, and two faults that tests want."""
+CARD = struct.Struct("<qqqqqqqq")
+LOW, HIGH, MILLIJOULES, REASONS, REFUSES, DISOBEYS, DEGREES, LOST = range(8)
+"""Of a card's state: its lock (0: none), its counter, why its clocks are low, two faults that tests want, its
+temperature, and whether it has fallen off the bus."""
 
 
 class NVMLError(Exception):
@@ -76,6 +78,19 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
     if not 0 <= index < nvmlDeviceGetCount():
         raise NVMLError("Invalid Argument")
     return index
+
+
+def nvmlDeviceGetHandleByUUID(uuid: str) -> int:
+    """Cards are called GPU-0, GPU-1, ..."""
+    card = nvmlDeviceGetHandleByIndex(int(uuid.removeprefix("GPU-")))
+    if get(card, LOST):
+        raise NVMLError("GPU is lost")
+    return card
+
+
+def nvmlDeviceGetTemperature(card: int, sensor: int) -> int:
+    assert sensor == NVML_TEMPERATURE_GPU
+    return get(card, DEGREES)
 
 
 def nvmlDeviceGetName(card: int) -> str:
