@@ -13,7 +13,7 @@ from hopwell.errors import HopwellError
 if TYPE_CHECKING:
     from hopwell.limits.advice import Seen
 
-GAPS = "hopwell_itl_seconds_bucket"
+GAPS, STEPS = "hopwell_itl_seconds_bucket", "hopwell_step_seconds_bucket"
 
 
 def clocks(
@@ -86,15 +86,17 @@ def look(nvml: Any, indices: list[int], url: str, key: str | None, seconds: floa
     from hopwell.limits.clocks import read_cards
 
     began, first = time.monotonic(), scrape(url, key)
-    cards, waiting, cache, last = [read_cards(nvml, indices)], 0.0, 0.0, first
+    cards, waiting, cache, last, pace = [read_cards(nvml, indices)], 0.0, 0.0, first, 0.0
     while (left := began + seconds - time.monotonic()) > 0:
         time.sleep(min(1.0, left))
         last = scrape(url, key)
         cards.append(read_cards(nvml, indices))
         total = last["hopwell_pages_total"]
         waiting = max(waiting, last["hopwell_waiting"])
+        pace = max(pace, last.get("hopwell_pace_seconds", 0.0))
         cache = max(cache, 1 - (last["hopwell_pages_free"] + last["hopwell_pages_cached"]) / total)
-    counts = sorted((float(name.partition(" ")[2]), last[name] - first[name]) for name in last if GAPS in name)
+    told = STEPS if pace else GAPS
+    counts = sorted((float(name.partition(" ")[2]), last[name] - first[name]) for name in last if told in name)
     return Seen(
         seconds=time.monotonic() - began,
         tokens=int(last["hopwell_generated_tokens_total"] - first["hopwell_generated_tokens_total"]),
@@ -102,11 +104,12 @@ def look(nvml: Any, indices: list[int], url: str, key: str | None, seconds: floa
         waiting=int(waiting),
         cache=cache,
         cards=cards,
+        paced=pace > 0,
     )
 
 
 def scrape(url: str, key: str | None) -> dict[str, float]:
-    """A server's /metrics by name; buckets of gaps by name and bound.
+    """A server's /metrics by name; buckets of gaps and of steps by name and bound.
 
     Raises:
         HopwellError: nothing answers there, or it is no server of ours.
@@ -119,7 +122,7 @@ def scrape(url: str, key: str | None) -> dict[str, float]:
         reply = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/metrics", headers=headers, timeout=10)
         reply.raise_for_status()
         found = {
-            f"{sample.name} {sample.labels['le']}" if sample.name == GAPS else sample.name: sample.value
+            f"{sample.name} {sample.labels['le']}" if sample.name in (GAPS, STEPS) else sample.name: sample.value
             for family in text_string_to_metric_families(reply.text)
             for sample in family.samples
         }

@@ -26,6 +26,8 @@ class Seen:
     """Share of the cache in use, most at one look."""
     cards: Sequence[Sequence[Card]]
     """Readings of all cards, look by look."""
+    paced: bool = False
+    """The server holds steps on purpose: `gap` is what those take, the waits between them left out."""
 
     @property
     def mhz(self) -> int:
@@ -89,7 +91,8 @@ def advise(seen: Seen, clocks: Sequence[int], promise: float) -> Advice:
 def _evidence(seen: Seen, promise: float) -> list[str]:
     found = [f"{seen.tokens:,} tokens in {seen.seconds:.0f} s"]
     if seen.gap is not None:
-        found.append(f"95 % of the gaps between tokens at most {1e3 * seen.gap:.1f} ms of {1e3 * promise:.0f} promised")
+        what = "the steps, which the server holds to a pace," if seen.paced else "the gaps between tokens"
+        found.append(f"95 % of {what} at most {1e3 * seen.gap:.1f} ms of {1e3 * promise:.0f} promised")
     found.append(f"at most {seen.waiting} waiting and {100 * seen.cache:.0f} % of the cache in use")
     if seen.joules is not None:
         found.append(f"{seen.joules:,.0f} J by the cards' counters, {seen.joules / seen.seconds:,.0f} W")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import threading
@@ -18,6 +19,8 @@ from server_fixture import server
 from hopwell.limits.advice import Seen, advise
 from hopwell.limits.clocks import Card
 
+clocks = importlib.import_module("hopwell.cli.clocks")
+"""The file; of that name the package has the command."""
 CARD = Card("H200", 1980, 1980, 450.0, 1000.0, ())
 SEEN = Seen(10.0, 500, 0.025, 0, 0.2, [[CARD, CARD], [replace(CARD, joules=3500.0), replace(CARD, joules=3000.0)]])
 CLOCKS = range(1200, 1981, 15)
@@ -83,6 +86,25 @@ def test_a_server_is_looked_at(cards: None) -> None:
     )
     assert shown.code == 0 and "GPU 1, Simulated H200: 1980 of 1980 MHz" in shown.out and "tokens in" in shown.out
     assert not nvml.locks_of(Path(nvml._state.path)).read_text(), "nothing is set"
+
+
+def test_steps_count_where_a_server_holds_them(cards: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gaps are long on purpose: what a step takes says how low clocks may go."""
+    told = {"hopwell_pages_total": 9.0, "hopwell_pages_free": 9.0, "hopwell_pages_cached": 0.0, "hopwell_waiting": 0.0}
+    looks = 0
+
+    def scrape(*_: object) -> dict[str, float]:
+        nonlocal looks
+        looks += 1
+        buckets = {f"{clocks.GAPS} {bound}": 100.0 * looks * (bound > 0.06) for bound in (0.025, 0.08, float("inf"))}
+        buckets |= {f"{clocks.STEPS} {bound}": 100.0 * looks for bound in (0.025, 0.08, float("inf"))}
+        return told | buckets | {"hopwell_generated_tokens_total": 100.0 * looks, "hopwell_pace_seconds": 0.06}
+
+    monkeypatch.setattr(clocks, "scrape", scrape)
+    seen = clocks.look(nvml, [0, 1], "", None, 2.0)
+    assert seen.paced and seen.gap == 0.025
+    advice = advise(seen, CLOCKS, 0.08)
+    assert advice.mhz == 1200 and any("which the server holds to a pace" in line for line in advice.evidence)
 
 
 def test_what_it_refuses(cards: None) -> None:
