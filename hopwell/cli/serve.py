@@ -52,6 +52,18 @@ def serve(
     batch_invariant: Annotated[bool | None, typer.Option(help="Tokens do not depend on the batch.")] = None,
     meter: Annotated[bool | None, typer.Option(help="Measure one step in so many, op by op.")] = None,
     energy: Annotated[bool | None, typer.Option(help="Count joules and share them among requests.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="What promised time is used for: latency (default), throughput or energy.")
+    ] = None,
+    tpot_promise_ms: Annotated[
+        float | None, typer.Option(help="With energy: ms a token for requests without a promise. Default: 80.")
+    ] = None,
+    hold_prompts: Annotated[
+        bool | None, typer.Option(help="With throughput or energy: prompts may wait for others.")
+    ] = None,
+    max_degrees: Annotated[
+        int | None, typer.Option(help="From this, or while a GPU slows itself, batch requests wait.")
+    ] = None,
     grams_per_kwh: opt.Grams = None,
     price_per_kwh: opt.Price = None,
     deterministic: Annotated[bool | None, typer.Option(hidden=True)] = None,
@@ -125,6 +137,10 @@ def serve(
         "batch_invariant": batch_invariant,
         "meter": meter,
         "energy": energy,
+        "objective": objective,
+        "tpot_promise_ms": tpot_promise_ms,
+        "hold_prompts": hold_prompts,
+        "max_degrees": max_degrees,
         "forced_acceptance": forced_acceptance,
     }
     if dp > 1:

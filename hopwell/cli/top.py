@@ -115,11 +115,23 @@ def headlines(report: dict[str, Any]) -> list[str]:
         known = {"W": board["watts"], "C": board["degrees"], "MHz": board["sm_mhz"]}
         told = [f"{value:.0f} {unit}" for unit, value in known.items() if value is not None]
         lines.append(", ".join([*told, *(f"slowed by {why}" for why in board["slowed_by"])]))
+    lines += held(report)
     tokens = {round(point["at"]): point["tokens"] for point in report["history"]}
     now = round(last["at"])
     line = [tokens.get(second, 0) for second in range(now - KEPT + 1, now + 1)]
     most = max(max(line), 1)
     return [*lines, f"tokens/s {''.join(STEPS[-(-8 * each // most)] for each in line)} {most:,} at most"]
+
+
+def held(report: dict[str, Any]) -> list[str]:
+    """What steps and requests wait for."""
+    lines, pacing, thermal = [], report.get("pacing"), report.get("thermal")
+    if pacing is not None:
+        pace = "nothing is held" if pacing["pace"] is None else f"a step every {1e3 * pacing['pace']:.0f} ms"
+        lines.append(f"objective {pacing['objective']}: {pace}, {pacing['why']}")
+    if thermal is not None and thermal["hot"]:
+        lines.append(f"hot, {thermal['why']}: {thermal['held']} of class batch wait")
+    return lines
 
 
 def _cells(row: dict[str, Any], whole: float) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hopwell.cache.policy import POLICY_NAMES
 from hopwell.errors import HopwellError
+from hopwell.limits.pacing import OBJECTIVES
 
 MAX_DRAFTS = 3
 
@@ -73,6 +74,16 @@ class EngineConfig:
     energy: bool | None = None
     """Count joules and share them among requests; None: on a CPU that has an energy counter.
     True is refused where there is none."""
+    objective: str = "latency"
+    """What is gained with the time that promises leave: "latency" (nothing waits), "throughput" (prompts wait for
+    others, to fill chunks), or "energy" (steps too, so that more sequences share each)."""
+    tpot_promise_ms: float | None = None
+    """With the objective "energy", milliseconds a token that requests are held to which were promised nothing; None:
+    as the class `server` was."""
+    hold_prompts: bool = True
+    """Whether prompts may wait for others; where the objective is "latency", none does."""
+    max_degrees: int | None = None
+    """Celsius from which on, and while a GPU slows itself, requests of class `batch` wait; None: none does."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):
@@ -90,8 +101,22 @@ class EngineConfig:
         if self.cache_policy not in POLICY_NAMES:
             raise EngineConfigError(f"cache_policy is {self.cache_policy!r}; known: {', '.join(POLICY_NAMES)}")
         self._check_tiers()
+        self._check_objective()
         if self.forced_acceptance is not None and not 1 <= self.forced_acceptance <= self.drafts + 1:
             raise EngineConfigError(f"forced_acceptance is {self.forced_acceptance}; give 1 to {self.drafts + 1}")
+
+    def _check_objective(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise EngineConfigError(f"objective is {self.objective!r}; known: {', '.join(OBJECTIVES)}")
+        if not self.hold_prompts and self.objective == "latency":
+            raise EngineConfigError("hold_prompts is off, and objective 'latency' holds none; leave it out")
+        promise = self.tpot_promise_ms
+        if promise is not None and self.objective != "energy":
+            raise EngineConfigError(f"tpot_promise_ms needs objective 'energy'; it is {self.objective!r}")
+        if promise is not None and not 1 <= promise <= 60_000:
+            raise EngineConfigError(f"tpot_promise_ms is {promise:g}; give 1 to 60,000")
+        if self.max_degrees is not None and not 30 <= self.max_degrees <= 120:
+            raise EngineConfigError(f"max_degrees is {self.max_degrees}; give 30 to 120 degrees Celsius")
 
     def _check_tiers(self) -> None:
         for name in ("host_cache_gb", "disk_cache_gb"):

@@ -37,6 +37,8 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
         raise EngineConfigError("cache_policy needs prefix_cache; leave it on, or leave cache_policy out")
     if settings.get("four_bits") == "packed" and device.type != "cuda":
         raise EngineConfigError(f"four_bits is 'packed', which is for GPUs, not for {device.type}; leave it out")
+    if settings.get("max_degrees") is not None and device.type != "cuda":
+        raise EngineConfigError(f"max_degrees needs a GPU's sensors, through NVML; there are none on {device.type}")
     chosen = {"drafts": int(has_mtp), **settings}
     if chosen["drafts"] == AUTO:
         chosen |= {"drafts": MAX_DRAFTS if has_mtp else 0, "adaptive_drafts": has_mtp}

@@ -30,14 +30,18 @@ from hopwell.engine.input_processor import InputProcessor
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.output_processor import OutputProcessor
+from hopwell.engine.pacing import Pacing
 from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
 from hopwell.engine.runnable import Model
 from hopwell.engine.runner import Runner
 from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, SequenceGroup, State
 from hopwell.engine.text import Tokenizer
+from hopwell.engine.thermal import ThermalWatch
 from hopwell.engine.tiering import make_tiering
 from hopwell.limits.history import Report
+from hopwell.limits.pacing import PacingState
+from hopwell.limits.thermal import ThermalState
 from hopwell.parallel.memory import RankLost
 
 T = TypeVar("T")
@@ -64,6 +68,7 @@ class Engine:
         tokenizer: Tokenizer | None = None,
         meter: StepMeter | None = None,
         energy: EnergyMeter | None = None,
+        thermal: ThermalWatch | None = None,
     ) -> None:
         """
         Args:
@@ -74,6 +79,7 @@ class Engine:
                 those are refused.
             meter: measures steps; None: nothing does.
             energy: shares joules among requests; None: there is no counter.
+            thermal: says when requests of class batch must wait; None: degrees have no limit.
 
         Raises:
             EngineConfigError: the model cannot do what the config asks for.
@@ -93,12 +99,15 @@ class Engine:
         self.pool = PagePool(num_pages, new_policy(config.cache_policy, num_pages), self._count_eviction)
         self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
         self.draft_choice = DraftChoice(config.drafts) if config.adaptive_drafts and config.drafts else None
-        self.meter, self.energy = meter, energy
+        self.pacing = Pacing(config, self.scheduler) if config.objective != "latency" else None
+        self.meter, self.energy, self.thermal = meter, energy, thermal
         self.runner = Runner(
             model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
         )
         self.tiering = make_tiering(config, model, self.runner.latent, vocab_size, self.pool, self.metrics)
         self._inbox = Inbox()
+        if thermal is not None:
+            thermal.changed = self._inbox.wake
         self._fetches = Fetches(self.tiering, self.scheduler, self._inbox.post)
         if self.tiering is not None:
             self.scheduler.tiering, self.runner.mover = self.tiering, self.tiering.mover
@@ -205,18 +214,21 @@ class Engine:
         began, self._device_seconds = time.perf_counter(), 0.0
         self._inbox.carry_out()
         self._fetches.end_late()
-        batch = self.scheduler.schedule()
+        held = self._hold()
+        batch = None if held else self.scheduler.schedule()
         if batch is not None and self.draft_choice is not None:
             batch.drafts = self.draft_choice.choose(len(batch.decode) + sum(c.following is None for c in batch.chunks))
         if batch is not None and self.energy is not None:
             self.energy.begin()
+        if batch is not None and self.pacing is not None:
+            self.pacing.pacer.began(time.monotonic())
         flight = self.runner.launch(batch) if batch is not None else None
         if self.config.overlap:
             flight, self._in_flight = self._in_flight, flight
         if flight is not None:
             self._finish(flight)
-        elif self._fetches and self._in_flight is None:
-            self._inbox.wait(FETCH_POLL)
+        elif self._waits(held):
+            self._inbox.wait(held or FETCH_POLL)
         if self.tiering is not None and not self._groups and (saves := self.tiering.idle_saves()):
             self.runner.save(saves)  # no step may come for long
         self._gauge()
@@ -227,6 +239,17 @@ class Engine:
             if self.meter is not None:
                 self._tell(self.meter, host)
         return outputs
+
+    def _waits(self, held: float) -> bool:
+        """Whether there is nothing to do for now, and nothing to tell."""
+        later = held or self._fetches or self.scheduler.shedding
+        return bool(later) and self._in_flight is None and not self.output.pending
+
+    def _hold(self) -> float:
+        """Seconds until the next step; whoever has news ends them. What is in flight is finished first."""
+        if self.thermal is not None and self.thermal.hot != self.scheduler.shedding:
+            self.scheduler.shed_unpromised(self.thermal.hot)
+        return 0.0 if self.pacing is None else self.pacing.wait(time.monotonic())
 
     def _tell(self, meter: StepMeter, host: float) -> None:
         """Has the meter take in a step that has been finished."""
@@ -242,11 +265,19 @@ class Engine:
             self.metrics.meter = self.meter.totals()
         if self.energy is not None:
             self.metrics.energy = self.energy.totals()
+        self.metrics.pacing, self.metrics.thermal = self._restraints()
         return self.metrics
 
     def limits(self) -> Report:
         """What the last seconds' steps took, op by op, of what the device can do; from any thread."""
-        return Report(on=False) if self.meter is None else self.meter.report()
+        report = Report(on=False) if self.meter is None else self.meter.report()
+        report.pacing, report.thermal = self._restraints()
+        return report
+
+    def _restraints(self) -> tuple[PacingState | None, ThermalState | None]:
+        """What holds steps, prompts and batch work."""
+        thermal = None if self.thermal is None else self.thermal.state(self.scheduler.shed)
+        return None if self.pacing is None else self.pacing.state, thermal
 
     def check(self) -> None:
         """Audits the page accounting.
@@ -271,8 +302,9 @@ class Engine:
             self.tiering.close()
         self.runner.close()
         self._input.close()
-        if self.energy is not None:
-            self.energy.close()
+        for watch in (self.energy, self.thermal):
+            if watch is not None:
+                watch.close()
 
     # -- parts
 
@@ -368,6 +400,8 @@ class Engine:
         self._groups[group.request.request_id] = sequences
         first = len(sequences) if not self.config.prefix_cache else 1
         group.siblings = sequences[first:]
+        if self.pacing is not None:
+            self.pacing.accepted(group, time.monotonic())
         for seq in sequences[:first]:
             if not self._fetches.begin(seq):
                 self.scheduler.add(seq)
@@ -419,6 +453,8 @@ class Engine:
                 self._fetches.remove(seq)
             self.scheduler.finish(seq, stopped)
         if not group.unfinished:
+            if self.pacing is not None:
+                self.pacing.ended(self._groups[group.request.request_id], time.monotonic())
             del self._groups[group.request.request_id]
             with self._lock:
                 self._ids.discard(group.request.request_id)
@@ -441,6 +477,8 @@ class Engine:
         m.computed_tokens += result.computed
         m.step_time.observe(result.seconds)
         self.scheduler.step_time.observe(result.computed, result.seconds)
+        if self.pacing is not None:
+            self.pacing.pacer.stepped(result.computed, result.seconds)
         if self.config.drafts:
             tried = result.drafted > 0
             accepted = result.counts[tried] - 1

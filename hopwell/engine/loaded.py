@@ -18,6 +18,8 @@ from hopwell.engine.engine import Engine
 from hopwell.engine.frontend import Frontend
 from hopwell.engine.meter import StepMeter, measure_rates, recorder_for
 from hopwell.engine.parallel import ParallelModel
+from hopwell.engine.thermal import ThermalWatch
+from hopwell.limits.board import read_board
 from hopwell.limits.meter import Rates
 from hopwell.model import forward_choice
 from hopwell.model.transformer import Transformer
@@ -90,6 +92,7 @@ class LoadedModel(Frontend):
             tokenizer=self.tokenizer,
             meter=meter,
             energy=self._energy(model, config),
+            thermal=self._thermal(config),
         )
         if self.ranks is not None:
             self.ranks.when_lost(engine.fail)
@@ -112,6 +115,18 @@ class LoadedModel(Frontend):
                 )
             return None
         return EnergyMeter(counter, RowCosts(model, usual_rates(model.device) or self.rates))
+
+    def _thermal(self, config: EngineConfig) -> ThermalWatch | None:
+        """What watches the degrees of all ranks' GPUs.
+
+        Raises:
+            EngineConfigError: they have a limit, and cannot be read.
+        """
+        if config.max_degrees is None:
+            return None
+        devices = [self.model.device] if self.ranks is None else range(self.layout.world)
+        uuids = [str(torch.cuda.get_device_properties(device).uuid) for device in devices]
+        return ThermalWatch(lambda: [read_board(uuid) for uuid in uuids], config.max_degrees)
 
     def close(self) -> None:
         """Ends the other ranks, if there are any. Engines are closed before."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from hopwell.limits.energy import EnergyTotals
 from hopwell.limits.history import Totals
+from hopwell.limits.pacing import PacingState
+from hopwell.limits.thermal import ThermalState
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 60.0)
 HOST_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.125, 1.0)
@@ -123,6 +125,12 @@ class Metrics:
 
     energy: EnergyTotals | None = None
     """Likewise, where there is an energy counter."""
+
+    pacing: PacingState | None = None
+    """Likewise, where the objective is not latency."""
+
+    thermal: ThermalState | None = None
+    """Likewise, where degrees have a limit."""
 
     @property
     def hit_rate(self) -> float:

@@ -17,6 +17,11 @@ class OutputProcessor:
         self.metrics = metrics
         self._news: list[RequestOutput] = []
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self._news)
+
     def take(self) -> list[RequestOutput]:
         """The outputs gathered since the last call."""
         news, self._news = self._news, []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import numpy as np
@@ -36,6 +36,11 @@ class Scheduler:
         self.tiering: Tiering | None = None
         self.fetch: Callable[[Sequence], bool] = lambda seq: False
         """Whether a sequence is to wait for pages from below the pool, and be added when they are there."""
+        self.admitting = True
+        """Whether sequences may leave the queue; those that pacing holds do not."""
+        self.shedding = False
+        self._aside: list[tuple[tuple[int, float, float, int], int, Sequence]] = []
+        """Of the queue, what was promised nothing, while that is shed."""
         self.step_time = StepTime()
         self.seqs: list[Sequence | None] = [None] * slots
         self.prefilling: list[Sequence] = []
@@ -64,11 +69,47 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting) - self._abandoned
+        return len(self._waiting) + len(self._aside) - self._abandoned
 
     @property
     def running(self) -> int:
         return len(self.seqs) - len(self._free_slots)
+
+    @property
+    def shed(self) -> int:
+        """Sequences that wait because what was promised nothing is shed."""
+        return sum(seq.state is not State.FINISHED for _, _, seq in self._aside)
+
+    @property
+    def short(self) -> bool:
+        """Whether the first in the queue finds no slot, or no pages."""
+        seq = self._first_waiting()
+        return seq is not None and not self._fits(seq)
+
+    def decoding(self) -> list[Sequence]:
+        """Sequences whose prompt has been launched whole."""
+        return [seq for slot in self._decode.tolist() if (seq := self.seqs[slot]) is not None]
+
+    def queued(self) -> Iterator[Sequence]:
+        """Sequences that may come next, in no order."""
+        self._first_waiting()
+        return (seq for _, _, seq in self._waiting if seq.state is not State.FINISHED and not self._sheds(seq))
+
+    def cached(self, seq: Sequence) -> int:
+        """Tokens of a waiting sequence that need not be computed."""
+        return PAGE * len(self.pool.prefix.match(self.lookup_keys(seq)))
+
+    def prompt_budget(self) -> int:
+        """Rows of prompts that the next step can take."""
+        return self._budget(len(self._decode) * (1 + self.config.drafts))
+
+    def shed_unpromised(self, on: bool) -> None:
+        """Keeps out, or no longer, whatever was promised nothing."""
+        self.shedding = on
+        if not on:
+            for entry in self._aside:
+                heapq.heappush(self._waiting, entry)
+            self._aside.clear()
 
     def add(self, seq: Sequence) -> None:
         """Queues a sequence."""
@@ -187,7 +228,7 @@ class Scheduler:
         chunks: list[Chunk] = []
         begun = deque(sorted(self.prefilling, key=lambda seq: seq.order))
         while budget > 0:
-            first = self._first_waiting()
+            first = self._first_waiting() if self.admitting else None
             urgent = first is not None and (not begun or first.order < begun[0].order)
             seq = (self._admit() if urgent else None) or (begun.popleft() if begun else None)
             if seq is None:
@@ -241,10 +282,19 @@ class Scheduler:
         return [] if awaited is None or self.tiering is None else self.tiering.take(awaited, shared)
 
     def _first_waiting(self) -> Sequence | None:
-        while self._waiting and self._waiting[0][2].state is State.FINISHED:
-            heapq.heappop(self._waiting)
-            self._abandoned -= 1
-        return self._waiting[0][2] if self._waiting else None
+        while self._waiting:
+            seq = self._waiting[0][2]
+            if seq.state is State.FINISHED:
+                heapq.heappop(self._waiting)
+                self._abandoned -= 1
+            elif self._sheds(seq):
+                self._aside.append(heapq.heappop(self._waiting))
+            else:
+                return seq
+        return None
+
+    def _sheds(self, seq: Sequence) -> bool:
+        return self.shedding and seq.group.latency.ttft is None and seq.group.latency.tpot is None
 
     def _first_pages(self, seq: Sequence) -> int:
         """Pages for what a sequence holds, its next token and the drafts after that."""
@@ -275,7 +325,7 @@ class Scheduler:
 
     def _yield_to_first(self) -> None:
         """Preempts sequences of lower priority than the first in the queue until that one fits."""
-        seq = self._first_waiting()
+        seq = self._first_waiting() if self.admitting else None
         if seq is None:
             return
         while not self._fits(seq):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from hopwell.limits.board import Board
 from hopwell.limits.meter import Key, Reading, Sums
+from hopwell.limits.pacing import PacingState
+from hopwell.limits.thermal import ThermalState
 
 RECENT = 10
 """Seconds of which rows are means."""
@@ -105,6 +107,10 @@ class Report:
     ops: list[Row] = field(default_factory=list)
     """The same of all layers together, the longest first; with the host's."""
     history: list[Point] = field(default_factory=list)
+    pacing: PacingState | None = None
+    """Where the objective is not latency, whether or not the meter is on."""
+    thermal: ThermalState | None = None
+    """Likewise where degrees have a limit."""
 
 
 @dataclass(slots=True)

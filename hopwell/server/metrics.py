@@ -12,6 +12,8 @@ from hopwell.engine.metrics import Histogram, Metrics
 from hopwell.engine.request import FinishReason
 from hopwell.limits.energy import EnergyTotals
 from hopwell.limits.history import Totals
+from hopwell.limits.pacing import PacingState
+from hopwell.limits.thermal import ThermalState
 
 COUNTERS = {
     "steps": ("Steps of the engine.", None),
@@ -100,6 +102,10 @@ class EngineCollector(Collector):
             yield from _energy(metrics.energy, model)
         if metrics.meter is not None:
             yield from _meter(metrics.meter, model)
+        if metrics.pacing is not None:
+            yield from _pacing(metrics.pacing, model)
+        if metrics.thermal is not None:
+            yield from _thermal(metrics.thermal, model)
 
 
 def _ends(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
@@ -122,6 +128,24 @@ def _energy(totals: EnergyTotals, model: list[str]) -> Iterator[Metric]:
     yield family
     yield _counter("hopwell_energy_idle_joules", "Energy while no step ran.", model, totals.idle)
     yield _gauge("hopwell_energy_owed_joules", "Energy of steps that the next ones will pay.", model, totals.owed)
+
+
+def _pacing(state: PacingState, model: list[str]) -> Iterator[Metric]:
+    """What is held so that more share a step, and why."""
+    seconds = {"steps": state.held_seconds, "prompts": state.prompt_seconds}
+    yield _counters("hopwell_held_seconds", "While steps, or prompts, were held.", model, "what", seconds)
+    yield _gauge("hopwell_pace_seconds", "From step to step, as aimed at; 0: none is held.", model, state.pace or 0.0)
+    family = GaugeMetricFamily("hopwell_pacing", "1.", labels=["model_name", "objective", "why"])
+    family.add_metric([*model, state.objective, state.reason], 1)
+    yield family
+
+
+def _thermal(state: ThermalState, model: list[str]) -> Iterator[Metric]:
+    """Whether degrees keep batch work out."""
+    yield _gauge("hopwell_hot", "Whether requests of class batch wait for GPUs to cool.", model, state.hot)
+    yield _counter("hopwell_hot_times", "That GPUs became too hot.", model, state.times)
+    yield _gauge("hopwell_shed_sequences", "Sequences that wait for it.", model, state.held)
+    yield _gauge("hopwell_hottest_degrees", "Of the hottest GPU, Celsius.", model, state.degrees or 0)
 
 
 def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:

@@ -56,6 +56,9 @@ function head(report, last) {
   const board = last.board;
   if (board?.watts != null) tile("Power", `${Math.round(board.watts)} W`, board.degrees == null ? "" : `${board.degrees} °C`);
   if (board?.sm_mhz != null) tile("Clock", `${board.sm_mhz} MHz`, board.slowed_by.join(", ") || "not slowed");
+  const pacing = report.pacing;
+  if (pacing) tile("Pace", pacing.pace ? ms(1e6 * pacing.pace) : "not held", pacing.why);
+  if (report.thermal?.hot) tile("Hot", `${report.thermal.degrees} °C`, `${report.thermal.held} of class batch wait`);
 }
 
 function bar(report) {
