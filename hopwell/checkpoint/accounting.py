@@ -13,6 +13,7 @@ from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.header import TensorInfo
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.fp8 import SCALES
+from hopwell.formats.int4 import Described
 from hopwell.formats.labels import Label
 from hopwell.formats.layouts import packed
 from hopwell.formats.matrices import Fp8Block, Plain
@@ -44,6 +45,7 @@ class WeightSource:
         self.checkpoint = checkpoint
         self.left = dict(checkpoint.tensors)
         self._with_columns = with_columns(checkpoint)
+        self._described = Described.of(checkpoint.config)
         self._progress = progress
         self._total, self._done = checkpoint.total_bytes, 0
 
@@ -74,7 +76,7 @@ class WeightSource:
             lost = f"tensor {name}.{COLUMNS} is missing, which config.json tells of"
             raise CheckpointError(f"{self.checkpoint.path}: {lost}; fetch the file again")
         found = {suffix: (info.shape, info.dtype) for suffix, info in infos.items()}
-        for fault in misfits(found, shape):
+        for fault in misfits(found, shape, self._described.group):
             full = f"{name}.{fault.suffix}"
             raise self._missing(full) if fault.kind == "missing" else self._fault(full, fault.text, REMEDY[fault.kind])
         for suffix in ACTIVATION_SUFFIXES:
@@ -94,10 +96,11 @@ class WeightSource:
             full = f"{name}.{suffix}"
             if "scale" in suffix and tensor.dtype != torch.uint8:
                 # packed INT4 is what comes with a shape
-                check_scale(self.checkpoint, full, tensor.float(), "weight_shape" in suffixes)
+                signed = self._described.symmetric if "qweight" in suffixes else "weight_shape" in suffixes
+                check_scale(self.checkpoint, full, tensor.float(), signed)
             self._strike(full)
         try:
-            return Weight(packed(tensors, shape))
+            return Weight(packed(tensors, shape, self._described))
         except ValueError as error:
             where = self.checkpoint.tensors[f"{name}.{suffixes[0]}"].shard
             raise CheckpointError(f"{where}: module {name}: {error}; convert the checkpoint again") from None
@@ -163,7 +166,7 @@ class Foreign:
         """What is there instead of a tensor: the end of a message, maybe empty."""
         module = name.rpartition(".")[0]
         if f"{module}.qweight" in self.tensors:
-            return f": {module}.qweight is there, as AWQ and GPTQ write it, which is not read here; {ORIGINAL}"
+            return f": {module}.qweight is there, and this matrix is read plain alone; {ORIGINAL}"
         numbered = re.match(r"(.*)\.\d+\.", module)
         if numbered and numbered[1] in self._unnumbered:
             return f": {numbered[1]} are fused, which is not read here; {ORIGINAL}"

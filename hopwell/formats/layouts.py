@@ -1,9 +1,10 @@
 """How quantised matrices lie in checkpoints: the tensors of one module, by suffix, in the layouts that engines load.
 
 ModelOpt keeps `weight`, `weight_scale` and, for NVFP4, `weight_scale_2`; compressed-tensors keeps `weight_packed`,
-`weight_scale` and the reciprocal `weight_global_scale`; DeepSeek keeps `weight` and `weight_scale_inv`. Hopwell's own
-layout is that of compressed-tensors, and beside it what residual columns take: the same tensors once more for the
-residual, as `residual_weight_packed`, and `residual_columns`, int32, which columns of the matrix they add to.
+`weight_scale` and the reciprocal `weight_global_scale`; DeepSeek keeps `weight` and `weight_scale_inv`; AWQ and GPTQ
+keep `qweight`, `qzeros`, `scales` and `g_idx`, which `int4.py` reads. Hopwell's own layout is that of
+compressed-tensors, and beside it what residual columns take: the same tensors once more for the residual, as
+`residual_weight_packed`, and `residual_columns`, int32, which columns of the matrix they add to.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, INT4_G32, INT4_G128, MXFP4, NVFP4, Quantized
+from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, MXFP4, NVFP4, Quantized
 from hopwell.formats.elements import (
     E8M0_BIAS,
     encode_e2m1,
@@ -22,6 +23,7 @@ from hopwell.formats.elements import (
     unpack_int4_words,
 )
 from hopwell.formats.fp8 import SCALES
+from hopwell.formats.int4 import Described, check_index, from_qweight, int4_matrix
 from hopwell.formats.matrices import (
     Fp8Block,
     Fp8Channel,
@@ -81,20 +83,24 @@ def to_compressed_tensors(q: Quantized | HighLow) -> dict[str, Tensor]:
     return {"weight": q.elements.to(torch.float8_e4m3fn), "weight_scale": q.scale}
 
 
-def packed(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Matrix:
+def packed(tensors: Mapping[str, Tensor], shape: tuple[int, int], described: Described | None = None) -> Matrix:
     """The matrix [out, in] that a module's tensors hold, in whichever known layout they are, packed as it is stored.
 
     Args:
         tensors: by suffix, as `stored_suffixes` lists them.
+        described: what config.json tells of AWQ's and GPTQ's.
 
     Returns:
-        Where its layout has no format here (group indices, per-tensor FP8), its values in float32.
+        Where its layout has no format here (groups of columns out of order, per-tensor FP8), its values in float32.
 
     Raises:
         ValueError: a tensor is missing, surplus, or its shape, dtype or values do not fit; the message names it.
     """
-    for fault in misfits({suffix: (tuple(t.shape), t.dtype) for suffix, t in tensors.items()}, shape):
+    described = described or Described()
+    for fault in misfits({suffix: (tuple(t.shape), t.dtype) for suffix, t in tensors.items()}, shape, described.group):
         raise ValueError(f"{fault.suffix} {fault.text}")
+    if "qweight" in tensors:
+        return from_qweight(tensors, shape, described)
     if COLUMNS in tensors:
         return _residual(tensors, shape)
     if "weight_packed" in tensors:
@@ -163,26 +169,14 @@ def _fp4(tensors: Mapping[str, Tensor], name: str, tensor_scale: Tensor | None) 
 
 
 def _int4(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Int4 | Int4Zeros | Plain:
-    words, scale = tensors["weight_packed"], tensors["weight_scale"]
     if "weight_shape" in tensors and tuple(tensors["weight_shape"].tolist()) != shape:
         raise ValueError(f"weight_shape is {tensors['weight_shape'].tolist()}, expected {list(shape)}")
-    count = scale.shape[1]
-    group = shape[1] // count
-    known = (INT4_G32.columns, INT4_G128.columns)
-    if group in known and "weight_zero_point" not in tensors and "weight_g_idx" not in tensors:
-        return Int4(words, scale, shape[1])
-    zero = None
+    scale, index, zeros = tensors["weight_scale"], tensors.get("weight_g_idx"), None
+    check_index("weight_g_idx", index, scale.shape[1])
     if "weight_zero_point" in tensors:  # packed along rows, offset by 8 as the weights are
-        zero = unpack_int4_words(tensors["weight_zero_point"].t().contiguous(), shape[0]).t()
-        if group in known and "weight_g_idx" not in tensors:
-            return Int4Zeros(words, scale, zero.to(torch.int8).contiguous(), shape[1])
-    elements = unpack_int4_words(words, shape[1])
-    groups = tensors["weight_g_idx"].long() if "weight_g_idx" in tensors else torch.arange(shape[1]) // group
-    if int(groups.min()) < 0 or int(groups.max()) >= count:
-        raise ValueError(f"weight_g_idx must be from 0 to {count - 1}, as there are scales")
-    if zero is not None:
-        elements = elements - zero[:, groups]
-    return Plain(elements * scale.float()[:, groups])
+        by_group = unpack_int4_words(tensors["weight_zero_point"].t().contiguous(), shape[0])
+        zeros = by_group.t().to(torch.int8).contiguous()
+    return int4_matrix(tensors["weight_packed"], scale, zeros, shape[1], index)
 
 
 def _fp8(tensors: Mapping[str, Tensor], shape: tuple[int, int]) -> Fp8Block | Fp8Channel | Plain:

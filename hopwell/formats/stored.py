@@ -63,19 +63,22 @@ def stored_suffixes() -> tuple[str, ...]:
     """Every suffix that a linear module may have in a known layout; activation scales are not part of the matrix."""
     return (
         *("weight", SCALES, "weight_scale", "weight_scale_2", "weight_packed", TENSOR_SCALE),
-        *("weight_shape", "weight_zero_point", "weight_g_idx"),
+        *("weight_shape", "weight_zero_point", "weight_g_idx", "qweight", "qzeros", "scales", "g_idx"),
         *(COLUMNS, *(RESIDUAL + suffix for suffix in ("weight", "weight_packed", "weight_scale", "weight_shape"))),
     )
 
 
-def layout_of(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
+def layout_of(found: Mapping[str, Header], shape: tuple[int, int], group: int | None = None) -> Layout:
     """The layout that a module's tensors are meant to be in, by its codes' and scales' suffixes and dtypes.
 
     Args:
         found: the module's tensors by suffix.
         shape: of the matrix [out, in].
+        group: columns of a group in AWQ's and GPTQ's layouts, as config.json tells; None: as many as the scales do.
     """
     dtype = {suffix: header[1] for suffix, header in found.items()}
+    if "qweight" in dtype:
+        return _qweight(found, shape, group)
     if "weight_packed" in dtype:
         if dtype["weight_packed"] == torch.int32:
             return _int4(found, shape)
@@ -95,16 +98,19 @@ def layout_of(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
     return Layout("FP8", kind, {"weight": codes, "weight_scale": Part((torch.float32, *PLAIN), shapes)})
 
 
-def misfits(found: Mapping[str, Header], shape: tuple[int, int]) -> list[Misfit]:
+def misfits(found: Mapping[str, Header], shape: tuple[int, int], group: int | None = None) -> list[Misfit]:
     """All that keeps a module's tensors from being a matrix [out, in] in a known layout; empty if nothing does.
 
     Args:
         found: the module's tensors by suffix, of `stored_suffixes` and `ACTIVATION_SUFFIXES`.
+        group: as `layout_of` has it.
     """
     high = {suffix: header for suffix, header in found.items() if not suffix.startswith(RESIDUAL)}
-    layout = layout_of(high, shape)
+    layout = layout_of(high, shape, group)
     faults = [_misfit(suffix, part, high.get(suffix)) for suffix, part in layout.parts.items()]
     told = [fault for fault in faults if fault is not None]
+    if "qweight" in high and "g_idx" not in high and group is not None and shape[1] % group:
+        told.append(Misfit("shape", "scales", f"is of groups of {group} columns, which do not divide {shape[1]}"))
     if any(fault.suffix == "weight" and fault.kind in ("dtype", "missing") for fault in told):
         return told  # of scales beside codes that are not known nothing can be said
     known = {*layout.parts, *(ACTIVATION_SUFFIXES if layout.kind != Label.PLAIN else ())}
@@ -129,6 +135,24 @@ def usual_tensors(label: str, shape: tuple[int, int]) -> dict[str, Header]:
         scales = FORMATS[label].scale_shape(shape) if label in FORMATS else ()
         return {"weight": (shape, torch.float8_e4m3fn), "weight_scale": (scales, torch.float32)}
     return {suffix: (part.shapes[0], part.dtypes[0]) for suffix, part in parts.items() if part.needed}
+
+
+def qweight_tensors(method: str, shape: tuple[int, int], group: int | None) -> dict[str, Header]:
+    """The tensors that a matrix [out, in] takes in AWQ's layout (`method` "awq") or GPTQ's, by suffix.
+
+    Args:
+        group: columns of a group; None: all of them.
+    """
+    codes = by_inputs(shape) if method == "awq" else by_outputs(shape)
+    parts = _qweight({"qweight": (codes, torch.int32)}, shape, group or shape[1]).parts
+    return {suffix: (part.shapes[0], part.dtypes[0]) for suffix, part in parts.items()}
+
+
+def blocks_of(group: int) -> Label:
+    """The INT4 whose blocks groups of so many columns consist of; OTHER: none's."""
+    if group <= 0 or group % 32:
+        return Label.OTHER
+    return Label.INT4_G32 if group % 128 else Label.INT4_G128
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -179,11 +203,44 @@ def _int4(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
     stored = found["weight_scale"][0] if "weight_scale" in found else ()
     groups = stored[1] if len(stored) == 2 and stored[1] and columns % stored[1] == 0 else max(columns // 128, 1)
     whole = (torch.int32, torch.int64)
-    known = {32: Label.INT4_G32, 128: Label.INT4_G128} if "weight_g_idx" not in found else {}
-    return Layout("INT4", known.get(columns // groups, Label.OTHER), {
+    kind = Label.OTHER if "weight_g_idx" in found else blocks_of(columns // groups)
+    return Layout("INT4", kind, {
         "weight_packed": Part((torch.int32,), ((rows, -(-columns // 8)),)),
         "weight_scale": Part(PLAIN, ((rows, groups),)),
         "weight_shape": Part((torch.int64, torch.int32), ((2,),), needed=False),
         "weight_zero_point": Part((torch.int32,), ((-(-rows // 8), groups),), needed=False),
         "weight_g_idx": Part(whole, ((columns,),), needed=False),
     })  # fmt: skip
+
+
+def _qweight(found: Mapping[str, Header], shape: tuple[int, int], group: int | None) -> Layout:
+    """AWQ's or GPTQ's, which the shape of the codes tells apart: both have the matrix turned over, [in, out]."""
+    out, columns = shape
+    stored = found["scales"][0] if "scales" in found else ()
+    if group is not None:
+        groups = -(-columns // group)
+    elif len(stored) == 2 and stored[0] and (columns % stored[0] == 0 or "g_idx" in found):
+        groups = stored[0]
+    else:
+        groups = max(columns // 128, 1)
+    kind = Label.OTHER if columns % groups else blocks_of(columns // groups)
+    awq = found["qweight"][0] == by_inputs(shape)
+    parts = {
+        "qweight": Part((torch.int32,), (by_inputs(shape) if awq else by_outputs(shape),)),
+        "qzeros": Part((torch.int32,), ((groups, -(-out // 8)),)),
+        "scales": Part((torch.float16, torch.bfloat16, torch.float32), ((groups, out),)),
+    }
+    if awq:
+        return Layout("AWQ's INT4", kind, parts)
+    parts["g_idx"] = Part((torch.int32, torch.int64), ((columns,),), needed=False)
+    return Layout("GPTQ's INT4", kind, parts)
+
+
+def by_inputs(shape: tuple[int, int]) -> Shape:
+    """Of AWQ's codes: eight outputs of one input in a word."""
+    return shape[1], -(-shape[0] // 8)
+
+
+def by_outputs(shape: tuple[int, int]) -> Shape:
+    """Of GPTQ's codes: eight inputs of one output in a word."""
+    return -(-shape[1] // 8), shape[0]

@@ -169,10 +169,13 @@ def test_every_value_can_be_checked(bad: float, tensors: dict[str, Tensor], tmp_
 
 
 def test_what_other_tools_write_in_its_place_is_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
-    packed = drop(tensors, f"{DOWN}.weight") | {f"{DOWN}.qweight": torch.ones(16, 128, dtype=torch.int32)}
+    router = "model.layers.1.mlp.gate"
+    packed = drop(tensors, f"{router}.weight") | {f"{router}.qweight": torch.ones(16, 128, dtype=torch.int32)}
     fused = {name: t for name, t in tensors.items() if "layers.1.mlp.experts." not in name}
     fused["model.layers.1.mlp.experts.gate_up_proj"] = torch.ones(16, 2, 2)
-    for case, (stored, says) in enumerate(((packed, "as AWQ and GPTQ write it"), (fused, "are fused"))):
+    for case, (stored, says) in enumerate(
+        ((packed, "gate.qweight is there, and this matrix is"), (fused, "are fused"))
+    ):
         folder = write_checkpoint(tmp_path / str(case), CONFIG, stored)
         faults = header_faults(Checkpoint.open(folder), ModelConfig.from_dict(CONFIG))
         assert any(fault.kind == "missing" and says in fault.text for fault in faults)
