@@ -7,16 +7,22 @@ from torch import Tensor
 
 from hopwell.formats.blocks import MXFP4, NVFP4, BlockFormat
 from hopwell.formats.elements import E2M1, E8M0_BIAS
-from hopwell.formats.matrices import Int4, Mxfp4, Nvfp4
+from hopwell.formats.matrices import Int4, Int4Zeros, Mxfp4, Nvfp4
 from hopwell.formats.packed import Packed, pack
 
 
 def draw_four_bits(
-    kind: BlockFormat, shape: tuple[int, ...], deviation: float, seed: int, device: torch.device | str
-) -> Nvfp4 | Mxfp4 | Int4:
+    kind: BlockFormat,
+    shape: tuple[int, ...],
+    deviation: float,
+    seed: int,
+    device: torch.device | str,
+    zero_points: bool = False,
+) -> Nvfp4 | Mxfp4 | Int4 | Int4Zeros:
     """A matrix [out, in] of equally likely codes, block scales that differ by up to four times, values of a deviation.
 
-    MXFP4's scales are powers of two: there the deviation is met within a factor of the square root of two.
+    MXFP4's scales are powers of two: there the deviation is met within a factor of the square root of two. INT4's zero
+    points, if there are to be some, are all 0: kernels read them, and values stay even around zero.
     """
     out, width = shape
     generator = torch.Generator(device).manual_seed(seed)
@@ -36,14 +42,22 @@ def draw_four_bits(
         base = round(torch.log2(torch.tensor(unit)).item()) + E8M0_BIAS
         return Mxfp4(codes, (exponents + base).to(torch.uint8))
     codes = drawn(1, 16, codes.shape) | (drawn(1, 16, codes.shape) << 4)  # never -8: even around zero
-    return Int4(codes.to(torch.uint8).view(torch.int32), (torch.exp2(exponents.float()) * unit).bfloat16(), width)
+    words, scales = codes.to(torch.uint8).view(torch.int32), (torch.exp2(exponents.float()) * unit).bfloat16()
+    if zero_points:
+        return Int4Zeros(words, scales, torch.zeros(groups, dtype=torch.int8, device=device), width)
+    return Int4(words, scales, width)
 
 
 def draw_packed(
-    kind: BlockFormat, shape: tuple[int, ...], deviation: float, seed: int, device: torch.device | str
+    kind: BlockFormat,
+    shape: tuple[int, ...],
+    deviation: float,
+    seed: int,
+    device: torch.device | str,
+    zero_points: bool = False,
 ) -> Packed:
     """The same as kernels read it."""
-    return pack(draw_four_bits(kind, shape, deviation, seed, device))
+    return pack(draw_four_bits(kind, shape, deviation, seed, device, zero_points))
 
 
 def _rms(elements: str) -> float:

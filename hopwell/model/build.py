@@ -40,7 +40,8 @@ def held_format(config: ModelConfig, row: Row, layer: int, packed: bool) -> Form
         found = FORMATS.get(label or "")
         if found is FP8_BLOCK:
             return FP8_BLOCK
-        if packed and found is not None and found in PACKABLE and row.matrix(config)[1] % STEP == 0:
+        packs = packed and not config.quantization.act_order
+        if packs and found is not None and found in PACKABLE and row.matrix(config)[1] % STEP == 0:
             return found
     return PlainFormat(torch.bfloat16)
 

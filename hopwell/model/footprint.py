@@ -94,7 +94,7 @@ def latent_bytes(config: ModelConfig, itemsize: int = 2) -> int:
     return (config.num_hidden_layers + config.num_nextn_predict_layers) * config.latent_dim * itemsize
 
 
-def resident_bytes(spec: TensorSpec, layout: str, packed: bool = False) -> int:
+def resident_bytes(spec: TensorSpec, layout: str, packed: bool = False, zero_points: bool = False) -> int:
     """Bytes that a tensor takes once it is loaded on a GPU (model/loading.py), a matrix with its scales.
 
     FP8 blocks stay as they are where the schema has a matrix held as it is stored; other layouts are expanded. MTP's
@@ -103,6 +103,7 @@ def resident_bytes(spec: TensorSpec, layout: str, packed: bool = False) -> int:
     Args:
         layout: of a matrix, as `kind_of` tells it.
         packed: four bits stay packed where kernels take them, with a factor a row.
+        zero_points: INT4 has them, two bytes of their own beside each scale.
     """
     if spec.copy_of is not None or spec.is_scale:
         return 0
@@ -112,25 +113,31 @@ def resident_bytes(spec: TensorSpec, layout: str, packed: bool = False) -> int:
     if layout == Label.FP8_BLOCK and held == "stored":
         return spec.numel + 4 * math.prod(scale_shape(spec.shape))
     if packed and held == "stored" and layout in FORMATS and FORMATS[layout] in PACKABLE and spec.shape[1] % STEP == 0:
-        return FORMATS[layout].nbytes(spec.shape) + 4 * spec.shape[0]
+        kind = FORMATS[layout]
+        zeros = 2 * math.prod(kind.scale_shape(spec.shape)) if zero_points and kind.elements == "int4" else 0
+        return kind.nbytes(spec.shape) + zeros + 4 * spec.shape[0]
     return 2 * spec.numel
 
 
 def weight_bytes(
-    specs: Iterable[TensorSpec], layouts: Mapping[str, str] | None = None, packed: bool = False
+    specs: Iterable[TensorSpec],
+    layouts: Mapping[str, str] | None = None,
+    packed: bool = False,
+    zero_points: bool = False,
 ) -> Weights:
     """What a model's weights take on GPUs.
 
     Args:
         layouts: by module, where a checkpoint says otherwise than its config.
-        packed: as `resident_bytes` has it.
+        packed, zero_points: as `resident_bytes` has them.
     """
     cut = copied = routed = 0
     for spec in specs:
         if spec.is_scale:
             continue
         layout = Label.FP8_BLOCK if spec.dtype == torch.float8_e4m3fn else Label.PLAIN
-        size = resident_bytes(spec, layout if layouts is None else layouts.get(spec.module, layout), packed)
+        stored = layout if layouts is None else layouts.get(spec.module, layout)
+        size = resident_bytes(spec, stored, packed, zero_points)
         row = row_of(spec.name)
         if row.by_expert:
             routed += size

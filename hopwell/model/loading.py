@@ -11,6 +11,7 @@ from torch import Tensor
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.fp8 import BLOCK
+from hopwell.formats.int4 import with_bf16_scales
 from hopwell.formats.matrices import Plain, combine
 from hopwell.formats.mixed import stack_packed
 from hopwell.formats.packed import STRIP, Packed, pack, why_not
@@ -141,8 +142,9 @@ class Loader(Builder):
     def stored(self, row: Row, layer: int = 0, expert: int = 0) -> Weight:
         """A matrix as the device wants it: in its format on a GPU, as plain values on a CPU."""
         weight = self.source.take_linear(row.module(layer, expert), row.matrix(self.whole))
-        if self.packs and row.kind.held == "stored" and why_not(weight.stored) is None:
-            part = cut(weight, row, self.layout)
+        ready = Weight(with_bf16_scales(weight.stored)) if self.packs else weight
+        if self.packs and row.kind.held == "stored" and why_not(ready.stored) is None:
+            part = cut(ready, row, self.layout)
             if why_not(part.stored) is None:
                 return Weight(pack(part.to(self.device).stored))
         if not weight.has_op:

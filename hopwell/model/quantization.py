@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hopwell.formats.int4 import ZERO_OFFSETS, Described, format_of
 from hopwell.formats.labels import Label
 from hopwell.formats.residual import parse_label
+from hopwell.formats.stored import Header, blocks_of, qweight_tensors, usual_tensors
 from hopwell.model.reading import ConfigError
 
 MODELOPT = {
@@ -22,12 +24,16 @@ MODELOPT = {
     "FP8_PER_CHANNEL_PER_TOKEN": Label.FP8_CHANNEL,
 }
 """Formats by ModelOpt's names."""
-METHODS = ("fp8", "modelopt", "modelopt_fp4", "modelopt_mixed", "compressed-tensors", "hopwell")
+METHODS = ("fp8", "modelopt", "modelopt_fp4", "modelopt_mixed", "compressed-tensors", "awq", "gptq", "hopwell")
 COMPRESSED = ("nvfp4-pack-quantized", "mxfp4-pack-quantized", "pack-quantized", "float-quantized", "mixed-precision")
 """compressed-tensors' formats that are read here."""
 SIMPLE = re.compile(r"re:\^?(?:\w|\\\.|\\d\+|\.\*?)*\$?")
 NUMBER = "\0"
 """In a glob, digits."""
+VERSIONS = {"awq": ("gemm",), "gptq": tuple(ZERO_OFFSETS)}
+"""Of AWQ and GPTQ that are read here."""
+IN_A_LAYER = re.compile(r".*\.[0-9]+\.")
+"""What AWQ and GPTQ convert unless told otherwise."""
 REMEDY = "fetch the original in FP8 or bf16, or a conversion by ModelOpt or compressed-tensors"
 
 
@@ -47,6 +53,12 @@ class Quantization:
     """Formats of modules whose names match, after `named`."""
     ignored: re.Pattern[str] | None = None
     """Modules that are plain whatever else is said."""
+    zero_points: bool = False
+    """Whether groups of INT4 have zero points of their own."""
+    act_order: bool = False
+    """Whether columns are in INT4's groups in any order (GPTQ's desc_act): no kernel reads such packed."""
+    group: int | None = None
+    """Columns of AWQ's and GPTQ's groups; None: all of them."""
 
     def format_of(self, module: str) -> str | None:
         """The format in which a linear is stored, or None where it is plain."""
@@ -55,6 +67,12 @@ class Quantization:
         if module in self.named:
             return self.named[module]
         return next((label for pattern, label in self.patterns if pattern.match(module)), self.default)
+
+    def tensors(self, label: str, shape: tuple[int, int]) -> dict[str, Header]:
+        """The tensors that a matrix [out, in] takes in a format, by suffix."""
+        if self.method in VERSIONS:
+            return qweight_tensors(self.method, shape, self.group)
+        return usual_tensors(label, shape)
 
 
 def read_quantization(config: Mapping[str, Any]) -> Quantization:
@@ -76,6 +94,8 @@ def read_quantization(config: Mapping[str, Any]) -> Quantization:
         return _compressed(found)
     if method == "hopwell":
         return _own(found)
+    if method in VERSIONS:
+        return _int4(found, method)
     return _modelopt(found)
 
 
@@ -112,11 +132,15 @@ def _compressed(found: Mapping[str, Any]) -> Quantization:
         raise ConfigError(f"{where}.sparsity_config.format is {sparsity!r}, which is not read here; {REMEDY}")
     named: dict[str, str] = {}
     patterns: list[tuple[re.Pattern[str], str]] = []
+    zero_points = ordered = False
     for name, group in (_object(found, "config_groups", "quantization_config.") or {}).items():
         given = group.get("format") or found.get("format") if isinstance(group, dict) else None
         if given not in COMPRESSED:
             raise ConfigError(f"{where}.config_groups.{name}.format is {given!r}, which is not read here; {REMEDY}")
-        label = _scheme(group.get("weights") or {}, f"{where}.config_groups.{name}.weights")
+        weights = group.get("weights") or {}
+        label = _scheme(weights, f"{where}.config_groups.{name}.weights")
+        zero_points |= weights.get("symmetric") is False
+        ordered |= weights.get("actorder") == "group"
         for target in _texts(group, "targets"):
             if target == "Linear":
                 patterns.append((re.compile(""), label))
@@ -125,7 +149,8 @@ def _compressed(found: Mapping[str, Any]) -> Quantization:
                     patterns.append((pattern, label))
             else:
                 named[target] = label
-    return Quantization("compressed-tensors", None, named, tuple(patterns), _any_of(_globs(_texts(found, "ignore"))))
+    ignored = _any_of(_globs(_texts(found, "ignore")))
+    return Quantization("compressed-tensors", None, named, tuple(patterns), ignored, zero_points, ordered)
 
 
 def _scheme(weights: Mapping[str, Any], where: str) -> str:
@@ -134,10 +159,66 @@ def _scheme(weights: Mapping[str, Any], where: str) -> str:
     if (bits, kind) == (4, "float"):
         return Label.NVFP4 if strategy == "tensor_group" else Label.MXFP4
     if (bits, kind) == (4, "int"):
-        return Label.INT4_G32 if weights.get("group_size") == 32 else Label.INT4_G128
+        return blocks_of(weights.get("group_size") or 128)
     if (bits, kind) == (8, "float") and strategy in ("block", "channel", "tensor"):
         return f"fp8_{strategy}"
     raise ConfigError(f"{where}: {kind} of {bits} bits by {strategy}, which is not read here; {REMEDY}")
+
+
+def _int4(found: Mapping[str, Any], method: str) -> Quantization:
+    """AWQ's and GPTQ's: one format, and the modules that are left plain. A head in it is known by its tensors."""
+    where = "config.json: quantization_config"
+    version = format_of(found)
+    if version not in VERSIONS[method] or found.get("is_marlin_format"):
+        told = "marlin" if found.get("is_marlin_format") else version
+        known = " or ".join(VERSIONS[method])
+        raise ConfigError(f"{where}: {method}'s version is {told!r}, expected {known}; {REMEDY}")
+    for name, only in (("bits", 4), ("zero_point", True), ("pack_dtype", "int32")):
+        if (value := found.get(name, only)) != only and (name != "zero_point" or method == "awq"):
+            raise ConfigError(f"{where}.{name} is {value!r}, expected {only!r}; {REMEDY}")
+    group = found.get("group_size", 128)
+    if not isinstance(group, int) or group < -1 or group == 0:
+        raise ConfigError(f"{where}.group_size is {group!r}, expected a number of columns, or -1 for all")
+    told = Described.of({"quantization_config": found})
+    label = Label.INT4_G128 if told.group is None else blocks_of(told.group)
+    chosen = list(_chosen(found))
+    return Quantization(
+        method,
+        patterns=((_parts(chosen) if chosen else IN_A_LAYER, label),),
+        ignored=_left_plain(found),
+        zero_points=not told.symmetric,
+        act_order=method == "gptq" and bool(found.get("desc_act")) and not found.get("static_groups") and group > 0,
+        group=told.group,
+    )
+
+
+def _chosen(found: Mapping[str, Any]) -> Iterator[str]:
+    """The modules of a block that GPTQ is told to quantise, of lists that it takes one after another; none: all."""
+    name = "modules_in_block_to_quantize"
+    lists = found.get(name)
+    if isinstance(lists, list):
+        lists = [one for each in lists for one in (each if isinstance(each, list) else [each])]
+    yield from _texts({name: lists}, name)
+
+
+def _left_plain(found: Mapping[str, Any]) -> re.Pattern[str] | None:
+    """Modules that AWQ and GPTQ leave plain: by parts of their names, and by GPTQModel's `dynamic` expressions."""
+    names = list(_texts(found, "modules_to_not_convert"))
+    dynamic = _object(found, "dynamic", "quantization_config.") or {}
+    for name, changed in dynamic.items():
+        for key in ("bits", "group_size", "sym", "desc_act") if not name.startswith("-:") else ():
+            if isinstance(changed, dict) and changed.get(key, found.get(key)) != found.get(key):
+                where = f"config.json: quantization_config.dynamic.{name}.{key}"
+                raise ConfigError(f"{where} is {changed[key]!r}, expected that of all, {found.get(key)!r}; {REMEDY}")
+    globs = _any_of(_globs(f"re:{name.removeprefix('-:')}" for name in dynamic if name.startswith("-:")))
+    told = [each.pattern for each in (_parts(names) if names else None, globs) if each is not None]
+    return re.compile("|".join(told)) if told else None
+
+
+def _parts(names: Iterable[str]) -> re.Pattern[str]:
+    """Modules in whose names one of several stands, from a dot to a dot."""
+    told = "|".join(re.escape(name.strip(".")) for name in names)
+    return re.compile(rf"(?:.*\.)?(?:{told})(?:\.|$)")
 
 
 def _own(found: Mapping[str, Any]) -> Quantization:

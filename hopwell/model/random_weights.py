@@ -127,11 +127,12 @@ class _Drawn(Builder):
         return span.stop - span.start
 
     def _packed(self, kind: BlockFormat, shape: tuple[int, ...], deviation: float, own: bool) -> Packed:
+        zeros = self.config.quantization.zero_points and kind.elements == "int4"
         if self.device.type == "meta":
-            return Packed.empty(kind, shape, "meta")
+            return Packed.empty(kind, shape, "meta", zeros)
         if len(shape) == 2:
-            return draw_packed(kind, shape, deviation, self._seed(own), self.device)
-        each = [draw_packed(kind, shape[1:], deviation, self._seed(own), self.device) for _ in range(shape[0])]
+            return draw_packed(kind, shape, deviation, self._seed(own), self.device, zeros)
+        each = [draw_packed(kind, shape[1:], deviation, self._seed(own), self.device, zeros) for _ in range(shape[0])]
         return combine(each, torch.stack)
 
     def _values(self, shape: tuple[int, ...], deviation: float, mean: float = 0.0, own: bool = False) -> Tensor:

@@ -13,7 +13,6 @@ from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.spec import TensorSpec
 from hopwell.formats.labels import Label
-from hopwell.formats.stored import usual_tensors
 from hopwell.limits.catalogue import catalogue
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import Fit, PartSize, Weights, fits, latent_bytes, part_sizes, weight_bytes
@@ -121,7 +120,8 @@ def inspect_model(
         stored = [tensor for spec in specs for tensor in as_described(spec, config.quantization)]
         formats = {spec.module: config.quantization.format_of(spec.module) for spec in specs}
         layouts = {module: label or Label.PLAIN for module, label in formats.items()}
-    weights = weight_bytes(specs, layouts, packed)
+    quantization = config.quantization
+    weights = weight_bytes(specs, layouts, packed and not quantization.act_order, quantization.zero_points)
     return ModelReport(
         name=path.name if path.exists() else str(model),
         architecture=describe(config),
@@ -140,7 +140,7 @@ def as_described(spec: TensorSpec, quantization: Quantization) -> Iterator[Tenso
     if label is None:
         yield spec
         return
-    for suffix, (shape, dtype) in usual_tensors(label, (spec.shape[0], spec.shape[1])).items():
+    for suffix, (shape, dtype) in quantization.tensors(label, (spec.shape[0], spec.shape[1])).items():
         yield TensorSpec(f"{spec.module}.{suffix}", shape, dtype, spec.part)
 
 

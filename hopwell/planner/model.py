@@ -183,8 +183,9 @@ def _stored(quantization: Any) -> str:
     if not isinstance(quantization, Mapping):
         return "bf16"
     text = json.dumps(quantization).lower()
-    if quantization.get("quant_method") == "fp8":
-        return "fp8"
+    method = quantization.get("quant_method")
+    if method in ("fp8", "awq", "gptq"):
+        return "fp8" if method == "fp8" else "int4"
     return "nvfp4" if "nvfp4" in text else "int4" if '"num_bits": 4' in text else "fp8" if "fp8" in text else "bf16"
 
 

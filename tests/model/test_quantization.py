@@ -21,7 +21,7 @@ NVFP4 = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "str
 REFUSED: list[tuple[dict[str, Any], str]] = [
     *(
         ({"quant_method": name}, f"quant_method is {name!r}, which is not read here; fetch the original")
-        for name in ("awq", "gptq", "bitsandbytes", "auto-round", "quark", "torchao", "fbgemm_fp8", "mxfp4", "hqq")
+        for name in ("bitsandbytes", "auto-round", "quark", "torchao", "fbgemm_fp8", "mxfp4", "hqq")
     ),
     ({"bits": 4}, "quant_method is None"),
     ({"quant_method": "fp8"}, "weight_block_size is None"),
@@ -52,6 +52,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
          "sparsity_config": {"format": "sparse-24-bitmask"}},
         "sparsity_config.format is 'sparse-24-bitmask'",
     ),
+    ({"quant_method": "awq", "bits": 4, "version": "GEMV"}, "awq's version is 'gemv', expected gemm"),
+    ({"quant_method": "awq", "bits": 4, "version": "gemm", "zero_point": False}, "zero_point is False, expected True"),
+    ({"quant_method": "awq", "bits": 8, "version": "gemm"}, "bits is 8, expected 4"),
+    ({"quant_method": "awq", "bits": 4, "group_size": 0}, "group_size is 0, expected a number of columns"),
+    ({"quant_method": "awq", "bits": 4, "modules_to_not_convert": "gate"}, "modules_to_not_convert is 'gate'"),
+    ({"quant_method": "gptq", "bits": 3}, "bits is 3, expected 4"),
+    ({"quant_method": "gptq", "bits": 4, "group_size": "128"}, "group_size is '128'"),
+    ({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"}, "version is 'marlin', expected gptq or"),
+    ({"quant_method": "gptq", "bits": 4, "is_marlin_format": True}, "gptq's version is 'marlin'"),
+    ({"quant_method": "gptq", "bits": 4, "pack_dtype": "int16"}, "pack_dtype is 'int16'"),
+    ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*down.*": {"bits": 8}}}, "dynamic.+:.*down.*.bits is 8"),
+    ({"quant_method": "gptq", "bits": 4, "modules_in_block_to_quantize": 7}, "modules_in_block_to_quantize is 7"),
     ({"quant_method": "hopwell", "formats": {"a": "nvfp9"}}, "format 'nvfp9' is unknown"),
     ({"quant_method": "hopwell", "formats": {"a": 3}}, "formats: "),
 ]  # fmt: skip
@@ -67,16 +79,16 @@ def test_what_is_not_read_is_refused_by_name(found: dict[str, Any], text: str) -
 
 def test_every_command_refuses_the_method(tmp_path: Path) -> None:
     config = tiny_config("r1")
-    folder = write_checkpoint(tmp_path / "m", config | {"quantization_config": {"quant_method": "awq"}}, {})
+    folder = write_checkpoint(tmp_path / "m", config | {"quantization_config": {"quant_method": "hqq"}}, {})
     write_tokenizer(folder)
     (folder / "model.safetensors").unlink()
-    write_checkpoint(folder, config | {"quantization_config": {"quant_method": "awq"}}, random_tensors(config))
+    write_checkpoint(folder, config | {"quantization_config": {"quant_method": "hqq"}}, random_tensors(config))
     for command in (
         ("inspect", folder), ("generate", "-m", folder, "x"), ("quantize", folder, tmp_path / "q"),
         ("verify", folder, "--against", "nano"), ("verify-cache", folder), ("warm", folder, "--arch", "90"),
         ("synth", folder, tmp_path / "s"),
     ):  # fmt: skip
-        assert "quant_method is 'awq'" in refused(*command)
+        assert "quant_method is 'hqq'" in refused(*command)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
 
 

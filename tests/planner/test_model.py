@@ -24,6 +24,14 @@ def test_shipped_models_have_their_known_sizes() -> None:
     assert read_model("nano").num_hidden_layers < 30
 
 
+@pytest.mark.parametrize(("quantization", "stored"), [
+    ({"quant_method": "awq", "bits": 4}, "int4"), ({"quant_method": "gptq", "bits": 4}, "int4"),
+    ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8"), (None, "bf16"),
+])  # fmt: skip
+def test_bytes_are_those_of_the_method(quantization: dict[str, object] | None, stored: str) -> None:
+    assert model_of(CONFIG | {"quantization_config": quantization}, "r1").stored == stored
+
+
 def test_a_name_that_is_none_is_told_all_that_are() -> None:
     with pytest.raises(
         PlanError, match=r"^nope: no such file or shipped model; give a config.json or deepseek-r1, .*v2-"
