@@ -15,12 +15,14 @@ import torch
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
+from hopwell.engine.fitting import check_room
 from hopwell.engine.frontend import Frontend, name_of, resolve
 from hopwell.engine.loaded import LoadedModel, check_ranks
 from hopwell.engine.parallel import RANK
 from hopwell.engine.weights import config_of, dtype_for, load_weights, open_weights
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
+from hopwell.model.snapshot import Snapshot
 from hopwell.ops.device import Device, has_kernels
 from hopwell.ops.exchange import Exchange
 from hopwell.parallel.group import close_group, meeting_place, open_exchange
@@ -91,6 +93,8 @@ def load_model(
     share(config, layout)  # before others are started in vain
     check_ranks(wanted, layout, where)
     where = own_gpu(where, layout)
+    if where.type == "cuda" and not isinstance(checkpoint, Snapshot):
+        check_room(checkpoint, config, layout, packed, torch.cuda.mem_get_info(where)[0])
     ranks = _start_ranks(path, layout, where, kind, packed) if layout.world > 1 else None
     try:
         shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
