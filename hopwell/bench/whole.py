@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import median
@@ -57,13 +58,21 @@ class PromptRow:
 class Whole:
     """A loaded model, all ranks of it, for measurements one after the other."""
 
-    def __init__(self, name: str, loaded: LoadedModel, ceilings: Ceilings, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        loaded: LoadedModel,
+        ceilings: Ceilings,
+        settings: dict[str, Any],
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
         """
         Args:
             ceilings: of one GPU.
             settings: of the engine, as `LoadedModel.config` takes them.
+            say: told what was done last, and how long it took: a large model leaves long silences.
         """
-        self.name, self.loaded, self.ceilings, self.settings = name, loaded, ceilings, settings
+        self.name, self.loaded, self.ceilings, self.settings, self._say = name, loaded, ceilings, settings, say
         self.gpus = loaded.layout.world
         self.share = replace(loaded.model.config, vocab_size=-(-loaded.model.config.vocab_size // self.gpus))
         """What one GPU computes: of the head, its rows."""
@@ -75,11 +84,14 @@ class Whole:
             most = max(max(case.batches) for case in alike)
             config = self._config(max_batch_tokens=max(CHUNK, most * (1 + drafts)), drafts=drafts)
             pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts) for case in alike)
-            model = self.loaded.runnable_over_ranks(config)
-            steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages)
+            with self._timed(f"engine with {drafts} drafts"):
+                model = self.loaded.runnable_over_ranks(config)
+                steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages)
             prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
             for case in alike:
-                steps.prefill(max(case.batches), case.context, prompts)
+                with self._timed(f"{max(case.batches)} prompts of {case.context} tokens"):
+                    steps.prefill(max(case.batches), case.context, prompts)
+                    synchronize(model.device)
                 yield from self._measured(steps, case)
             steps.runner.close()
 
@@ -125,8 +137,9 @@ class Whole:
     def prompts(self, shapes: Sequence[tuple[int, int]]) -> Iterator[PromptRow]:
         """Prompts of so many tokens, so many at once, each shape in one step: the first token's logits included."""
         rows = max(count * tokens for count, tokens in shapes)
-        model = self.loaded.runnable_over_ranks(self._config(max_batch_tokens=rows, drafts=0))
-        latent = model.new_latent(max(count * -(-tokens // PAGE) for count, tokens in shapes))
+        with self._timed(f"engine for steps of {rows} rows"):
+            model = self.loaded.runnable_over_ranks(self._config(max_batch_tokens=rows, drafts=0))
+            latent = model.new_latent(max(count * -(-tokens // PAGE) for count, tokens in shapes))
         drawn = RandomPrompts(self.loaded.model.config.vocab_size, rows)
         for count, tokens in shapes:
             pages = np.arange(count * -(-tokens // PAGE), dtype=np.int32).reshape(count, -1)
@@ -159,6 +172,14 @@ class Whole:
         held = torch.cuda.memory_allocated(self.loaded.model.device) if on_gpu else 0
         pages = cache_pages(model_settings(config).of(self.loaded.model), config)
         return {"gb_per_gpu": held / 1e9, "cache_tokens": pages * PAGE}
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        began, before = time.perf_counter(), dict(self.loaded.phases)
+        yield
+        parts = {name: took for name, took in self.loaded.phases.items() if before.get(name) != took}
+        told = "".join(f", {name} {took:.1f}" for name, took in parts.items())
+        self._say(f"{what}: {time.perf_counter() - began:.1f} s{told}")
 
     def _config(self, **settings: Any) -> EngineConfig:
         chosen = {"max_seqs": 1, **self.settings, **settings}

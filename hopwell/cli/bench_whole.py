@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def whole(
     prefill: list[dict[str, Any]] = []
     meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
     try:
-        bench = Whole(model, loaded, ceilings, settings)
+        bench = Whole(model, loaded, ceilings, settings, lambda text: print(text, file=sys.stderr, flush=True))
         meta |= bench.room() | {"phases": loaded.phases}
         print_rows([{**bench.room(), **{f"{name} s": f"{took:.1f}" for name, took in loaded.phases.items()}}])
         shapes = ["8x2048", "1x16384"] if prompts is None else [text for text in prompts if text != "none"]
