@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -143,13 +143,23 @@ class Metrics:
         return 1.0 + self.accepted_tokens / self.draft_steps if self.draft_steps else 1.0
 
 
+APART = ("meter", "energy", "tier_page_seconds", "pacing", "thermal")
+"""Of several engines' metrics, those that are not sums."""
+
+
 def merged(each: Sequence[Metrics]) -> Metrics:
-    """What several engines have counted together. Of what does not add up, the meter and a page's seconds, the first
-    engine's."""
+    """What several engines have counted together. Of what does not add up, the meter, a page's seconds and pacing, the
+    first engine's; of heat the hottest's."""
     total = Metrics()
     for name in (one.name for one in fields(Metrics)):
         values = [getattr(metrics, name) for metrics in each]
-        setattr(total, name, values[0] if name in ("meter", "energy", "tier_page_seconds") else _sum(values))
+        setattr(total, name, values[0] if name in APART else _sum(values))
+    if hot := [metrics.thermal for metrics in each if metrics.thermal is not None]:
+        held, times = sum(state.held for state in hot), sum(state.times for state in hot)
+        total.thermal = replace(max(hot, key=lambda state: (state.hot, state.degrees or 0)), held=held, times=times)
+    if paced := [metrics.pacing for metrics in each if metrics.pacing is not None]:
+        seconds, prompts = (sum(getattr(state, name) for state in paced) for name in ("held_seconds", "prompt_seconds"))
+        total.pacing = replace(paced[0], held_seconds=seconds, prompt_seconds=prompts)
     return total
 
 

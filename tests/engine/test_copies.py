@@ -18,6 +18,8 @@ from hopwell.engine.llm import LLM
 from hopwell.engine.loading import load_model
 from hopwell.engine.metrics import Histogram, Metrics, merged
 from hopwell.engine.request import EngineDownError, Request, SamplingParams
+from hopwell.limits.pacing import PacingState
+from hopwell.limits.thermal import ThermalState
 from hopwell.ops.sizes import PAGE
 
 GREEDY = SamplingParams(temperature=0.0, max_tokens=12, ignore_eos=True)
@@ -90,7 +92,16 @@ def test_counts_add_up() -> None:
     total = merged([one, other])
     assert (total.steps, total.finished, total.accepted_at) == (7, {"stop": 3, "length": 5}, [6, 1])
     assert isinstance(total.ttft, Histogram) and total.ttft.count == 2 and total.ttft.total == 3.0
-    assert merged([one]) == one
+    assert merged([one]) == one and total.pacing is total.thermal is None
+
+
+def test_what_holds_several_engines_is_told_of_all() -> None:
+    one = Metrics(pacing=PacingState("energy", pace=0.06, held_seconds=2.0), thermal=ThermalState(80, degrees=60))
+    other = Metrics(pacing=PacingState("energy", held_seconds=3.0, prompt_seconds=1.0))
+    other.thermal = ThermalState(80, hot=True, why="85 degrees of 80", degrees=85, times=2, held=4)
+    total = merged([one, other])
+    assert total.pacing == PacingState("energy", pace=0.06, held_seconds=5.0, prompt_seconds=1.0)
+    assert total.thermal == other.thermal and merged([one]) == one
 
 
 def test_two_engines_answer_as_one_and_one_answers_for_both() -> None:
