@@ -5,7 +5,8 @@
 serves nano in each mode (drafts, prefix cache, overlap) with two API processes. Requests come in bursts, as streams and
 whole, some with a schema; a fifth of the callers leave early. With --kill the engine's process, a rank's or an API's is
 killed now and then: what it served must end with an error, and whatever is answered must still be right. Ends with 1 if
-anything was wrong. With --tp the model lies over several ranks, and is held, in float32, to the model in one process.
+anything was wrong. With --tp the model lies over several ranks, and is held, in float32, to the model in one process;
+with --dp there are several engines.
 """
 
 from __future__ import annotations
@@ -53,13 +54,14 @@ class Outcome:
     """The longest that a request went on after its server was gone, in seconds."""
 
 
-def options(drafts: int, cache: bool, overlap: bool, tp: int, ep: int) -> list[str]:
+def options(drafts: int, cache: bool, overlap: bool, tp: int, ep: int, dp: int) -> list[str]:
     """A server's, in one of the modes."""
     return [
         *("--api-workers", "2", "--max-seqs", "32", "--max-batch-tokens", "512", "--cache-tokens", "2048"),
         *("--drafts", str(drafts), "--prefix-cache" if cache else "--no-prefix-cache"),
         "--overlap" if overlap else "--no-overlap",
         *(("--tp", str(tp), "--ep", str(ep), "--dtype", "float32") if tp > 1 else ()),
+        *(("--dp", str(dp)) if dp > 1 else ()),
     ]
 
 
@@ -202,6 +204,7 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true", help="processes, now and then")
     parser.add_argument("--tp", type=int, default=1, help="ranks that share every layer")
     parser.add_argument("--ep", type=int, default=1, help="1, or as --tp: with whole experts each")
+    parser.add_argument("--dp", type=int, default=1, help="engines, each with its own ranks")
     parser.add_argument("--modes", type=int, nargs="*", help=f"some of 0 to {len(MODES) - 1}")
     parser.add_argument("--out", type=Path, help="JSON of the result")
     given = parser.parse_args()
@@ -213,7 +216,7 @@ def main() -> None:
     for number in given.modes or range(len(MODES)):
         drafts, cache, overlap = MODES[number]
         began = time.monotonic()
-        with served(*options(drafts, cache, overlap, given.tp, given.ep)) as (process, url):
+        with served(*options(drafts, cache, overlap, given.tp, given.ep, given.dp)) as (process, url):
             outcome = asyncio.run(storm(process, url, cases, want, given.seed, given.kill))
         if left := set(os.listdir("/dev/shm")) - shared:
             outcome.wrong.append(f"left in /dev/shm: {sorted(left)}")
@@ -222,6 +225,7 @@ def main() -> None:
         row = {
             "tp": given.tp,
             "ep": given.ep,
+            "dp": given.dp,
             "drafts": drafts,
             "prefix_cache": cache,
             "overlap": overlap,
