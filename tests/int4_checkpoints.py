@@ -1,9 +1,10 @@
-"""AWQ's and GPTQ's layouts as their own tools write them, number by number, for tests that read such checkpoints."""
+"""AWQ's, GPTQ's and W4AFP8's layouts as their own tools write them, number by number, for tests that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from tiny import linear_shapes, random_tensors, write_checkpoint
 from torch import Tensor
+
+from hopwell.formats.fp8 import dequantize_fp8_block, quantize_fp8_block
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """Outputs of a word, from the lowest bits up (AutoAWQ 0.2.9, `version` gemm)."""
@@ -92,8 +95,20 @@ def gptq(q: Quantised, second: bool = False) -> dict[str, Tensor]:
     }
 
 
+def signed(q: Quantised) -> dict[str, Tensor]:
+    """A module's tensors in W4AFP8: two's complement, the even input in the low bits; zero points are in the middle."""
+    nibbles = ((q.codes.T - 8) & 15).astype(np.uint8)
+    return {
+        "weight": torch.from_numpy(np.ascontiguousarray(nibbles[:, 0::2] | nibbles[:, 1::2] << 4).view(np.int8)),
+        "weight_scale_inv": q.scales.t().contiguous(),
+        "input_scale": torch.tensor(0.01),
+    }
+
+
 def described(method: str, group: int = 128, **others: Any) -> dict[str, Any]:
     """A `quantization_config` as tools write it."""
+    if method == "w4afp8":
+        return {"quant_method": "w4afp8", "group_size": group, "weight_block_size": [128, 128]} | others
     if method == "awq":
         return {"quant_method": "awq", "bits": 4, "group_size": group, "version": "gemm", "zero_point": True} | others
     told = {"quant_method": "gptq", "bits": 4, "group_size": group, "sym": True, "desc_act": False}
@@ -110,16 +125,26 @@ def write_pair(
     """
     tensors = random_tensors(config)
     stored = dict(tensors)
+    method = quantization["quant_method"]
     for seed, (module, shape) in enumerate(linear_shapes(config).items()):
         if any(part in module for part in plain):
             continue
-        symmetric, second = quantization.get("sym", False), quantization.get("checkpoint_format") == "gptq_v2"
-        is_awq = quantization["quant_method"] == "awq"
-        ordered = quantization.get("desc_act", False)
-        q = draw(shape, quantization["group_size"], seed, symmetric, ordered, least_zero=0 if is_awq or second else 1)
+        if method == "w4afp8" and ".experts." not in module:
+            codes, scales = quantize_fp8_block(tensors[f"{module}.weight"])
+            tensors[f"{module}.weight"] = dequantize_fp8_block(codes, scales, torch.float32)
+            stored |= {f"{module}.weight": codes, f"{module}.weight_scale_inv": scales}
+            continue
+        symmetric, second = (
+            quantization.get("sym", method == "w4afp8"),
+            quantization.get("checkpoint_format") == "gptq_v2",
+        )
+        dtype = torch.bfloat16 if method == "w4afp8" else torch.float16
+        ordered, least_zero = quantization.get("desc_act", False), int(method == "gptq" and not second)
+        q = draw(shape, quantization["group_size"], seed, symmetric, ordered, dtype, least_zero)
         tensors[f"{module}.weight"] = q.values().float()
         stored.pop(f"{module}.weight")
-        stored |= {f"{module}.{suffix}": t for suffix, t in (awq(q) if is_awq else gptq(q, second)).items()}
+        found = {"awq": awq, "gptq": partial(gptq, second=second), "w4afp8": signed}[method](q)
+        stored |= {f"{module}.{suffix}": t for suffix, t in found.items()}
     return (
         write_checkpoint(folder / "int4", config | {"quantization_config": quantization}, stored),
         write_checkpoint(folder / "values", config, tensors),

@@ -134,7 +134,7 @@ def kind_of(module: Module) -> Label:
     codes = module.get("weight") or module.get("weight_packed") or module.get("qweight")
     if codes is None or len(codes.shape) != 2:
         return Label.PLAIN
-    shape = codes.shape[0], codes.shape[1] * {torch.uint8: 2, torch.int32: 8}.get(codes.dtype, 1)
+    shape = codes.shape[0], codes.shape[1] * {torch.uint8: 2, torch.int8: 2, torch.int32: 8}.get(codes.dtype, 1)
     if "qweight" in module:  # turned over: eight outputs in a word, or eight inputs
         scales = module.get("scales")
         out = codes.shape[1] if scales is None or len(scales.shape) != 2 else scales.shape[1]

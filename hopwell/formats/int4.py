@@ -1,7 +1,7 @@
-"""INT4 whose groups of columns share a scale and maybe a zero point; AWQ's and GPTQ's layouts of it.
+"""INT4 whose groups of columns share a scale and maybe a zero point; AWQ's, GPTQ's and W4AFP8's layouts of it.
 
-Both have a matrix turned over, [in, out], in elements q from 0 to 15; with the scale s and the zero point z of a group
-of inputs a value is (q - z) s. In memory an element is q - 8 and a zero point z - 8 (`Int4`, `Int4Zeros`).
+AWQ and GPTQ have a matrix turned over, [in, out], in elements q from 0 to 15; with the scale s and the zero point z of
+a group of inputs a value is (q - z) s. In memory an element is q - 8 and a zero point z - 8 (`Int4`, `Int4Zeros`).
 
 AWQ (Lin et al., 2023, arXiv 2306.00978; AutoAWQ's version `gemm`): a word has eight outputs of one input, the even ones
 of them before the odd ones: 0, 2, 4, 6, 1, 3, 5, 7 from the lowest bits up. Zero points lie likewise.
@@ -21,13 +21,15 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.blocks import FORMATS
-from hopwell.formats.elements import pack_nibbles, unpack_int4_words, unpack_nibbles
+from hopwell.formats.elements import unpack_int4_words, unpack_nibbles
 from hopwell.formats.labels import Label
 from hopwell.formats.matrices import Int4, Int4Zeros, Matrix, Plain
 from hopwell.formats.stored import blocks_of, by_inputs
 
 FORMAT_FIELDS = {"awq": ("version", "format", "checkpoint_format"), "gptq": ("checkpoint_format", "format")}
 """Where a config tells the layout's version: the field's names, of which tools write one or several."""
+AWQ_PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Where in a word AWQ has each of eight outputs."""
 ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
 """What a zero point is more than what is stored of it, by GPTQ's format."""
 
@@ -84,6 +86,13 @@ def from_qweight(
     return int4_matrix(words, scales, centred if centred.any() else None, columns, index)
 
 
+def from_signed(data: Tensor, scales: Tensor, columns: int) -> Int4 | Int4Zeros | Plain:
+    """The matrix [out, columns] of two's complement, two elements a byte, int8 [out, columns / 2], the even column's in
+    the low bits (W4AFP8, as SGLang and vLLM load it)."""
+    codes = torch.nn.functional.pad(data.view(torch.uint8) ^ 0x88, (0, -data.shape[1] % 4))
+    return int4_matrix(codes.contiguous().view(torch.int32), scales, None, columns)
+
+
 def int4_matrix(
     words: Tensor, scales: Tensor, zeros: Tensor | None, columns: int, index: Tensor | None = None
 ) -> Int4 | Int4Zeros | Plain:
@@ -98,9 +107,8 @@ def int4_matrix(
     count = scales.shape[1]
     size, ragged = divmod(columns, count)
     in_order = torch.arange(columns, device=words.device) // max(size, 1)
-    label = (
-        Label.OTHER if ragged or (index is not None and not torch.equal(index.long(), in_order)) else blocks_of(size)
-    )
+    equal = not ragged and (index is None or torch.equal(index.long(), in_order))
+    label = blocks_of(size) if equal else Label.OTHER
     if label == Label.OTHER:
         groups = in_order if index is None else index.long()
         elements = unpack_int4_words(words, columns)
@@ -149,14 +157,24 @@ def _nibbles(words: Tensor) -> Tensor:
 
 def _in_pairs(words: Tensor) -> Tensor:
     """AWQ's words [n, words], even elements before odd ones, as elements in order: uint8 [n, 8 words]."""
-    return _nibbles(words).unflatten(-1, (2, 4)).transpose(-1, -2).flatten(-3)
+    return _nibbles(words)[..., AWQ_PLACES].flatten(-2)
 
 
 def _turned_over(words: Tensor, out: int) -> Tensor:
-    """AWQ's codes [in, out / 8] as `Int4` has them: int32 [out, in / 8]."""
-    codes = _in_pairs(words).t()[:out]
-    padded = torch.nn.functional.pad(codes, (0, -codes.shape[1] % 8))
-    return pack_nibbles(padded).contiguous().view(torch.int32)
+    """AWQ's codes [in, out / 8] as `Int4` has them: int32 [out, in / 8].
+
+    Eight inputs of eight outputs at a time become eight outputs of eight inputs: blocks of four by four, two by two and
+    single ones change places across the diagonal (Warren, Hacker's Delight, 7-3).
+    """
+    padded = torch.nn.functional.pad(words, (0, 0, 0, -len(words) % 8))
+    eight = list(padded.unflatten(0, (-1, 8)).transpose(0, 1).contiguous())
+    for span, mask in ((4, 0x0000FFFF), (2, 0x00FF00FF), (1, 0x0F0F0F0F)):
+        for first in (i for i in range(8) if not i & span):
+            low, high = eight[first], eight[first + span]
+            other = ((low >> 4 * span) ^ high) & mask
+            high ^= other
+            low ^= other << 4 * span
+    return torch.stack([eight[place] for place in AWQ_PLACES], -1).flatten(1).t()[:out].contiguous()
 
 
 def _gptq_zeros(words: Tensor, offset: int | None) -> Tensor:

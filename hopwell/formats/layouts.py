@@ -23,7 +23,7 @@ from hopwell.formats.elements import (
     unpack_int4_words,
 )
 from hopwell.formats.fp8 import SCALES
-from hopwell.formats.int4 import Described, check_index, from_qweight, int4_matrix
+from hopwell.formats.int4 import Described, check_index, from_qweight, from_signed, int4_matrix
 from hopwell.formats.matrices import (
     Fp8Block,
     Fp8Channel,
@@ -112,6 +112,8 @@ def packed(tensors: Mapping[str, Tensor], shape: tuple[int, int], described: Des
     if weight.dtype == torch.uint8:
         second = tensors.get("weight_scale_2")
         return _fp4(tensors, "weight", None if second is None else second.float().reshape(()))
+    if weight.dtype == torch.int8:
+        return from_signed(weight, tensors[SCALES], shape[1])
     return _fp8(tensors, shape) if weight.dtype == torch.float8_e4m3fn else Plain(weight)
 
 

@@ -83,6 +83,8 @@ def layout_of(found: Mapping[str, Header], shape: tuple[int, int], group: int | 
         if dtype["weight_packed"] == torch.int32:
             return _int4(found, shape)
         return _fp4("compressed-tensors", "weight_packed", TENSOR_SCALE, shape, dtype.get("weight_scale"))
+    if dtype.get("weight") == torch.int8 and found["weight"][0] == (shape[0], shape[1] / 2):
+        return _signed_int4(found, shape)
     if dtype.get("weight") == torch.uint8:
         return _fp4("ModelOpt's", "weight", "weight_scale_2", shape, dtype.get("weight_scale"))
     if dtype.get("weight") != torch.float8_e4m3fn:
@@ -148,6 +150,13 @@ def qweight_tensors(method: str, shape: tuple[int, int], group: int | None) -> d
     return {suffix: (part.shapes[0], part.dtypes[0]) for suffix, part in parts.items()}
 
 
+def signed_int4_tensors(shape: tuple[int, int], group: int) -> dict[str, Header]:
+    """The tensors of a matrix [out, in] whose INT4 lies among FP8 (W4AFP8), by suffix."""
+    scales = (shape[0], max(shape[1] // group, 1)), torch.bfloat16
+    parts = _signed_int4({SCALES: scales}, shape).parts
+    return {suffix: (part.shapes[0], part.dtypes[0]) for suffix, part in parts.items()}
+
+
 def blocks_of(group: int) -> Label:
     """The INT4 whose blocks groups of so many columns consist of; OTHER: none's."""
     if group <= 0 or group % 32:
@@ -210,6 +219,17 @@ def _int4(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
         "weight_shape": Part((torch.int64, torch.int32), ((2,),), needed=False),
         "weight_zero_point": Part((torch.int32,), ((-(-rows // 8), groups),), needed=False),
         "weight_g_idx": Part(whole, ((columns,),), needed=False),
+    })  # fmt: skip
+
+
+def _signed_int4(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
+    """Two elements a byte, of two's complement, with a scale for a group of columns: W4AFP8's experts."""
+    rows, columns = shape
+    stored = found[SCALES][0] if SCALES in found else ()
+    groups = stored[1] if len(stored) == 2 and stored[1] and columns % stored[1] == 0 else max(columns // 128, 1)
+    return Layout("INT4 in bytes", blocks_of(columns // groups), {
+        "weight": Part((torch.int8,), ((rows, columns // 2),)),
+        SCALES: Part((torch.bfloat16, torch.float32, torch.float16), ((rows, groups),)),
     })  # fmt: skip
 
 

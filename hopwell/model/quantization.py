@@ -13,7 +13,7 @@ from typing import Any
 from hopwell.formats.int4 import ZERO_OFFSETS, Described, format_of
 from hopwell.formats.labels import Label
 from hopwell.formats.residual import parse_label
-from hopwell.formats.stored import Header, blocks_of, qweight_tensors, usual_tensors
+from hopwell.formats.stored import Header, blocks_of, qweight_tensors, signed_int4_tensors, usual_tensors
 from hopwell.model.reading import ConfigError
 
 MODELOPT = {
@@ -24,7 +24,10 @@ MODELOPT = {
     "FP8_PER_CHANNEL_PER_TOKEN": Label.FP8_CHANNEL,
 }
 """Formats by ModelOpt's names."""
-METHODS = ("fp8", "modelopt", "modelopt_fp4", "modelopt_mixed", "compressed-tensors", "awq", "gptq", "hopwell")
+METHODS = (
+    *("fp8", "modelopt", "modelopt_fp4", "modelopt_mixed"),
+    *("compressed-tensors", "awq", "gptq", "w4afp8", "hopwell"),
+)
 COMPRESSED = ("nvfp4-pack-quantized", "mxfp4-pack-quantized", "pack-quantized", "float-quantized", "mixed-precision")
 """compressed-tensors' formats that are read here."""
 SIMPLE = re.compile(r"re:\^?(?:\w|\\\.|\\d\+|\.\*?)*\$?")
@@ -34,6 +37,10 @@ VERSIONS = {"awq": ("gemm",), "gptq": tuple(ZERO_OFFSETS)}
 """Of AWQ and GPTQ that are read here."""
 IN_A_LAYER = re.compile(r".*\.[0-9]+\.")
 """What AWQ and GPTQ convert unless told otherwise."""
+OF_AN_EXPERT = re.compile(r".*\.[0-9]+\..*\.[0-9]+\.")
+ALTERNATIVES = re.compile(r"\((?:\?:)?(\w+(?:\|\w+){0,15})\)")
+SPELLED_OUT, SPELLED_LENGTH = 64, 500
+"""Expressions that one with alternatives becomes at most, unless it is longer than so many characters."""
 REMEDY = "fetch the original in FP8 or bf16, or a conversion by ModelOpt or compressed-tensors"
 
 
@@ -58,7 +65,7 @@ class Quantization:
     act_order: bool = False
     """Whether columns are in INT4's groups in any order (GPTQ's desc_act): no kernel reads such packed."""
     group: int | None = None
-    """Columns of AWQ's and GPTQ's groups; None: all of them."""
+    """Columns of AWQ's, GPTQ's and W4AFP8's groups; None: all of them."""
 
     def format_of(self, module: str) -> str | None:
         """The format in which a linear is stored, or None where it is plain."""
@@ -72,6 +79,8 @@ class Quantization:
         """The tensors that a matrix [out, in] takes in a format, by suffix."""
         if self.method in VERSIONS:
             return qweight_tensors(self.method, shape, self.group)
+        if self.method == "w4afp8" and label != Label.FP8_BLOCK:
+            return signed_int4_tensors(shape, self.group or shape[1])
         return usual_tensors(label, shape)
 
 
@@ -96,6 +105,8 @@ def read_quantization(config: Mapping[str, Any]) -> Quantization:
         return _own(found)
     if method in VERSIONS:
         return _int4(found, method)
+    if method == "w4afp8":
+        return _w4afp8(found)
     return _modelopt(found)
 
 
@@ -159,7 +170,8 @@ def _scheme(weights: Mapping[str, Any], where: str) -> str:
     if (bits, kind) == (4, "float"):
         return Label.NVFP4 if strategy == "tensor_group" else Label.MXFP4
     if (bits, kind) == (4, "int"):
-        return blocks_of(weights.get("group_size") or 128)
+        size = weights.get("group_size")
+        return Label.INT4_G32 if isinstance(size, int) and size > 0 and size % 128 else Label.INT4_G128
     if (bits, kind) == (8, "float") and strategy in ("block", "channel", "tensor"):
         return f"fp8_{strategy}"
     raise ConfigError(f"{where}: {kind} of {bits} bits by {strategy}, which is not read here; {REMEDY}")
@@ -190,6 +202,16 @@ def _int4(found: Mapping[str, Any], method: str) -> Quantization:
         act_order=method == "gptq" and bool(found.get("desc_act")) and not found.get("static_groups") and group > 0,
         group=told.group,
     )
+
+
+def _w4afp8(found: Mapping[str, Any]) -> Quantization:
+    """Routed experts in INT4, all else of a layer in DeepSeek's FP8 blocks."""
+    for name, only in (("group_size", 128), ("weight_block_size", [128, 128])):
+        if (value := found.get(name) or only) != only:
+            raise ConfigError(f"config.json: quantization_config.{name} is {value!r}, expected {only!r}; {REMEDY}")
+    names = [one for name in ("modules_to_not_convert", "ignored_layers", "ignore") for one in _texts(found, name)]
+    patterns = ((OF_AN_EXPERT, Label.INT4_G128), (IN_A_LAYER, Label.FP8_BLOCK))
+    return Quantization("w4afp8", patterns=patterns, ignored=_parts(names) if names else None, group=128)
 
 
 def _chosen(found: Mapping[str, Any]) -> Iterator[str]:
@@ -252,17 +274,28 @@ def _any_of(globs: list[str]) -> re.Pattern[str] | None:
 
 
 def _globs(targets: Iterable[str]) -> list[str]:
-    """compressed-tensors' names, and of its expressions those of letters, `.*` and numbers, which match a name's start.
+    """compressed-tensors' names, and of its expressions those of letters, `.*`, numbers and words to choose among,
+    which match a name's start.
 
     No other is tried: they come with the checkpoint, and an expression may be written so that it never ends. Nothing
     but what is told of a model without weights, and which kernels are compiled ahead, depends on it.
     """
     found = []
-    for target in targets:
+    for target in (one for each in targets for one in _spelled_out(each)):
         if not target.startswith("re:"):
             found.append(glob.escape(target))
         elif SIMPLE.fullmatch(target):
             text = target.removeprefix("re:").removeprefix("^").replace(r"\d+", NUMBER)
             text = text.replace(r"\.", ".").replace(".*", "*")
             found.append(text.removesuffix("$") if text.endswith("$") else text + "*")
+    return found
+
+
+def _spelled_out(target: str) -> list[str]:
+    """An expression with words to choose among, `(gate|up)_proj`, as one for each of them; others as they are."""
+    found = [target]
+    if not target.startswith("re:") or len(target) > SPELLED_LENGTH:
+        return found
+    while len(found) < SPELLED_OUT and (words := ALTERNATIVES.search(found[0])):
+        found = [ALTERNATIVES.sub(word, one, count=1) for one in found for word in words[1].split("|")]
     return found

@@ -184,7 +184,7 @@ def _stored(quantization: Any) -> str:
         return "bf16"
     text = json.dumps(quantization).lower()
     method = quantization.get("quant_method")
-    if method in ("fp8", "awq", "gptq"):
+    if method in ("fp8", "awq", "gptq", "w4afp8"):
         return "fp8" if method == "fp8" else "int4"
     return "nvfp4" if "nvfp4" in text else "int4" if '"num_bits": 4' in text else "fp8" if "fp8" in text else "bf16"
 

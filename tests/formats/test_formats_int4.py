@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from int4_checkpoints import Quantised, awq, draw, gptq
+from int4_checkpoints import Quantised, awq, draw, gptq, signed
 from torch import Tensor
 
 from hopwell.formats.int4 import Described, blocks_of, with_bf16_scales
@@ -47,6 +47,14 @@ def test_values_are_the_formula_s(
     else:
         assert isinstance(matrix, Int4 if symmetric else Int4Zeros)
         assert str(matrix.format.name) == blocks_of(group) == ("int4_g32" if group % 128 else "int4_g128")
+
+
+@pytest.mark.parametrize(("columns", "group"), [(256, 128), (256, 64), (256, 256), (96, 32), (48, 16), (20, 20)])
+def test_two_s_complement_in_bytes(columns: int, group: int) -> None:
+    q = draw((24, columns), group, symmetric=True, dtype=torch.bfloat16)
+    tensors = {suffix: t for suffix, t in signed(q).items() if suffix != "input_scale"}
+    matrix = packed(tensors, (24, columns))
+    assert exact(matrix, q) and isinstance(matrix, Plain if group % 32 else Int4)
 
 
 @pytest.mark.parametrize("group", [32, 64, 128])

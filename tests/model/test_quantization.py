@@ -57,6 +57,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"quant_method": "awq", "bits": 8, "version": "gemm"}, "bits is 8, expected 4"),
     ({"quant_method": "awq", "bits": 4, "group_size": 0}, "group_size is 0, expected a number of columns"),
     ({"quant_method": "awq", "bits": 4, "modules_to_not_convert": "gate"}, "modules_to_not_convert is 'gate'"),
+    ({"quant_method": "w4afp8", "group_size": 64}, "group_size is 64, expected 128"),
+    ({"quant_method": "w4afp8", "weight_block_size": [64, 64]}, "weight_block_size is [64, 64], expected [128, 128]"),
     ({"quant_method": "gptq", "bits": 3}, "bits is 3, expected 4"),
     ({"quant_method": "gptq", "bits": 4, "group_size": "128"}, "group_size is '128'"),
     ({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"}, "version is 'marlin', expected gptq or"),
@@ -123,6 +125,23 @@ def test_a_conversion_of_what_only_that_file_describes_is_refused_at_once(tmp_pa
     (folder / "hf_quant_config.json").write_text(json.dumps({"quantization": [1]}))
     assert "hf_quant_config.json: quantization is [1]" in refused("inspect", folder)
     assert hopwell("inspect", "nano").code == 0
+
+
+@pytest.mark.timeout(20)
+def test_expressions_that_choose_among_words_are_tried_while_they_are_few() -> None:
+    hostile = ["re:" + "(a|b|c|d|e|f|g|h)" * 40 + "x", "re:" + "(a|b)" * 200_000, "re:(" + "a|" * 300_000 + "b)"]
+    config = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "group_size": 64}}},
+        "ignore": ["re:.*mlp\\.(gate|up)_(?:proj|x)$", *hostile],
+    }
+    found = read_quantization({"quantization_config": config})
+    for module, label in (
+        ("l.mlp.gate_proj", None), ("l.mlp.up_x", None), ("l.mlp.down_proj", "int4_g32"), ("l.mlp.gate_up", "int4_g32"),
+        ("a" * 40 + "x", "int4_g32"),
+    ):  # fmt: skip
+        assert found.format_of(module) == label
 
 
 def test_formats_of_modules() -> None:

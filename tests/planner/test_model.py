@@ -26,7 +26,7 @@ def test_shipped_models_have_their_known_sizes() -> None:
 
 @pytest.mark.parametrize(("quantization", "stored"), [
     ({"quant_method": "awq", "bits": 4}, "int4"), ({"quant_method": "gptq", "bits": 4}, "int4"),
-    ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8"), (None, "bf16"),
+    ({"quant_method": "w4afp8"}, "int4"), ({"quant_method": "fp8"}, "fp8"), (None, "bf16"),
 ])  # fmt: skip
 def test_bytes_are_those_of_the_method(quantization: dict[str, object] | None, stored: str) -> None:
     assert model_of(CONFIG | {"quantization_config": quantization}, "r1").stored == stored
