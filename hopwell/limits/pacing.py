@@ -34,8 +34,8 @@ REMEMBERED = 600.0
 """Seconds for which a promise, or a burst, counts as if it were there still: another may come."""
 FILL = 0.25
 """Of the promised seconds to the first token, that a prompt may be held for others."""
-ENDED = 60.0
-"""Seconds of which ended requests are looked at, the slowest in a hundred of them."""
+ENDED, MANY = 60.0, 1000
+"""Seconds of which ended requests are looked at, and how many at most."""
 ARRIVALS = 16
 """Of which their rate is known."""
 FADE = 16
@@ -163,7 +163,7 @@ class Pacer:
         self._proven = False
         self._strictest, self._strictest_at = inf, -inf
         self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
-        self._ended: deque[tuple[float, float, float]] = deque()
+        self._ended: deque[tuple[float, float, float]] = deque(maxlen=MANY)
         """When, and what a token and the first one took of what was promised."""
         self._worst = 0.0, 0.0
         self._tokens = 0.0
