@@ -112,11 +112,7 @@ def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
         (source, ("--budget", "kl=1e-9", "--plain", "--calibration", long), "KL 1e-09 cannot be kept with any linear"),
         (source, ("--budget", "error=1e-9", "--plain", "--calibration", long), "an error of 1e-09 cannot be kept with"),
         (converted, ("--format", "nvfp4", "--calibration", long), "was converted by Hopwell already"),
-        (
-            gptq,
-            ("--format", "nvfp4", "--calibration", long),
-            "quant_method is 'gptq', which is not read here",
-        ),
+        (gptq, ("--format", "nvfp4", "--calibration", long), "is quantised already (gptq); convert the FP8 or"),
         (broken, ("--format", "nvfp4", "--calibration", long), "holds NaN or infinity"),
     ):
         done = call("quantize", model, tmp_path / f"out-{message[:9]}", *args)
