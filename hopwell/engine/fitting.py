@@ -34,13 +34,13 @@ def check_room(source: WeightReader, config: ModelConfig, layout: Layout, packed
         return  # however they are held
     layouts = {name: kind_of(module) for name, module in by_module(source.tensors.values()).items()}
     specs = inventory(config)
-    weights = {kept: weight_bytes(specs, layouts, kept) for kept in (packed, True)}
+    weights = {kept: weight_bytes(specs, layouts, kept, config.quantization) for kept in (packed, True)}
     needed = weights[packed].tensor_parallel(layout.tp)
     if needed <= room:
         return
-    has_four_bits = any(label in FORMATS and FORMATS[label] in PACKABLE for label in layouts.values())
+    packable = any(label in FORMATS and FORMATS[label] in PACKABLE for label in layouts.values())
     remedies = []
-    for kept in dict.fromkeys((packed, True) if has_four_bits else (packed,)):
+    for kept in dict.fromkeys((packed, True) if packable and not config.quantization.act_order else (packed,)):
         fitting = (tp for tp in _counts(config) if weights[kept].tensor_parallel(tp) <= room)
         if (tp := next(fitting, None)) is not None:
             words = f"--tp {tp}" + (" --four-bits packed" if kept and not packed else "")

@@ -17,9 +17,14 @@ from hopwell.formats.labels import Label
 from hopwell.formats.packed import PACKABLE, STEP
 from hopwell.limits.catalogue import Gpu
 from hopwell.model.config import ModelConfig
-from hopwell.model.schema import MTP_PARTS, PARTS, row_of
+from hopwell.model.quantization import Quantization
+from hopwell.model.schema import DENSE, EXPERT, KV_A, MTP_PARTS, PARTS, Q_A, SHARED, Q, Row, row_of
 
 GPU_COUNTS = (1, 2, 4, 8, 16)
+JOINED = {Q_A: (KV_A,), Q: (KV_A,), KV_A: (Q_A, Q)}
+"""Matrices that read the same input, of which loads make one."""
+for _network in (DENSE, SHARED, EXPERT):
+    JOINED |= {_network.gate: (_network.up,), _network.up: (_network.gate,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +128,24 @@ def weight_bytes(
     specs: Iterable[TensorSpec],
     layouts: Mapping[str, str] | None = None,
     packed: bool = False,
-    zero_points: bool = False,
+    quantization: Quantization | None = None,
 ) -> Weights:
     """What a model's weights take on GPUs.
 
     Args:
         layouts: by module, where a checkpoint says otherwise than its config.
-        packed, zero_points: as `resident_bytes` has them.
+        packed: as `resident_bytes` has it.
+        quantization: what config.json tells of zero points, and of columns in an order that no kernel reads packed.
     """
+    told = quantization or Quantization()
     cut = copied = routed = 0
     for spec in specs:
         if spec.is_scale:
             continue
-        layout = Label.FP8_BLOCK if spec.dtype == torch.float8_e4m3fn else Label.PLAIN
-        stored = layout if layouts is None else layouts.get(spec.module, layout)
-        size = resident_bytes(spec, stored, packed, zero_points)
         row = row_of(spec.name)
+        layout = Label.FP8_BLOCK if spec.dtype == torch.float8_e4m3fn else Label.PLAIN
+        stored = layout if layouts is None else _held_layout(spec, row, layouts, layout)
+        size = resident_bytes(spec, stored, packed and not told.act_order, told.zero_points)
         if row.by_expert:
             routed += size
         elif row.cut is None:
@@ -146,6 +153,14 @@ def weight_bytes(
         else:
             cut += size
     return Weights(cut, copied, routed)
+
+
+def _held_layout(spec: TensorSpec, row: Row, layouts: Mapping[str, str], default: str) -> str:
+    """A matrix's layout, or plain where that with which it is joined when loaded has another."""
+    found = layouts.get(spec.module, default)
+    numbers = [int(part) for part in spec.name.split(".") if part.isdigit()]
+    joined = [layouts[name] for other in JOINED.get(row, ()) if (name := other.module(*numbers)) in layouts]
+    return found if all(each == found for each in joined) else Label.PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,8 +120,7 @@ def inspect_model(
         stored = [tensor for spec in specs for tensor in as_described(spec, config.quantization)]
         formats = {spec.module: config.quantization.format_of(spec.module) for spec in specs}
         layouts = {module: label or Label.PLAIN for module, label in formats.items()}
-    quantization = config.quantization
-    weights = weight_bytes(specs, layouts, packed and not quantization.act_order, quantization.zero_points)
+    weights = weight_bytes(specs, layouts, packed, config.quantization)
     return ModelReport(
         name=path.name if path.exists() else str(model),
         architecture=describe(config),

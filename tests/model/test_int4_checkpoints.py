@@ -16,9 +16,13 @@ from tiny_tokenizer import write_tokenizer
 from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
+from hopwell.checkpoint.audit import by_module, kind_of
 from hopwell.checkpoint.reader import Checkpoint
+from hopwell.engine.fitting import SPARE_BYTES, check_room
 from hopwell.formats.packed import Packed
 from hopwell.model.config import ModelConfig
+from hopwell.model.footprint import weight_bytes
+from hopwell.model.inventory import inventory
 from hopwell.model.loading import Loader, load_transformer
 from hopwell.model.quantization import read_quantization
 from hopwell.model.random_weights import random_transformer
@@ -125,12 +129,45 @@ def nbytes(*weights: Weight) -> int:
     return sum(weight.stored.nbytes for weight in weights)
 
 
+def test_what_is_joined_with_plain_values_counts_as_expanded(tmp_path: Path) -> None:
+    """AutoAWQ leaves the latent's down projection plain, which loads join with the query's."""
+    folder, _ = pair(tmp_path, described("awq", 32, modules_to_not_convert=[LATENT]))
+    model = loader(folder).transformer()
+    held = [weight for layer in model.layers for weight in (layer.attention.qkv_a, layer.attention.o)]
+    held += [layer.attention.q_b for layer in model.layers if layer.attention.q_b is not None]
+    assert not any(isinstance(layer.attention.qkv_a.stored, Packed) for layer in model.layers)
+    checkpoint = Checkpoint.open(folder)
+    config = ModelConfig.from_dict(checkpoint.config)
+    layouts = {name: str(kind_of(module)) for name, module in by_module(checkpoint.tensors.values()).items()}
+    specs = [spec for spec in inventory(config) if spec.part == "attention" and "kv_b" not in spec.name]
+    assert weight_bytes(specs, layouts, True, config.quantization).total == nbytes(*held) - padding(*held)
+
+
+def padding(*weights: Weight) -> int:
+    """Bytes by which strips of 64 rows are filled up."""
+    return sum(
+        int(weight.stored.nbytes - 4 * rows - (weight.stored.nbytes - 4 * rows) * rows / (-(-rows // 64) * 64))
+        for weight in weights
+        if isinstance(weight.stored, Packed) and (rows := weight.shape[0])
+    )
+
+
 def test_experts_by_activation_order_are_expanded(tmp_path: Path) -> None:
     folder, plain = pair(tmp_path, KINDS["gptq by activation order"])
     network = loader(folder).transformer().layers[1].network
     whole = load_transformer(Checkpoint.open(plain), dtype=torch.bfloat16).layers[1].network
     assert isinstance(network, MoE) and isinstance(whole, MoE)
     assert torch.equal(network.experts.down.dequantize(torch.bfloat16), whole.experts.down.dequantize(torch.bfloat16))
+
+
+@pytest.mark.parametrize(("kind", "packs"), [("gptq of 32, asymmetric", True), ("gptq by activation order", False)])
+def test_packed_is_a_remedy_where_it_helps(kind: str, packs: bool, tmp_path: Path) -> None:
+    folder, _ = pair(tmp_path, KINDS[kind])
+    checkpoint = Checkpoint.open(folder)
+    config = ModelConfig.from_dict(checkpoint.config)
+    with pytest.raises(LayoutError, match="the weights take") as refusal:
+        check_room(checkpoint, config, Layout(1), False, SPARE_BYTES + 1_200_000)
+    assert ("--four-bits packed" in str(refusal.value)) == packs, refusal.value
 
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if name != "w4afp8"])  # whose FP8 has no blocks to cut here
