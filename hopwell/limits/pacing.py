@@ -255,19 +255,19 @@ class Pacer:
             used = f"{100 * load.cache:.0f} % of the cache and {100 * load.slots:.0f} % of the slots are in use"
             self._stop(now, "room", used, REMEMBERED if burst else REST)
         if now >= self._rest:
-            self._slow(now)
+            self._slow(now, max(load.cache, load.slots) <= CLEAR * ROOM)
         alone = len(load.running) < 2 and self._rate(now) * self._tokens * MOST * (promise or 0.0) < 1  # Little's law
         self.state.pace = None if promise is None or not self.share or alone else self.share * promise
 
-    def _slow(self, now: float) -> None:
-        """The slow loop: more of the promise where all has been calm for a while."""
+    def _slow(self, now: float, roomy: bool) -> None:
+        """The slow loop: more of the promise where all has been calm for a while, and there is room for more to run."""
         if (full := self._steps.predict(self._rows)) is None:
             return
         self._proven = full <= (NEAR if self._proven else CLEAR) * self._strictest
         if not self._proven:
             promised = f"{1e3 * self._strictest:.0f} ms a token were promised"
             self._go(0.0, "full", f"a step of {self._rows} rows takes up to {1e3 * full:.0f} ms and {promised}")
-        elif now >= self._calm + CALM and self._worst[0] <= CLEAR and self.share < MOST:
+        elif roomy and now >= self._calm + CALM and self._worst[0] <= CLEAR and self.share < MOST:
             self._calm = now
             self._go(min(self.share + UP, MOST) if self.share else FIRST, "calm", "promises leave room")
 

@@ -154,6 +154,17 @@ def test_it_ends_at_once_where_room_is_short_and_rests(load: Load, reason: str) 
     assert pacer.share == FIRST
 
 
+def test_it_grows_no_slower_where_room_is_nearly_used() -> None:
+    pacer = pacer_of()
+    pacer.stepped(256, STEP)
+    pacer.decide(0.0, Load(running(0), 4))
+    for second in range(31, 100):
+        pacer.decide(float(second), Load(running(second), 4, slots=0.9 * ROOM * (second > 40)))
+    assert 0 < pacer.share < MOST
+    pacer.decide(100.0, Load(running(100), 4))
+    assert pacer.share > FIRST
+
+
 def test_a_burst_is_remembered() -> None:
     pacer, now = ready()
     pacer.decide(now, Load(running(now), 4, cache=0.9))
