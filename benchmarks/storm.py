@@ -174,7 +174,9 @@ async def idle(client: httpx.AsyncClient, outcome: Outcome) -> None:
     for _ in range(900):
         try:
             text = (await client.get("/metrics")).text
-            held = {name: float(value) for name, value in re.findall(r"^(hopwell_\w+)\{[^}]*\} (\S+)$", text, re.M)}
+            held: Counter[str] = Counter()
+            for name, value in re.findall(r"^(hopwell_\w+)\{[^}]*\} (\S+)$", text, re.M):
+                held[name] += float(value)
             used = held["hopwell_pages_total"] - held["hopwell_pages_free"] - held["hopwell_pages_cached"]
             last = f"{held['hopwell_running']:g} run, {held['hopwell_waiting']:g} wait, {used:g} pages are held"
             if held["hopwell_running"] == held["hopwell_waiting"] == used == 0:

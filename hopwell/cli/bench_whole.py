@@ -27,15 +27,18 @@ def whole(
     layers: Annotated[int | None, typer.Option(min=2, help="Cut a config to this depth.")] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option(help="CONTEXT:BATCH,BATCH[:DRAFTS:ACCEPTANCE]; repeatable. Default: 1k, 8k, 32k, and drafts."),
+        typer.Option(help="See above; repeatable. Default: 1k, 8k, 32k, and drafts."),
     ] = None,
     prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated; none: no prompts.")] = None,
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
     out: Out = None,
 ) -> None:
-    """A whole model as it is served: decode steps with and without drafts, prompts, energy of all GPUs, and the tokens
-    that fit beside it. Each beside the least time that one GPU's share takes."""
+    """A whole model as it is served, on NVIDIA GPUs: decode steps with and without drafts, prompts, energy of all GPUs,
+    and the tokens that fit beside it. Each beside the least time that one GPU's share takes.
+
+    --case is CONTEXT:BATCH,BATCH, as 8192:1,8, or with drafts CONTEXT:BATCH,BATCH:DRAFTS:ACCEPTANCE, as 1024:1:3:2.5.
+    """
     from hopwell.cli.bench_against import prompt_shape
     from hopwell.cli.bench_gpu import measured_ceilings
     from hopwell.cli.progress import byte_progress, kernel_progress

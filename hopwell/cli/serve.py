@@ -31,7 +31,12 @@ def serve(
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
-    dp: Annotated[int, typer.Option(min=1, max=64, help="Engines, each a whole model over its own --tp ranks.")] = 1,
+    dp: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Engines, each a whole model over its own --tp ranks; without joules or disk cache."
+        ),
+    ] = 1,
     max_seqs: Annotated[int | None, typer.Option(min=1, help="Sequences that run at once.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(min=1, help="Rows of one step.")] = None,
     max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer together.")] = None,
@@ -62,7 +67,7 @@ def serve(
         bool | None, typer.Option(help="With throughput or energy: prompts may wait for others.")
     ] = None,
     max_degrees: Annotated[
-        int | None, typer.Option(help="From this, or while a GPU slows itself, batch requests wait.")
+        int | None, typer.Option(help="Celsius, by NVML: from this, or while a GPU slows itself, batch requests wait.")
     ] = None,
     grams_per_kwh: opt.Grams = None,
     price_per_kwh: opt.Price = None,

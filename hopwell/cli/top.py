@@ -64,7 +64,7 @@ def fetch(url: str, key: str | None) -> dict[str, Any]:
         if reply.status_code == 401:
             raise HopwellError(f"{url}: the server wants a key; give --key or set HOPWELL_API_KEY")
         if reply.status_code != 200:
-            raise HopwellError(f"{url}: answers {reply.status_code}; is `hopwell serve` running there?")
+            raise HopwellError(f"{url}: answers {reply.status_code}{_said(reply)}")
         report = reply.json()
         on = report["on"]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
@@ -72,6 +72,14 @@ def fetch(url: str, key: str | None) -> dict[str, Any]:
     if not on:
         raise HopwellError(f"{url}: this server does not measure itself; start it with --meter")
     return report
+
+
+def _said(reply: Any) -> str:
+    """A server's own words, or a guess."""
+    try:
+        return f": {reply.json()['error']['message']}"
+    except (ValueError, LookupError, TypeError):
+        return "; is `hopwell serve` running there?"
 
 
 def screen(report: dict[str, Any], layers: bool = False) -> RenderableType:
@@ -98,7 +106,8 @@ def screen(report: dict[str, Any], layers: bool = False) -> RenderableType:
 def headlines(report: dict[str, Any]) -> list[str]:
     """The lines above the table."""
     rates = ", ".join(f"{rate / 1e12:.3g} TFLOP/s {form or ''}".strip() for form, rate in report["flops_per_s"].items())
-    lines = [f"{report['device']}: {report['bytes_per_s'] / 1e9:,.4g} GB/s, {rates}, measured"]
+    which = f"engine {report['engine']} of {report['engines']}, " if report["engines"] > 1 else ""
+    lines = [f"{which}{report['device']}: {report['bytes_per_s'] / 1e9:,.4g} GB/s, {rates}, measured"]
     if not report["steps"]:
         return [*lines, "no step yet"]
     host = "beside the device" if report["overlapped"] else "before the next"

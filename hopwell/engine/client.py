@@ -154,6 +154,10 @@ class EngineClient:
         """
         return await self._ask(wire.GetMetrics(), self._measures)
 
+    async def all_metrics(self) -> dict[int, Metrics]:
+        """The same by the engine's number, where there may be several."""
+        return {0: await self.metrics()}
+
     async def limits(self) -> Report:
         """What the meter knows, as of now.
 

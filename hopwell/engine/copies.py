@@ -18,6 +18,8 @@ from hopwell.ops.sizes import PAGE
 
 KNOWN_PAGES = 1 << 18
 """Of prompts, that a router remembers: 16 million tokens, in about 40 MB."""
+ANSWER_SECONDS = 5.0
+"""For a copy to say what it has counted."""
 BUSIER, MORE = 1.25, 4
 """A copy with more requests than so many times the idlest one's, and so many more, is given no further one."""
 
@@ -174,13 +176,31 @@ class EngineCopies:
         """As `EngineClient`, of all copies that run."""
         return sum(await asyncio.gather(*(client.flush_cache() for client in self._running())))
 
-    async def metrics(self) -> Metrics:
-        """What all copies that run have counted together; of the meter and of what does not add up, the first's."""
-        return merged(await asyncio.gather(*(client.metrics() for client in self._running())))
+    async def all_metrics(self) -> dict[int, Metrics]:
+        """What each copy that answers soon has counted, by its number: one that hangs hides no other.
 
-    async def limits(self) -> Report:
-        """As `EngineClient`, of the first copy that runs."""
-        return await self._running()[0].limits()
+        Raises:
+            EngineDownError: none answers.
+        """
+        asked = {copy: client for copy, client in enumerate(self.clients) if client.healthy}
+        waits = (asyncio.wait_for(client.metrics(), ANSWER_SECONDS) for client in asked.values())
+        found = await asyncio.gather(*waits, return_exceptions=True)
+        counted = {copy: one for copy, one in zip(asked, found, strict=True) if isinstance(one, Metrics)}
+        if not counted:
+            raise EngineDownError(f"the engine is not running: {self.trouble or 'no copy answers'}")
+        return counted
+
+    async def metrics(self) -> Metrics:
+        """The same, all together (`merged`)."""
+        return merged([*(await self.all_metrics()).values()])
+
+    async def limits(self, copy: int | None = None) -> Report:
+        """As `EngineClient`, of a copy; None: of the first that runs."""
+        running = [copy for copy, client in enumerate(self.clients) if client.healthy] or [0]
+        chosen = running[0] if copy is None else copy
+        report = await self.clients[chosen].limits()
+        report.engine, report.engines = chosen + 1, len(self.clients)
+        return report
 
     async def stop(self, drain: bool = True, timeout: float | None = None) -> None:
         """As `EngineClient`."""

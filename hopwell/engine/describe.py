@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 import torch
 
 from hopwell.cache.prefix import PAGE
+from hopwell.engine.config import EngineConfig
 from hopwell.engine.engine import Engine
 from hopwell.model.transformer import MoE, Transformer
 from hopwell.ops.weight import Weight
@@ -55,6 +56,7 @@ def about(engine: Engine, path: object, model: Transformer, layout: Layout) -> d
         f" {f'on ({c.cache_policy})' if c.prefix_cache else 'off'}{tiers}",
         "limits": f"{engine.model_len:,} tokens a request, {c.max_seqs:,} at once, {c.max_waiting:,} waiting,"
         f" {c.max_batch_tokens:,} tokens a step",
+        **({} if c.objective == "latency" else {"objective": objective_words(c)}),
         "drafts": f"as many as pay, {c.drafts} a step at most" if c.adaptive_drafts else f"{c.drafts} a step",
     }
 
@@ -70,3 +72,11 @@ def _weights(part: object) -> Iterator[Weight]:
     elif is_dataclass(part):
         for field in fields(part):
             yield from _weights(getattr(part, field.name))
+
+
+def objective_words(config: EngineConfig) -> str:
+    """What is held for an objective."""
+    steps = "steps come as slowly as promises let them" if config.objective == "energy" else "steps follow each other"
+    prompts = ", prompts wait for others" if config.hold_prompts else ""
+    promise = config.tpot_promise_ms
+    return f"{config.objective}: {steps}{prompts}" + ("" if promise is None else f"; {promise:g} ms a token promised")

@@ -165,7 +165,7 @@ class EngineHost:
             await asyncio.sleep(min(BEAT_SECONDS, self.engine.config.step_timeout / 4))
             trouble = self.trouble
             if trouble and not told:
-                log.error("the engine hangs: %s", trouble)
+                log.error("the engine does not run: %s", trouble)
             told = bool(trouble)
             self._tell(trouble)
             if self.engine.meter is not None:

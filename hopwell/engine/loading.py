@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
@@ -80,6 +81,8 @@ def load_model(
     config = config_of(checkpoint)
     for warning in config.warnings:
         log.warning("%s", warning)
+    if isinstance(checkpoint, SyntheticWeights):
+        log.warning("%s: weights are random, drawn with seed %d; answers mean nothing", path, checkpoint.seed)
     frontend = Frontend.open(path, chat_template, name_of(model), checkpoint.config)
     if conversations:
         frontend.warm()

@@ -82,6 +82,9 @@ class Report:
     """What `/v1/limits` tells."""
 
     on: bool
+    engine: int = 1
+    """Which of several engines this is of, and how many there are."""
+    engines: int = 1
     device: str = ""
     bytes_per_s: float = 0.0
     flops_per_s: dict[str, float] = field(default_factory=dict)

@@ -191,7 +191,7 @@ def _int4(found: Mapping[str, Any], method: str) -> Quantization:
     group = found.get("group_size", 128)
     if not isinstance(group, int) or group < -1 or group == 0:
         raise ConfigError(f"{where}.group_size is {group!r}, expected a number of columns, or -1 for all")
-    told = Described.of({"quantization_config": found})
+    told = Described.of({"quantization_config": {**found, "group_size": group}})
     label = Label.INT4_G128 if told.group is None else blocks_of(told.group)
     chosen = list(_chosen(found))
     return Quantization(

@@ -115,6 +115,8 @@ def inspect_model(
             faults += audit_values(checkpoint, progress)
         layouts = {name: kind_of(module) for name, module in by_module(stored).items()}
     elif read:
+        if path.is_dir():
+            Checkpoint.open(path)  # says why there is none
         raise CheckpointError(f"{model}: holds no *.safetensors file to read; give the folder that does")
     elif config.weight_block_size is None:  # the inventory has R1's own blocks already
         stored = [tensor for spec in specs for tensor in as_described(spec, config.quantization)]

@@ -109,9 +109,14 @@ def drawn_at_load(folder: Path) -> SyntheticWeights | None:
     report, values = read_json(folder / SYNTHETIC, REPORT_BYTES), read_config(folder / "config.json")
     if not report.get("at_load"):
         return None
-    names = report["four_bits"]
+    names, seed = report.get("four_bits"), report.get("seed")
+    whole = names is None or (isinstance(names, list) and len(names) == 2 and all(isinstance(n, str) for n in names))
+    if not whole or type(seed) is not int or seed < 0:
+        raise CheckpointError(
+            f"{folder / SYNTHETIC}: four_bits or seed is not as it was written; write the folder again"
+        )
     specs = inventory(ModelConfig.from_dict(values)) if names is None else FourBits.of(*names).specs(values)
-    weights = SyntheticWeights(values, specs, report["seed"])
+    weights = SyntheticWeights(values, specs, seed)
     weights.path = folder
     return weights
 

@@ -12,6 +12,7 @@ from fastapi import Request as HttpRequest
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
+from hopwell.engine.copies import EngineCopies
 from hopwell.engine.request import EngineDownError
 from hopwell.limits.history import Report
 from hopwell.server.chat import render
@@ -63,18 +64,24 @@ async def metrics(http: HttpRequest) -> Response:
     """Prometheus's text format."""
     service = service_of(http)
     try:
-        counted = await service.engine.metrics()
+        counted = await service.engine.all_metrics()
     except EngineDownError as error:
         raise ApiError(503, str(error), None, "engine") from None
-    return Response(generate_latest(registry(counted, service.name)), media_type=CONTENT_TYPE_LATEST)
+    several = isinstance(service.engine, EngineCopies)
+    return Response(generate_latest(registry(counted, service.name, several)), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/limits", responses={200: {"model": Report}})
-async def limits(http: HttpRequest) -> Response:
+async def limits(http: HttpRequest, engine: int | None = None) -> Response:
     """What the last seconds' steps took, op by op and layer by layer, of what the device can do; and the last minutes
-    second by second. `on` is false where the meter is off."""
+    second by second. `on` is false where the meter is off. Of several engines `engine` says which, from 1 on."""
+    client = service_of(http).engine
+    count = len(client.clients) if isinstance(client, EngineCopies) else 1
+    if engine is not None and not 1 <= engine <= count:
+        raise ApiError(400, f"engine is {engine}; give 1 to {count}", "engine", "invalid_value")
     try:
-        report = await service_of(http).engine.limits()
+        chosen = None if engine is None else engine - 1
+        report = await (client.limits(chosen) if isinstance(client, EngineCopies) else client.limits())
     except EngineDownError as error:
         raise ApiError(503, str(error), None, "engine") from None
     return Response(msgspec.json.encode(report), media_type="application/json")

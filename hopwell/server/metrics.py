@@ -70,16 +70,32 @@ STOPPED = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReaso
 
 
 class EngineCollector(Collector):
-    """Reads the engine's plain numbers when a scraper asks; the engine itself knows no format."""
+    """Reads engines' plain numbers when a scraper asks; an engine itself knows no format."""
 
-    def __init__(self, metrics: Metrics, name: str) -> None:
-        self.metrics, self.name = metrics, name
+    def __init__(self, engines: Mapping[int, Metrics], name: str, label: bool) -> None:
+        """
+        Args:
+            label: whether samples tell of which engine they are: sums of several would fall when one starts anew.
+        """
+        self.engines, self.name, self.label = engines, name, label
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        metrics, model = self.metrics, [self.name]
+        families: dict[str, Metric] = {}
+        for number, metrics in self.engines.items():
+            for family in self._of(metrics):
+                if self.label:
+                    own = {"engine": str(number + 1)}
+                    family.samples = [each._replace(labels={**each.labels, **own}) for each in family.samples]
+                families.setdefault(family.name, family)
+                if families[family.name] is not family:
+                    families[family.name].samples += family.samples
+        yield from families.values()
+
+    def _of(self, metrics: Metrics) -> Iterator[Metric]:
+        model = [self.name]
         for attribute, (text, alias) in COUNTERS.items():
             for name in _names(attribute, alias):
                 yield _counter(name, text, model, getattr(metrics, attribute))
@@ -183,14 +199,15 @@ def _tiers(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
     yield seconds
 
 
-def registry(metrics: Metrics, name: str) -> CollectorRegistry:
-    """What an engine has counted, for a scraper.
+def registry(engines: Mapping[int, Metrics], name: str, label: bool = False) -> CollectorRegistry:
+    """What engines have counted, for a scraper.
 
     Args:
         name: of the model.
+        label: as `EngineCollector` has it.
     """
     result = CollectorRegistry()
-    result.register(EngineCollector(metrics, name))
+    result.register(EngineCollector(engines, name, label))
     return result
 
 

@@ -37,6 +37,8 @@ TRIES = 3
 """Ends that count, one after another, until the server gives up."""
 LAST_CHILD = 15.0
 """Seconds for the engine to end, once no API is left."""
+LAST_WORDS = 1.0
+"""After a second signal."""
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -308,19 +310,23 @@ class Supervisor:
         """Drains the APIs, then ends the engines; returns the exit code."""
         self._say("stop", self.apis)
         engines, apis = lives[: self.plan.dp], lives[self.plan.dp :]
-        drained = asyncio.gather(*apis)
+        drained = asyncio.gather(*apis, return_exceptions=True)
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not drained.done():
             self._say("hurry", self.apis)
-            await asyncio.wait({drained}, timeout=LAST_SECONDS)
-        hurry.cancel()
+            await asyncio.wait({drained}, timeout=LAST_SECONDS - LAST_WORDS)
         killed = not drained.done()
         self._say("stop", self.engines)
-        _, left = await asyncio.wait(engines, timeout=LAST_CHILD)
+        ended = asyncio.gather(*engines, return_exceptions=True)
+        await asyncio.wait({ended, hurry}, timeout=LAST_CHILD, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done() and hurry.done():
+            await asyncio.wait({ended}, timeout=LAST_WORDS)
+        left = not ended.done()
+        hurry.cancel()
         if self._failure is not None:
             log.error({"event": "the server ends", "reason": self._failure})
-        return int(killed or bool(left) or self._failure is not None or any(self._codes))
+        return int(killed or left or self._failure is not None or any(self._codes))
 
     def _say(self, kind: str, parts: Sequence[Part | None]) -> None:
         for part in parts:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
 from hopwell.engine.copies import EngineCopies, PrefixRouter, pages_of
 from hopwell.engine.host import EngineHost
@@ -21,6 +22,7 @@ from hopwell.engine.request import EngineDownError, Request, SamplingParams
 from hopwell.limits.pacing import PacingState
 from hopwell.limits.thermal import ThermalState
 from hopwell.ops.sizes import PAGE
+from hopwell.server.metrics import registry
 
 GREEDY = SamplingParams(temperature=0.0, max_tokens=12, ignore_eos=True)
 
@@ -131,6 +133,14 @@ def test_two_engines_answer_as_one_and_one_answers_for_both() -> None:
         assert all(metrics.prompt_tokens for metrics in each), "both have worked"
         assert (await client.metrics()).generated_tokens == 12 * len(prompts)
         assert client.healthy and client.info.vocab_size > 0 and (await client.limits()) is not None
+
+        told = generate_latest(registry(await client.all_metrics(), "nano", label=True)).decode()
+        lines = [line for line in told.splitlines() if line.startswith("hopwell_generated_tokens_total{")]
+        assert len(lines) == 2 and {'engine="1"' in line for line in lines} == {True, False}
+        assert sum(float(line.split()[-1]) for line in lines) == 12 * len(prompts)
+        assert told.count("# TYPE hopwell_generated_tokens_total ") == 1
+        second = await client.limits(1)
+        assert (second.engine, second.engines, (await client.limits()).engine) == (2, 2, 1)
 
         await hosts[0].stop()
         while not client.clients[0].trouble:

@@ -182,6 +182,15 @@ def test_weights_drawn_at_load_are_those_that_would_be_written(tmp_path: Path, f
         Checkpoint.open(tmp_path / "drawn")
 
 
+@pytest.mark.parametrize("change", [{"seed": "x"}, {"seed": -5}, {"four_bits": "foo"}, {"four_bits": ["nvfp4", 3]}])
+def test_a_strange_report_beside_no_weights_is_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
+    synthesise(tiny.tiny_config("r1"), tmp_path / "m", 0, at_load=True)
+    report = tmp_path / "m" / "hopwell_synth.json"
+    report.write_text(json.dumps(json.loads(report.read_text()) | change))
+    with pytest.raises(CheckpointError, match=r"hopwell_synth\.json: four_bits or seed is not as it was written"):
+        drawn_at_load(tmp_path / "m")
+
+
 def test_ranks_draw_shares_of_one_model() -> None:
     """What ranks have alike is the same on each, and what they have cut is not."""
     config = ModelConfig.from_dict(tiny.tiny_config("r1", vocab_size=101))
