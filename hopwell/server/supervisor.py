@@ -315,7 +315,7 @@ class Supervisor:
         await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not drained.done():
             self._say("hurry", self.apis)
-            await asyncio.wait({drained}, timeout=LAST_SECONDS - LAST_WORDS)
+            await asyncio.wait({drained}, timeout=LAST_SECONDS - 3 * LAST_WORDS)
         killed = not drained.done()
         self._say("stop", self.engines)
         ended = asyncio.gather(*engines, return_exceptions=True)
