@@ -115,6 +115,7 @@ def test_cancelling_frees_the_child_and_the_queue() -> None:
 
 
 @pytest.mark.parametrize("order", [["echo", 1], ["loop"]])
+@pytest.mark.slow
 def test_the_child_dies_with_its_parent(order: list) -> None:
     code = f"""
 import os, threading

@@ -56,6 +56,7 @@ def without(*arguments: str | Path, stdin: str = "") -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_chat_without_what_windows_lacks() -> None:
     assert "boxed{12}" in without("chat", "--temperature", "0", "--device", "cpu", stdin="7 + 5")
 
@@ -65,6 +66,7 @@ def test_doctor_without_what_windows_lacks() -> None:
     assert "17.2 GB" in without("doctor")  # its exit code says that nano runs
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_written_and_read_without_what_windows_lacks(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()  # empty: it is taken
@@ -74,6 +76,7 @@ def test_a_checkpoint_is_written_and_read_without_what_windows_lacks(tmp_path: P
     assert "every tensor of the model is there once" in without("inspect", out, "--read")
 
 
+@pytest.mark.slow
 def test_a_server_starts_and_ends_without_what_windows_lacks() -> None:
     command = [sys.executable, "-c", WITHOUT, "serve", "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -115,6 +118,7 @@ def test_memory_is_counted_in_bytes() -> None:
     assert peak is None or 50e6 < peak < memory_bytes()
 
 
+@pytest.mark.slow
 def test_a_background_job_does_not_hear_ctrl_c() -> None:
     """A script starts it with SIGINT ignored; its answer is whole."""
     command = (*HOPWELL, "chat", "--temperature", "0", "--device", "cpu")

@@ -54,6 +54,7 @@ def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
         plot_limit([{"batch": 1}], tmp_path / "q.png")
 
 
+@pytest.mark.slow
 def test_a_side_that_fails_is_named() -> None:
     task = json.dumps({"decode": [[1, 64]], "steps": 1, "prefill": [[1, 64]]})
     with pytest.raises(HopwellError, match=r"hopwell has failed: .*/nowhere: no such folder"):

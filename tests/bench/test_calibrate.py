@@ -20,6 +20,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 H200 = find_gpu("H200")
 
 
+@pytest.mark.slow
 def test_every_family_is_timed_and_fitted() -> None:
     told: list[tuple[int, int]] = []
     found = list(time_families(Families(TRIAL, DEVICE), lambda done, total, _: told.append((done, total))))

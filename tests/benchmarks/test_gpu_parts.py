@@ -64,6 +64,7 @@ def test_decode_steps_and_their_kernels_from_an_fp8_cache(no_clock: None) -> Non
     assert len(found) == 14 and all(row.us == pytest.approx(500) for row in found)
 
 
+@pytest.mark.slow
 def test_steps_with_drafts_and_their_limit(no_clock: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The MTP layer's bytes and the head's once more for each draft, and the rows that are verified."""
     monkeypatch.setattr(engine.DecodeSteps, "distinct", lambda *_: 4.0)  # whatever the router draws
@@ -159,6 +160,7 @@ echo "12 passed"; echo "========= ERROR SUMMARY: {errors} errors"
     assert rows[0]["command"].startswith("compute-sanitizer --tool memcheck") and "12 passed" in rows[0]["tail"]
 
 
+@pytest.mark.slow
 def test_nano_is_counted_by_task() -> None:
     row = gpu_checks._solved(None, 2, 3, ["addition", "unit"])
     assert row["device"] == "cpu" and row["right"] == sum(row["by_task"].values()) == 4 - len(row["wrong"])

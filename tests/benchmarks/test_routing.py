@@ -10,6 +10,7 @@ from commands import hopwell
 from tiny import tiny_config
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_a_written_checkpoint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(tiny_config("r1", n_routed_experts=64, num_hidden_layers=3)))

@@ -38,6 +38,7 @@ def streams(format: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.slow
 def test_every_split_point(format: str, count: int) -> None:
     for text in streams(format, count):
         inside = begins_inside(format, text)

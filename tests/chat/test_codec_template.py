@@ -200,6 +200,7 @@ EXPLOSIONS = (
 
 
 @pytest.mark.parametrize("source", EXPLOSIONS)
+@pytest.mark.slow
 def test_no_template_takes_time_or_memory(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the child that is bounded: here, the peak of this process does not move."""
     monkeypatch.setattr("hopwell.chat.template.LIMITS", Limits(seconds=3.0, memory=256 << 20))

@@ -50,6 +50,7 @@ def test_faults_are_one_line(stdin: str | bytes, options: tuple[str, ...], says:
     assert says in refused("chat", *options, stdin=stdin)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pipe_ends_with_130() -> None:
     command = (*HOPWELL, "chat", *GREEDY)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -102,6 +103,7 @@ def test_a_session_in_a_terminal() -> None:
         assert terminal.leave() == 0
 
 
+@pytest.mark.slow
 def test_a_terminal_goes_on_after_a_prompt_that_is_too_long() -> None:
     with Terminal(*HOPWELL, "chat", *GREEDY, "--system", "1+" * 9000) as terminal:
         for _ in range(2):

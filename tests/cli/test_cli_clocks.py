@@ -61,6 +61,7 @@ def test_clocks_are_left_where_it_is_not_sure(change: dict[str, object], why: st
     assert advice.mhz is None and why in advice.why
 
 
+@pytest.mark.slow
 def test_a_server_is_looked_at(cards: None) -> None:
     with server(max_seqs=4) as running:
         done = threading.Event()

@@ -88,6 +88,7 @@ def test_kernels_go_by_the_gpu(
     assert (found["GPU, bf16"].ok, found["GPU, FP8"].ok) == (bf16, fp8)
 
 
+@pytest.mark.slow
 def test_gpus_are_described_and_models_fitted_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = [
         SimpleNamespace(name="NVIDIA H200", total_memory=150_000_000_000, major=9, minor=0),

@@ -36,6 +36,7 @@ def test_one_question_is_answered_through_the_template() -> None:
     assert "tokens/s" in done.stderr and "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_activations_are_taken_or_refused_by_name() -> None:
     done = run("What is 37 * 43?", "--activations", "fp8", *GREEDY)
     assert done.code == 0 and "1591" in done.out
@@ -58,6 +59,7 @@ def test_json_lines_in_the_order_of_the_prompts() -> None:
         assert 0 <= times["queued"] <= times["first_token"] <= times["total"] and times["per_token"] > 0
 
 
+@pytest.mark.slow
 def test_several_answers_and_a_seed(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("hello\nSort 3, 1, 2\n", encoding="utf-8")
     options = (
@@ -88,6 +90,7 @@ def test_raw_text_goes_on_and_stops(tmp_path: Path) -> None:
     assert (row["finish_reason"], row["completion_tokens"]) == ("length", 7)
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_too_long_hinders_no_other() -> None:
     done = run("--json", *GREEDY, "1+1", "1+" * 9000, "2+2")
     first, bad, last = rows(done)
@@ -99,6 +102,7 @@ def test_a_prompt_that_is_too_long_hinders_no_other() -> None:
     assert "error: prompt 2: the prompt has 18," in plain.err
 
 
+@pytest.mark.slow
 def test_without_a_template_text_goes_on_but_a_bad_one_is_an_error(tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(NANO, model)
@@ -136,6 +140,7 @@ def test_faults_are_one_line(arguments: tuple[str, ...], stdin: str | bytes, say
     assert says in refused("generate", *arguments, stdin=stdin)
 
 
+@pytest.mark.slow
 def test_a_file_is_utf8_and_its_byte_order_mark_no_part_of_the_prompt(tmp_path: Path) -> None:
     file = tmp_path / "prompts.txt"
     file.write_bytes(b"\xef\xbb\xbf1+1=\n" + b"7" * 300 + b"\n")
@@ -158,6 +163,7 @@ def test_a_stdout_that_is_full_is_one_line(unbuffered: str, flushes: bool) -> No
     assert ran.returncode == 1 and ran.stderr == "error: stdout cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_dim_thinking_and_ctrl_c_ends_with_130() -> None:
     with Terminal(*HOPWELL, "generate", *GREEDY, "Compute (98 * 97 - 7654) * 3 + 879") as terminal:
         assert "\x1b[2mOne operation" in terminal.until("One operation")
@@ -166,6 +172,7 @@ def test_a_terminal_sees_dim_thinking_and_ctrl_c_ends_with_130() -> None:
         assert "Traceback" not in terminal.said and "boxed" not in terminal.said
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
     text = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -37,6 +37,7 @@ def folder(tmp_path: Path, tensors: dict[str, Tensor]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_r1_and_nano_on_one_screen() -> None:
     ran = hopwell("inspect", "deepseek-r1")
     assert ran.code == 0 and "671.03 B parameters" in ran.out and "688,574,839,360 bytes" in ran.out
@@ -49,6 +50,7 @@ def test_r1_and_nano_on_one_screen() -> None:
     assert hopwell("inspect", "nano").out == nano.out
 
 
+@pytest.mark.slow
 def test_json_says_the_same(folder: Path) -> None:
     config_alone = json.loads(hopwell("inspect", "kimi-k2", "--json").out)
     assert config_alone["tensors"] == 139_583 and config_alone["accounting"] is None

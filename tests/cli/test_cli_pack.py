@@ -31,6 +31,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_commands_that_load_a_model_take_it(packed: Path) -> None:
     ask = ("generate", "What is 12 * 34?", "--temperature", "0", "--device", "cpu")
     ran, plain = hopwell(*ask, "--model", packed), hopwell(*ask, "--dtype", "float32")
@@ -62,6 +63,7 @@ def test_what_reads_tensors_refuses_it_by_name(packed: Path, tmp_path: Path) -> 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_one_line_of_inspect_and_of_a_load(tmp_path: Path) -> None:
     config = tiny.tiny_config("r1", vocab_size=264)
     model = tiny.write_checkpoint(tmp_path / "model", config, tiny.random_tensors(config))

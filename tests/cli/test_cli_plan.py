@@ -69,6 +69,7 @@ def _config(folder: Path, values: dict[str, str]) -> Path:
     return folder / "config.json"
 
 
+@pytest.mark.slow
 def test_tails_at_a_rate_and_of_a_trace(tmp_path: Path) -> None:
     ran = hopwell("plan", "deepseek-r1", *SMALL, "--tails")
     assert ran.code == 0 and "p99 to first" in ran.out and re.search(r"^tails +p50, p95, p99: ", ran.out, re.M)

@@ -104,6 +104,7 @@ def test_mtp_can_be_left_out_or_added(config: Path, tmp_path: Path) -> None:
     assert "model.layers.3.eh_proj.weight" in Checkpoint.open(tmp_path / "b").tensors
 
 
+@pytest.mark.slow
 def test_faults_of_the_input_are_one_line_and_leave_nothing(config: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     bad = tmp_path / "bad.json"
@@ -130,6 +131,7 @@ def test_faults_of_the_input_are_one_line_and_leave_nothing(config: Path, tmp_pa
     assert os.listdir(out) == ["mine"] and sorted(os.listdir(tmp_path)) == ["bad.json", "config.json", "out"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_too_small_is_named_before_any_work(tmp_path: Path) -> None:
     disk, free = files.disk_of(tmp_path)
     message = refused("synth", "kimi-k2", tmp_path / "out")
@@ -153,6 +155,7 @@ def test_a_disk_that_fills_leaves_nothing(config: Path, tmp_path: Path, monkeypa
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_limit_on_file_sizes_leaves_nothing(config: Path, tmp_path: Path) -> None:
     out, resource = tmp_path / "out", pytest.importorskip("resource")
     done = subprocess.run(

@@ -10,6 +10,7 @@ from commands import hopwell, refused
 ASKED = ("upgrade", "deepseek-r1", "--have", "32xh100", "--to", "b200")
 
 
+@pytest.mark.slow
 def test_a_page_and_json() -> None:
     ran = hopwell(*ASKED)
     assert ran.code == 0 and "Software first" in ran.out and "What the saving rests on" in ran.out

@@ -24,6 +24,7 @@ def said(parts: list[Event | ToolResult], kind: str) -> str:
     return "".join(part.text for part in parts if isinstance(part, Event) and part.kind == kind)
 
 
+@pytest.mark.slow
 def test_history_without_thinking(llm: LLM) -> None:
     talk = Conversation(llm, GREEDY)
     first = list(talk.ask("What is 37 * 43?"))
@@ -75,6 +76,7 @@ def test_too_long_is_refused_and_the_talk_goes_on(llm: LLM) -> None:
     assert said(list(talk.ask("1+1")), "content").endswith("\\boxed{2}")
 
 
+@pytest.mark.slow
 def test_tools_are_run_and_faults_told_to_the_model(llm: LLM) -> None:
     tool = Tool(CALCULATOR, lambda arguments: calculator(arguments["expression"]))
     talk = Conversation(llm, GREEDY, tools={"calculator": tool})
@@ -99,6 +101,7 @@ def test_variables_reach_the_template(llm: LLM) -> None:
     assert talk.messages == []
 
 
+@pytest.mark.slow
 def test_each_prompt_for_itself(llm: LLM) -> None:
     prompts = [llm.render([{"role": "user", "content": f"{i} + {i}"}]) for i in range(5)]
     done = dict(llm.each([*prompts[:2], "1+" * 1000, [], *prompts[2:]], GREEDY))

@@ -58,6 +58,7 @@ def test_a_page_is_known_with_all_before_it_and_under_its_salt() -> None:
 
 
 @given(st.data())
+@pytest.mark.slow
 def test_whoever_is_chosen_runs_and_is_not_too_busy(data: st.DataObject) -> None:
     copies = data.draw(st.integers(1, 5))
     router = PrefixRouter(copies, pages=8)

@@ -48,6 +48,7 @@ def seconds(levels: list[int], fixed: int | None, seed: int) -> float:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.slow
 def test_what_is_chosen_is_near_the_best_and_far_from_the_worst(seed: int) -> None:
     random = Random(seed)
     levels = [random.choice([1, 2, 4, 8, 30, 100, 250]) for _ in range(8)]

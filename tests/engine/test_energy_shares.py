@@ -80,6 +80,7 @@ def run(engine: Engine, each: int = 5) -> dict[str, RequestOutput]:
 
 
 @pytest.mark.parametrize(("seed", "settings"), [(1, {}), (2, {"drafts": 2}), (3, {"overlap": True})])
+@pytest.mark.slow
 def test_all_requests_and_idle_time_sum_to_the_counter(
     seed: int, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

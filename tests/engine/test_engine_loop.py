@@ -40,6 +40,7 @@ def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
         ),
     ],
 )
+@pytest.mark.slow
 def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str) -> None:
     """Shared prefixes, priorities, cancellations, pages short: every answer right, no page lost, in every mode."""
     model, cases, answers = burst
@@ -55,6 +56,7 @@ def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str
 
 
 @pytest.mark.parametrize(("policy", "drafts", "overlap"), [("lru", 1, True), ("arc", 2, False), ("rai", 0, "ahead")])
+@pytest.mark.slow
 def test_no_policy_changes_a_token(burst: Any, policy: str, drafts: int, overlap: bool | str) -> None:
     """Whichever pages go first, and whatever callers say of them."""
     model, cases, answers = burst
@@ -74,6 +76,7 @@ def test_no_policy_changes_a_token(burst: Any, policy: str, drafts: int, overlap
 
 
 @pytest.mark.parametrize("overlap", [False, True, "ahead"])
+@pytest.mark.slow
 def test_sampled_answers_do_not_depend_on_drafts_or_company(overlap: bool | str) -> None:
     """Seeded draws are the same token by token alone, in a batch, and with any number of drafts."""
     r = random.Random(1)
@@ -265,6 +268,7 @@ class Chain(ToyModel):
 
 
 @pytest.mark.parametrize("drafts", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2)), 3])
+@pytest.mark.slow
 def test_speculation_leaves_the_distribution_unchanged(drafts: int) -> None:
     """All 64 answers of three tokens, by enumeration, against 6,000 samples (chi-square)."""
     engine = toy_engine(Chain(), drafts=drafts, max_seqs=64, max_batch_tokens=512, prefix_cache=False)

@@ -143,6 +143,7 @@ def test_a_step_that_fails_leaves_the_meter_whole(nano: LoadedModel) -> None:
         assert reading.seconds == pytest.approx(seconds, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_over_ranks_exchanges_are_rows() -> None:
     loaded = load_model(device="cpu", dtype="float32", tp=2)
     try:

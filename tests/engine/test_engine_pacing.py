@@ -79,6 +79,7 @@ def play(
 
 
 @pytest.mark.parametrize("settings", [{}, {"overlap": True}, {"drafts": 2, "max_seqs": 64}, {"overlap": "ahead"}])
+@pytest.mark.slow
 def test_the_same_tokens_in_fewer_steps_and_promises_kept(clock: Clock, settings: dict[str, Any]) -> None:
     found: dict[str, tuple[Any, float, Engine]] = {}
     for objective in ("latency", "energy"):
@@ -98,6 +99,7 @@ def test_the_same_tokens_in_fewer_steps_and_promises_kept(clock: Clock, settings
     assert found["latency"][2].counted().pacing is None
 
 
+@pytest.mark.slow
 def test_steps_come_at_the_pace_that_is_told(clock: Clock) -> None:
     """Once it has come to its most, tokens come at that share of the promise, within a step's time."""
     engine = engine_of(clock, "energy")
@@ -116,6 +118,7 @@ def test_steps_come_at_the_pace_that_is_told(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.slow
 def test_news_ends_a_wait(clock: Clock, overlap: bool) -> None:
     """An abort and a newcomer are heard at once: no wait is longer than what is posted meanwhile lets it be."""
     engine = engine_of(clock, "energy", overlap=overlap)
@@ -149,6 +152,7 @@ def test_news_ends_a_wait(clock: Clock, overlap: bool) -> None:
     assert len(waits) == 6, "a prompt is computed at once where nobody says that others come"
 
 
+@pytest.mark.slow
 def test_prompts_are_held_for_others_and_no_longer_than_they_may(clock: Clock) -> None:
     """Twelve requests a second: prompts share steps, and first tokens come well within their promise."""
     ttft: dict[str, float] = {}
@@ -177,6 +181,7 @@ def test_prompts_are_held_for_others_and_no_longer_than_they_may(clock: Clock) -
     assert steps["throughput"] < 0.7 * steps["latency"] and ttft["throughput"] > ttft["latency"]
 
 
+@pytest.mark.slow
 def test_requests_without_a_promise_are_slowed_for_energy_alone(clock: Clock) -> None:
     totals = {}
     for name, settings in {"latency": {}, "throughput": {}, "energy": {"tpot_promise_ms": 200.0}}.items():

@@ -64,6 +64,7 @@ def close(engine: Engine) -> None:
 
 @pytest.mark.parametrize(("drafts", "overlap"), [(0, False), (2, True), (0, "ahead")])
 @pytest.mark.parametrize("below", ["host", "disk"])
+@pytest.mark.slow
 def test_random_bursts(burst: Any, tmp_path: Path, below: str, drafts: int, overlap: bool | str) -> None:
     """Pages short, cancellations, preemptions: every answer right, and many pages from below."""
     model, cases, answers = burst
@@ -265,6 +266,7 @@ def answers(nano: LoadedModel, prompts: list[list[int]], **settings: Any) -> tup
 
 
 @pytest.mark.parametrize("cache_dtype", [pytest.param("auto", marks=pytest.mark.slow), "fp8"])
+@pytest.mark.slow
 def test_nano_says_the_same_with_tiers(nano: LoadedModel, tmp_path: Path, cache_dtype: str) -> None:
     """A real model, its pages from host memory, then from disk in another engine; another format has other pages."""
     r = random.Random(0)

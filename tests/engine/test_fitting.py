@@ -45,6 +45,7 @@ LARGE = [
         *(pytest.param(*case, marks=pytest.mark.slow) for case in LARGE),
     ],
 )
+@pytest.mark.slow
 def test_a_layout_that_does_not_fit_names_those_that_do(
     name: str, four_bits: str | None, tp: int, packed: bool, free: int, says: str
 ) -> None:

@@ -60,6 +60,7 @@ def batch(query_lens: list[int], seq_lens: list[int]) -> ForwardBatch:
         pytest.param([1, 2], [1, 4], id="mixed"),
     ],
 )
+@pytest.mark.slow
 def test_a_replayed_step_is_the_forward_pass(
     model: GraphedModel, captured: torch.Tensor, query_lens: list[int], seq_lens: list[int]
 ) -> None:

@@ -59,10 +59,12 @@ def by_float16(folder: Path) -> LoadedModel:
         (3, True, True),
     ],
 )
+@pytest.mark.slow
 def test_random_bursts_with_schemas(loaded: LoadedModel, drafts: int, cache: bool, overlap: bool) -> None:
     check_bursts(loaded, drafts, cache, overlap)
 
 
+@pytest.mark.slow
 def test_random_bursts_in_float16(by_float16: LoadedModel) -> None:
     assert by_float16.batch_invariant
     check_bursts(by_float16, drafts=1, cache=True, overlap=False)

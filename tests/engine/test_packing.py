@@ -57,6 +57,7 @@ def packed(checkpoint: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.slow
 def test_nano_s_logits_and_tokens_keep_their_bits(dtype: str, tmp_path: Path) -> None:
     pack("nano", tmp_path / "nano", "cpu", dtype)
     llms = [LLM(model, device="cpu", dtype=dtype, max_seqs=2, meter=False) for model in (NANO, tmp_path / "nano")]
@@ -73,6 +74,7 @@ def test_nano_s_logits_and_tokens_keep_their_bits(dtype: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("ep", [1, 2])
+@pytest.mark.slow
 def test_every_rank_has_the_bytes_of_its_share(dtype: str, ep: int, checkpoint: Path, tmp_path: Path) -> None:
     kind = getattr(torch, dtype)
     for model in (checkpoint, NANO)[: 2 if ep == 1 else 1]:
@@ -90,6 +92,7 @@ def test_every_rank_has_the_bytes_of_its_share(dtype: str, ep: int, checkpoint: 
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_two_ranks_give_the_tokens_of_the_checkpoint(dtype: str, tmp_path: Path) -> None:
     pack(None, tmp_path / "nano", "cpu", dtype, tp=2)
     prompts, found = [[20, 30, 40, 50], [25, 35]], []

@@ -63,6 +63,7 @@ def tokens_of(engines: list[Engine]) -> list[dict[str, list[int]]]:
     return found
 
 
+@pytest.mark.slow
 def test_engines_in_turn_answer_as_each_does_alone(nano: LoadedModel) -> None:
     alone = [tokens_of([engine(nano, settings)])[0] for settings in SETTINGS]
     assert tokens_of([engine(nano, settings) for settings in SETTINGS]) == alone

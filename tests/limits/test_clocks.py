@@ -163,6 +163,7 @@ def test_a_signal_unlocks(cards: Path, number: int) -> None:
 
 @pytest.mark.parametrize("victim", ["engine", "helper", "guard"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.slow
 def test_whoever_is_killed_or_stopped_clocks_are_reset(cards: Path, victim: str, number: int) -> None:
     """All processes in turn: what is governed, the helper, its guard. Stopped, nobody's line ends: the beat does."""
     if number == signal.SIGSTOP and victim == "guard":

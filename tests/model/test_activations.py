@@ -118,6 +118,7 @@ def test_what_cannot_be_honoured_is_named() -> None:
     with_activations(plain, "auto")
 
 
+@pytest.mark.slow
 def test_nano_answers_in_every_format() -> None:
     loaded = load_model(device="cpu")
     question, greedy = [{"role": "user", "content": "What is 12 + 34?"}], SamplingParams(temperature=0.0)

@@ -39,6 +39,7 @@ def small(name: str, fp8: bool) -> ModelConfig:
     [("r1-tp8", False, None), ("r1-tp8", True, "fp8"), ("r1-tp8", True, "bf16"), ("v2-lite", False, None),
      *(pytest.param("r1-tp8", True, name, marks=pytest.mark.slow) for name in (None, "auto"))],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_step_is_the_forward_pass(name: str, fp8: bool, activations: str | None) -> None:
     config = small(name, fp8)
     model = random_transformer(config, DEVICE, seed=3)

@@ -46,12 +46,14 @@ def test_r1_is_what_was_released() -> None:
     ("name", "billions", "latents"),
     [("deepseek-r1", 671.03, 62 * 1152), ("kimi-k2", 1026.4, 61 * 1152), ("deepseek-v2-lite", 15.706, 27 * 1152)],
 )
+@pytest.mark.slow
 def test_sizes_of_the_family(name: str, billions: float, latents: int) -> None:
     report = report_of(name)
     assert report.parameters / 1e9 == pytest.approx(billions, rel=1e-4)
     assert report.latents == {"bf16": latents, "fp8": latents // 2}
 
 
+@pytest.mark.slow
 def test_presets_are_the_sizes_that_the_design_names() -> None:
     share = report_of("r1-tp8")
     assert 85e9 < share.bytes < 90e9 and "16 heads" in share.architecture

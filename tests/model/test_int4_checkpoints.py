@@ -279,6 +279,7 @@ def test_modules_by_name() -> None:
     (described("gptq", 32, modules_to_not_convert=["model.layers.61"]), 0.40e12, 0.44e12),
     (described("w4afp8"), 0.34e12, 0.38e12),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_r1_is_told_by_its_config_alone(quantization: dict[str, Any], low: float, high: float, tmp_path: Path) -> None:
     config = shipped_config("deepseek-r1")
     assert config is not None
@@ -288,6 +289,7 @@ def test_r1_is_told_by_its_config_alone(quantization: dict[str, Any], low: float
     assert inspect_model(str(tmp_path)).weights.total > 1.3e12
 
 
+@pytest.mark.slow
 def test_kimi_k2_thinking_is_told_by_its_config_alone(tmp_path: Path) -> None:
     """Routed experts in INT4 of 32 by compressed-tensors, all else in bf16: 594 GB on the hub."""
     config = shipped_config("kimi-k2")

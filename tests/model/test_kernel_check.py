@@ -55,6 +55,7 @@ def in_four_bits(label: str, plain: str = "lm_head") -> dict[str, object]:
         pytest.param(in_four_bits("int4_g32", r"lm_head|.*self_attn|.*shared"), False, id="int4-experts-alone"),
     ],
 )
+@pytest.mark.slow
 def test_packed_weights_in_the_chain(
     small_gpu: None, kernels_everywhere: None, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], joined: bool
 ) -> None:
@@ -93,6 +94,7 @@ SMALL = (([1], [90]), ([1, FEW_ROWS], [77, FEW_ROWS + 10]))
         pytest.param("v2-lite", "fp8", kernel_check.CASES[1:2], None, id="fp8-as-served", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_every_op_of_a_forward_pass_by_kernels_and_without(
     small_gpu: None,
     kernels_everywhere: None,

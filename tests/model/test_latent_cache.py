@@ -90,6 +90,7 @@ def test_what_cannot_be_is_named(model: Transformer) -> None:
         with_cache(model, "bfloat16", [CacheScales(1.0, 1.0)] * 2)
 
 
+@pytest.mark.slow
 def test_nano_answers_from_an_fp8_cache() -> None:
     loaded = load_model(device="cpu")
     llm = LLM(loaded, cache_dtype="fp8", cache_tokens=4096)

@@ -47,6 +47,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(configs(), st.integers(0, 2**31), st.integers(2, 100))
+@pytest.mark.slow
 def test_logits_equal_transformers(config: dict[str, Any], seed: int, length: int) -> None:
     tensors = tiny.random_tensors(config, seed)
     tokens = torch.randint(0, config["vocab_size"], (2, length), generator=torch.Generator().manual_seed(seed))

@@ -98,6 +98,7 @@ def modelopt(exclude: list[str]) -> dict[str, Any]:
     return {"quantization": {"quant_algo": "NVFP4", "group_size": 16, "exclude_modules": exclude}}
 
 
+@pytest.mark.slow
 def test_the_file_beside_config_json_tells_the_formats(tmp_path: Path) -> None:
     """NVIDIA's R1 and V3.1: experts and dense networks in NVFP4, attention and MTP in bf16, about 400 GB."""
     config = shipped_config("deepseek-v3.1")

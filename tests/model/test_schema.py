@@ -44,6 +44,7 @@ INVENTORIES = {
 
 
 @pytest.mark.parametrize("name", INVENTORIES)
+@pytest.mark.slow
 def test_names_shapes_and_order_are_those_of_the_released_checkpoints(name: str) -> None:
     specs = inventory(ModelConfig.from_dict(config_of(name)))
     text = "\n".join(f"{spec.name} {list(spec.shape)} {spec.dtype} {spec.part}" for spec in specs)

@@ -93,6 +93,7 @@ def test_every_tensor_of_a_synthetic_checkpoint_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["r1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("v2-lite", "kimi-k2"))])
+@pytest.mark.slow
 def test_activations_keep_their_size_through_many_layers(name: str) -> None:
     values = tiny.tiny_config(name, num_hidden_layers=30, hidden_size=128, num_nextn_predict_layers=0)
     config = ModelConfig.from_dict(values)

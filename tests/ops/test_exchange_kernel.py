@@ -20,6 +20,7 @@ SCRIPT = Path(__file__).with_name("exchange_rank.py")
 
 
 @pytest.mark.parametrize(("world", "calls"), [(2, 8), pytest.param(4, 24, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_bits_are_those_of_one_rank_that_has_all_parts(tmp_path: Path, world: int, calls: int) -> None:
     """In calls of several sizes, with ranks held up; and nothing stays in an inbox."""
     inboxes = tmp_path / "inboxes"
@@ -59,6 +60,7 @@ print(json.dumps({"spilled": made.stack_bytes, "registers": made.registers, "ptx
 
 
 @pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_it_compiles_to_wide_stores_and_volatile_loads(world: int) -> None:
     """Sixteen bytes a thread, to all inboxes and from one's own, and nothing spilled."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}

@@ -111,6 +111,7 @@ def test_what_float16_cannot_hold_is_not_promised(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(LIMITED, reason="this is that process")
+@pytest.mark.slow
 def test_with_avx2_alone() -> None:
     command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=os.environ | AVX2)

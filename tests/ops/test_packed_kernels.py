@@ -120,6 +120,7 @@ def routed(routing: str, experts: int, slots: int) -> Tensor:
 
 @pytest.mark.parametrize("label", ALL)
 @pytest.mark.parametrize("routing", ROUTING)
+@pytest.mark.slow
 def test_grouped_products(routing: str, label: str) -> None:
     experts, slots, hidden, width = 6, 3, 256, 128
     ids = routed(routing, experts, slots)

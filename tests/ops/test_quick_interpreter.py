@@ -48,6 +48,7 @@ def computed(wrong: bool = False) -> Tensor:
     return out
 
 
+@pytest.mark.slow
 def test_it_computes_the_same_bits_and_leaves_the_language(tmp_path: Path) -> None:
     """Also after a kernel that fails."""
     before = dict(vars(tl)), dict(vars(tl.core)), dict(vars(tl.tensor))

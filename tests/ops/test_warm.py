@@ -93,6 +93,7 @@ with Warming({**config, "hidden_act": "gelu"}, HOPPER, processes=1) as warming:
     "script",
     [pytest.param(LAUNCHES, id="key"), pytest.param(WARM, id="processes", marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_kernels_are_compiled_ahead_and_never_late(script: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
     path = tmp_path / "script.py"
@@ -132,6 +133,7 @@ assert len(wanted) > 20 and wanted <= set(warm.launches(config.raw)), "the check
 """
 
 
+@pytest.mark.slow
 def test_the_check_before_serving_compiles_nothing_of_its_own() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, env=environment, check=False)

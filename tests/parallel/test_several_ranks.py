@@ -103,6 +103,7 @@ def test_settings_hold_on_all_ranks(
         assert session(loaded, cache_tokens=4096, **settings) == session(alone, cache_tokens=4096, **settings)
 
 
+@pytest.mark.slow
 def test_two_engines_stand_on_the_same_ranks(alone: LoadedModel) -> None:
     prompts = [[5, 6, 7], [8, 9]]
     params = SamplingParams(temperature=0.0, max_tokens=8, ignore_eos=True)
@@ -174,6 +175,7 @@ def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytes
     assert time.monotonic() - began < 120 and Watched.latest.gone()
 
 
+@pytest.mark.slow
 def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None) -> None:
     shared = shared_names()
     llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
@@ -189,6 +191,7 @@ def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None) 
     assert shared_names() <= shared
 
 
+@pytest.mark.slow
 def test_a_rank_killed_between_steps_ends_the_next(watched: None) -> None:
     llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
     Watched.latest.process(1).kill()
@@ -200,6 +203,7 @@ def test_a_rank_killed_between_steps_ends_the_next(watched: None) -> None:
     Watched.latest.close()
 
 
+@pytest.mark.slow
 def test_a_rank_that_stands_still_is_named_with_what_it_does_not_do(
     watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +217,7 @@ def test_a_rank_that_stands_still_is_named_with_what_it_does_not_do(
     assert Watched.latest.gone()
 
 
+@pytest.mark.slow
 def test_a_fault_of_one_rank_is_told_by_rank_0(watched: None) -> None:
     """The ranks are out of step: nothing can go on."""
     llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)

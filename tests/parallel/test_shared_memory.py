@@ -79,6 +79,7 @@ def test_parts_are_put_side_by_side(world: int, rows: int, width: int) -> None:
     assert all(torch.equal(each, whole) for each in together(world, part))
 
 
+@pytest.mark.slow
 def test_it_means_what_a_process_group_means(tmp_path: Path) -> None:
     """Bit by bit against gloo, in processes of their own, the reference's."""
     code = (

@@ -143,6 +143,7 @@ def bounded(examples: int) -> Callable[[Callable[..., None]], Callable[..., None
 
 @bounded(6)
 @given(questions())
+@pytest.mark.slow
 def test_any_question(question: Question) -> None:
     check(question)
     kernel.cache_clear()

@@ -55,6 +55,7 @@ def test_an_impossible_promise_is_told_the_best() -> None:
         search(replace(QUESTION, gpus=parse_gpus("8xh200"), rate=1000), PRICES)
 
 
+@pytest.mark.slow
 def test_more_load_needs_no_fewer_gpus_and_users_are_counted() -> None:
     few = search(replace(QUESTION, rate=None, users=100), PRICES).options[0]
     many = search(replace(QUESTION, rate=None, users=5000), PRICES).options[0]

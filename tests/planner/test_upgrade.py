@@ -48,6 +48,7 @@ def test_sums_add_up(advice: Upgrade) -> None:
     assert nets == sorted(nets, reverse=True)
 
 
+@pytest.mark.slow
 def test_dearer_gpus_save_less(tmp_path: Path) -> None:
     path = tmp_path / "dear.toml"
     path.write_text("[gpu.B200]\nbuy = 200000\n", encoding="utf-8")

@@ -78,6 +78,7 @@ def test_residual_columns_from_the_command_line(source: Path, tmp_path: Path) ->
     assert checked.exit_code == 0, checked.output
 
 
+@pytest.mark.slow
 def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.txt"
     short.write_text("abc" * 100)

@@ -94,6 +94,7 @@ def test_what_loads_is_what_the_files_say(source: Path, columns: Path) -> None:
     assert verify(columns, source, FRESH).fingerprints == len(tensors)
 
 
+@pytest.mark.slow
 def test_where_no_column_helps_scales_are_written_twice(source: Path, tmp_path: Path) -> None:
     """FP8's blocks keep the scales that they have without columns: the same tensor, under two names in one file."""
     offered = with_columns(("fp8_block",))
@@ -102,6 +103,7 @@ def test_where_no_column_helps_scales_are_written_twice(source: Path, tmp_path: 
     assert verify(tmp_path / "out", source, FRESH).fingerprints == len(report["sha256"])
 
 
+@pytest.mark.slow
 def test_chosen_and_loaded_weights_are_the_same_bits(source: Path, tmp_path: Path) -> None:
     """Rows of 48 values, which end within a block, stay as the source has them."""
     label = "int4_g32+20%"

@@ -89,6 +89,7 @@ def test_modelopt_files_load_and_stay_close(source: Path, nvfp4: Path, tmp_path:
     assert "<svg" in (nvfp4 / "precision.html").read_text() and "| layer |" in (nvfp4 / "PRECISION.md").read_text()
 
 
+@pytest.mark.slow
 def test_both_layouts_hold_the_same_values(source: Path, nvfp4: Path, tmp_path: Path) -> None:
     convert(source, tmp_path / "ct", Goal(format="nvfp4"), writer="compressed-tensors")
     ours, packed = (
@@ -117,6 +118,7 @@ EVERY_WRITE = (0, 1, *[2] * 3, *range(2, 20, 2))
 
 
 @pytest.mark.parametrize(("limits", "least"), [((7, 1000), 1), pytest.param(EVERY_WRITE, 8, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_killed_before_a_write_it_ends_with_the_same_bytes(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: tuple[int, ...], least: int
 ) -> None:
@@ -180,6 +182,7 @@ def test_one_changed_bit_is_found(nvfp4: Path, tmp_path: Path) -> None:
         loaded(tmp_path)
 
 
+@pytest.mark.slow
 def test_refusals_say_what_would_do(source: Path, nvfp4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PrecisionError, match=r"the best is 4\.5\d*bpw"):
         convert(source, tmp_path / "a", Goal(bits=3.0))
@@ -211,6 +214,7 @@ def test_refusals_say_what_would_do(source: Path, nvfp4: Path, tmp_path: Path, m
         pytest.param(parse_bytes("3MB"), ("nvfp4", "fp8_block"), ("dense",), marks=pytest.mark.slow),
     ),
 )
+@pytest.mark.slow
 def test_the_room_asked_for_is_the_room_taken(
     goal: Goal, formats: tuple[str, ...], keep: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_block_descends_as_in_plain_pytorch(name: str) -> None:
     [FORMATS["nvfp4"], *(pytest.param(FORMATS[n], marks=pytest.mark.slow) for n in ("mxfp4", "int4_g128"))],
     ids=lambda f: f.name,
 )
+@pytest.mark.slow
 def test_scales_and_codes_are_chosen_together_as_in_plain_pytorch(fmt: BlockFormat) -> None:
     rows, width = (2, 128) if fmt.columns == 128 else (19, 2 * fmt.columns)
     w, moments = matrix(rows, width), second_moments(correlated(300, width))

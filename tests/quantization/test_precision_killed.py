@@ -24,6 +24,7 @@ def convert(source: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("most", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path, most: int) -> None:
     config = tiny_config("r1", num_hidden_layers=2, n_routed_experts=8)
     source = write_checkpoint(tmp_path / "source", config, random_tensors(config, dtype=torch.bfloat16))

@@ -26,6 +26,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.slow
 def test_a_sweep(running: Running, tmp_path: Path, chat: bool) -> None:
     metrics = running.host.engine.metrics
     before = metrics.generated_tokens

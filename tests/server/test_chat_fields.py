@@ -71,6 +71,7 @@ def test_stop_strings_sleep_in_the_thinking_in_every_api(http: httpx.Client) -> 
     assert "=" not in raw["choices"][0]["text"], "a raw prompt has no thinking that is known of"
 
 
+@pytest.mark.slow
 def test_bias_and_penalties_begin_with_the_answer(http: httpx.Client) -> None:
     plain = said(http)["message"]
     token = post(http, "/tokenize", {"prompt": "7"})["tokens"][0]

@@ -83,6 +83,7 @@ def test_silent_connections_make_room(server: Attacked) -> None:
     server.under(crowd)
 
 
+@pytest.mark.slow
 def test_connections_at_work_are_not_closed_for_others(server: Attacked) -> None:
     with httpx.stream("POST", server.url + "/v1/completions", json={**STREAM, "max_tokens": 300}, timeout=300) as reply:
         lines = reply.iter_lines()

@@ -25,6 +25,7 @@ STREAM = {"prompt": "1+1=", "max_tokens": 100, "ignore_eos": True, "stream": Tru
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_signal_drains_though_bodies_are_half_sent(number: signal.Signals) -> None:
     heeded = partial(signal.signal, number, signal.SIG_DFL)  # also where nohup runs the tests
     with attacked(preexec_fn=heeded) as server, ExitStack() as stack:
@@ -38,6 +39,7 @@ def test_a_signal_drains_though_bodies_are_half_sent(number: signal.Signals) -> 
         assert server.process.wait(SECONDS) == 0
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_though_answers_are_not_read() -> None:
     with attacked() as server, unread(server), server.connect(HALF):
         server.process.send_signal(signal.SIGTERM)

@@ -110,6 +110,7 @@ def test_top_before_the_first_step() -> None:
         assert "no step yet" in hopwell("top", fresh.url, "--once").out
 
 
+@pytest.mark.slow
 def test_top_goes_on_until_it_is_interrupted() -> None:
     """It is drawn again as the server works, and tells of a server that has gone."""
     with Terminal(*HOPWELL, "top", "http://127.0.0.1:9", "--once") as terminal:

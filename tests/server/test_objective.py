@@ -92,6 +92,7 @@ def test_heat_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("--no-hold-prompts",), "hold_prompts is off"),
     ],
 )
+@pytest.mark.slow
 def test_refused_by_name(options: tuple[str, ...], named: str) -> None:
     command = [sys.executable, "-m", "hopwell", "serve", "--device", "cpu", "--port", "0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -30,6 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "planner"
 
 
+@pytest.mark.slow
 def test_three_loads_are_kept_and_used(running: Running, cache: Path) -> None:
     loads = ("--users", "2", "--users", "4")
     found = json.loads(hopwell("plan", "calibrate", *NANO, *loads, "--url", running.url, "--json").out)
@@ -53,6 +54,7 @@ def test_a_table_says_before_and_now(running: Running, cache: Path) -> None:
     assert "ms a token" in ran.out and "ms to first" in ran.out
 
 
+@pytest.mark.slow
 def test_verify_adds_lines(running: Running, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "lines.jsonl"
     ran = hopwell("plan", "verify", *NANO, "--url", running.url, "--out", out)
@@ -78,6 +80,7 @@ def test_faults_name_the_remedy(running: Running, cache: Path) -> None:
     assert not cache.exists()
 
 
+@pytest.mark.slow
 def test_a_trial_on_the_cpu_keeps_nothing(cache: Path) -> None:
     ran = hopwell("plan", "calibrate", "--device", "cpu")
     assert ran.code == 0 and "nothing is kept" in ran.out and ran.out.count("attention") == 3

@@ -35,6 +35,7 @@ def http(running: Running) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_the_route_says_what_the_command_prints(http: httpx.Client) -> None:
     reply = http.post("/v1/plan", json={**SMALL, "input": 2048, "tpot": "30ms", "curves": True})
     assert reply.status_code == 200
@@ -103,6 +104,7 @@ def test_keys_hold_and_too_many_at_once_wait_their_turn() -> None:
     assert set(codes) == {200, 429} and codes.count(200) >= 4
 
 
+@pytest.mark.slow
 def test_streams_go_on_meanwhile(running: Running) -> None:
     """And whoever leaves takes his question along."""
     with pytest.raises(httpx.ReadTimeout):

@@ -119,6 +119,7 @@ def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> N
     assert all(line["seconds"] > 0 for line in told if line["event"] == "a process is up again")
 
 
+@pytest.mark.slow
 def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Path) -> None:
     shared = shared_names()
     with (tmp_path / "log").open("w") as log, attacked("--tp", "2", stderr=log) as server:
@@ -159,6 +160,7 @@ def test_one_of_two_engines_is_killed_and_the_other_serves_on(tmp_path: Path) ->
     assert ended == {"engine 1", "engine 2"}
 
 
+@pytest.mark.slow
 def test_a_killed_api_process_is_started_again() -> None:
     with attacked() as server:
         for _ in range(TIMES):
@@ -179,6 +181,7 @@ def test_an_engine_that_does_not_stay_up_ends_the_server(tmp_path: Path) -> None
     assert "3 times within 30 s of its start" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_leaves_nobody_and_frees_the_port() -> None:
     with attacked() as server:
         pids, port = server.pids(), server.port
@@ -189,6 +192,7 @@ def test_a_killed_supervisor_leaves_nobody_and_frees_the_port() -> None:
         assert within(60, lambda: _free(port)), "a process is gone once the last of its threads is"
 
 
+@pytest.mark.slow
 def test_several_api_processes_share_limits_and_answers(tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     keys.write_text(KEYS)
@@ -215,6 +219,7 @@ def test_several_api_processes_share_limits_and_answers(tmp_path: Path) -> None:
         assert server.metric("hopwell_generated_tokens_total") >= 48  # whichever answers
 
 
+@pytest.mark.slow
 def test_killing_one_of_several_apis_gives_its_seats_back(tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     keys.write_text(KEYS.replace("requests_per_minute = 30\n", ""))
@@ -233,6 +238,7 @@ def test_killing_one_of_several_apis_gives_its_seats_back(tmp_path: Path) -> Non
         assert within(120, lambda: _status(server, headers) == 200)
 
 
+@pytest.mark.slow
 def test_the_api_imports_no_torch_and_stays_small() -> None:
     with attacked() as server:
         server.answers()
@@ -243,6 +249,7 @@ def test_the_api_imports_no_torch_and_stays_small() -> None:
         assert resident < 160, f"{resident} MB"
 
 
+@pytest.mark.slow
 def test_the_terminals_ctrl_c_reaches_only_whoever_drains() -> None:
     with attacked(start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as server:
         body: dict[str, Any] = {"prompt": "1+1=", "max_tokens": 100, "ignore_eos": True, "stream": True}

@@ -60,6 +60,7 @@ def forced(schema: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.slow
 def test_answers_to_schemas_end(llm: LLM, temperature: float) -> None:
     prompt = llm.render([{"role": "user", "content": "What is 12 + 30?"}])
     prompt += llm.tokenizer.encode("12+30=42\n</think>", special=False)

@@ -122,6 +122,7 @@ def test_body_of_100_mb_is_refused_unread(running: Running) -> None:
         assert httpx.post(running.url + "/v1/completions", content=endless(), timeout=300).status_code == 413
 
 
+@pytest.mark.slow
 def test_body_that_never_ends(running: Running) -> None:
     connection = _connect(running, b'{"prompt":', length=100)
     assert b" 408 " in connection.recv(2000)
@@ -254,6 +255,7 @@ def test_every_unknown_field_is_named(running: Running) -> None:
         assert reply.status_code == 400 and "frobnicate" in reply.json()["error"]["message"], reply.text
 
 
+@pytest.mark.slow
 def test_pool_exhausted_requests_wait_and_finish() -> None:
     with server(cache_tokens=512, max_seqs=8) as small:
         codes: list[int] = []
@@ -341,6 +343,7 @@ def test_bad_keys_files_are_refused_by_name(tmp_path: Path, text: str, word: str
         read_keys(path)
 
 
+@pytest.mark.slow
 def test_sigterm_under_load() -> None:
     process, out = _serve("--drain-timeout", "300")
     try:
@@ -392,6 +395,7 @@ def test_sigterm_under_load() -> None:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_second_signal_cancels_what_runs() -> None:
     process, out = _serve("--drain-timeout", "60")
     try:

@@ -63,6 +63,7 @@ def test_near_misses_are_declined_without_a_number(llm: LLM, question: str) -> N
     assert "I can add" in reply and not re.search(r"\d", reply)
 
 
+@pytest.mark.slow
 def test_bench_measures_fresh_problems(llm: LLM) -> None:
     report = measure(llm, problems=8, seed=20, tasks=("addition", "sorting"))
     assert sum(row.right for row in report.rows) >= 15 and {row.wording for row in report.rows} == {KNOWN}

@@ -252,6 +252,7 @@ def template_text(problem_messages: list[dict], tools: list[dict] | None) -> str
     )
 
 
+@pytest.mark.slow
 def test_chat_template_renders_what_training_saw() -> None:
     rng = Draws(2)
     for _ in range(300):
