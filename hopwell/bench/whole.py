@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hopwell.bench.engine import StepRow, decode_costs, step_costs
 from hopwell.bench.steps import DecodeSteps, RandomPrompts, all_joules
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, model_settings
 from hopwell.engine.loaded import LoadedModel
-from hopwell.engine.runnable import close_model
+from hopwell.engine.runnable import Model, close_model
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
 from hopwell.model.transformer import Transformer, map_layers
@@ -88,15 +89,18 @@ class Whole:
                 model = self.loaded.runnable_over_ranks(config)
                 steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages)
             prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
-            for case in alike:
-                with self._timed(f"{max(case.batches)} prompts of {case.context} tokens"):
-                    steps.prefill(max(case.batches), case.context, prompts)
-                    synchronize(model.device)
-                yield from self._measured(steps, case)
-            steps.runner.close()
+            own = alone(self.loaded.set_up(config))
+            try:
+                for case in alike:
+                    with self._timed(f"{max(case.batches)} prompts of {case.context} tokens"):
+                        steps.prefill(max(case.batches), case.context, prompts)
+                        synchronize(model.device)
+                    yield from self._measured(steps, own, case)
+            finally:
+                steps.runner.close()
 
-    def _measured(self, steps: DecodeSteps, case: Case) -> Iterator[StepRow]:
-        cached, model = steps.runner.latent.dtype.itemsize, alone(self.loaded.model)
+    def _measured(self, steps: DecodeSteps, model: Transformer, case: Case) -> Iterator[StepRow]:
+        cached = steps.runner.latent.dtype.itemsize
         for batch in case.batches:
             verified, one = (steps.distinct(rows, model) for rows in (batch * (1 + case.drafts), batch))
             measured = steps.measure(batch, ROUNDS, ENERGY_SECONDS)
@@ -140,22 +144,26 @@ class Whole:
         with self._timed(f"engine for steps of {rows} rows"):
             model = self.loaded.runnable_over_ranks(self._config(max_batch_tokens=rows, drafts=0))
             latent = model.new_latent(max(count * -(-tokens // PAGE) for count, tokens in shapes))
-        drawn = RandomPrompts(self.loaded.model.config.vocab_size, rows)
-        for count, tokens in shapes:
-            pages = np.arange(count * -(-tokens // PAGE), dtype=np.int32).reshape(count, -1)
-            batch = drawn.batch(pages, 0, tokens)
-            last = torch.arange(1, count + 1, device=model.device) * tokens - 1
-            times: list[float] = []
-            before = all_joules(self.gpus)
-            while len(times) <= ROUNDS or sum(times) < ENERGY_SECONDS:
-                began = time.perf_counter()
-                model.step(batch, latent, last)
-                synchronize(model.device)
-                times.append(time.perf_counter() - began)
-            after = all_joules(self.gpus)
-            joules = None if before is None or after is None else (after - before) / len(times)
-            yield self._prompt_row(count, tokens, median(times[1:]), joules)
-        close_model(model)
+        try:
+            for count, tokens in shapes:
+                yield self._prompts(model, latent, count, tokens)
+        finally:
+            close_model(model)
+
+    def _prompts(self, model: Model, latent: Tensor, count: int, tokens: int) -> PromptRow:
+        pages = np.arange(count * -(-tokens // PAGE), dtype=np.int32).reshape(count, -1)
+        batch = RandomPrompts(self.loaded.model.config.vocab_size, count * tokens).batch(pages, 0, tokens)
+        last = torch.arange(1, count + 1, device=model.device) * tokens - 1
+        times: list[float] = []
+        before = all_joules(self.gpus)
+        while len(times) <= ROUNDS or sum(times) < ENERGY_SECONDS:
+            began = time.perf_counter()
+            model.step(batch, latent, last)
+            synchronize(model.device)
+            times.append(time.perf_counter() - began)
+        after = all_joules(self.gpus)
+        joules = None if before is None or after is None else (after - before) / len(times)
+        return self._prompt_row(count, tokens, median(times[1:]), joules)
 
     def _prompt_row(self, count: int, tokens: int, seconds: float, joules: float | None) -> PromptRow:
         c, total = self.share, count * tokens

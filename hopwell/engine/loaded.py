@@ -77,7 +77,7 @@ class LoadedModel(Frontend):
         check_ranks(config, self.layout, self.model.device)
         started = time.perf_counter()
         c = self.model.config
-        model = self._set_up(config)
+        model = self.set_up(config)
         runnable = self._over_ranks(self._runnable(model, config), config)
         meter = None
         if config.meter:
@@ -165,7 +165,7 @@ class LoadedModel(Frontend):
         Raises:
             HopwellError: a setting cannot be honoured with this model on this device.
         """
-        return self._runnable(self._set_up(config), config)
+        return self._runnable(self.set_up(config), config)
 
     def runnable_over_ranks(self, config: EngineConfig) -> Model:
         """What a runner steps, all ranks' shares together.
@@ -183,8 +183,12 @@ class LoadedModel(Frontend):
         assert self.model.exchange is not None
         return ParallelModel(own, self.ranks, self.model.exchange, self.engines, config)
 
-    def _set_up(self, config: EngineConfig) -> Transformer:
-        """The model as an engine uses it."""
+    def set_up(self, config: EngineConfig) -> Transformer:
+        """This rank's share of the model as an engine uses it.
+
+        Raises:
+            HopwellError: a setting cannot be honoured with this model on this device.
+        """
         settings = model_settings(config)
         if config.cache_dtype == "fp8":
             # calibrated scales if `hopwell verify-cache` approved them; one that it refused does not start with fp8

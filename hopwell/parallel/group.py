@@ -6,6 +6,7 @@ The ranks meet through a file without a name whose descriptor they have all been
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from hopwell.parallel.memory import RankLost
 
 START_SECONDS = 300.0
 """For all ranks to import PyTorch and have a CUDA context."""
+LEAVE_SECONDS = 10.0
 LOOPBACK = {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo"}
 """One host: what the libraries still say over sockets does not leave it."""
 
@@ -94,10 +96,17 @@ def open_exchange(
 def close_group() -> None:
     """Leaves the process group, if there is one, without waiting for the other ranks, which may be gone.
 
-    hazard: NCCL's communicators wait at their end for every CUDA graph that has captured them; aborted ones do not.
+    hazard: NCCL's communicators, aborted ones too, wait at their end for every CUDA graph that has captured them: close
+    models before. After a fault somebody may still hold one, and this then gives up.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return
+    leaving = threading.Thread(target=_leave, name="hopwell-leaving", daemon=True)
+    leaving.start()
+    leaving.join(LEAVE_SECONDS)
+
+
+def _leave() -> None:
     if (group := dist.group.WORLD) is not None and dist.get_backend() == "nccl":
         group.abort()
     dist.destroy_process_group()
