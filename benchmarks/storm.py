@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,7 +174,7 @@ async def idle(client: httpx.AsyncClient, outcome: Outcome) -> None:
     for _ in range(900):
         try:
             text = (await client.get("/metrics")).text
-            held: Counter[str] = Counter()
+            held = defaultdict[str, float](float)
             for name, value in re.findall(r"^(hopwell_\w+)\{[^}]*\} (\S+)$", text, re.M):
                 held[name] += float(value)
             used = held["hopwell_pages_total"] - held["hopwell_pages_free"] - held["hopwell_pages_cached"]
