@@ -91,10 +91,9 @@ class DecodeSteps:
         """
         self.drafts, self.acceptance, self.gpus = drafts, acceptance, gpus
         self.device = model.device
-        self._set(context)
-        pages, forced = max(pages, slots * self.columns), acceptance if drafts else None
+        self._place(slots, context)
+        pages, forced = max(pages, self.pages.size), acceptance if drafts else None
         self.runner = Runner(model, pages, slots, drafts, forced, overlap=True)
-        self.pages = torch.randperm(slots * self.columns).int().view(slots, self.columns).numpy()
         for layer in self.runner.latent:
             layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
 
@@ -103,16 +102,16 @@ class DecodeSteps:
         """That so many sequences around a context need, at most."""
         return slots * -(-(context + 2 * (STEPS + 3) * (1 + drafts)) // PAGE)
 
-    def _set(self, context: int) -> None:
+    def _place(self, slots: int, context: int) -> None:
         self.context, self.start = context, max(0, context - int(STEPS * self.acceptance) // 2 - 2)
         self.limit = self.start + (STEPS + 3) * (1 + self.drafts) + 1
-        self.columns = -(-self.limit // PAGE)
+        columns = -(-self.limit // PAGE)
+        self.pages = torch.randperm(slots * columns).int().view(slots, columns).numpy()
 
     def prefill(self, slots: int, context: int, prompts: RandomPrompts) -> None:
         """Other sequences, around another context, whose cache is written by prompts: on all ranks, if there are
         several."""
-        self._set(context)
-        self.pages = torch.randperm(slots * self.columns).int().view(slots, self.columns).numpy()
+        self._place(slots, context)
         for batch in prompts.chunks(self.pages, self.start):
             self.runner.model.step(batch, self.runner.latent, torch.empty(0, dtype=torch.int64))
 

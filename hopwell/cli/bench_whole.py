@@ -48,11 +48,13 @@ def whole(
     needs_gpu()
     from hopwell.bench.whole import Whole
 
+    shapes = [prompt_shape(text) for text in (["8x2048", "1x16384"] if prompts is None else prompts) if text != "none"]
+    cases = [parsed(text) for text in case or []]
     packed = {} if format is None else {"four_bits": "packed"}
     settings: dict[str, Any] = {"cache_dtype": cache_dtype, "activations": activations, **packed}
     ceilings = measured_ceilings()
     with (
-        folder_of(model, format, attention, layers) as folder,
+        checkpoint_of(model, format, attention, layers) as folder,
         kernel_progress() as on_compile,
         byte_progress("Loading", "Loaded") as progress,
     ):
@@ -62,20 +64,20 @@ def whole(
     meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
     try:
         bench = Whole(model, loaded, ceilings, settings, lambda text: print(text, file=sys.stderr, flush=True))
-        meta |= bench.room() | {"phases": loaded.phases}
-        print_rows([{**bench.room(), **{f"{name} s": f"{took:.1f}" for name, took in loaded.phases.items()}}])
-        shapes = ["8x2048", "1x16384"] if prompts is None else [text for text in prompts if text != "none"]
-        cases = [parsed(text) for text in case or CASES + (DRAFTED if loaded.model.has_mtp else [])]
+        room = bench.room()
+        meta |= room | {"phases": loaded.phases}
+        print_rows([{**room, **{f"{name} s": f"{took:.1f}" for name, took in loaded.phases.items()}}])
         if shapes:
-            prefill += [asdict(row) for row in bench.prompts([prompt_shape(text) for text in shapes])]
+            prefill += [asdict(row) for row in bench.prompts(shapes)]
             print_rows([rounded(row) for row in prefill])
-        for row in bench.steps(cases):
+        usual = CASES + (DRAFTED if loaded.model.has_mtp else [])
+        for row in bench.steps(cases or [parsed(text) for text in usual]):
             steps.append(asdict(row))
             print_rows([rounded(steps[-1])])
     finally:
-        loaded.close()
         if out is not None:
             write_result(out, "whole", steps, prompts=prefill, **meta)
+        loaded.close()
 
 
 def parsed(text: str) -> Any:
@@ -98,7 +100,7 @@ def parsed(text: str) -> Any:
 
 
 @contextmanager
-def folder_of(model: str, format: str | None, attention: str | None, layers: int | None) -> Iterator[Path]:
+def checkpoint_of(model: str, format: str | None, attention: str | None, layers: int | None) -> Iterator[Path]:
     """A checkpoint's folder as it is, or one of a config whose weights are drawn when it is loaded.
 
     Raises:
@@ -114,9 +116,7 @@ def folder_of(model: str, format: str | None, attention: str | None, layers: int
             raise HopwellError(f"{model} has its format and depth; leave out --format, --attention and --layers")
         yield Path(model)
         return
-    if format is None and attention is not None:
-        raise HopwellError("--attention needs --format; give both, or leave --attention out")
-    four_bits = None if format is None else FourBits.of(format, attention or "bf16")
+    four_bits = FourBits.asked(format, attention)
     with tempfile.TemporaryDirectory(prefix="hopwell-") as room:
         values = truncate(find_config(model), layers, None if layers is None else 1)
         synthesise(values, Path(room) / "model", 0, four_bits=four_bits, at_load=True)

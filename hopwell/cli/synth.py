@@ -47,11 +47,9 @@ def synth(
     from hopwell.model.shipped import find_config, truncate
     from hopwell.model.synthesis import synthesise
 
-    if format is None and attention is not None:
-        raise HopwellError("--attention needs --format; give both, or leave --attention out")
+    four_bits = FourBits.asked(format, attention)
     if at_load and (device != "cpu" or routers is not None):
         raise HopwellError("--at-load draws nothing now; leave out --device and --routers")
-    four_bits = None if format is None else FourBits.of(format, attention or "bf16")
     values = truncate(find_config(config), layers, dense, mtp)
     with ended_like_interrupted(), byte_progress("Writing", "Wrote") as progress:
         report = synthesise(values, out, seed, device, routers, progress, four_bits, at_load)

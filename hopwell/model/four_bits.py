@@ -53,6 +53,19 @@ class FourBits:
             raise ConfigError(f"attention {attention!r} is unknown; known: {', '.join(ATTENTION)}")
         return cls(known[name], attention)
 
+    @classmethod
+    def asked(cls, name: str | None, attention: str | None) -> FourBits | None:
+        """By the options --format and --attention; None: neither was given.
+
+        Raises:
+            ConfigError: a name is unknown, or attention's format was given alone.
+        """
+        if name is not None:
+            return cls.of(name, attention or "bf16")
+        if attention is not None:
+            raise ConfigError("--attention needs --format; give both, or leave --attention out")
+        return None
+
     @property
     def names(self) -> tuple[str, str]:
         """As `of` takes them."""

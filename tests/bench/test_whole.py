@@ -9,7 +9,7 @@ import tiny
 
 from hopwell.bench import whole
 from hopwell.bench.whole import Case, Whole
-from hopwell.cli.bench_whole import folder_of, parsed
+from hopwell.cli.bench_whole import checkpoint_of, parsed
 from hopwell.engine.loading import load_model
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
@@ -53,11 +53,11 @@ def test_cases_are_read_as_they_are_written() -> None:
 
 
 def test_options_of_configs_are_not_for_folders(tmp_path: Path) -> None:
-    with pytest.raises(HopwellError, match="leave out --format"), folder_of(str(tmp_path), "nvfp4", None, None):
+    with pytest.raises(HopwellError, match="leave out --format"), checkpoint_of(str(tmp_path), "nvfp4", None, None):
         pass
-    with pytest.raises(HopwellError, match="--attention needs --format"), folder_of("nano", None, "fp8", None):
+    with pytest.raises(HopwellError, match="--attention needs --format"), checkpoint_of("nano", None, "fp8", None):
         pass
-    with folder_of("deepseek-r1", "nvfp4", "fp8", 4) as folder:
+    with checkpoint_of("deepseek-r1", "nvfp4", "fp8", 4) as folder:
         assert sorted(path.name for path in folder.iterdir()) == [
             "config.json", "hopwell_synth.json", "tokenizer.json", "tokenizer_config.json",
         ]  # fmt: skip
