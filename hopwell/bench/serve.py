@@ -20,6 +20,7 @@ import httpx
 from hopwell.bench.asking import Sample, Traffic, ask_all, clients_of
 from hopwell.engine.request import LATENCY_CLASSES
 from hopwell.errors import HopwellError
+from hopwell.limits.power import Counter
 
 WORDS = "add the digits of each number then carry one to the left and write down what remains below the line"
 PERCENTILES = (50, 90, 99)
@@ -54,6 +55,7 @@ def bench_serve(
     key: str | None = None,
     gpus: int = 1,
     clients: int = 1,
+    joules: Counter | None = None,
     say: Callable[[str], None] = print,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
@@ -64,6 +66,7 @@ def bench_serve(
         clients: processes that ask; one is busy throughout from some thousand tokens a second on.
         model: None: the first that the server lists.
         gpus: behind the server, for the tokens a second of each.
+        joules: a counter of theirs, read before and after each level: idle power is in it, and whatever else runs.
         progress: told how many requests are answered, how many there are, and of which level.
 
     Raises:
@@ -74,7 +77,7 @@ def bench_serve(
     def count_of(kind: str, level: float) -> int:
         return max(requests, turns * int(level)) if kind == "concurrency" else requests
 
-    rows = _sweep(root, load, concurrency, rates, count_of, model, key, clients, say, progress)
+    rows = _sweep(root, load, concurrency, rates, count_of, model, key, clients, joules, say, progress)
     return [{**row, "gpus": gpus, "output_tokens_per_s_per_gpu": row["output_tokens_per_s"] / gpus} for row in rows]
 
 
@@ -87,6 +90,7 @@ def _sweep(
     model: str | None,
     key: str | None,
     clients: int,
+    joules: Counter | None,
     say: Callable[[str], None],
     progress: Callable[[int, int, str], None],
 ) -> list[dict[str, Any]]:
@@ -105,11 +109,20 @@ def _sweep(
                 progress(next(answered), sum(counts), level)
 
             bodies = [_body(load, model, rng) for _ in range(count)]
+            before = joules() if joules else None
             samples = ask(Traffic(url, key, kind, level, bodies, load.chat, rng.getrandbits(32)), told)
+            used = joules() - before if joules and before is not None else None
             seconds = max(sample.last for sample in samples) - min(sample.sent for sample in samples)
-            rows.append(summary(samples, seconds, **{kind: level}))
+            rows.append({**summary(samples, seconds, **{kind: level}), **_energy(used, samples)})
             say(_line(kind, level, rows[-1]))
     return rows
+
+
+def _energy(joules: float | None, samples: Sequence[Sample]) -> dict[str, float | None]:
+    """Joules of a level, and of each token that was written: prompts are paid for by answers."""
+    tokens = sum(sample.output_tokens for sample in samples if sample.error is None)
+    per_token = round(joules / tokens, 4) if joules is not None and tokens else None
+    return {"joules": None if joules is None else round(joules, 1), "joules_per_output_token": per_token}
 
 
 def _first_model(url: str, key: str | None) -> str:

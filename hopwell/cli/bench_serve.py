@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from hopwell.cli.result import Out, write_result
 
+HERE = ("127.0.0.1", "localhost", "::1")
 SHOWN = (
     "concurrency",
     "rate",
@@ -36,6 +38,9 @@ def serve(
     key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="Behind the server.")] = 1,
     clients: Annotated[int, typer.Option(min=1, help="Processes that ask.")] = 1,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Joules of this machine's first --gpus GPUs, by NVML's counters.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of prompts and arrivals; 0: a fresh one.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="PNG of a GPU's throughput over what a user sees.")] = None,
     out: Out = None,
@@ -66,9 +71,11 @@ def serve(
         key=key,
         gpus=gpus,
         clients=clients,
+        joules=local_counter(url, gpus) if energy else None,
         say=typer.echo,
     )
-    print_rows([{name: row[name] for name in SHOWN} for row in rows])
+    shown = (*SHOWN, "joules_per_output_token") if energy else SHOWN
+    print_rows([{name: row[name] for name in shown} for row in rows])
     if plot is not None:
         plot_pareto(rows, plot, f"{url}: {rows[0]['mean_isl']:.0f} tokens in, {rows[0]['mean_osl']:.0f} out")
     if out is not None:
@@ -78,3 +85,21 @@ def serve(
         typer.echo(f"{row['failed']} of {row['requests']} requests failed, first: {row['first_error']}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def local_counter(url: str, gpus: int) -> Callable[[], float]:
+    """Joules of this machine's first GPUs so far.
+
+    Raises:
+        HopwellError: the server runs elsewhere, or NVML counts no joules here.
+    """
+    from urllib.parse import urlsplit
+
+    from hopwell.errors import HopwellError
+    from hopwell.limits.power import energy_joules
+
+    if (host := urlsplit(url).hostname) not in HERE:
+        raise HopwellError(f"--energy reads this machine's GPUs, and {host} may be another; run it there")
+    if any(energy_joules(gpu) is None for gpu in range(gpus)):
+        raise HopwellError(f"--energy: NVML counts no joules of {gpus} GPUs here; leave it out")
+    return lambda: sum(energy_joules(gpu) or 0.0 for gpu in range(gpus))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ INTERVAL = 0.25
 """Seconds from one sample to the next: counters of GPUs move every 20 to 100 ms."""
 ALWAYS = ("input norm", "qkv_a", "q_b", "latent", "o", "post norm")
 MOST_ROWS = 8192
-NO_COUNTER = "no energy counter here: one GPU has it through NVML, a CPU where /sys/class/powercap may be read"
+NO_COUNTER = "no energy counter here: GPUs have theirs through NVML, a CPU where /sys/class/powercap may be read"
 
 
 class RowCosts:
@@ -154,11 +155,13 @@ class EnergyMeter:
             self.sample()
 
 
-def find_counter(device: torch.device, ranks: int = 1) -> Counter | None:
-    """The energy counter of a model's device, or None where there is none, or several GPUs have one each."""
-    if device.type == "cuda":
-        return gpu_counter(str(torch.cuda.get_device_properties(device).uuid)) if ranks == 1 else None
-    return cpu_counter()
+def find_counter(devices: Sequence[torch.device]) -> Counter | None:
+    """The energy counter of a model's devices, one a rank, all together; None where one of them has none."""
+    if devices[0].type != "cuda":
+        return cpu_counter()
+    counters = [gpu_counter(str(torch.cuda.get_device_properties(device).uuid)) for device in devices]
+    found = [counter for counter in counters if counter is not None]
+    return (lambda: sum(counter() for counter in found)) if len(found) == len(counters) else None
 
 
 def usual_rates(device: torch.device) -> Rates | None:

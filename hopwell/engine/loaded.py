@@ -107,7 +107,7 @@ class LoadedModel(Frontend):
         """
         if not config.energy and (config.energy is False or model.device.type == "cuda"):
             return None
-        counter = find_counter(model.device, self.layout.world)
+        counter = find_counter(self._devices)
         if counter is None:
             if config.energy:
                 raise EngineConfigError(
@@ -115,6 +115,14 @@ class LoadedModel(Frontend):
                 )
             return None
         return EnergyMeter(counter, RowCosts(model, usual_rates(model.device) or self.rates))
+
+    @property
+    def _devices(self) -> list[torch.device]:
+        """All ranks'; on a CPU they share one."""
+        own = self.model.device
+        if self.ranks is None or own.type != "cuda":
+            return [own]
+        return [torch.device("cuda", number) for number in range(self.layout.world)]
 
     def _thermal(self, config: EngineConfig) -> ThermalWatch | None:
         """What watches the degrees of all ranks' GPUs.
@@ -124,8 +132,7 @@ class LoadedModel(Frontend):
         """
         if config.max_degrees is None:
             return None
-        devices = [self.model.device] if self.ranks is None else range(self.layout.world)
-        uuids = [str(torch.cuda.get_device_properties(device).uuid) for device in devices]
+        uuids = [str(torch.cuda.get_device_properties(device).uuid) for device in self._devices]
         return ThermalWatch(lambda: [read_board(uuid) for uuid in uuids], config.max_degrees)
 
     def close(self) -> None:
