@@ -1,10 +1,12 @@
 """A model over several GPUs beside the same on one: logits of prompts, of decode steps and of drafts.
 
-    python -m benchmarks.ranks FOLDER --tp 1 --save /tmp/one.pt
-    python -m benchmarks.ranks FOLDER --tp 2 --against /tmp/one.pt
+    python -m benchmarks.ranks FOLDER --no-graphs --save /tmp/other.pt
+    python -m benchmarks.ranks FOLDER --save /tmp/one.pt
+    python -m benchmarks.ranks FOLDER --tp 2 --against /tmp/one.pt --floor /tmp/other.pt
 
-Sums of shares are rounded otherwise than whole ones, so logits differ by what a rounding of bf16 does, and a choice of
-experts may fall otherwise on a tie; a wrong sum shows as an error near 1. Repeated, a run must give the same bits.
+Sums of shares are rounded otherwise than whole ones, which in random weights often decides who is chosen. How
+far that reaches says the floor: one GPU's logits by other kernels, whose roundings differ as little. From them the
+shares' may not differ by much more than from each other. Repeated, a run must give the same bits.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from torch import Tensor
 
 from benchmarks import script
 from hopwell.engine.loading import load_model
-from hopwell.engine.runnable import Model
+from hopwell.engine.runnable import Model, close_model
 from hopwell.errors import HopwellError
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.sizes import PAGE
 
 PROMPTS, TOKENS, STEPS = 4, 700, 24
-TOLERANCE = 0.1
-"""Of logits, the median row's: error by deviation."""
+TOLERANCE = 1.5
+"""By which the median row's error may exceed the floor's."""
 
 
 def run(model: Model, vocabulary: int, has_mtp: bool) -> list[Tensor]:
@@ -65,30 +67,40 @@ def main(
     tp: Annotated[int, typer.Option(min=1)] = 1,
     four_bits: str = "expanded",
     cache_dtype: str = "auto",
+    activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
+    graphs: Annotated[bool, typer.Option(help="The chain of kernels; else op by op.")] = True,
     device: str = "cuda",
     save: Annotated[Path | None, typer.Option(help="Where the logits go.")] = None,
     against: Annotated[Path | None, typer.Option(help="Logits that were saved before.")] = None,
+    floor: Annotated[Path | None, typer.Option(help="Others, computed otherwise; with --against.")] = None,
 ) -> None:
     """Logits over `tp` ranks, kept or compared."""
-    settings = {"four_bits": four_bits, "cache_dtype": cache_dtype}
+    if (floor is None) != (against is None):
+        raise HopwellError("--against and --floor go together")
+    settings = {"four_bits": four_bits, "cache_dtype": cache_dtype, "activations": activations}
     loaded = load_model(folder, device, "auto", settings=settings, tp=tp)
     try:
-        config = loaded.config(**settings, batch_invariant=False, drafts=0)
+        config = loaded.config(**settings, batch_invariant=False, drafts=0, graphs=graphs)
         model = loaded.runnable_over_ranks(config)
         vocabulary, has_mtp = loaded.model.config.vocab_size, loaded.model.has_mtp
         found = run(model, vocabulary, has_mtp)
         again = run(model, vocabulary, has_mtp)
+        close_model(model)
     finally:
         loaded.close()
     equal = all(map(torch.equal, found, again))
     print(f"TP{tp}: {sum(map(len, found))} rows, the same bits again: {equal}")
     if save is not None:
         torch.save(found, save)
-    if against is not None:
-        median, most, same = worst(found, torch.load(against))
-        print(f"error of the median row {median:.4f}, of the worst {most:.4f}; the same best token: {100 * same:.1f} %")
-        if not median < TOLERANCE:
-            raise HopwellError(f"the median row's error is {median:.3f}, more than {TOLERANCE}")
+    if against is not None and floor is not None:
+        one, other = torch.load(against), torch.load(floor)
+        medians = []
+        for what, pair in (("ours", (found, one)), ("the floor", (other, one)), ("ours from it", (found, other))):
+            median, most, same = worst(*pair)
+            medians.append(median)
+            print(f"{what}: the median row's error {median:.4f}, the worst's {most:.4f}; same token {100 * same:.1f} %")
+        if not max(medians[0], medians[2]) <= TOLERANCE * medians[1] + 1e-3:
+            raise HopwellError(f"more than {TOLERANCE} times the floor")
     if not equal:
         raise HopwellError("a second run gave other bits")
 

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.engine.batch import Admission, Batch, Chunk
+from hopwell.engine.meter import StepMeter
 from hopwell.engine.request import SamplingParams
 from hopwell.engine.runnable import Model
 from hopwell.engine.runner import Runner
+from hopwell.limits.history import History
+from hopwell.limits.meter import Pace, Reading
 from hopwell.limits.power import energy_joules
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.forward_choice import unsuited
@@ -28,6 +31,20 @@ from hopwell.ops.sizes import PAGE
 STEPS = 32
 """Of a round; by the tokens of so many, half of them before the context that is asked for, do the sequences grow."""
 GREEDY = SamplingParams(temperature=0.0)
+
+
+NEVER = 1 << 40
+
+
+class Readings(History):
+    """Keeps each measured step by itself."""
+
+    def __init__(self, found: list[Reading]) -> None:
+        super().__init__()
+        self._found = found
+
+    def measure(self, reading: Reading) -> None:
+        self._found.append(reading)
 
 
 class Measured(NamedTuple):
@@ -78,6 +95,7 @@ class DecodeSteps:
         acceptance: float = 1.0,
         gpus: int = 1,
         pages: int = 0,
+        meter: StepMeter | None = None,
     ) -> None:
         """
         Args:
@@ -88,12 +106,16 @@ class DecodeSteps:
             acceptance: tokens a step of each sequence with drafts, on average: so many are accepted unseen.
             gpus: whose energy is read.
             pages: of the cache, at least.
+            meter: for `ops`; it measures no step before.
         """
         self.drafts, self.acceptance, self.gpus = drafts, acceptance, gpus
         self.device = model.device
         self._place(slots, context)
         pages, forced = max(pages, self.pages.size), acceptance if drafts else None
-        self.runner = Runner(model, pages, slots, drafts, forced, overlap=True)
+        self._meter = meter
+        if meter is not None:
+            meter.pace = Pace(least=NEVER)
+        self.runner = Runner(model, pages, slots, drafts, forced, overlap=True, meter=meter)
         for layer in self.runner.latent:
             layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
 
@@ -126,6 +148,19 @@ class DecodeSteps:
         after = all_joules(self.gpus)
         joules = None if before is None or after is None else (after - before) / (len(times) * (STEPS + 1))
         return Measured(median(times), sum(tokens) / len(tokens), joules)
+
+    def ops(self, batch: int, rounds: int = 8) -> list[Reading]:
+        """What each op of a step of `batch` sequences took, step by step; needs the meter."""
+        assert self._meter is not None, "steps are measured by a meter"
+        meter, found = self._meter, list[Reading]()
+        meter.history, before = Readings(found), meter.history
+        meter.pace = Pace(share=1.0)  # steps ahead of each other are measured one at a time: see `meter.LEAST`
+        try:
+            for _ in range(rounds):
+                self._round(batch)
+        finally:
+            meter.history, meter.pace = before, Pace(least=NEVER)
+        return [reading for reading in found if reading]
 
     def distinct(self, rows: int, model: Transformer) -> float:
         """Experts that a step of so many rows touches, each of a short sequence, the mean over MoE layers."""

@@ -22,7 +22,9 @@ from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.runnable import Model, close_model
 from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
-from hopwell.model.transformer import Transformer, map_layers
+from hopwell.limits.history import Row
+from hopwell.limits.meter import Reading, Sums
+from hopwell.model.transformer import Dense, Transformer, map_layers
 from hopwell.ops.sizes import PAGE
 
 CHUNK = 8192
@@ -56,6 +58,27 @@ class PromptRow:
     millijoules_per_token: float | None
 
 
+@dataclass(frozen=True)
+class OpRow:
+    """An op of a decode step, in all layers of a kind: rank 0's, the mean of the middle half of measured steps."""
+
+    context: int
+    batch: int
+    drafts: int
+    layer: str
+    """Its kind: dense or MoE; MTP; none, of what is in no layer."""
+    op: str
+    count: int
+    """Layers that have it."""
+    us: float
+    """In one of them, the mean."""
+    share: float
+    """Of the step, all layers together."""
+    gb_per_s: float | None
+    limit_us: float | None
+    percent_of_limit: float | None
+
+
 class Whole:
     """A loaded model, all ranks of it, for measurements one after the other."""
 
@@ -78,16 +101,22 @@ class Whole:
         self.share = replace(loaded.model.config, vocab_size=-(-loaded.model.config.vocab_size // self.gpus))
         """What one GPU computes: of the head, its rows."""
 
-    def steps(self, cases: Sequence[Case]) -> Iterator[StepRow]:
-        """Milliseconds, percent of the limit and joules of each case's steps. The limit is one GPU's: of its share."""
+    def steps(self, cases: Sequence[Case], on_ops: Callable[[list[OpRow]], object] | None = None) -> Iterator[StepRow]:
+        """Milliseconds, percent of the limit and joules of each case's steps. The limit is one GPU's: of its share.
+
+        Args:
+            on_ops: shown each case's ops, before its row.
+        """
         for (drafts, acceptance), group in groupby(cases, lambda case: (case.drafts, case.acceptance)):
             alike = list(group)
             most = max(max(case.batches) for case in alike)
-            config = self._config(max_batch_tokens=max(CHUNK, most * (1 + drafts)), drafts=drafts)
+            rows = max(CHUNK, most * (1 + drafts))
+            config = self._config(max_batch_tokens=rows, drafts=drafts, meter=on_ops is not None)
             pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts) for case in alike)
             with self._timed(f"engine with {drafts} drafts"):
                 model = self.loaded.runnable_over_ranks(config)
-                steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages)
+                meter = self.loaded.meter(self.loaded.set_up(config), config)
+                steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages, meter)
             prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
             own = alone(self.loaded.set_up(config))
             try:
@@ -95,17 +124,40 @@ class Whole:
                     with self._timed(f"{max(case.batches)} prompts of {case.context} tokens"):
                         steps.prefill(max(case.batches), case.context, prompts)
                         synchronize(model.device)
-                    yield from self._measured(steps, own, case)
+                    yield from self._measured(steps, own, case, on_ops)
             finally:
                 steps.runner.close()
 
-    def _measured(self, steps: DecodeSteps, model: Transformer, case: Case) -> Iterator[StepRow]:
+    def _measured(
+        self, steps: DecodeSteps, model: Transformer, case: Case, on_ops: Callable[[list[OpRow]], object] | None
+    ) -> Iterator[StepRow]:
         cached = steps.runner.latent.dtype.itemsize
         for batch in case.batches:
             verified, one = (steps.distinct(rows, model) for rows in (batch * (1 + case.drafts), batch))
             measured = steps.measure(batch, ROUNDS, ENERGY_SECONDS)
+            if on_ops is not None:
+                on_ops(self._ops(case, batch, steps.ops(batch)))
             costs = decode_costs(self.share, batch, case.context, case.drafts, (verified, one), cached)
             yield self._row(case, batch, verified, measured.seconds, measured.tokens, measured.joules, costs)
+
+    def _ops(self, case: Case, batch: int, readings: Sequence[Reading]) -> list[OpRow]:
+        kinds = ["dense" if isinstance(layer.network, Dense) else "MoE" for layer in self.loaded.model.layers] + ["MTP"]
+        ordered = sorted(readings, key=lambda reading: reading.seconds)
+        middle = ordered[len(ordered) // 4 : len(ordered) - len(ordered) // 4]
+        found: dict[tuple[str, str], Sums] = {}
+        places: dict[tuple[str, str], set[int | None]] = {}
+        for reading in middle:
+            for (layer, op), sums in reading.items():
+                key = ("" if layer is None else kinds[layer], op)
+                found.setdefault(key, Sums()).add(sums)
+                places.setdefault(key, set()).add(layer)
+        whole, rows = sum(reading.seconds for reading in middle), list[OpRow]()
+        for (kind, op), sums in found.items():
+            count = len(places[kind, op])
+            row = Row.of((None, op), sums, len(middle) * count)
+            measured = row.us, sums.seconds / whole, row.gb_per_s, row.limit_us, row.percent
+            rows.append(OpRow(case.context, batch, case.drafts, kind, op, count, *measured))
+        return sorted(rows, key=lambda row: -row.share)
 
     def _row(
         self,

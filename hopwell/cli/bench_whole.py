@@ -32,6 +32,7 @@ def whole(
     prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated; none: no prompts.")] = None,
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
+    ops: Annotated[bool, typer.Option("--ops", help="Of decode steps also each op: time, share, limit.")] = False,
     out: Out = None,
 ) -> None:
     """A whole model as it is served, on NVIDIA GPUs: decode steps with and without drafts, prompts, energy of all GPUs,
@@ -71,7 +72,15 @@ def whole(
             prefill += [asdict(row) for row in bench.prompts(shapes)]
             print_rows([rounded(row) for row in prefill])
         usual = CASES + (DRAFTED if loaded.model.has_mtp else [])
-        for row in bench.steps(cases or [parsed(text) for text in usual]):
+        told: list[dict[str, Any]] = []
+
+        def on_ops(rows: list[Any]) -> None:
+            told.extend(asdict(row) for row in rows)
+            print_rows([rounded(asdict(row)) for row in rows])
+
+        if ops:
+            meta["ops"] = told
+        for row in bench.steps(cases or [parsed(text) for text in usual], on_ops if ops else None):
             steps.append(asdict(row))
             print_rows([rounded(steps[-1])])
     finally:

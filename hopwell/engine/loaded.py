@@ -74,14 +74,11 @@ class LoadedModel(Frontend):
 
     def engine(self, config: EngineConfig) -> Engine:
         """An engine for this model; its latent cache is allocated here. Engines share the weights alone."""
-        check_ranks(config, self.layout, self.model.device)
+        check_ranks(config, self.layout)
         started = time.perf_counter()
         c = self.model.config
         model = self.set_up(config)
         runnable = self._over_ranks(self._runnable(model, config), config)
-        meter = None
-        if config.meter:
-            meter = StepMeter(model, self.rates, recorder_for(model), config.overlap)
         engine = Engine(
             runnable,
             config,
@@ -90,7 +87,7 @@ class LoadedModel(Frontend):
             vocab_size=c.vocab_size,
             eos_token_ids=self.eos_token_ids,
             tokenizer=self.tokenizer,
-            meter=meter,
+            meter=self.meter(model, config),
             energy=self._energy(model, config),
             thermal=self._thermal(config),
         )
@@ -98,6 +95,14 @@ class LoadedModel(Frontend):
             self.ranks.when_lost(engine.fail)
         self.phases["cache"] = time.perf_counter() - started
         return engine
+
+    def meter(self, model: Transformer, config: EngineConfig) -> StepMeter | None:
+        """What measures an engine's steps, where it is wanted; of several ranks this one's.
+
+        Args:
+            model: this rank's share, set up for `config`.
+        """
+        return StepMeter(model, self.rates, recorder_for(model), config.overlap) if config.meter else None
 
     def _energy(self, model: Transformer, config: EngineConfig) -> EnergyMeter | None:
         """What shares joules among requests.
@@ -180,7 +185,7 @@ class LoadedModel(Frontend):
         Raises:
             HopwellError: as `runnable`.
         """
-        check_ranks(config, self.layout, self.model.device)
+        check_ranks(config, self.layout)
         return self._over_ranks(self.runnable(config), config)
 
     def _over_ranks(self, own: Model, config: EngineConfig) -> Model:
@@ -217,15 +222,13 @@ class LoadedModel(Frontend):
         return GraphedModel(model, config.batch_invariant, config.max_batch_tokens, phases=self.phases)
 
 
-def check_ranks(config: EngineConfig, layout: Layout, device: torch.device) -> None:
+def check_ranks(config: EngineConfig, layout: Layout) -> None:
     """
     Raises:
         EngineConfigError: several ranks, and what is for one as yet: tiers below the pool of pages, which only rank 0
-            would fill; on GPUs a meter, for which the others would capture no twins of their graphs.
+            would fill.
     """
     if layout.world == 1:
         return
     if config.host_cache_gb is not None:
         raise EngineConfigError(f"host_cache_gb is for one rank as yet, not for {layout.name}; leave it out")
-    if config.meter and device.type == "cuda":
-        raise EngineConfigError(f"meter is for one GPU as yet, not for {layout.name}; leave it out")

@@ -94,7 +94,7 @@ def load_model(
     kind = dtype_for(checkpoint, dtype, where, packed, layout)
     set_threads(checkpoint.total_bytes, where, layout.world * copies)
     share(config, layout)  # before others are started in vain
-    check_ranks(wanted, layout, where)
+    check_ranks(wanted, layout)
     where = own_gpu(where, layout)
     if where.type == "cuda" and not isinstance(checkpoint, Snapshot):
         check_room(checkpoint, config, layout, packed, torch.cuda.mem_get_info(where)[0])

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.runnable import Markable, Model, Positioned, close_model
-from hopwell.limits.marks import Marks
+from hopwell.limits.marks import Marks, Recorder
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.exchange import Broadcasting, Exchange
 from hopwell.parallel.launch import Ranks
@@ -254,7 +254,10 @@ class Follower:
         call = self._read(message)
         engine, op = call.engine, call.op
         if isinstance(op, Settle):
-            self._models[engine] = self._loaded.runnable(EngineConfig(**op.settings))
+            config = EngineConfig(**op.settings)
+            model = self._models[engine] = self._loaded.runnable(config)
+            if config.meter and isinstance(model, Markable):
+                model.marked(Recorder())  # rank 0's twins of its graphs exchange while they are captured: so do these
             return
         if isinstance(op, Close):
             self._latents.pop(engine, None)

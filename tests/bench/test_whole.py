@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from hopwell.bench import whole
-from hopwell.bench.whole import Case, Whole
+from hopwell.bench.whole import Case, OpRow, Whole
 from hopwell.cli.bench_whole import checkpoint_of, parsed
 from hopwell.engine.loading import load_model
 from hopwell.errors import HopwellError
@@ -35,6 +35,12 @@ def test_each_case_has_its_rows(gpus: int, cache_dtype: str, tmp_path: Path, mon
         assert all(row.gpus == gpus and row.ms > 0 and row.percent_of_limit > 0 for row in rows)
         assert [row.tokens_per_step for row in rows[:3]] == [1, 1, 1] and 1.2 < rows[3].tokens_per_step < 1.8
         assert rows[3].gigabytes > rows[2].gigabytes, "a verified draft touches more experts, and the MTP layer's"
+        told: list[OpRow] = []
+        (again,) = bench.steps([Case(70, (2,), 1, 1.5)], told.extend)
+        assert again.batch == 2 and sum(row.share for row in told) == pytest.approx(1, abs=0.1)
+        moe = {row.op: row for row in told if row.layer == "MoE"}
+        assert moe["attention"].count == len(loaded.model.layers) - 1 and moe["experts"].limit_us
+        assert any(row.layer == "MTP" for row in told) and ("exchange" in moe) == (gpus > 1)
         prompts = list(bench.prompts([(2, 100), (1, 30)]))
         assert [(row.prompts, row.tokens) for row in prompts] == [(2, 100), (1, 30)]
         assert bench.room()["cache_tokens"] > 1000

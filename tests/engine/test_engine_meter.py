@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from hopwell.engine.config import EngineConfigError
 from hopwell.engine.defaults import engine_config
 from hopwell.engine.device_recorder import DeviceRecorder
 from hopwell.engine.llm import LLM
-from hopwell.engine.loaded import LoadedModel, check_ranks
+from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
 from hopwell.engine.meter import GAPS, StepMeter
 from hopwell.engine.request import SamplingParams
 from hopwell.limits.meter import Pace, Reading
-from hopwell.parallel.layout import Layout
 
 QUESTIONS = ["What is 12 * 34?", "Sort 5, 3, 9, 1.", "Is 91 a prime number?", "Hello!"]
 LAYER = {"input norm", "qkv_a", "q_b", "latent", "attention", "o", "post norm"}
@@ -166,15 +164,6 @@ def test_where_it_is_on() -> None:
     assert not engine_config({"meter": False}, torch.device("cpu"), has_mtp=True).meter
     assert not engine_config({}, torch.device("cuda"), has_mtp=True).meter
     assert engine_config({"meter": True}, torch.device("cuda"), has_mtp=True).meter
-
-
-def test_over_several_gpus_it_is_refused() -> None:
-    """Twins of graphs exchange as the graphs do: rank 0 alone would wait for the others for ever."""
-    on = engine_config({"meter": True}, torch.device("cuda"), has_mtp=True)
-    with pytest.raises(EngineConfigError, match="meter is for one GPU as yet"):
-        check_ranks(on, Layout.of(2, 1), torch.device("cuda"))
-    check_ranks(on, Layout.of(2, 1), torch.device("cpu"))
-    check_ranks(on, Layout(), torch.device("cuda"))
 
 
 def test_steps_that_are_given_ahead_are_measured_when_they_are_read(nano: LoadedModel) -> None:
