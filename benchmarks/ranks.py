@@ -4,8 +4,8 @@
     python -m benchmarks.ranks FOLDER --save /tmp/one.pt
     python -m benchmarks.ranks FOLDER --tp 2 --against /tmp/one.pt --floor /tmp/other.pt
 
-Sums of shares are rounded otherwise than whole ones, which in random weights often decides who is chosen. How
-far that reaches says the floor: one GPU's logits by other kernels, whose roundings differ as little. From them the
+Sums of shares are rounded otherwise than whole ones, and in random weights that often decides which experts are chosen.
+How far it reaches says the floor: one GPU's logits by other kernels, whose roundings differ as little. From them the
 shares' may not differ by much more than from each other. Repeated, a run must give the same bits.
 """
 
