@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ except ImportError:  # Windows
     fcntl = resource = None
 
 _seeking = threading.Lock()
+_imported = time.monotonic()
 NO_LIMIT = 1 << 20
 
 
@@ -48,6 +50,15 @@ def cache_folder() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "hopwell"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hopwell"
+
+
+def process_seconds() -> float:
+    """How long this process has been there; on other systems than Linux, since this was imported."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.monotonic() - _imported
 
 
 def peak_memory_bytes() -> int | None:
@@ -144,9 +155,13 @@ class PageCache:
 
     def holds(self, start: int, count: int) -> bool:
         """Whether all of `count` bytes is there; `start` is a page's."""
+        return self.count(start, count) == -(-count // mmap.PAGESIZE)
+
+    def count(self, start: int, count: int) -> int:
+        """How many pages of `count` bytes are there, 0 where the system does not say; `start` is a page's."""
         pages = (ctypes.c_ubyte * -(-count // mmap.PAGESIZE))()
         place, length = ctypes.c_void_p(self._start + start), ctypes.c_size_t(count)
-        return self._mincore(place, length, pages) == 0 and b"\0" not in bytes(pages)
+        return len(pages) - bytes(pages).count(0) if self._mincore(place, length, pages) == 0 else 0
 
 
 def lock_folder(folder: Path) -> int | None:

@@ -57,9 +57,16 @@ def sides(
     if peer_site is None:
         return ours, None
     say("vllm")
+    return ours, peer_side(checkpoint, task, peer_site, say)
+
+
+def peer_side(
+    checkpoint: Path, task: dict[str, Any], peer_site: Path, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """vLLM's measurements; arguments and errors as `sides` has them."""
     site = {"PYTHONPATH": os.pathsep.join([str(peer_site), str(ROOT)])}
     script = str(ROOT / "hopwell/bench/peer_vllm.py")
-    return ours, _side([sys.executable, script, str(checkpoint), json.dumps(task)], site, say)
+    return _side([sys.executable, script, str(checkpoint), json.dumps(task)], site, say)
 
 
 def _paths() -> list[str]:

@@ -7,10 +7,11 @@ import typer
 from hopwell.cli.bench_against import against
 from hopwell.cli.bench_gpu import ceilings, engine
 from hopwell.cli.bench_serve import serve
+from hopwell.cli.bench_start import start
 from hopwell.cli.bench_whole import whole
 from hopwell.cli.moved import add_moved
 
 bench = typer.Typer(name="bench", help="Measure a server, or this machine and the model on it.", no_args_is_help=True)
-for command in (serve, engine, whole, against, ceilings):
+for command in (serve, start, engine, whole, against, ceilings):
     bench.command()(command)
 add_moved(bench)

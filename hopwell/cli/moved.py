@@ -18,7 +18,7 @@ ROOT = Path(hopwell.__file__).parents[1]
 SCRIPTS = {
     **{name: name for name in (
         "activations", "cache", "gpu", "latent", "layer", "nano", "plot", "prefill", "routing", "scaling",
-        "scheduler", "speed", "start", "stress", "turns",
+        "scheduler", "speed", "stress", "turns",
     )},
     "ops": "layer",
     "precision": "precision_linears",

@@ -86,6 +86,12 @@ def serve(
         int | None,
         typer.Option(min=0, max=64, help="Processes of the API; 0: all in one. Default: one for 8 cores, 1 to 4."),
     ] = None,
+    start_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Seconds that the start should take: says by phase what took longer, and than what."
+        ),
+    ] = None,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Name under which it may be called, or *; repeatable.")
     ] = None,
@@ -160,11 +166,13 @@ def serve(
 
             def load() -> LoadedModel:
                 return load_model(
-                    model, device, dtype, progress, on_compile, chat_template, settings=engine, tp=tp, ep=ep
-                )
+                    model, device, dtype, progress, on_compile, chat_template, settings=engine, tp=tp, ep=ep,
+                    start_budget=start_budget,
+                )  # fmt: skip
 
             imports = time.perf_counter() - started
-            run(load, port=port, names=names, settings=settings, tenants=tenants, imports=imports, **engine)
+            run(load, port=port, names=names, settings=settings, tenants=tenants, imports=imports,
+                start_budget=start_budget, **engine)  # fmt: skip
             return
         from hopwell.server.supervisor import Plan, supervise
 
@@ -180,6 +188,7 @@ def serve(
             names=names,
             settings=settings,
             tenants=tenants,
+            start_budget=start_budget,
             workers=api_workers or min(4, max(1, cores() // CORES_A_WORKER)),
         )
         code = supervise(plan, port, progress, on_compile)

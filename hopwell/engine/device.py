@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import torch
 
@@ -10,6 +11,8 @@ from hopwell.engine.frontend import ModelError
 from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
 from hopwell.parallel.layout import Layout, LayoutError
 
+LINK_BYTES = 64 << 20
+"""Copied to learn a link's rate."""
 ONE_THREAD_BELOW = 256 << 20
 """Bytes of weights below which a step on a CPU is over before a second thread has woken."""
 
@@ -45,6 +48,20 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "float16" and (device.type != "cpu" or not cpu_packs_float16()):
         raise ModelError(f"dtype 'float16' is for x86 CPUs with AVX2; give auto, bfloat16 or float32 on {device}")
     return getattr(torch, dtype)
+
+
+def link_rate(device: torch.device) -> float | None:
+    """Bytes a second from pinned host memory to a GPU, measured now; None: it is none."""
+    if device.type != "cuda":
+        return None
+    host = torch.empty(LINK_BYTES, dtype=torch.uint8, pin_memory=True)
+    there = torch.empty_like(host, device=device)
+    there.copy_(host)
+    torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    there.copy_(host)
+    torch.cuda.synchronize(device)
+    return LINK_BYTES / (time.perf_counter() - began)
 
 
 def set_threads(weights: int, device: torch.device, ranks: int) -> None:

@@ -21,6 +21,7 @@ from hopwell.engine.request import EngineDownError, Request, RequestError, Reque
 from hopwell.errors import HopwellError
 from hopwell.model.activations import entering
 from hopwell.model.latent_cache import CACHE_DTYPES
+from hopwell.model.snapshot import Snapshot
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -274,6 +275,8 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
         energy=engine.energy is not None,
         about={} if loaded is None else about(engine, loaded.path, loaded.model, loaded.layout),
         phases=phases if loaded is None else phases | loaded.phases,
+        limits={} if loaded is None else loaded.limits,
+        snapshot=loaded is not None and Snapshot.is_at(loaded.path),
     )
 
 

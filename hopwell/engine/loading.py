@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 
+from hopwell.checkpoint.rate import read_rate
 from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
-from hopwell.engine.device import own_gpu, pick_device, pick_dtype, set_threads
+from hopwell.engine.device import link_rate, own_gpu, pick_device, pick_dtype, set_threads
 from hopwell.engine.fitting import check_room
 from hopwell.engine.frontend import Frontend, name_of, resolve
 from hopwell.engine.loaded import LoadedModel, check_ranks
 from hopwell.engine.parallel import RANK
-from hopwell.engine.weights import config_of, dtype_for, load_weights, open_weights
+from hopwell.engine.start import Limit
+from hopwell.engine.weights import Weights, config_of, dtype_for, files_of, load_weights, open_weights
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
 from hopwell.model.snapshot import Snapshot
@@ -49,6 +51,7 @@ def load_model(
     tp: int = 1,
     ep: int = 1,
     copies: int = 1,
+    start_budget: float | None = None,
 ) -> LoadedModel:
     """Opens and loads a model; for a GPU its kernels are compiled meanwhile, where they were not before.
 
@@ -69,6 +72,8 @@ def load_model(
         tp: ranks that share every layer: this process, and others that it starts.
         ep: 1, or `tp`: each has whole routed experts in place of a part of each.
         copies: of the model that share this machine's cores, in other processes.
+        start_budget: seconds that a start should take: what weights take at the least is measured, and said at once if
+            that is more. Nothing is left out for it.
 
     Raises:
         ModelError, CheckpointError, ConfigError, TemplateError, LayoutError: one line that names the culprit.
@@ -76,6 +81,7 @@ def load_model(
         RankLost: another rank could not load its share.
     """
     layout, phases, started = Layout.of(tp, ep), dict[str, float](), time.perf_counter()
+    limits = dict[str, Limit]()
     path = resolve(model)
     checkpoint = open_weights(path)
     config = config_of(checkpoint)
@@ -98,6 +104,11 @@ def load_model(
     where = own_gpu(where, layout)
     if where.type == "cuda" and not isinstance(checkpoint, Snapshot):
         check_room(checkpoint, config, layout, packed, torch.cuda.mem_get_info(where)[0])
+    if start_budget is not None and (limit := _weights_limit(checkpoint, where)) is not None:
+        limits["weights"] = limit
+        phases["rates"], started = time.perf_counter() - started, time.perf_counter()
+        if limit.seconds > start_budget:
+            log.warning("start_budget: weights alone take longer than %g s: %s", start_budget, limit.describe())
     ranks = _start_ranks(path, layout, where, kind, packed) if layout.world > 1 else None
     try:
         shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
@@ -114,7 +125,19 @@ def load_model(
             ranks.close()
             close_group()
         raise
-    return LoadedModel.of(frontend, weights, phases, ranks)
+    return LoadedModel.of(frontend, weights, phases, ranks, limits)
+
+
+def _weights_limit(weights: Weights, device: torch.device) -> Limit | None:
+    """What bringing weights to a device takes at the least, by the files or by the link to a GPU, whichever is slower;
+    measured now. None: they are drawn, not read."""
+    files, nbytes = files_of(weights)
+    if not files:
+        return None
+    rate, link = read_rate(files), link_rate(device)
+    if link is not None and link < rate:
+        return Limit(nbytes, link, "over the link to the GPU")
+    return Limit(nbytes, rate, "from the files as they lay")
 
 
 def _start_ranks(path: Path, layout: Layout, device: torch.device, dtype: torch.dtype, packed: bool) -> Ranks:

@@ -42,6 +42,15 @@ def config_of(weights: Weights) -> ModelConfig:
     return weights.model_config if isinstance(weights, Snapshot) else loading.config_of(weights)
 
 
+def files_of(weights: Weights) -> tuple[list[Path], int]:
+    """The files that a load reads, all ranks' together, and how many bytes that is; none where weights are drawn."""
+    if isinstance(weights, SyntheticWeights):
+        return [], 0
+    if isinstance(weights, Snapshot):
+        return [weights.path / part.file for part in weights.parts], weights.nbytes
+    return sorted({tensor.shard for tensor in weights.tensors.values()}), weights.total_bytes
+
+
 def dtype_for(weights: Weights, dtype: str, device: torch.device, packed: bool, layout: Layout) -> torch.dtype:
     """A dtype by name, as `pick_dtype` has it; "auto" is a snapshot's own.
 

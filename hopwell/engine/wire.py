@@ -15,6 +15,7 @@ import msgspec
 
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.request import Request, RequestError, RequestOutput, TooLongError
+from hopwell.engine.start import Limit
 from hopwell.limits.history import Report
 
 LENGTH = struct.Struct("<I")
@@ -38,6 +39,10 @@ class Info(msgspec.Struct, frozen=True):
     """Lines for a banner: device, precision, cache."""
     phases: dict[str, float] = {}
     """Seconds that each part of the start took."""
+    limits: dict[str, Limit] = {}
+    """The least that parts of it can take, where that was measured."""
+    snapshot: bool = False
+    """Whether weights came from a packed snapshot."""
 
 
 # -- to the engine

@@ -8,10 +8,11 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from hopwell.engine.start import over_budget, phase_lines
 from hopwell.engine.wire import Info
 from hopwell.errors import HopwellError
 from hopwell.server.settings import ServerSettings
-from hopwell.system import forget_stdout
+from hopwell.system import forget_stdout, process_seconds
 
 log = logging.getLogger("hopwell.server")
 LAST_SECONDS = 10.0
@@ -66,8 +67,20 @@ def tell(text: str) -> None:
         forget_stdout()  # so that the end does not fail on it again
 
 
-def banner(info: Info, names: Sequence[str], settings: ServerSettings, listener: socket.socket, tenants: int) -> str:
-    """What is served, where, within which limits, and how long each part of the start took."""
+def banner(
+    info: Info,
+    names: Sequence[str],
+    settings: ServerSettings,
+    listener: socket.socket,
+    tenants: int,
+    start_budget: float | None = None,
+) -> str:
+    """What is served, where, within which limits, and how long each part of the start took.
+
+    Args:
+        start_budget: seconds that it should take; that it did not is logged too.
+    """
+    in_all = process_seconds()
     host, port = listener.getsockname()[:2]
     about = info.about
     same = "the same whatever shares their batch" if info.batch_invariant else "may differ in rounding between batches"
@@ -77,7 +90,16 @@ def banner(info: Info, names: Sequence[str], settings: ServerSettings, listener:
         "limits": f"{about['limits']}, bodies to {settings.max_body_bytes >> 20:,} MiB",
         "answers": same,
         "callers": f"{tenants} with keys" if tenants else "everybody (no --api-keys)",
-        "start": ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in info.phases.items()),
+        "start": phase_lines({**info.phases, "in all": in_all}, info.limits),
+        **({} if start_budget is None else {"budget": _budget(start_budget, in_all, info)}),
         "url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
     }
     return "\n".join(["hopwell serve", *(f"  {key:<10}{value}" for key, value in rows.items())])
+
+
+def _budget(budget: float, in_all: float, info: Info) -> str:
+    passed = over_budget(budget, in_all, info.phases, info.limits, info.snapshot)
+    if passed is None:
+        return f"{budget:g} s, kept: {budget - in_all:.2f} s are left"
+    log.warning({"event": "the start has passed its budget", "budget": passed})
+    return passed

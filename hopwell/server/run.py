@@ -44,6 +44,7 @@ def serve(
     settings: ServerSettings,
     tenants: Sequence[Tenant],
     imports: float = 0.0,
+    start_budget: float | None = None,
     **engine_settings: Any,
 ) -> None:
     """Serves a model in this process, API and engine together, until SIGTERM, SIGINT or SIGHUP; then finishes what
@@ -54,6 +55,7 @@ def serve(
         port: 0 takes a free one; the banner says which.
         names: the model's names in the API, the first its chief one; none: its own.
         imports: seconds that importing took, for the banner.
+        start_budget: as `banner` has it.
         engine_settings: of `EngineConfig`; None where not given.
 
     Raises:
@@ -84,7 +86,7 @@ def serve(
 
             def ready() -> None:
                 claimed.close()
-                tell(banner(info, service.names, settings, listener, len(tenants)))
+                tell(banner(info, service.names, settings, listener, len(tenants), start_budget))
 
             await run_api(create_app(service, tenants), service, listener, stop, hurry, ready)
             await host_here.stop()

@@ -62,6 +62,8 @@ class Plan:
     settings: ServerSettings
     tenants: Sequence[Tenant]
     workers: int
+    start_budget: float | None = None
+    """Seconds that the start should take."""
 
 
 def supervise(plan: Plan, port: int, progress: Progress, on_compile: Progress) -> int:
@@ -151,7 +153,6 @@ class Supervisor:
         """See `supervise`."""
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             on_signal(asyncio.get_running_loop(), name, self._signalled)
-        began = time.perf_counter()
         lives = [asyncio.create_task(self._keep_engine(copy)) for copy in range(self.plan.dp)]
         lives += [asyncio.create_task(self._keep_api(number)) for number in range(self.plan.workers)]
         stopping = asyncio.create_task(self._stop.wait())
@@ -169,9 +170,8 @@ class Supervisor:
         about = first.about
         if plan.dp > 1:
             about = {**about, "engines": f"{plan.dp}, each as above; a request goes where its beginning is known"}
-        phases = {**first.phases, "in all": time.perf_counter() - began}
-        info = msgspec.structs.replace(first, phases=phases, about=about)
-        tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants)))
+        info = msgspec.structs.replace(first, about=about)
+        tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants), plan.start_budget))
         await stopping
         return await self._end(lives)
 
@@ -186,7 +186,7 @@ class Supervisor:
 
     async def _keep_engine(self, copy: int) -> None:
         plan = self.plan
-        fields = {name: getattr(plan, name) for name in ("device", "dtype", "tp", "ep")}
+        fields = {name: getattr(plan, name) for name in ("device", "dtype", "tp", "ep", "start_budget")}
         template = plan.chat_template
         fields |= {
             "model": None if plan.model is None else str(self.path),

@@ -9,7 +9,6 @@ import torch
 
 from benchmarks.peer_transformers import transformers_generate
 from benchmarks.speed import Peer, bench_speed, best_in_turns, questions
-from benchmarks.start import bench_start
 from hopwell import LLM, SamplingParams
 from hopwell.errors import HopwellError
 from hopwell.model.shipped import NANO
@@ -51,13 +50,3 @@ def test_systems_take_turns() -> None:
     order: list[str] = []
     best = best_in_turns({name: lambda name=name: order.append(name) for name in "ab"}, repeats=2)
     assert order == ["a", "b"] * 3 and set(best) == {"a", "b"} and all(time < 1 for time in best.values())
-
-
-@pytest.mark.slow
-def test_phases_of_the_start() -> None:
-    row, median = bench_start(None, "cpu", runs=1)
-    phases = ("torch_s", "import_s", "load_s", "first_token_s")
-    assert all(row[phase] > 0 for phase in phases) and all(median[phase] == row[phase] for phase in phases)
-    assert abs(sum(row[phase] for phase in phases) - row["total_s"]) < 0.01
-    with pytest.raises(HopwellError, match="no such folder"):
-        bench_start("/no/such/folder", "cpu", runs=1)
