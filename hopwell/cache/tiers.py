@@ -1,8 +1,9 @@
 """Tiers below the pool of pages: what the pool gives up, host memory and a disk hold, and bring back when it is wanted.
 
-Nobody waits here but two threads: one checks pages of host memory, one reads and writes the disk. A page is found by
-the key that it has in the pool, so tenants are apart as they are there. Whatever is wrong with a page (its checksum,
-its file, a disk that is full or does not answer) costs a hit, never a token.
+Nobody waits here but two threads: one checks pages of host memory, one reads and writes the disk, or what stands in its
+place: a store that other engines use too, so that it is asked what it has for each prompt. A page is found by the key
+that it has in the pool, so tenants are apart as they are there. Whatever is wrong with a page (its checksum, its file,
+a disk that is full or does not answer) costs a hit, never a token.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from dataclasses import dataclass, field
 from hopwell.cache.disk import DiskFault, DiskTier
 from hopwell.cache.host import HostPage, HostTier
 from hopwell.cache.pace import Pace, paying
+from hopwell.cache.store import PageStore
 
 log = logging.getLogger(__name__)
-HOST, DISK = "host", "disk"
+HOST, DISK, STORE = "host", "disk", "store"
 READ, WRITE = 0, 1
 BACKLOG = 64
 """Pages that may wait for the disk; what comes beyond is not written."""
@@ -38,13 +40,14 @@ class Counts:
     saved: int = 0
     """Copied to host memory."""
     written: int = 0
-    """To disk."""
+    """To disk, or to the store."""
     unwritten: int = 0
-    """That the disk did not take: it was behind, or had failed."""
+    """That it did not take: it was behind, or had failed."""
     declined: dict[str, int] = field(default_factory=Counter)
     """Known, but sooner computed than fetched; by tier."""
     faults: dict[str, int] = field(default_factory=Counter)
-    """By tier and kind: `host corrupt`, `disk corrupt`, `disk full`, `disk failed`, `disk short`, `disk slow`."""
+    """By tier and kind: `host corrupt`, `disk corrupt`, `disk full`, `disk failed`, `disk short`, `disk slow`, `store
+    corrupt`, `store failed`, `store slow`."""
 
 
 class Fetch:
@@ -58,6 +61,8 @@ class Fetch:
         """Leased. Once it is done, those that were found whole: a leading part."""
         self.tiers = tiers
         """Where each comes from."""
+        self.sought = False
+        """Whether a store is, or was, asked what it has."""
         self.done = False
         self.abandoned = False
         self._tell = done
@@ -69,12 +74,16 @@ class Fetch:
 
 
 class Tiers:
-    """Host memory, and a disk behind it. Its methods do not block, but for `close`; any thread may call them."""
+    """Host memory, a disk or a store behind it. Its methods do not block, but for `close`; any thread may call them."""
 
-    def __init__(self, host: HostTier, disk: DiskTier | None = None) -> None:
-        self.host, self.disk = host, disk
+    def __init__(self, host: HostTier, disk: DiskTier | None = None, store: PageStore | None = None) -> None:
+        """
+        Args:
+            disk, store: one of them at the most.
+        """
+        self.host, self.disk, self.store = host, disk, store
         self.counts = Counts()
-        self.paces = {HOST: Pace(), DISK: Pace()}
+        self.paces = {HOST: Pace(), DISK: Pace(), STORE: Pace()}
         """To have a page in host memory, checked."""
         self.link = Pace()
         """To copy it to the pool from there."""
@@ -85,7 +94,11 @@ class Tiers:
         self._behind = 0  # pages that wait to be written
         self._rest_until = 0.0
         self._threads = [threading.Thread(target=self._check, name="hopwell-host-tier", daemon=True)]
-        if disk is not None:
+        self._behind_host = disk is not None or store is not None
+        self._most_behind = max(1, len(host.memory) // 2)
+        if store is None:  # else whole prompts are handed on, however long
+            self._most_behind = min(BACKLOG, self._most_behind)
+        if self._behind_host:
             self._threads.append(threading.Thread(target=self._serve_disk, name="hopwell-disk-tier", daemon=True))
         for thread in self._threads:
             thread.start()
@@ -155,6 +168,9 @@ class Tiers:
             if tier is None:
                 break
             tiers.append(tier)
+        return self._worth(tiers, page_seconds)
+
+    def _worth(self, tiers: list[str], page_seconds: float | None) -> list[str]:
         if page_seconds is None:
             return tiers
         count = paying([self.paces[tier] for tier in tiers], self.link, page_seconds)
@@ -188,6 +204,28 @@ class Tiers:
             self._checks.put(lambda: self._bring(fetch))
         return fetch
 
+    def seek(self, keys: Sequence[bytes], page_seconds: float | None, done: Callable[[Fetch], None]) -> Fetch | None:
+        """As `worth` and `fetch` together, of host memory and the store, which is asked first.
+
+        Returns:
+            None if there is nothing to ask for, or the store has failed of late.
+        """
+        if not keys or self.store is None or time.monotonic() < self._rest_until:
+            return None
+        fetch = Fetch(keys, [], [], done)
+        fetch.sought = True
+        self._disk_jobs.put((READ, next(self._order), lambda: self._seek(fetch, page_seconds)))
+        return fetch
+
+    def rest(self) -> None:
+        """What is behind host memory is left in peace for a while: it has failed."""
+        self._rest_until = time.monotonic() + REST
+
+    def when_settled(self, done: Callable[[], None]) -> None:
+        """Calls `done`, in a thread of the tiers', once all pages that were filled before are where they go."""
+        last = (lambda: self._disk_jobs.put((WRITE, next(self._order), done))) if self._behind_host else done
+        self._checks.put(last)
+
     def give_up(self, fetch: Fetch) -> None:
         """Nobody waits for a fetch any more, or its pages are not needed."""
         with self._lock:
@@ -206,11 +244,12 @@ class Tiers:
         """Writes what is still to be written, if the disk takes it in time, and ends the threads."""
         self._checks.put(None)
         self._threads[0].join(CLOSE_SECONDS)
-        if self.disk is not None:
+        behind = self.store if self.disk is None else self.disk  # hazard: an empty one is false
+        if behind is not None:
             self._disk_jobs.put((WRITE, next(self._order), None))
             self._threads[1].join(CLOSE_SECONDS)
             if not self._threads[1].is_alive():  # else its descriptors end with the process
-                self.disk.close()
+                behind.close()
 
     # -- the threads
 
@@ -221,6 +260,33 @@ class Tiers:
     def _serve_disk(self) -> None:
         while (job := self._disk_jobs.get()[2]) is not None:
             _run(job)
+
+    def _seek(self, fetch: Fetch, page_seconds: float | None) -> None:
+        """Asks the store, and brings what pays."""
+        assert self.store is not None
+        if fetch.abandoned:
+            return
+        own = next((at for at, key in enumerate(fetch.keys) if key not in self.host), len(fetch.keys))
+        more = 0
+        try:
+            if own < len(fetch.keys):
+                more = self.store.find(fetch.keys[own:])
+        except Exception as error:  # whatever somebody else's code raises
+            self._store_failed("look for pages", error)
+        tiers = [HOST if key in self.host else STORE for key in fetch.keys[: own + more]]
+        for key, tier in zip(fetch.keys, self._worth(tiers, page_seconds), strict=False):
+            page = self.host.lease(key) if tier == HOST else self.host.reserve(key)
+            if page is None:
+                break
+            fetch.pages.append(page)
+            fetch.tiers.append(tier)
+        self._bring(fetch)
+
+    def _store_failed(self, what: str, error: Exception) -> None:
+        if time.monotonic() >= self._rest_until:  # once, of those that were on their way
+            log.warning("the store of pages could not %s: %r", what, error)
+        self.counts.faults["store failed"] += 1
+        self.rest()
 
     def _bring(self, fetch: Fetch) -> None:
         good = 0
@@ -248,28 +314,36 @@ class Tiers:
         return False
 
     def _read(self, page: HostPage) -> bool:
-        """Fills a slot from the disk."""
-        assert self.disk is not None
+        """Fills a slot from what is behind host memory."""
         try:
-            checksum = self.disk.read(page.key, self.host.data(page))
+            if self.store is not None:
+                checksum = self.store.import_page(page.key, self.host.data(page).data)
+            else:
+                assert self.disk is not None
+                checksum = self.disk.read(page.key, self.host.data(page))
         except DiskFault as fault:
             self.counts.faults[f"disk {fault.kind}"] += 1
+            return False
+        except Exception as error:
+            self._store_failed("give a page", error)
             return False
         if checksum is None:
             return False
         if checksum == self.host.checksum(page):
             page.checksum = checksum  # hazard: from now on others find it
             return True
-        self.counts.faults["disk corrupt"] += 1
-        self.disk.forget(page.key)
+        self.counts.faults["disk corrupt" if self.store is None else "store corrupt"] += 1
+        if self.disk is not None:
+            self.disk.forget(page.key)
         return False
 
     def _write(self, page: HostPage) -> None:
         """Has a leased page written, unless the disk has it or is behind; ends the lease."""
-        if self.disk is None or page.key in self.disk or not self.host.holds(page):
+        known = not self._behind_host or (self.disk is not None and page.key in self.disk)
+        if known or not self.host.holds(page):
             self.host.release(page)
             return
-        if self._behind >= min(BACKLOG, max(1, len(self.host.memory) // 2)) or time.monotonic() < self._rest_until:
+        if self._behind >= self._most_behind or time.monotonic() < self._rest_until:
             self.counts.unwritten += 1
             self.host.release(page)
             return
@@ -278,15 +352,23 @@ class Tiers:
         self._disk_jobs.put((WRITE, next(self._order), lambda: self._write_now(page)))
 
     def _write_now(self, page: HostPage) -> None:
-        assert self.disk is not None and page.checksum is not None
+        assert page.checksum is not None
         try:
-            if self.host.holds(page):  # else all was to be forgotten
+            if not self.host.holds(page):  # all was to be forgotten
+                return
+            if self.store is not None:
+                self.store.export_page(page.key, page.checksum, self.host.data(page).data)
+            else:
+                assert self.disk is not None
                 self.disk.write(page.key, page.checksum, self.host.data(page))
-                self.counts.written += 1
+            self.counts.written += 1
         except DiskFault as fault:
             self.counts.faults[f"disk {fault.kind}"] += 1
             self.counts.unwritten += 1
-            self._rest_until = time.monotonic() + REST
+            self.rest()
+        except Exception as error:
+            self._store_failed("take a page", error)
+            self.counts.unwritten += 1
         finally:
             with self._lock:
                 self._behind -= 1

@@ -51,6 +51,10 @@ def serve(
     host_cache_gb: Annotated[float | None, typer.Option(help="Host memory for pages that the cache gives up.")] = None,
     disk_cache: Annotated[Path | None, typer.Option(help="Folder for such pages; they survive a restart.")] = None,
     disk_cache_gb: Annotated[float | None, typer.Option(help="What they may take there.")] = None,
+    page_store: Annotated[
+        str | None, typer.Option(help="Pages shared with other engines: dir:FOLDER, or MODULE:FUNCTION.")
+    ] = None,
+    page_store_gb: Annotated[float | None, typer.Option(help="What they may take in such a folder.")] = None,
     cache_policy: Annotated[str | None, typer.Option(help="What goes first: lru, arc or rai.")] = None,
     overlap: Annotated[bool | None, typer.Option(help="Schedule a step while the device runs another.")] = None,
     graphs: Annotated[bool | None, typer.Option(help="Replay small steps as CUDA graphs.")] = None,
@@ -143,6 +147,8 @@ def serve(
         "host_cache_gb": host_cache_gb,
         "disk_cache": None if disk_cache is None else str(disk_cache.absolute()),
         "disk_cache_gb": disk_cache_gb,
+        "page_store": page_store,
+        "page_store_gb": page_store_gb,
         "overlap": overlap,
         "graphs": graphs,
         "batch_invariant": batch_invariant,

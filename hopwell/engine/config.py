@@ -60,6 +60,11 @@ class EngineConfig:
     """Folder for pages on disk, which survive a restart; they go through host memory."""
     disk_cache_gb: float | None = None
     """What they may take there."""
+    page_store: str | None = None
+    """A store of pages that several engines use, in the place of a disk: `dir:FOLDER`, or `MODULE:FUNCTION`, which
+    gives a `cache.store.PageStore`. Without `host_cache_gb` host memory has room for as many as the latent cache."""
+    page_store_gb: float | None = None
+    """What pages may take in such a folder."""
     overlap: bool = False
     """Schedule the next step while the device runs the last one; on one GPU the default."""
     graphs: bool = True
@@ -119,7 +124,7 @@ class EngineConfig:
             raise EngineConfigError(f"max_degrees is {self.max_degrees}; give 30 to 120 degrees Celsius")
 
     def _check_tiers(self) -> None:
-        for name in ("host_cache_gb", "disk_cache_gb"):
+        for name in ("host_cache_gb", "disk_cache_gb", "page_store_gb"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise EngineConfigError(f"{name} is {value}; give a number above 0")
@@ -127,8 +132,19 @@ class EngineConfig:
             ("disk_cache", "disk_cache_gb"),
             ("disk_cache_gb", "disk_cache"),
             ("disk_cache", "host_cache_gb"),
+            ("page_store_gb", "page_store"),
         ):
             if getattr(self, name) is not None and getattr(self, needed) is None:
                 raise EngineConfigError(f"{name} needs {needed}; give both")
-        if self.host_cache_gb is not None and not self.prefix_cache:
-            raise EngineConfigError("host_cache_gb needs prefix_cache; leave it on")
+        for name in ("host_cache_gb", "page_store"):
+            if getattr(self, name) is not None and not self.prefix_cache:
+                raise EngineConfigError(f"{name} needs prefix_cache; leave it on")
+        if (where := self.page_store) is not None:
+            if self.disk_cache is not None:
+                raise EngineConfigError("page_store is in the place of disk_cache; leave one of them out")
+            if ":" not in where:
+                raise EngineConfigError(f"page_store is {where!r}; give dir:FOLDER or MODULE:FUNCTION")
+            if where.startswith("dir:") != (self.page_store_gb is not None):
+                raise EngineConfigError(
+                    "page_store_gb is what a folder may hold: give it with dir:FOLDER, and only then"
+                )

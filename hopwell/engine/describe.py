@@ -48,6 +48,7 @@ def about(engine: Engine, path: object, model: Transformer, layout: Layout) -> d
     each = "" if layout.world == 1 else " on rank 0"
     tiers = "" if c.host_cache_gb is None else f", {c.host_cache_gb:g} GB of host memory below"
     tiers += "" if c.disk_cache is None else f", {c.disk_cache_gb:g} GB in {c.disk_cache}"
+    tiers += "" if c.page_store is None else f", pages shared through {c.page_store}"
     activations = "" if c.activations is None else f", {c.activations} activations"
     return {
         "model": f"on {model.device} ({path})" if layout.world == 1 else f"{layout.name} on {model.device} ({path})",

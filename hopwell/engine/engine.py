@@ -83,7 +83,7 @@ class Engine:
 
         Raises:
             EngineConfigError: the model cannot do what the config asks for.
-            DiskTierError: the folder for pages cannot be used.
+            DiskTierError, StoreError: where pages are to be kept cannot be used.
         """
         if config.drafts and not model.has_mtp:
             raise EngineConfigError(f"drafts is {config.drafts}, but this model has no MTP layer; set it to 0")
@@ -170,6 +170,11 @@ class Engine:
     def call(self, function: Callable[[Engine], T]) -> Future[T]:
         """Runs `function(engine)` in the engine's thread, between two steps."""
         return self._inbox.call(lambda: function(self))
+
+    def when_settled(self, done: Callable[[], None]) -> None:
+        """Calls `done`, in any thread, once all pages that requests have given back so far are where the tiers below
+        the pool keep them; without tiers at once."""
+        self._inbox.post(lambda: self._settle(done))
 
     def fail(self, error: Exception) -> None:
         """Ends the engine with an error, as soon as it steps: what it works on is lost."""
@@ -307,6 +312,14 @@ class Engine:
                 watch.close()
 
     # -- parts
+
+    def _settle(self, done: Callable[[], None]) -> None:
+        if self.tiering is None:
+            done()
+            return
+        if saves := self.tiering.idle_saves():
+            self.runner.save(saves)
+        self.tiering.tiers.when_settled(done)
 
     def _check_queue(self) -> None:
         waiting = self.scheduler.waiting + len(self._inbox)

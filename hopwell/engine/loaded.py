@@ -239,5 +239,6 @@ def check_ranks(config: EngineConfig, layout: Layout) -> None:
     """
     if layout.world == 1:
         return
-    if config.host_cache_gb is not None:
-        raise EngineConfigError(f"host_cache_gb is for one rank as yet, not for {layout.name}; leave it out")
+    for name in ("host_cache_gb", "page_store"):
+        if getattr(config, name) is not None:
+            raise EngineConfigError(f"{name} is for one rank as yet, not for {layout.name}; leave it out")

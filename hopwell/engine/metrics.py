@@ -80,19 +80,19 @@ class Metrics:
     host_pages: int = 0
     disk_pages: int = 0
     tier_hit_tokens: dict[str, int] = field(default_factory=Counter)
-    """Prompt tokens that came from a tier, "host" or "disk"; `cache_hit_tokens` are those of the pool."""
+    """Prompt tokens that came from a tier, "host", "disk" or "store"; `cache_hit_tokens` are those of the pool."""
     tier_saved_pages: int = 0
     """Copied to host memory."""
     tier_written_pages: int = 0
-    """To disk."""
+    """To disk, or to the store in its place."""
     tier_unwritten_pages: int = 0
-    """That the disk did not take: it was behind, or had failed."""
+    """That it did not take: it was behind, or had failed."""
     tier_declined_pages: dict[str, int] = field(default_factory=Counter)
     """Known, but sooner computed than fetched, by tier."""
     tier_faults: dict[str, int] = field(default_factory=Counter)
     """Pages lost, by tier and kind: each was computed instead."""
     tier_page_seconds: dict[str, float] = field(default_factory=dict)
-    """Gauge: what a page takes to "compute", to have in host memory from "host" or "disk", over the "link"."""
+    """Gauge: what a page takes to "compute", to have in host memory from "host", "disk" or "store", over the "link"."""
 
     # speculation
     draft_steps: int = 0

@@ -14,7 +14,8 @@ from hopwell.cache.disk import DiskTier
 from hopwell.cache.host import HostPage, HostTier
 from hopwell.cache.pace import Pace
 from hopwell.cache.pool import PagePool
-from hopwell.cache.tiers import DISK, HOST, Fetch, Tiers
+from hopwell.cache.store import open_store
+from hopwell.cache.tiers import DISK, HOST, STORE, Fetch, Tiers
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.page_mover import Move, PageMover, host_memory
@@ -49,11 +50,14 @@ class Tiering:
             keys: of the leading pages, those that are kept.
         """
         for key, page in zip(reversed(keys), reversed(pages[: len(keys)]), strict=True):
-            if not self._pool.users(page) and (host := self.tiers.reserve(key)) is not None:
+            # what other engines wait for is not held back by who still uses it here
+            if (self.tiers.store is not None or not self._pool.users(page)) and (
+                host := self.tiers.reserve(key)
+            ) is not None:
                 self._saves.append((page, host))
 
     def idle_saves(self) -> list[Move]:
-        """What is to be saved while no request is there, and so nothing to be loaded."""
+        """What is to be saved now, before a next step."""
         saves, self._saves = self._saves, []
         return saves
 
@@ -74,17 +78,23 @@ class Tiering:
         first = len(self._pool.prefix.match(keys))
         wanted = keys[first:]
         seconds = self._prefill.seconds
-        tiers = self.tiers.worth(wanted, seconds)
-        fetch = self.tiers.fetch(wanted[: len(tiers)], tiers, done) if tiers else None
+        fetch = self.tiers.seek(wanted, seconds, done)
+        if fetch is None:
+            tiers = self.tiers.worth(wanted, seconds)
+            fetch = self.tiers.fetch(wanted[: len(tiers)], tiers, done) if tiers else None
         if fetch is None:
             return None
-        wait = UNKNOWN_WAIT if seconds is None else max(LEAST_WAIT, LATE * seconds * len(fetch.tiers))
+        count = len(wanted) if fetch.sought else len(fetch.tiers)
+        wait = UNKNOWN_WAIT if seconds is None else max(LEAST_WAIT, LATE * seconds * count)
         return Awaited(fetch, first, time.monotonic() + wait)
 
     def late(self, awaited: Awaited) -> None:
         """A fetch is not waited for any longer."""
-        self.tiers.counts.faults["disk slow" if DISK in awaited.fetch.tiers else "host slow"] += 1
+        tier = STORE if awaited.fetch.sought else DISK if DISK in awaited.fetch.tiers else HOST
+        self.tiers.counts.faults[f"{tier} slow"] += 1
         self.tiers.give_up(awaited.fetch)
+        if tier == STORE:  # or every prompt would wait for it
+            self.tiers.rest()
 
     def drop(self, awaited: Awaited) -> None:
         """A fetch is not needed any more."""
@@ -117,7 +127,7 @@ class Tiering:
         m.tier_saved_pages, m.tier_written_pages = tiers.counts.saved, tiers.counts.written
         m.tier_unwritten_pages = tiers.counts.unwritten
         m.tier_declined_pages, m.tier_faults = dict(tiers.counts.declined), dict(tiers.counts.faults)
-        paces = {"compute": self._prefill, "link": tiers.link, HOST: tiers.paces[HOST], DISK: tiers.paces[DISK]}
+        paces = {"compute": self._prefill, "link": tiers.link, **tiers.paces}
         m.tier_page_seconds = {name: pace.seconds for name, pace in paces.items() if pace.seconds is not None}
 
     def flush(self) -> None:
@@ -140,21 +150,27 @@ def make_tiering(
 
     Raises:
         EngineConfigError: host memory for less than two pages.
-        DiskTierError: the folder cannot be used.
+        DiskTierError, StoreError: the folder or the store cannot be used.
     """
-    if config.host_cache_gb is None:
+    if config.host_cache_gb is None and config.page_store is None:
         return None
     page_bytes = latent[:, 0].numel() * latent.itemsize
-    slots = int(config.host_cache_gb * 1e9) // page_bytes
+    slots = latent.shape[1] if config.host_cache_gb is None else int(config.host_cache_gb * 1e9) // page_bytes
     if slots < 2:
-        raise EngineConfigError(f"host_cache_gb is {config.host_cache_gb:g}; give {2 * page_bytes / 1e9:g} or more")
-    disk = None
-    if config.disk_cache is not None:
-        assert config.disk_cache_gb is not None
+        least = f"give {2 * page_bytes / 1e9:g} or more"
+        raise EngineConfigError(f"host_cache_gb is {slots * page_bytes / 1e9:g}, less than two pages; {least}")
+    disk = store = None
+    if config.disk_cache is not None or config.page_store is not None:
         own = fingerprint(model, latent, vocab_size, config.drafts > 0)
-        disk = DiskTier(Path(config.disk_cache), own, page_bytes, int(config.disk_cache_gb * 1e9))
+        if config.disk_cache is not None:
+            assert config.disk_cache_gb is not None
+            disk = DiskTier(Path(config.disk_cache), own, page_bytes, int(config.disk_cache_gb * 1e9))
+        else:
+            assert config.page_store is not None
+            room = None if config.page_store_gb is None else int(config.page_store_gb * 1e9)
+            store = open_store(config.page_store, own, page_bytes, room)
     memory = host_memory(latent, slots)
-    tiers = Tiers(HostTier(memory.view(slots, -1).numpy()), disk)
+    tiers = Tiers(HostTier(memory.view(slots, -1).numpy()), disk, store)
     return Tiering(tiers, PageMover(latent, memory, tiers), pool, metrics)
 
 

@@ -216,6 +216,12 @@ def test_killed_while_it_writes_pages(tmp_path: Path) -> None:
         ({"disk_cache_gb": 1.0, "host_cache_gb": 1.0}, "disk_cache"),
         ({"disk_cache": "x", "disk_cache_gb": 1.0}, "host_cache_gb"),
         ({"host_cache_gb": 1.0, "prefix_cache": False}, "prefix_cache"),
+        ({"page_store": "a:b", "prefix_cache": False}, "prefix_cache"),
+        ({"page_store": "dir:x"}, "page_store_gb"),
+        ({"page_store": "a:b", "page_store_gb": 1.0}, "page_store_gb"),
+        ({"page_store_gb": 1.0}, "page_store"),
+        ({"page_store": "x", "page_store_gb": 1.0}, "dir:FOLDER"),
+        (TIERS | {"page_store": "a:b", "disk_cache": "x", "disk_cache_gb": 1.0}, "disk_cache"),
         ({"host_cache_gb": 0.0}, "host_cache_gb"),
         ({"host_cache_gb": 1e-9}, "host_cache_gb"),
         ({"cache_policy": "mru"}, "cache_policy"),
@@ -280,3 +286,70 @@ def test_nano_says_the_same_with_tiers(nano: LoadedModel, tmp_path: Path, cache_
     assert again == plain and engine.metrics.tier_hit_tokens["disk"] > 500 and not engine.metrics.tier_faults
     _, engine = answers(nano, prompts[:2], **(tiers | {"cache_dtype": "bfloat16" if cache_dtype == "fp8" else "fp8"}))
     assert not engine.metrics.tier_hit_tokens["disk"], "another format's pages are not these"
+
+
+def store(folder: Path, pages: int = 400) -> dict[str, Any]:
+    return {"page_store": f"dir:{folder}", "page_store_gb": pages * 528 / 1e9}
+
+
+def settled(engine: Engine) -> None:
+    """Until pages that were given back are in the store."""
+    done = threading.Event()
+    engine.when_settled(done.set)
+    while engine.has_work():
+        engine.step()
+    assert done.wait(60)
+
+
+@pytest.mark.parametrize(("drafts", "overlap"), [(0, False), (2, True), (0, "ahead")])
+def test_an_engine_goes_on_where_another_has_left(tmp_path: Path, drafts: int, overlap: bool | str) -> None:
+    """Through a store both find each other's pages; tenants find their own."""
+    model, prompt = ToyModel(), [*range(8, 64)] * 8
+    one, other = (toy_engine(model, drafts=drafts, overlap=overlap, **store(tmp_path)) for _ in range(2))
+    expected = toy_answer(model, prompt, 20, eos=1)
+    assert run(one, [ask(prompt, max_tokens=20)])["r"].answers[0].tokens == expected
+    settled(one)
+    stranger = ask(prompt, "b", max_tokens=20)
+    stranger.cache_salt = "bob"
+    assert run(other, [stranger])["b"].cached_tokens == 0
+    found = run(other, [ask(prompt, max_tokens=20)])["r"]
+    assert found.answers[0].tokens == expected and found.cached_tokens == (len(prompt) - 1) // 64 * 64
+    assert other.metrics.tier_hit_tokens == {"store": found.cached_tokens} and not other.metrics.tier_faults
+    for engine in (one, other):
+        close(engine)
+
+
+def test_a_page_that_others_still_use_is_handed_on(tmp_path: Path) -> None:
+    """Else whoever waits for it in another engine would wait for a stranger's answer."""
+    model, prompt = ToyModel(), [*range(8, 64)] * 8
+    one, other = (toy_engine(model, **store(tmp_path)) for _ in range(2))
+    one.submit(ask(prompt, "long", max_tokens=300, ignore_eos=True))
+    for _ in range(4):
+        one.step()
+    one.submit(ask(prompt, "short", max_tokens=1))
+    while not any(output.request_id == "short" and output.finished for output in one.step()):
+        pass
+    done = threading.Event()
+    one.when_settled(done.set)
+    one.step()
+    assert done.wait(60) and one.metrics.running == 1
+    assert run(other, [ask(prompt, max_tokens=4)])["r"].cached_tokens == (len(prompt) - 1) // 64 * 64
+    one.abort("long")
+    while one.has_work():
+        one.step()
+    for engine in (one, other):
+        close(engine)
+
+
+@pytest.mark.slow
+def test_random_bursts_over_two_engines_that_share_a_store(burst: Any, tmp_path: Path) -> None:
+    model, cases, answers = burst
+    hits = 0
+    for seed in range(2):
+        engine = toy_engine(model, pages=14, **store(tmp_path, 200))
+        result = run_stress(engine, cases, answers, seed=seed)
+        settled(engine)
+        close(engine)
+        assert not result.wrong and not engine.metrics.tier_faults
+        hits = engine.metrics.tier_hit_tokens["store"]
+    assert hits > 1000, "the second finds the first's"
