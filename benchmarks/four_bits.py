@@ -88,6 +88,8 @@ CASES = (
     Case("r1", "dense", 2112, 7168),
     Case("r1", "up", 4096, 7168, 257, 9),
     Case("r1", "down", 7168, 2048, 257, 9),
+    Case("r1-tp4", "up", 1024, 7168, 257, 9),
+    Case("r1-tp4", "down", 7168, 512, 257, 9),
     Case("r1-tp8", "up", 512, 7168, 257, 9),
     Case("r1-tp8", "down", 7168, 256, 257, 9),
 )
@@ -386,7 +388,7 @@ def main(
     out: Out = None,
     search: Annotated[bool, typer.Option(help="Try other cuts of NVFP4 too.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="Start nothing after.")] = 4.5,
-    model: Annotated[str | None, typer.Option(help="Only products of this model: r1, r1-tp8.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only products of this model: r1, r1-tp4, r1-tp8.")] = None,
     op: Annotated[str | None, typer.Option(help="Only dense, up or down.")] = None,
     rows: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated. Default: 1 to 2048.")] = None,
     format: Annotated[list[str] | None, typer.Option(help="As nvfp4; may be repeated. Default: all.")] = None,
