@@ -60,7 +60,7 @@ def bench_tiers(loaded: LoadedModel, tokens: int, folder: Path, repeats: int) ->
     for place in ("host", "disk"):
         for prompt, answer in zip(prompts, answers, strict=True):
             time.sleep(SETTLE_SECONDS)
-            engine.pool.flush()
+            engine.pools[0].flush()
             before = engine.metrics.tier_hit_tokens[place]
             ms, cached, again = visit(engine, prompt)
             assert again == answer, f"pages from {place} gave another answer"

@@ -49,6 +49,7 @@ def chat(
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
+    dp_attention: opt.DpAttention = False,
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
@@ -66,7 +67,7 @@ def chat(
     )
     question = None if sys.stdin.isatty() else _piped()
     llm = opt.load(
-        model, device, dtype, tp, ep, drafts, chat_template,
+        model, device, dtype, tp, ep, dp_attention, drafts, chat_template,
         max_seqs=1, activations=activations, four_bits=four_bits, meter=False,
     )  # fmt: skip
     from hopwell.engine.conversation import Conversation

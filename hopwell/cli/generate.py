@@ -70,6 +70,7 @@ def generate(
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
+    dp_attention: opt.DpAttention = False,
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
@@ -100,7 +101,7 @@ def generate(
     factors = Factors(grams_per_kwh, price_per_kwh)
     seqs = min(MAX_SEQS, len(texts) * n)
     llm = opt.load(
-        model, device, dtype, tp, ep, drafts, chat_template,
+        model, device, dtype, tp, ep, dp_attention, drafts, chat_template,
         max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy, meter=False,
     )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]

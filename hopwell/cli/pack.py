@@ -19,6 +19,7 @@ def pack(
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
+    dp_attention: opt.DpAttention = False,
     four_bits: opt.FourBits = None,
 ) -> None:
     """Write a model's weights as this device's kernels want them, rank by rank, so that starts need no work on them.
@@ -30,6 +31,6 @@ def pack(
 
     began = time.perf_counter()
     with ended_like_interrupted(), byte_progress("Packing", None) as progress:
-        snapshot = write(model, out, device, dtype, four_bits or "expanded", tp, ep, progress)
+        snapshot = write(model, out, device, dtype, four_bits or "expanded", tp, ep, dp_attention, progress)
     seconds = time.perf_counter() - began
     print(f"{out}: {snapshot.describe()}, {snapshot.nbytes:,} bytes in {seconds:.1f} s")

@@ -31,6 +31,9 @@ Activations = Annotated[
 ]
 Tp = Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.")]
 Ep = Annotated[int, typer.Option("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.")]
+DpAttention = Annotated[
+    bool, typer.Option("--dp-attention", help="Each rank attends for, and caches, sequences of its own; on CPUs.")
+]
 FourBits = Annotated[
     str | None,
     typer.Option(help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]"),
@@ -94,6 +97,7 @@ def load(
     dtype: str,
     tp: int,
     ep: int,
+    dp_attention: bool,
     drafts: str | None,
     chat_template: Path | None,
     **settings: Any,
@@ -117,6 +121,7 @@ def load(
             dtype=dtype,
             tp=tp,
             ep=ep,
+            dp_attention=dp_attention,
             chat_template=chat_template,
             progress=progress,
             on_compile=on_compile,

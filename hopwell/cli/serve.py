@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,7 @@ def serve(
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
+    dp_attention: opt.DpAttention = False,
     dp: Annotated[
         int,
         typer.Option(
@@ -171,10 +172,10 @@ def serve(
             from hopwell.server.run import serve as run
 
             def load() -> LoadedModel:
-                return load_model(
-                    model, device, dtype, progress, on_compile, chat_template, settings=engine, tp=tp, ep=ep,
-                    start_budget=start_budget,
-                )  # fmt: skip
+                rest: dict[str, Any] = {
+                    "tp": tp, "ep": ep, "dp_attention": dp_attention, "start_budget": start_budget
+                }  # fmt: skip
+                return load_model(model, device, dtype, progress, on_compile, chat_template, settings=engine, **rest)
 
             imports = time.perf_counter() - started
             run(load, port=port, names=names, settings=settings, tenants=tenants, imports=imports,
@@ -189,6 +190,7 @@ def serve(
             dtype=dtype,
             tp=tp,
             ep=ep,
+            dp_attention=dp_attention,
             dp=dp,
             engine=engine,
             names=names,

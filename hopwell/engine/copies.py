@@ -11,6 +11,7 @@ from contextlib import aclosing
 from hopwell.engine import wire
 from hopwell.engine.client import EngineClient
 from hopwell.engine.metrics import Metrics, merged
+from hopwell.engine.placing import best_place
 from hopwell.engine.request import EngineDownError, Request, RequestOutput
 from hopwell.engine.text import Tokenizer
 from hopwell.limits.history import Report
@@ -20,17 +21,12 @@ KNOWN_PAGES = 1 << 18
 """Of prompts, that a router remembers: 16 million tokens, in about 40 MB."""
 ANSWER_SECONDS = 5.0
 """For a copy to say what it has counted."""
-BUSIER, MORE = 1.25, 4
-"""A copy with more requests than so many times the idlest one's, and so many more, is given no further one."""
 
 
 class PrefixRouter:
     """Which copy is given a request: the one that was given most of its prompt's beginning before, unless it has much
-    more to do than another; each copy has a prefix cache of its own.
-
-    Cache-aware routing with a guard on load, as SGLang's router has it: over 8 copies the hit rate of Mooncake's trace
-    is then three times that of taking turns (docs/serving.md). It rests on what this process has sent, not on what
-    copies have kept: a page that has gone costs a guess, never a token.
+    more to do than another (`best_place`); each copy has a prefix cache of its own. It rests on what this process has
+    sent, not on what copies have kept: a page that has gone costs a guess, never a token.
     """
 
     def __init__(self, copies: int, pages: int = KNOWN_PAGES) -> None:
@@ -50,13 +46,8 @@ class PrefixRouter:
             loads: sequences on their way at each copy; None: it does not run. One runs.
         """
         running = {copy: load for copy, load in enumerate(loads) if load is not None}
-        most, known = BUSIER * min(running.values()) + MORE, self._known(pages)
         self._turn += 1
-
-        def worth(copy: int) -> tuple[int, int, int]:
-            return known[copy], -running[copy], (copy + self._turn) % self._copies
-
-        chosen = max((copy for copy, load in running.items() if load <= most), key=worth)
+        chosen = best_place(self._known(pages), running, self._turn)
         for page in pages:
             self._given[page] = self._given.get(page, 0) | 1 << chosen
             self._given.move_to_end(page)

@@ -67,12 +67,14 @@ def model_settings(config: EngineConfig) -> ModelSettings:
 
 
 def cache_pages(model: Transformer, config: EngineConfig) -> int:
-    """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill."""
-    c = model.config
+    """Pages of the latent cache: as configured, or what memory holds, at most what all slots can fill; of all ranks'
+    where each has its own, as many each."""
+    c, pools = model.config, model.layout.pools
     if config.cache_tokens is not None:
-        if config.cache_tokens < PAGE:
-            raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE} or more")
-        return config.cache_tokens // PAGE
+        if config.cache_tokens < PAGE * pools:
+            each = f" for each of {pools} ranks" if pools > 1 else ""
+            raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE * pools} or more{each}")
+        return config.cache_tokens // PAGE // pools * pools
     a_page = page_bytes(model, PAGE)
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -81,7 +83,7 @@ def cache_pages(model: Transformer, config: EngineConfig) -> int:
     else:
         room = CPU_CACHE_BYTES
     length = config.max_model_len or c.max_position_embeddings
-    pages = min(room // a_page, config.max_seqs * -(-length // PAGE))
+    pages = min(room // a_page, -(-config.max_seqs // pools) * -(-length // PAGE)) * pools
     if not pages:
         raise EngineConfigError(f"memory for the cache is {room:,} bytes, less than one page; free some")
     return pages

@@ -45,6 +45,7 @@ def about(engine: Engine, path: object, model: Transformer, layout: Layout) -> d
     c = engine.config
     weights = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in weight_bytes(model).items())
     cache_dtype = "" if c.cache_dtype == "auto" else f" in {c.cache_dtype}"
+    shared = f", a part on each of {layout.pools} ranks" if layout.dp_attention else ""
     each = "" if layout.world == 1 else " on rank 0"
     tiers = "" if c.host_cache_gb is None else f", {c.host_cache_gb:g} GB of host memory below"
     tiers += "" if c.disk_cache is None else f", {c.disk_cache_gb:g} GB in {c.disk_cache}"
@@ -53,7 +54,7 @@ def about(engine: Engine, path: object, model: Transformer, layout: Layout) -> d
     return {
         "model": f"on {model.device} ({path})" if layout.world == 1 else f"{layout.name} on {model.device} ({path})",
         "precision": f"{str(model.dtype).removeprefix('torch.')}, matrices {weights}{each}{activations}",
-        "cache": f"{engine.metrics.pages_total * PAGE:,} tokens{cache_dtype}, prefix reuse"
+        "cache": f"{engine.metrics.pages_total * PAGE:,} tokens{cache_dtype}{shared}, prefix reuse"
         f" {f'on ({c.cache_policy})' if c.prefix_cache else 'off'}{tiers}",
         "limits": f"{engine.model_len:,} tokens a request, {c.max_seqs:,} at once, {c.max_waiting:,} waiting,"
         f" {c.max_batch_tokens:,} tokens a step",

@@ -89,6 +89,8 @@ def own_gpu(device: torch.device, layout: Layout) -> torch.device:
     there, asked = torch.cuda.device_count(), f"--tp {layout.tp}"
     if layout.ep:
         raise LayoutError(f"{asked} --ep {layout.tp} is for CPUs as yet; on GPUs leave --ep out")
+    if layout.dp_attention:
+        raise LayoutError(f"{asked} --dp-attention is for CPUs as yet; on GPUs leave --dp-attention out")
     if layout.tp & (layout.tp - 1):
         raise LayoutError(f"{asked}: kernels exchange between 2, 4, 8, ... GPUs")
     if there < layout.tp:

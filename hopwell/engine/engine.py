@@ -63,6 +63,7 @@ class Engine:
         *,
         model_len: int,
         num_pages: int,
+        pools: int = 1,
         vocab_size: int,
         eos_token_ids: tuple[int, ...] = (),
         tokenizer: Tokenizer | None = None,
@@ -74,6 +75,7 @@ class Engine:
         Args:
             model_len: the model's context, in tokens.
             num_pages: pages of the latent cache.
+            pools: equal parts that they are in, of which a sequence's are in one: ranks that attend for their own.
             eos_token_ids: tokens that end an answer unless the request ignores them.
             tokenizer: for structured output, and to know that stop strings can be found; without it, requests for
                 those are refused.
@@ -92,19 +94,21 @@ class Engine:
                 f"max_model_len is {config.max_model_len}, above the model's context of {model_len}"
             )
         self.config = config
-        self.model_len = min(config.max_model_len or model_len, num_pages * PAGE)
+        self.model_len = min(config.max_model_len or model_len, num_pages // pools * PAGE)
         self.vocab_size = vocab_size
         self._input = InputProcessor(config, self.model_len, vocab_size, eos_token_ids, tokenizer)
         self.metrics = Metrics(pages_total=num_pages, accepted_at=[0] * config.drafts)
-        self.pool = PagePool(num_pages, new_policy(config.cache_policy, num_pages), self._count_eviction)
-        self.scheduler = Scheduler(config, self.pool, self.model_len, self.metrics)
+        each = num_pages // pools
+        policies = [new_policy(config.cache_policy, each) for _ in range(pools)]
+        self.pools = [PagePool(each, policy, self._count_eviction) for policy in policies]
+        self.scheduler = Scheduler(config, self.pools, self.model_len, self.metrics)
         self.draft_choice = DraftChoice(config.drafts) if config.adaptive_drafts and config.drafts else None
         self.pacing = Pacing(config, self.scheduler) if config.objective != "latency" else None
         self.meter, self.energy, self.thermal = meter, energy, thermal
         self.runner = Runner(
             model, num_pages, config.max_seqs, config.drafts, config.forced_acceptance, config.overlap, meter
         )
-        self.tiering = make_tiering(config, model, self.runner.latent, vocab_size, self.pool, self.metrics)
+        self.tiering = make_tiering(config, model, self.runner.latent, vocab_size, self.pools[0], self.metrics)
         self._inbox = Inbox()
         if thermal is not None:
             thermal.changed = self._inbox.wake
@@ -290,15 +294,21 @@ class Engine:
         Raises:
             AssertionError: pages have leaked or are used by more than their count says.
         """
-        self.pool.check(self.scheduler.used_pages())
+        self.scheduler.check()
 
     def flush_cache(self) -> int:
         """Gives up all pages kept for reuse that nobody uses; returns how many."""
-        before = self.pool.free
-        self.pool.flush()
+        before = self._free
+        for pool in self.pools:
+            pool.flush()
         if self.tiering is not None:
             self.tiering.flush()
-        return self.pool.free - before
+        return self._free - before
+
+    @property
+    def _free(self) -> int:
+        """Pages that hold nothing."""
+        return sum(pool.free for pool in self.pools)
 
     def close(self) -> None:
         """Waits for the step in flight, ends the runner's thread and frees the latent cache. Nothing runs after it."""
@@ -516,7 +526,7 @@ class Engine:
         m.running, m.waiting = self.scheduler.running, self.scheduler.waiting + len(self._fetches)
         if self.tiering is not None:
             self.tiering.gauge()
-        m.pages_free, m.pages_cached = self.pool.free, self.pool.prefix.idle
+        m.pages_free, m.pages_cached = self._free, sum(pool.prefix.idle for pool in self.pools)
 
     def _count_eviction(self, age: float) -> None:
         self.metrics.cache_evicted_pages += 1

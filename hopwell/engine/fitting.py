@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 from hopwell.checkpoint.audit import by_module, kind_of
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.blocks import FORMATS
@@ -30,21 +33,21 @@ def check_room(source: WeightReader, config: ModelConfig, layout: Layout, packed
         LayoutError: the weights do not fit; the message says what would.
     """
     room = free - SPARE_BYTES
-    if EXPANDED * source.total_bytes <= room * layout.tp:
+    if EXPANDED * source.total_bytes <= room * (1 if layout.dp_attention else layout.tp):
         return  # however they are held
     layouts = {name: kind_of(module) for name, module in by_module(source.tensors.values()).items()}
     specs = inventory(config)
     weights = {kept: weight_bytes(specs, layouts, kept, config.quantization) for kept in (packed, True)}
-    needed = weights[packed].tensor_parallel(layout.tp)
+    needed = weights[packed].on_each(layout)
     if needed <= room:
         return
     packable = any(label in FORMATS and FORMATS[label] in PACKABLE for label in layouts.values())
     remedies = []
     for kept in dict.fromkeys((packed, True) if packable and not config.quantization.act_order else (packed,)):
-        fitting = (tp for tp in _counts(config) if weights[kept].tensor_parallel(tp) <= room)
-        if (tp := next(fitting, None)) is not None:
-            words = f"--tp {tp}" + (" --four-bits packed" if kept and not packed else "")
-            remedies.append(f"{words} takes {weights[kept].tensor_parallel(tp) / 1e9:,.1f} of each")
+        fitting = (each for each in _layouts(config, layout) if weights[kept].on_each(each) <= room)
+        if (each := next(fitting, None)) is not None:
+            words = each.options + (" --four-bits packed" if kept and not packed else "")
+            remedies.append(f"{words} takes {weights[kept].on_each(each) / 1e9:,.1f} of each")
     more = f"; {', '.join(remedies)}" if remedies else f"; no layout over up to {MOST_RANKS} such GPUs fits"
     raise LayoutError(
         f"the weights take {needed / 1e9:,.1f} GB of each GPU in the layout {layout.name}, and of {free / 1e9:,.1f} GB"
@@ -52,13 +55,11 @@ def check_room(source: WeightReader, config: ModelConfig, layout: Layout, packed
     )
 
 
-def _counts(config: ModelConfig) -> list[int]:
-    """Numbers of ranks that can share a model on GPUs."""
-    found = []
+def _layouts(config: ModelConfig, like: Layout) -> Iterator[Layout]:
+    """Those in which GPUs can share a model, the fewest first; of as many, the one whose attention is as in `like`."""
     for tp in (1 << power for power in range(MOST_RANKS.bit_length())):
-        try:
-            share(config, Layout(tp))
-        except LayoutError:
-            continue
-        found.append(tp)
-    return found
+        for dp_attention in dict.fromkeys((like.dp_attention and tp > 1, False)):
+            layout = Layout(tp, dp_attention=dp_attention)
+            with suppress(LayoutError):
+                share(config, layout)
+                yield layout

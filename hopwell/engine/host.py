@@ -297,4 +297,5 @@ def _in_force(engine: Engine, loaded: LoadedModel | None = None) -> dict[str, ob
         "device": loaded.model.device.type,
         "tp": layout.tp,
         "ep": layout.tp if layout.ep else 1,
+        "dp_attention": layout.dp_attention,
     }

@@ -98,6 +98,7 @@ class LLM:
         dtype: str = "auto",
         tp: int = 1,
         ep: int = 1,
+        dp_attention: bool = False,
         chat_template: Path | None = None,
         config: EngineConfig | None = None,
         progress: Callable[[int, int, str], None] | None = None,
@@ -107,7 +108,7 @@ class LLM:
         """
         Args:
             model: a checkpoint's folder, a hub name, a model that is loaded, or None for the embedded nano.
-            device, dtype, tp, ep, chat_template, progress, on_compile: as `load_model` has them.
+            device, dtype, tp, ep, dp_attention, chat_template, progress, on_compile: as `load_model` has them.
             config: the engine's settings, or give them by name: `LLM(drafts="auto", max_seqs=8)`. Those not given are
                 chosen for the model and the device (`LoadedModel.config`).
 
@@ -119,7 +120,8 @@ class LLM:
         self._owns = not isinstance(model, LoadedModel)
         if not isinstance(model, LoadedModel):
             given = settings if config is None else asdict(config)
-            model = load_model(model, device, dtype, progress, on_compile, chat_template, settings=given, tp=tp, ep=ep)
+            layout: dict[str, Any] = {"tp": tp, "ep": ep, "dp_attention": dp_attention}
+            model = load_model(model, device, dtype, progress, on_compile, chat_template, settings=given, **layout)
         self.loaded = model
         self.engine = model.engine(config or model.config(**settings))
         self.tokenizer = self.loaded.tokenizer

@@ -92,6 +92,7 @@ class LoadedModel(Frontend):
             config,
             model_len=c.max_position_embeddings,
             num_pages=cache_pages(model, config),
+            pools=model.layout.pools,
             vocab_size=c.vocab_size,
             eos_token_ids=self.eos_token_ids,
             tokenizer=self.tokenizer,

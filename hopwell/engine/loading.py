@@ -50,6 +50,7 @@ def load_model(
     settings: Mapping[str, Any] | None = None,
     tp: int = 1,
     ep: int = 1,
+    dp_attention: bool = False,
     copies: int = 1,
     start_budget: float | None = None,
 ) -> LoadedModel:
@@ -71,6 +72,7 @@ def load_model(
             read, and kernels are compiled for them.
         tp: ranks that share every layer: this process, and others that it starts.
         ep: 1, or `tp`: each has whole routed experts in place of a part of each.
+        dp_attention: each rank attends for, and caches, sequences of its own.
         copies: of the model that share this machine's cores, in other processes.
         start_budget: seconds that a start should take: what weights take at the least is measured, and said at once if
             that is more. Nothing is left out for it.
@@ -80,7 +82,7 @@ def load_model(
         EngineConfigError, ActivationsError, CacheFormatError, FourBitsError: a setting cannot be honoured.
         RankLost: another rank could not load its share.
     """
-    layout, phases, started = Layout.of(tp, ep), dict[str, float](), time.perf_counter()
+    layout, phases, started = Layout.of(tp, ep, dp_attention), dict[str, float](), time.perf_counter()
     limits = dict[str, Limit]()
     path = resolve(model)
     checkpoint = open_weights(path)

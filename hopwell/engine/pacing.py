@@ -62,7 +62,8 @@ class Pacing:
 
     def _load(self) -> Load:
         scheduler, config = self._scheduler, self._config
-        cache = 1 - scheduler.pool.available / scheduler.pool.num_pages
+        pools = scheduler.pools
+        cache = 1 - sum(pool.available for pool in pools) / sum(pool.num_pages for pool in pools)
         slots = scheduler.running / config.max_seqs
         # with so much in use nothing is held: each of many sequences need not be looked at
         decoding = scheduler.decoding() if max(cache, slots) <= ROOM else []

@@ -41,12 +41,13 @@ def pack(
     four_bits: str = "expanded",
     tp: int = 1,
     ep: int = 1,
+    dp_attention: bool = False,
     progress: Progress = lambda done, total, name: None,
 ) -> Snapshot:
     """Writes a snapshot of a checkpoint, whole or not at all: the ranks' shares one after another, on one device.
 
     Args:
-        model, device, dtype, tp, ep: as `load_model` has them; so will the snapshot be loaded.
+        model, device, dtype, tp, ep, dp_attention: as `load_model` has them; so will the snapshot be loaded.
         out: a new folder.
         four_bits: as `ModelSettings` has it.
         progress: called with bytes read and written, how many there will be, and what is done.
@@ -54,7 +55,7 @@ def pack(
     Raises:
         HopwellError: the checkpoint cannot be loaded so, or the folder not be written.
     """
-    layout, where = Layout.of(tp, ep), pick_device(device)
+    layout, where = Layout.of(tp, ep, dp_attention), pick_device(device)
     kind = pick_dtype(dtype, where)
     packed = model_settings(engine_config({"four_bits": four_bits}, where, False)).four_bits == "packed"
     path = resolve(model)

@@ -71,7 +71,7 @@ def _load(control: Control, fields: dict[str, Any], began: float) -> EngineHost:
     model, template = (None if fields[name] is None else Path(fields[name]) for name in ("model", "chat_template"))
     told = _Teller(control, "bytes"), _Teller(control, "kernels")
     device, dtype, settings = (fields[name] for name in ("device", "dtype", "settings"))
-    rest = {name: fields[name] for name in ("tp", "ep", "copies", "start_budget")}
+    rest = {name: fields[name] for name in ("tp", "ep", "dp_attention", "copies", "start_budget")}
     loaded = load_model(model, device, dtype, *told, template, conversations=False, settings=settings, **rest)
     engine = loaded.engine(loaded.config(**settings))
     return EngineHost(engine, info_of(engine, loaded, imports=imports))

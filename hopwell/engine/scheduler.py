@@ -22,17 +22,24 @@ from hopwell.cache.prefix import PAGE, page_keys
 from hopwell.engine.batch import Admission, Batch, Chunk, Ints
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.metrics import Metrics
+from hopwell.engine.placing import best_place
 from hopwell.engine.sequence import Sequence, State
 from hopwell.engine.step_time import StepTime
 from hopwell.engine.tiering import Tiering
 
 
 class Scheduler:
-    """Owns sequences, slots and pages. All methods run in the engine's thread."""
+    """Owns sequences, slots and pages. All methods run in the engine's thread.
 
-    def __init__(self, config: EngineConfig, pool: PagePool, model_len: int, metrics: Metrics) -> None:
+    Where ranks attend for sequences of their own, each has a pool, and a sequence's pages are of one. A batch numbers
+    pages through all pools, which are equally large.
+    """
+
+    def __init__(self, config: EngineConfig, pools: list[PagePool], model_len: int, metrics: Metrics) -> None:
         slots = config.max_seqs
-        self.config, self.pool, self.metrics = config, pool, metrics
+        self.config, self.pools, self.metrics = config, pools, metrics
+        self._loads = [0] * len(pools)
+        """Running sequences of each pool."""
         self.tiering: Tiering | None = None
         self.fetch: Callable[[Sequence], bool] = lambda seq: False
         """Whether a sequence is to wait for pages from below the pool, and be added when they are there."""
@@ -65,6 +72,7 @@ class Scheduler:
         self.sleeping = np.zeros(slots, np.bool_)
         """Slots whose sequence has tokens that do not end it in its thinking."""
         self._capacity = np.zeros(slots, np.int64)
+        self._pool_of = np.zeros(slots, np.int64)
         self._page_table = np.zeros((slots, -(-model_len // PAGE)), np.int32)
 
     @property
@@ -84,7 +92,7 @@ class Scheduler:
     def short(self) -> bool:
         """Whether the first in the queue finds no slot, or no pages."""
         seq = self._first_waiting()
-        return seq is not None and not self._fits(seq)
+        return seq is not None and self._place(seq) is None
 
     def decoding(self) -> list[Sequence]:
         """Sequences whose prompt has been launched whole."""
@@ -96,8 +104,9 @@ class Scheduler:
         return (seq for _, _, seq in self._waiting if seq.state is not State.FINISHED and not self._sheds(seq))
 
     def cached(self, seq: Sequence) -> int:
-        """Tokens of a waiting sequence that need not be computed."""
-        return PAGE * len(self.pool.prefix.match(self.lookup_keys(seq)))
+        """Tokens of a waiting sequence that need not be computed, at best."""
+        keys = self.lookup_keys(seq)
+        return PAGE * max(len(pool.prefix.match(keys)) for pool in self.pools)
 
     def prompt_budget(self) -> int:
         """Rows of prompts that the next step can take."""
@@ -174,17 +183,22 @@ class Scheduler:
         computed = len(seq.tokens) - 1  # the last token is not in the cache yet
         if seq.request.cache_tokens is not None:
             computed = min(computed, seq.request.cache_tokens)
-        first, end = len(seq.keys), computed // PAGE
+        pool, first, end = self.pools[seq.pool], len(seq.keys), computed // PAGE
         parent = seq.keys[-1] if seq.keys else seq.root
         for i, key in enumerate(page_keys(seq.tokens[first * PAGE : end * PAGE], parent), start=first):
             seq.keys.append(key)
-            page = self.pool.keep(key, seq.pages[i], seq.pages[i - 1] if i else None)
-            seq.pages[i] = self._page_table[seq.slot, i] = page
+            seq.pages[i] = page = pool.keep(key, seq.pages[i], seq.pages[i - 1] if i else None)
+            self._page_table[seq.slot, i] = self._number(seq.pool, page)
         self.kept[seq.slot] = end
 
-    def used_pages(self) -> list[list[int]]:
-        """The page lists of all running sequences, for `PagePool.check`."""
-        return [seq.pages for seq in self.seqs if seq is not None]
+    def check(self) -> None:
+        """Audits the page accounting.
+
+        Raises:
+            AssertionError: as `PagePool.check`.
+        """
+        for number, pool in enumerate(self.pools):
+            pool.check([seq.pages for seq in self.seqs if seq is not None and seq.pool == number])
 
     def _grow(self) -> None:
         """Gives decoding sequences the pages that their next step may touch, preempting the last in order if needed."""
@@ -197,16 +211,22 @@ class Scheduler:
                 continue  # preempted for another's sake
             tokens = min(int(self.most[slot]) + 2 * self.config.drafts, seq.limit)
             if self._make_room(-(-tokens // PAGE) - len(seq.pages), seq):
-                self._extend(seq, self._allocate(-(-tokens // PAGE) - len(seq.pages)))
+                self._extend(seq, self._allocate(seq.pool, -(-tokens // PAGE) - len(seq.pages)))
 
     def _make_room(self, pages: int, seq: Sequence) -> bool:
-        """Preempts until `pages` are available; False if it was `seq`'s own turn to give way."""
-        while self.pool.available < pages:
-            last = max((other for other in self.seqs if other is not None), key=lambda other: other.order)
+        """Preempts until `pages` are available where `seq` is; False if it was its own turn to give way."""
+        while self.pools[seq.pool].available < pages:
+            last = self._last(seq.pool)
+            assert last is not None, "whoever grows runs"
             self._preempt(last)
             if last is seq:
                 return False
         return True
+
+    def _last(self, pool: int | None = None) -> Sequence | None:
+        """The running sequence that is served last, of those of a pool; None: of all."""
+        running = (seq for seq in self.seqs if seq is not None and pool in (None, seq.pool))
+        return max(running, key=lambda seq: seq.order, default=None)
 
     def _preempt(self, seq: Sequence) -> None:
         """Sends a running sequence back to the queue; its pages are computed again, but for those that stay kept."""
@@ -249,15 +269,17 @@ class Scheduler:
         """Gives the first in the queue a slot and pages for what it holds already, if they can be had."""
         while True:
             seq = self._first_waiting()
-            if seq is None or not self._fits(seq) or self._held_back(seq):
+            if seq is None or (place := self._place(seq)) is None or self._held_back(seq):
                 return None
             heapq.heappop(self._waiting)
             if not self.fetch(seq):  # else it comes again, with pages from below the pool
                 break
         keys = self.lookup_keys(seq)
-        shared = self.pool.share(keys)
+        shared = self.pools[place].share(keys)
         seq.slot = slot = self._free_slots.pop()
         self.seqs[slot] = seq
+        seq.pool = self._pool_of[slot] = place
+        self._loads[place] += 1
         fetched = self._take_fetched(seq, len(shared))
         known = len(shared) + len(fetched)
         seq.state, seq.scheduled, seq.pages, seq.keys = State.PREFILL, known * PAGE, [], keys[: len(shared)]
@@ -266,7 +288,7 @@ class Scheduler:
         self._set_stops(slot, seq.ends)
         self.sleeping[slot] = bool(seq.sleeping)
         self._extend(seq, shared)
-        new = self._allocate(self._first_pages(seq) - len(shared))
+        new = self._allocate(place, self._first_pages(seq) - len(shared))
         self._extend(seq, new)
         if fetched and self.tiering is not None:
             self.tiering.load(new[: len(fetched)], fetched)
@@ -300,15 +322,23 @@ class Scheduler:
         """Pages for what a sequence holds, its next token and the drafts after that."""
         return -(-min(len(seq.tokens) + 1 + 2 * self.config.drafts, seq.limit) // PAGE)
 
-    def _fits(self, seq: Sequence) -> bool:
-        """Whether a slot and pages can be had for a waiting sequence without taking them from another."""
+    def _place(self, seq: Sequence) -> int | None:
+        """The pool that suits a waiting sequence best, of those that can give it pages without taking them from
+        another; None: there is none, or no slot."""
         if not self._free_slots:
-            return False
-        known = self.pool.prefix.match(self.lookup_keys(seq))
-        idle = sum(not self.pool.users(page) for page in known)  # to be shared, so not to be given up
+            return None
+        keys = self.lookup_keys(seq)
+        known = [pool.prefix.match(keys) for pool in self.pools]
+        loads = {place: self._loads[place] for place, pages in enumerate(known) if self._has_room(seq, place, pages)}
+        return best_place([len(pages) for pages in known], loads) if loads else None
+
+    def _has_room(self, seq: Sequence, place: int, known: list[int]) -> bool:
+        """Whether a pool that keeps some of a sequence's pages can give it the others."""
+        pool = self.pools[place]
+        idle = sum(not pool.users(page) for page in known)  # to be shared, so not to be given up
         # some room for those that decode, or they would preempt the newcomer at once
-        spare = min(len(self._decode), self.pool.num_pages // 16)
-        return self.pool.available >= self._first_pages(seq) - len(known) + idle + spare
+        spare = min(int((self._pool_of[self._decode] == place).sum()), pool.num_pages // 16)
+        return pool.available >= self._first_pages(seq) - len(known) + idle + spare
 
     def _held_back(self, seq: Sequence) -> bool:
         """Whether a sequence that was promised no pace waits, because its rows would break the promise to one that runs
@@ -324,14 +354,15 @@ class Scheduler:
         return bool(promised) and width <= self.step_time.rows_within(min(promised)) < (self.running + 1) * width
 
     def _yield_to_first(self) -> None:
-        """Preempts sequences of lower priority than the first in the queue until that one fits."""
-        seq = self._first_waiting() if self.admitting else None
+        """Preempts sequences of lower priority than the first in the queue, of one pool, until that one fits."""
+        seq, pool = self._first_waiting() if self.admitting else None, None
         if seq is None:
             return
-        while not self._fits(seq):
-            last = max((other for other in self.seqs if other is not None), key=lambda other: other.order, default=None)
+        while self._place(seq) is None:
+            last = self._last(pool)
             if last is None or last.request.priority <= seq.request.priority:
                 return
+            pool = last.pool
             self._preempt(last)
 
     def lookup_keys(self, seq: Sequence) -> list[bytes]:
@@ -361,7 +392,7 @@ class Scheduler:
         if self.config.prefix_cache:
             self.metrics.cache_lookup_tokens += seq.prompt_len
             self.metrics.cache_hit_tokens += shared * PAGE
-            self.metrics.cache_recomputed_tokens += self.pool.prefix.lost(keys[known:]) * PAGE
+            self.metrics.cache_recomputed_tokens += self.pools[seq.pool].prefix.lost(keys[known:]) * PAGE
 
     def _set_stops(self, slot: int, ends: list[int]) -> None:
         if len(ends) > self.stops.shape[1]:
@@ -370,13 +401,18 @@ class Scheduler:
         self.stops[slot] = -1
         self.stops[slot, : len(ends)] = ends
 
-    def _allocate(self, count: int) -> list[int]:
-        pages = self.pool.allocate(count)
-        self._fresh += pages
+    def _number(self, pool: int, page: int) -> int:
+        """Of a pool's page, through all pools."""
+        return pool * self.pools[0].num_pages + page
+
+    def _allocate(self, pool: int, count: int) -> list[int]:
+        pages = self.pools[pool].allocate(count)
+        self._fresh += [self._number(pool, page) for page in pages]
         return pages
 
     def _extend(self, seq: Sequence, pages: list[int]) -> None:
-        self._page_table[seq.slot, len(seq.pages) : len(seq.pages) + len(pages)] = pages
+        numbers = [self._number(seq.pool, page) for page in pages]
+        self._page_table[seq.slot, len(seq.pages) : len(seq.pages) + len(pages)] = numbers
         seq.pages += pages
         self._capacity[seq.slot] = len(seq.pages) * PAGE
 
@@ -405,7 +441,8 @@ class Scheduler:
                 self._tpots[tpot] -= 1
                 if not self._tpots[tpot]:
                     del self._tpots[tpot]
-        self.pool.release(seq.pages, use)
+        self.pools[seq.pool].release(seq.pages, use)
+        self._loads[seq.pool] -= 1
         if self.tiering is not None:
             self.tiering.released(seq.keys, seq.pages)
         self.epoch[slot] += 1

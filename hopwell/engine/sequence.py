@@ -123,7 +123,10 @@ class Sequence:
     """As far as outputs have come."""
     state: State = State.WAITING
     slot: int = -1
+    pool: int = 0
+    """Where its pages are, of the scheduler's pools; while it has any."""
     pages: list[int] = field(default_factory=list)
+    """As that pool numbers them."""
     keys: list[bytes] = field(default_factory=list)
     """Of the leading pages that are kept for reuse."""
     lookup: list[bytes] = field(default_factory=list)

@@ -19,10 +19,11 @@ from hopwell.model.config import ModelConfig
 from hopwell.model.joined import join_experts
 from hopwell.model.mla import MLA
 from hopwell.model.schema import Network, Row
+from hopwell.model.sharding import Shard, share
 from hopwell.model.transformer import MTP, Dense, Layer, MoE, Transformer
-from hopwell.ops.exchange import Exchange
 from hopwell.ops.moe_experts import Experts
 from hopwell.ops.weight import Weight
+from hopwell.parallel.layout import ONE_RANK
 
 
 def held_format(config: ModelConfig, row: Row, layer: int, packed: bool) -> Format:
@@ -62,13 +63,17 @@ class Builder(ABC):
     joins_experts = True
     """Whether an MoE layer's experts are laid out for the fused chain as well, on the same memory."""
 
-    def __init__(self, config: ModelConfig, exchange: Exchange | None = None) -> None:
+    def __init__(self, config: ModelConfig, shard: Shard | None = None) -> None:
         """
         Args:
-            config: of one rank's share, where several share the model.
-            exchange: between those.
+            config: of the whole model.
+            shard: of several ranks that share it, this one's place; None: there is one.
+
+        Raises:
+            LayoutError: they cannot share it.
         """
-        self.config, self.exchange = config, exchange
+        self.layout, self.exchange = (ONE_RANK, None) if shard is None else (shard.layout, shard.exchange)
+        self.whole, self.config = config, share(config, self.layout)
 
     @abstractmethod
     def tensor(self, row: Row, layer: int = 0) -> Tensor:
@@ -100,6 +105,7 @@ class Builder(ABC):
             mtp=self.mtp(c.num_hidden_layers) if c.num_nextn_predict_layers else None,
             rope_table=c.rope.table(c.max_position_embeddings, embedding.device),
             exchange=self.exchange,
+            layout=self.layout,
         )
 
     def mtp(self, layer: int) -> MTP:

@@ -18,7 +18,8 @@ from hopwell.formats.packed import PACKABLE, STEP
 from hopwell.limits.catalogue import Gpu
 from hopwell.model.config import ModelConfig
 from hopwell.model.quantization import Quantization
-from hopwell.model.schema import DENSE, EXPERT, KV_A, MTP_PARTS, PARTS, Q_A, SHARED, Q, Row, row_of
+from hopwell.model.schema import DENSE, EXPERT, HEADS, KV_A, MTP_PARTS, PARTS, Q_A, SHARED, Q, Row, row_of
+from hopwell.parallel.layout import Layout
 
 GPU_COUNTS = (1, 2, 4, 8, 16)
 JOINED = {Q_A: (KV_A,), Q: (KV_A,), KV_A: (Q_A, Q)}
@@ -52,7 +53,7 @@ class Fit:
     tensor_parallel: int | None
     """Every matrix cut into `count`, each token's latents on every GPU."""
     data_parallel: int | None
-    """Routed experts shared out, all else and its own tokens' latents on every GPU."""
+    """Attention whole and its own tokens' latents on every GPU, every other matrix cut or shared out."""
 
 
 def part_sizes(
@@ -138,7 +139,7 @@ def weight_bytes(
         quantization: what config.json tells of zero points, and of columns in an order that no kernel reads packed.
     """
     told = quantization or Quantization()
-    cut = copied = routed = 0
+    attention = cut = copied = routed = 0
     for spec in specs:
         if spec.is_scale:
             continue
@@ -150,9 +151,11 @@ def weight_bytes(
             routed += size
         elif row.cut is None:
             copied += size
+        elif row.axis == HEADS:
+            attention += size
         else:
             cut += size
-    return Weights(cut, copied, routed)
+    return Weights(attention, cut, copied, routed)
 
 
 def _held_layout(spec: TensorSpec, row: Row, layouts: Mapping[str, str], default: str) -> str:
@@ -167,8 +170,10 @@ def _held_layout(spec: TensorSpec, row: Row, layouts: Mapping[str, str], default
 class Weights:
     """Bytes of a loaded model, by how they are shared out among GPUs."""
 
+    attention: int
+    """What heads have of it: cut by tensor parallelism, on every GPU where attention is data parallel."""
     cut: int
-    """Attention, head, dense and shared networks: cut by tensor parallelism, else on every GPU."""
+    """Head, dense and shared networks: cut in any case."""
     copied: int
     """On every GPU in any case: embedding, routers, norms, and what makes latents of the hidden state."""
     routed: int
@@ -176,15 +181,19 @@ class Weights:
 
     @property
     def total(self) -> int:
-        return self.cut + self.copied + self.routed
+        return self.attention + self.cut + self.copied + self.routed
 
     def tensor_parallel(self, count: int) -> int:
         """On each of `count` GPUs."""
-        return self.copied - (-(self.cut + self.routed) // count)
+        return self.copied - (-(self.attention + self.cut + self.routed) // count)
 
     def data_parallel(self, count: int) -> int:
-        """On each of `count` GPUs."""
-        return self.copied + self.cut - (-self.routed // count)
+        """On each of `count` GPUs, where attention is data parallel."""
+        return self.copied + self.attention - (-(self.cut + self.routed) // count)
+
+    def on_each(self, layout: Layout) -> int:
+        """On each rank's GPU."""
+        return self.data_parallel(layout.tp) if layout.dp_attention else self.tensor_parallel(layout.tp)
 
 
 def fits(

@@ -19,12 +19,11 @@ from hopwell.model import schema
 from hopwell.model.build import Builder
 from hopwell.model.config import ModelConfig
 from hopwell.model.schema import Row
-from hopwell.model.sharding import Shard, cut, share
+from hopwell.model.sharding import Shard, cut
 from hopwell.model.transformer import Transformer
 from hopwell.ops.device import has_kernels
 from hopwell.ops.moe_experts import Experts
 from hopwell.ops.weight import Weight
-from hopwell.parallel.layout import Layout
 
 
 def load_transformer(
@@ -88,9 +87,7 @@ class Loader(Builder):
             shard: as `load_transformer` has it.
             packed: those of four bits stay packed where kernels multiply them.
         """
-        self.layout = Layout() if shard is None else shard.layout
-        super().__init__(share(config, self.layout), None if shard is None else shard.exchange)
-        self.whole = config
+        super().__init__(config, shard)
         self.source, self.device, self.matrices = source, device, dtype
         self.dtype = torch.float32 if dtype == torch.float16 else dtype
         self.keeps_formats = device.type == "cuda" and not plain_only

@@ -19,11 +19,10 @@ from hopwell.model import schema
 from hopwell.model.build import Builder, held_format
 from hopwell.model.config import ModelConfig
 from hopwell.model.schema import Row
-from hopwell.model.sharding import Shard, share
+from hopwell.model.sharding import Shard, cut_side
 from hopwell.model.transformer import Layer, Transformer
 from hopwell.ops.moe_experts import Experts
 from hopwell.ops.weight import Weight
-from hopwell.parallel.layout import Layout
 
 
 def random_transformer(
@@ -63,9 +62,7 @@ class _Drawn(Builder):
         shard: Shard | None,
         progress: Callable[[int, int, str], None] | None,
     ) -> None:
-        self.layout = Layout() if shard is None else shard.layout
-        super().__init__(share(config, self.layout), None if shard is None else shard.exchange)
-        self.whole = config
+        super().__init__(config, shard)
         self.device, self.seed, self.packed, self.numbers = device, seed, packed, numbers
         self._drawn, self._progress = count(), progress
 
@@ -86,10 +83,10 @@ class _Drawn(Builder):
         return self._weight(rows, layer)
 
     def absorbed(self, layer: int) -> tuple[Tensor, Tensor]:
-        c, deviation = self.config, schema.KV_B.deviation(self.whole)
+        c, deviation, own = self.config, schema.KV_B.deviation(self.whole), self._is_cut(schema.KV_B)
         heads, rank = c.num_attention_heads, c.kv_lora_rank
-        keys = self._values((heads, c.qk_nope_head_dim, rank), deviation, own=True)
-        return keys, self._values((heads, rank, c.v_head_dim), deviation, own=True)
+        keys = self._values((heads, c.qk_nope_head_dim, rank), deviation, own=own)
+        return keys, self._values((heads, rank, c.v_head_dim), deviation, own=own)
 
     def experts(self, layer: int) -> Experts:
         stack, network = (self.config.n_routed_experts,), schema.EXPERT
@@ -100,7 +97,7 @@ class _Drawn(Builder):
         """Rows that read the same as one matrix, or a stack of such, in the checkpoint's format."""
         c, first = self.config, rows[0]
         shape = (*stack, sum(self._height(row) for row in rows), first.matrix(c)[1])
-        deviation, own = first.deviation(self.whole), first.cut is not None
+        deviation, own = first.deviation(self.whole), self._is_cut(first)
         number = layer if self.numbers is None else self.numbers[layer]
         formats = {held_format(c, row, number, self.packed) for row in rows}
         kind = formats.pop() if len(formats) == 1 else None
@@ -117,6 +114,10 @@ class _Drawn(Builder):
             seed = self._seed(own)
             scale.copy_(draw_scales(scale.numel(), seed, deviation, device=str(self.device)).view(scale.shape))
         return Weight(Fp8Block(data, scale))
+
+    def _is_cut(self, row: Row) -> bool:
+        """Whether ranks have parts of a matrix, each its own."""
+        return cut_side(row, self.layout) is not None
 
     def _height(self, row: Row) -> int:
         """Rows of a rank's part of a matrix: of the head, whose vocabulary the rank's config has whole, a span."""

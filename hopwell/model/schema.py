@@ -34,8 +34,9 @@ PARTS = {
 """Parts of a model, with the words for them. MTP's copies are of the embedding and the head."""
 MTP_PARTS = ("mtp", "mtp_copies")
 """Parts that the model's main path does not read."""
+HEADS = "heads"
 AXES = {
-    "heads": ("num_attention_heads", "num_key_value_heads"),
+    HEADS: ("num_attention_heads", "num_key_value_heads"),
     "width": ("intermediate_size", "moe_intermediate_size"),
     "vocabulary": ("vocab_size",),
 }
@@ -91,9 +92,9 @@ VOCABULARY = Side(lambda c: c.vocab_size, "vocabulary")
 QUERY_RANK = Side(lambda c: c.q_lora_rank or 0)
 LATENT_RANK = Side(lambda c: c.kv_lora_rank)
 LATENT = Side(lambda c: c.latent_dim)
-QUERIES = Side(lambda c: c.num_attention_heads * c.qk_head_dim, "heads")
-KEYS_VALUES = Side(lambda c: c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim), "heads")
-VALUES = Side(lambda c: c.num_attention_heads * c.v_head_dim, "heads")
+QUERIES = Side(lambda c: c.num_attention_heads * c.qk_head_dim, HEADS)
+KEYS_VALUES = Side(lambda c: c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim), HEADS)
+VALUES = Side(lambda c: c.num_attention_heads * c.v_head_dim, HEADS)
 EXPERTS = Side(lambda c: c.n_routed_experts)
 DENSE_WIDTH = Side(lambda c: c.intermediate_size, "width")
 EXPERT_WIDTH = Side(lambda c: c.moe_intermediate_size, "width")
@@ -135,6 +136,11 @@ class Row:
         Gate and up are each cut, so that a GPU's rows of both belong together.
         """
         return next((index for index, side in enumerate(self.sides) if side.axis), None)
+
+    @property
+    def axis(self) -> str | None:
+        """That of this dimension, of `AXES`."""
+        return None if self.cut is None else self.sides[self.cut].axis
 
     @property
     def by_expert(self) -> bool:

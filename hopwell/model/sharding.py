@@ -11,7 +11,7 @@ import torch
 from hopwell.formats.fp8 import BLOCK
 from hopwell.formats.matrices import Fp8Block, Int4, Int4Zeros, Matrix, Mxfp4, Nvfp4, Plain
 from hopwell.model.config import ModelConfig
-from hopwell.model.schema import EXPERT, Row
+from hopwell.model.schema import EXPERT, HEADS, Row
 from hopwell.ops.exchange import Exchange
 from hopwell.ops.weight import Weight
 from hopwell.parallel.layout import Layout, LayoutError
@@ -29,12 +29,15 @@ class Shard:
 
 
 def share(config: ModelConfig, layout: Layout) -> ModelConfig:
-    """The config of what a rank computes: its heads and widths. The vocabulary stays whole: the embedding is.
+    """The config of what a rank computes: its heads, all where attention is data parallel, and widths. The vocabulary
+    stays whole: the embedding is.
 
     Raises:
         LayoutError: a field does not divide.
     """
-    divided = {"num_attention_heads": config.num_attention_heads, "intermediate_size": config.intermediate_size}
+    divided = {"intermediate_size": config.intermediate_size}
+    if not layout.dp_attention:
+        divided["num_attention_heads"] = config.num_attention_heads
     if not layout.ep:
         divided["moe_intermediate_size"] = config.moe_intermediate_size
     for name, value in divided.items():
@@ -54,14 +57,20 @@ def own_values(values: Mapping[str, Any], config: ModelConfig, layout: Layout) -
     return {**values, **{name: value for name, value in {**heads, **widths}.items() if name in values}}
 
 
+def cut_side(row: Row, layout: Layout) -> int | None:
+    """The dimension along which a tensor is cut in a layout; None: whoever has it has the whole."""
+    whole = (row.by_expert and layout.ep) or (row.axis == HEADS and layout.dp_attention)
+    return None if layout.tp == 1 or whole else row.cut
+
+
 def cut(weight: Weight, row: Row, layout: Layout) -> Weight:
     """A rank's part of a matrix that was read whole.
 
     Raises:
         LayoutError: its format's blocks cannot be cut there.
     """
-    dim = row.cut
-    if dim is None or layout.tp == 1 or (row.by_expert and layout.ep):
+    dim = cut_side(row, layout)
+    if dim is None:
         return weight
     part = layout.span(weight.shape[dim])
     stored = weight.stored

@@ -50,6 +50,7 @@ class Target:
     four_bits: str
     tp: int
     ep: int
+    dp_attention: bool = False
 
     @classmethod
     def of(cls, device: torch.device, dtype: torch.dtype, packed: bool, layout: Layout) -> Target:
@@ -64,7 +65,13 @@ class Target:
             gpu = Device.of(device)
             kind = f"sm_{gpu.capability}" + ("" if gpu.has_kernels else " (without kernels)")
         four_bits = "packed" if packed else "expanded"
-        return cls(kind, str(dtype).removeprefix("torch."), four_bits, layout.tp, layout.tp if layout.ep else 1)
+        ranks = (layout.tp, layout.tp if layout.ep else 1, layout.dp_attention)
+        return cls(kind, str(dtype).removeprefix("torch."), four_bits, *ranks)
+
+    @property
+    def layout(self) -> Layout:
+        """Of the ranks, as rank 0."""
+        return Layout.of(self.tp, self.ep, self.dp_attention)
 
     @property
     def kind(self) -> torch.dtype:
@@ -73,10 +80,9 @@ class Target:
 
     def difference(self, other: Target) -> str | None:
         """What `other`, for which a snapshot is wanted, has otherwise, and what to do; None: nothing."""
-        if (self.tp, self.ep) != (other.tp, other.ep):
-            names = [Layout.of(each.tp, each.ep).name for each in (self, other)]
-            options = f"--tp {self.tp}" + (f" --ep {self.ep}" if self.ep > 1 else "")
-            return f"for {names[0]}, not for {names[1]}; give {options}, or pack it again"
+        mine, wanted = self.layout, other.layout
+        if mine != wanted:
+            return f"for {mine.name}, not for {wanted.name}; give {mine.options}, or pack it again"
         if self.dtype != other.dtype:
             return f"in {self.dtype}, not in {other.dtype}; give --dtype {self.dtype}, or pack it again"
         if self.device != other.device:
@@ -172,7 +178,7 @@ class Snapshot:
     def describe(self) -> str:
         """One line: of what, for what."""
         target = self.target
-        layout = Layout.of(target.tp, target.ep).name
+        layout = target.layout.name
         four_bits = ", four bits packed" if target.four_bits == "packed" else ""
         return f"{self.source['name']} packed in {target.dtype}{four_bits} for {layout} on {target.device}"
 
@@ -203,7 +209,7 @@ class Snapshot:
         buffer = self._mapped(part, progress) if device.type == "cpu" else self._streamed(part, device, progress)
         try:
             config = share(self.model_config, layout)
-            return together(part.tree, buffer, config, None if shard is None else shard.exchange)
+            return together(part.tree, buffer, config, shard)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             fault = str(error).split("\n", 1)[0]
             raise CheckpointError(f"{self.path}/{part.file}: cannot be put together: {fault}; pack it again") from None

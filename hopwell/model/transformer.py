@@ -14,6 +14,7 @@ from hopwell.limits.marks import UNMARKED, Lengths, Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
+from hopwell.model.spread import Spread
 from hopwell.ops.device import upload
 from hopwell.ops.exchange import Exchange
 from hopwell.ops.linear import linear
@@ -25,6 +26,7 @@ from hopwell.ops.router import RouterConfig, route
 from hopwell.ops.sizes import PAGE
 from hopwell.ops.swiglu import feed_forward
 from hopwell.ops.weight import Weight
+from hopwell.parallel.layout import ONE_RANK, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,21 @@ class Layer:
         plan: AttentionPlan,
         absorbed: bool | None = None,
         marks: Marks = UNMARKED,
+        spread: Spread | None = None,
     ) -> Tensor:
-        normed = rms_norm(x, self.input_norm, self.eps)
-        marks.mark("input norm")
-        x = x + self._whole(self.attention(normed, rope, latent, plan, absorbed, marks), marks)
+        """
+        Args:
+            spread: where attention is data parallel: `x` are this rank's rows, perhaps none.
+        """
+        if len(x):
+            normed = rms_norm(x, self.input_norm, self.eps)
+            marks.mark("input norm")
+            share = self.attention(normed, rope, latent, plan, absorbed, marks)
+            x = x + (self._whole(share, marks) if spread is None else share)
         normed = rms_norm(x, self.post_norm, self.eps)
         marks.mark("post norm")
+        if spread is not None:
+            return x + spread.through(self.network, normed, marks)
         return x + self._whole(self.network(normed, marks), marks)
 
     def _whole(self, share: Tensor, marks: Marks) -> Tensor:
@@ -143,6 +154,8 @@ class Transformer:
     """float32 [max_position_embeddings, 32, 2]: cos and sin of each position."""
     exchange: Exchange | None = None
     """Between ranks that share the model."""
+    layout: Layout = ONE_RANK
+    """How those share it, and which this one is."""
     absorbed: bool | None = None
     """Which way attention is computed; None lets each query's length decide. Fixed to True, a token's result does
     not depend on how its prompt was cut into chunks."""
@@ -168,9 +181,9 @@ class Transformer:
         return replace(self, marks=marks)
 
     def new_latent(self, num_pages: int) -> Tensor:
-        """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]. A CPU's takes memory only as pages
-        are first written."""
-        shape = (len(self.attentions), num_pages, PAGE, self.config.latent_dim)
+        """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]; this rank's part of the pages, where
+        each has its own. A CPU's takes memory only as pages are first written."""
+        shape = (len(self.attentions), num_pages // self.layout.pools, PAGE, self.config.latent_dim)
         dtype = self.cache_dtype or self.dtype
         if self.device.type != "cpu":
             return torch.zeros(shape, dtype=dtype, device=self.device)
@@ -178,8 +191,12 @@ class Transformer:
         return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
 
     def clear(self, latent: Tensor, pages: list[int]) -> None:
-        """Zeroes pages that change hands."""
-        (numbers,) = upload([np.array(pages, np.int64)], latent.device)
+        """Zeroes pages that change hands, those of them that are here."""
+        own = np.array(pages, np.int64)
+        if self.layout.dp_attention:
+            own -= self.layout.rank * latent.shape[1]
+            own = own[(own >= 0) & (own < latent.shape[1])]
+        (numbers,) = upload([own], latent.device)
         latent.view(torch.uint8).index_fill_(1, numbers, 0)  # as bytes: PyTorch has no index_fill_ of e4m3
 
     @property
@@ -194,7 +211,8 @@ class Transformer:
         Returns:
             Hidden states after the final norm, [tokens, hidden]: what `logits` and `draft` read.
         """
-        batch, marks = batch.to(self.device), self.marks
+        spread, marks = self._spread(batch, latent), self.marks
+        batch = (batch if spread is None else spread.own).to(self.device)
         marks.batch(Lengths(batch.query_lens, batch.seq_lens))
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
         rope = self.rope_table[batch.positions]
@@ -203,10 +221,25 @@ class Transformer:
         marks.mark("embedding")
         for index, layer in enumerate(self.layers):
             marks.layer(index)
-            x = layer(x, rope, latent[index], plan, self.absorbed, marks)
+            x = layer(x, rope, latent[index], plan, self.absorbed, marks, spread)
         marks.layer(None)
         x = rms_norm(x, self.final_norm, self.config.rms_norm_eps)
         marks.mark("final norm")
+        return self._of_all(x, spread)
+
+    def _spread(self, batch: ForwardBatch, latent: Tensor) -> Spread | None:
+        """How a batch is shared out, where attention is data parallel."""
+        if not self.layout.dp_attention:
+            return None
+        assert self.exchange is not None, "ranks that attend for their own sequences have an exchange"
+        return Spread.of(batch, self.exchange, self.layout.rank, self.layout.tp, latent.shape[1])
+
+    def _of_all(self, x: Tensor, spread: Spread | None) -> Tensor:
+        """All ranks' rows, in the batch's order."""
+        if spread is None:
+            return x
+        x = spread.everyone(x)
+        self.marks.mark("exchange")
         return x
 
     def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -251,7 +284,11 @@ class Transformer:
         """
         if self.mtp is None:
             raise ValueError("this model has no MTP layer")
-        mtp, eps, batch, marks = self.mtp, self.config.rms_norm_eps, batch.to(self.device), self.marks
+        spread, marks = self._spread(batch, latent), self.marks
+        mtp, eps = self.mtp, self.config.rms_norm_eps
+        if spread is not None:
+            batch, hidden = spread.own, spread.mine(hidden)
+        batch = batch.to(self.device)
         marks.batch(Lengths(batch.query_lens, batch.seq_lens))
         marks.layer(len(self.layers))
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
@@ -259,11 +296,11 @@ class Transformer:
         embedded = rms_norm(self.embedding[batch.tokens], mtp.embedding_norm, eps)
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
         marks.mark("projection")
-        x = mtp.layer(x, self.rope_table[batch.positions], latent[-1], plan, self.absorbed, marks)
+        x = mtp.layer(x, self.rope_table[batch.positions], latent[-1], plan, self.absorbed, marks, spread)
         x = rms_norm(x, mtp.final_norm, eps)
         marks.mark("final norm")
         marks.layer(None)
-        return x
+        return self._of_all(x, spread)
 
 
 def map_layers(model: Transformer, change: Callable[[Layer], Layer]) -> Transformer:

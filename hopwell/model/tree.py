@@ -20,10 +20,11 @@ from hopwell.formats.mixed import Mixed
 from hopwell.formats.packed import Packed
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
+from hopwell.model.sharding import Shard
 from hopwell.model.transformer import MTP, AllExperts, Dense, Layer, MoE, Transformer
-from hopwell.ops.exchange import Exchange
 from hopwell.ops.moe_experts import Experts
 from hopwell.ops.weight import Weight
+from hopwell.parallel.layout import ONE_RANK
 
 ALIGNMENT = 512
 """Bytes, as PyTorch aligns a GPU's memory: kernels find a tensor no less aligned than one in memory of its own."""
@@ -35,7 +36,7 @@ PARTS: dict[str, type[Any]] = {
     )
 }
 """All that a model consists of, by name."""
-GIVEN = ("config", "router", "exchange")
+GIVEN = ("config", "router", "exchange", "layout")
 """Fields that whoever puts a model together has: from config.json, and of its place among ranks."""
 LEFT_OUT = (*GIVEN, "marks", "packed")
 
@@ -92,17 +93,19 @@ class Apart:
         }
 
 
-def together(tree: Any, buffer: Tensor, config: ModelConfig, exchange: Exchange | None = None) -> Any:
+def together(tree: Any, buffer: Tensor, config: ModelConfig, shard: Shard | None = None) -> Any:
     """The model of a tree, over its buffer.
 
     Args:
         buffer: uint8 on the device on which the model is to be.
         config: of this rank's share.
+        shard: of several ranks, this one's place.
 
     Raises:
         KeyError, TypeError, ValueError, RuntimeError: the tree is no model's, or does not fit the buffer.
     """
-    given = {"config": config, "router": config.router, "exchange": exchange}
+    layout, exchange = (ONE_RANK, None) if shard is None else (shard.layout, shard.exchange)
+    given = {"config": config, "router": config.router, "exchange": exchange, "layout": layout}
 
     def build(value: Any) -> Any:
         if isinstance(value, list):

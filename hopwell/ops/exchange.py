@@ -25,6 +25,14 @@ class Exchange(Protocol):
         columns r * width // n to (r + 1) * width // n."""
         ...
 
+    def gather_rows(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        """All ranks' rows one after another: own [counts[rank], width] -> [sum(counts), width]."""
+        ...
+
+    def sum_rows(self, share: Tensor, counts: Sequence[int]) -> Tensor:
+        """Of `sum`, this rank's rows: share [sum(counts), width] -> [counts[rank], width]."""
+        ...
+
 
 @runtime_checkable
 class FusedExchange(Exchange, Protocol):
@@ -61,6 +69,16 @@ class GroupExchange:
     def gather(self, part: Tensor, width: int) -> Tensor:
         return side_by_side(self._all(widened(part, width, dist.get_world_size(self._group))), width)
 
+    def gather_rows(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        return one_after_another(self._all(filled_up(own, counts)), counts)
+
+    def sum_rows(self, share: Tensor, counts: Sequence[int]) -> Tensor:
+        own = rows_of(dist.get_rank(self._group), counts)
+        total = torch.zeros_like(share[own], dtype=torch.float32)
+        for each in self._all(share):
+            total += each[own]
+        return total.to(share.dtype)
+
     def broadcast(self, tensor: Tensor) -> None:
         dist.broadcast(tensor, 0, group=self._group)
 
@@ -69,6 +87,22 @@ class GroupExchange:
         each = [torch.empty_like(own) for _ in range(dist.get_world_size(self._group))]
         dist.all_gather(each, own.contiguous(), group=self._group)
         return each
+
+
+def rows_of(rank: int, counts: Sequence[int]) -> slice:
+    """Where a rank's rows are among all ranks'."""
+    first = sum(counts[:rank])
+    return slice(first, first + counts[rank])
+
+
+def filled_up(own: Tensor, counts: Sequence[int]) -> Tensor:
+    """A rank's rows, as many as the rank with most has."""
+    return torch.nn.functional.pad(own, (0, 0, 0, max(counts) - len(own)))
+
+
+def one_after_another(parts: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+    """All ranks' `filled_up` rows as one."""
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
 def widened(part: Tensor, width: int, world: int) -> Tensor:

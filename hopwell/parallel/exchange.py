@@ -6,12 +6,12 @@ rounds later, and has by then seen everybody's next round, which follows their r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from hopwell.ops.exchange import side_by_side, widened
+from hopwell.ops.exchange import filled_up, one_after_another, rows_of, side_by_side, widened
 from hopwell.parallel.memory import LINE, SharedBlock
 
 SLOT_BYTES = 1 << 19
@@ -44,14 +44,7 @@ class SharedExchange:
         Raises:
             RankLost: a rank is lost, or does not come.
         """
-        total = torch.empty_like(share, memory_format=torch.contiguous_format)
-        flat = total.view(-1)
-        for where, each in self._rounds_of(share):
-            piece = each[0].float()
-            for other in each[1:]:
-                piece = piece + other
-            flat[where] = piece
-        return total
+        return self._sum(share, slice(0, share.numel())).view(share.shape)
 
     def gather(self, part: Tensor, width: int) -> Tensor:
         """As `Exchange.gather`.
@@ -59,13 +52,47 @@ class SharedExchange:
         Raises:
             RankLost: a rank is lost, or does not come.
         """
-        own = widened(part, width, self._world)
+        return side_by_side(self._all(widened(part, width, self._world)), width)
+
+    def gather_rows(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        """As `Exchange.gather_rows`.
+
+        Raises:
+            RankLost: a rank is lost, or does not come.
+        """
+        return one_after_another(self._all(filled_up(own, counts)), counts)
+
+    def sum_rows(self, share: Tensor, counts: Sequence[int]) -> Tensor:
+        """As `Exchange.sum_rows`.
+
+        Raises:
+            RankLost: a rank is lost, or does not come.
+        """
+        own, width = rows_of(self._rank, counts), share.shape[1]
+        return self._sum(share, slice(own.start * width, own.stop * width)).view(-1, width)
+
+    def _sum(self, share: Tensor, wanted: slice) -> Tensor:
+        """Some of all ranks' shares' values, added up, in a row."""
+        total = share.new_empty(wanted.stop - wanted.start)
+        for where, each in self._rounds_of(share):
+            first, last = max(where.start, wanted.start), min(where.stop, wanted.stop)
+            if first >= last:
+                continue
+            here = slice(first - where.start, last - where.start)
+            piece = each[0][here].float()
+            for other in each[1:]:
+                piece = piece + other[here]
+            total[first - wanted.start : last - wanted.start] = piece
+        return total
+
+    def _all(self, own: Tensor) -> Sequence[Tensor]:
+        """Every rank's tensor, in order."""
         found = own.new_empty(self._world, *own.shape)
         flat = found.view(self._world, -1)
         for where, each in self._rounds_of(own):
             for rank, values in enumerate(each):
                 flat[rank, where] = values
-        return side_by_side(found.unbind(0), width)
+        return found.unbind(0)
 
     def _rounds_of(self, own: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
         """A tensor in pieces that fit: where each stands, and every rank's, to be read before the next."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -76,7 +76,7 @@ class Ranks:
         for rank in range(1, world):
             child = self._children[rank] = Child.start(main)
             ends = [self.block.file, *([] if place is None else [place])]
-            child.control.send("start", ends, rank=rank, tp=layout.tp, ep=layout.ep, **fields)
+            child.control.send("start", ends, rank=rank, **_described(layout), **fields)
             child.control.listen(partial(self._received, rank))
 
     def wait(self, kind: str) -> None:
@@ -157,10 +157,15 @@ def join(control: Control, start: Message) -> tuple[Layout, Lines, int | None]:
         control, start: what `as_child` gave.
     """
     control.listen(lambda message: os._exit(0 if message is not None and message.kind == "stop" else 1))
-    layout = Layout(start.fields["tp"], start.fields["ep"], start.fields["rank"])
+    layout = Layout(rank=start.fields["rank"], **{name: start.fields[name] for name in _described(Layout())})
     block, *place = start.ends
     lines = Lines.of(SharedBlock(block, Lines.bytes(layout.world)), layout.rank, layout.world)
     return layout, lines, place[0] if place else None
+
+
+def _described(layout: Layout) -> dict[str, Any]:
+    """A layout on its way to a rank, which is told its own number."""
+    return {name: value for name, value in asdict(layout).items() if name != "rank"}
 
 
 def follow(control: Control, rank: int, lines: Lines, serve: Callable[[bytes], None]) -> None:

@@ -53,6 +53,8 @@ class Plan:
     tp: int = 1
     ep: int = 1
     """Ranks that share every layer, and that share out experts."""
+    dp_attention: bool = False
+    """Whether they attend for sequences of their own."""
     dp: int = 1
     """Engines, each with the whole model over ranks of its own."""
     engine: dict[str, Any]
@@ -186,7 +188,8 @@ class Supervisor:
 
     async def _keep_engine(self, copy: int) -> None:
         plan = self.plan
-        fields = {name: getattr(plan, name) for name in ("device", "dtype", "tp", "ep", "start_budget")}
+        told = ("device", "dtype", "tp", "ep", "dp_attention", "start_budget")
+        fields = {name: getattr(plan, name) for name in told}
         template = plan.chat_template
         fields |= {
             "model": None if plan.model is None else str(self.path),

@@ -55,6 +55,36 @@ def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str
     assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
 
 
+class OneRankEach(ToyModel):
+    """Holds that a sequence's pages are all of one of two pools, and counts steps that have rows of both, or of one."""
+
+    both = one = 0
+
+    def forward(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
+        of_page = batch.page_table // (latent.shape[1] // 2)
+        counts = [-(-total // 64) for total in batch.seq_lens]
+        assert all(len(set(row[:count].tolist())) == 1 for row, count in zip(of_page, counts, strict=True))
+        of_both = len(of_page[:, 0].unique()) == 2
+        self.both, self.one = self.both + of_both, self.one + (not of_both)
+        return super().forward(batch, latent)
+
+
+@pytest.mark.parametrize(
+    ("drafts", "overlap"),
+    [(2, False), pytest.param(0, True, marks=pytest.mark.slow), pytest.param(1, "ahead", marks=pytest.mark.slow)],
+)
+def test_random_bursts_over_ranks_with_pages_of_their_own(burst: Any, drafts: int, overlap: bool | str) -> None:
+    _, cases, answers = burst
+    model = OneRankEach()
+    engine = toy_engine(model, pages=20, pools=2, drafts=drafts, overlap=overlap)
+    result = run_stress(engine, cases, answers, seed=drafts)
+    engine.close()
+    assert not result.wrong
+    assert result.finished + result.aborted == 300
+    assert result.preemptions > 0 and result.aborted > 10 and result.hit_rate > 0.1
+    assert min(model.both, model.one) > 0, "ranks without rows are part of it"
+
+
 @pytest.mark.parametrize(("policy", "drafts", "overlap"), [("lru", 1, True), ("arc", 2, False), ("rai", 0, "ahead")])
 @pytest.mark.slow
 def test_no_policy_changes_a_token(burst: Any, policy: str, drafts: int, overlap: bool | str) -> None:
@@ -210,7 +240,7 @@ def test_the_cache_keeps_what_it_is_told_and_no_more() -> None:
     request = ask(prompt, "a", max_tokens=100, ignore_eos=True)
     request.cache_tokens = len(prompt)
     answer = run(engine, [request])["a"].answers[0].tokens
-    assert engine.pool.prefix.idle == 2, "130 tokens of prompt are two full pages; the answer's are free again"
+    assert engine.pools[0].prefix.idle == 2, "130 tokens of prompt are two full pages; the answer's are free again"
     again = run(engine, [ask([*prompt, *answer], "b", max_tokens=1)])["b"]
     assert again.cached_tokens == 128
     third = run(engine, [ask([*prompt, *answer], "c", max_tokens=1)])["c"]

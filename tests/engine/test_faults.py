@@ -163,7 +163,7 @@ def test_cancelling_at_any_moment_returns_the_pages(overlap: bool | str) -> None
 
 def test_a_leak_of_the_engine_is_counted_when_idle() -> None:
     engine = toy_engine()
-    engine.pool.allocate(1)
+    engine.pools[0].allocate(1)
     engine.wake()
     engine.wait_for_work()
     assert engine.metrics.faults == {"page_accounting": 1}

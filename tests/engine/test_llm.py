@@ -177,7 +177,7 @@ def test_settings_that_the_model_cannot_meet_are_named(loaded: LoadedModel) -> N
 
 def test_the_cache_is_sized_by_what_slots_can_fill(loaded: LoadedModel) -> None:
     engine = loaded.engine(EngineConfig(max_seqs=3))
-    assert engine.pool.num_pages == 3 * 512 // 64
+    assert engine.pools[0].num_pages == 3 * 512 // 64
     assert engine.model_len == 512
     assert loaded.engine(EngineConfig(cache_tokens=128)).model_len == 128, "a context that the cache cannot hold"
 

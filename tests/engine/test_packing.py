@@ -73,15 +73,17 @@ def test_nano_s_logits_and_tokens_keep_their_bits(dtype: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("ep", [1, 2])
+@pytest.mark.parametrize(("ep", "dp_attention"), [(1, False), (2, False), (1, True)])
 @pytest.mark.slow
-def test_every_rank_has_the_bytes_of_its_share(dtype: str, ep: int, checkpoint: Path, tmp_path: Path) -> None:
+def test_every_rank_has_the_bytes_of_its_share(
+    dtype: str, ep: int, dp_attention: bool, checkpoint: Path, tmp_path: Path
+) -> None:
     kind = getattr(torch, dtype)
     for model in (checkpoint, NANO)[: 2 if ep == 1 else 1]:
         out = tmp_path / model.name
-        snapshot = pack(model, out, "cpu", dtype, tp=2, ep=ep)
+        snapshot = pack(model, out, "cpu", dtype, tp=2, ep=ep, dp_attention=dp_attention)
         for rank in (0, 1):
-            shard = Shard(Layout(2, ep > 1, rank))
+            shard = Shard(Layout(2, ep > 1, rank, dp_attention))
             wanted = Apart(load_transformer(Checkpoint.open(model), "cpu", kind, shard=shard))
             found = Apart(snapshot.load(torch.device("cpu"), kind, None, shard, False))
             assert wanted.tree == found.tree
@@ -249,7 +251,7 @@ def test_settings_that_it_was_not_packed_for_are_named(checkpoint: Path, packed:
             load_model(packed, "cpu", **settings)
     both = tmp_path / "both"
     pack(checkpoint, both, "cpu", "float32", tp=2, ep=2)
-    for settings in ({}, {"tp": 2}, {"tp": 4, "ep": 4}):
+    for settings in ({}, {"tp": 2}, {"tp": 4, "ep": 4}, {"tp": 2, "dp_attention": True}):
         with pytest.raises(CheckpointError, match=r"was packed for TP2 EP2, not for .+; give --tp 2 --ep 2, or pack"):
             load_model(both, "cpu", **settings)
     whole = Snapshot.open(packed).target

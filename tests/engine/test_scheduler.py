@@ -91,6 +91,39 @@ def test_among_equals_the_earliest_deadline_comes_first() -> None:
     assert finished_order(requests, max_seqs=1) == ["i", "s", "b"]
 
 
+def test_a_rank_with_pages_of_its_own_is_given_what_it_knows_unless_it_is_busy() -> None:
+    """Prompts of two kinds; where nothing is known of one, it goes to the idler rank."""
+    engine = toy_engine(pools=2, pages=200, max_seqs=16)
+    kinds = [[kind] * 130 for kind in (9, 11)]
+    places = []
+    for name, kind in (("a", 0), ("b", 1), ("c", 1), ("d", 0), ("e", 1)):
+        engine.submit(ask([*kinds[kind], 20 + len(places)], name, max_tokens=60, ignore_eos=True))
+        for _ in range(3):
+            engine.step()
+        places.append(next(seq.pool for seq in engine.scheduler.decoding() if seq.request.request_id == name))
+    assert places == [0, 1, 1, 0, 1] or places == [1, 0, 0, 1, 0]
+    for number in range(5):
+        engine.submit(ask([*kinds[1], 40 + number], str(number), max_tokens=60, ignore_eos=True))
+        engine.step()
+    at = [seq.pool for seq in engine.scheduler.seqs if seq is not None]
+    assert at.count(places[0]) > 2, "who knows a prompt and has five more to do than the other does not get it"
+    while engine.has_work():
+        engine.step()
+    engine.check()
+
+
+def test_whoever_grows_takes_pages_of_its_own_rank_alone() -> None:
+    """Two ranks of six pages: the one with more to write runs short, and the other one's sequence goes on."""
+    model = Recorder()
+    engine = toy_engine(model, pools=2, pages=12, max_seqs=3, prefix_cache=False)
+    prompts = {"a": [9] * 60, "b": [10] * 60, "c": [11] * 60}
+    done = run(engine, [ask(prompt, name, max_tokens=200, ignore_eos=True) for name, prompt in prompts.items()])
+    assert engine.metrics.preemptions > 0
+    for name, prompt in prompts.items():
+        assert done[name].answers[0].tokens == toy_answer(model, prompt, 200)
+    assert engine.model_len == 6 * 64, "a sequence's pages are of one rank"
+
+
 def test_an_urgent_request_takes_the_place_of_one_that_can_wait() -> None:
     model = ToyModel()
     engine = toy_engine(model, max_seqs=1)

@@ -94,6 +94,10 @@ def test_what_fits_where() -> None:
     room = gpu.usable - weights.tensor_parallel(8)
     assert h200.tensor_parallel == room // 71_424 and 0.5e6 < h200.tensor_parallel < 1e6
     assert h200.data_parallel > 4 * h200.tensor_parallel, "latents that are not repeated on every GPU go further"
+    attention = 62 * 2 * (1536 * 24576 + 512 * 32768 + 16384 * 7168) // 2
+    more = weights.data_parallel(8) - weights.tensor_parallel(8)
+    assert more == pytest.approx(7 / 8 * weights.attention, rel=1e-6)
+    assert attention < weights.attention < 1.2 * attention, "FP8, but for what latents are absorbed by"
     fp8 = fits(config, weights, [gpu], [8], itemsize=1)[0].tensor_parallel
     assert fp8 == room // 35_712
     assert weights.tensor_parallel(1) == weights.data_parallel(1) == weights.total

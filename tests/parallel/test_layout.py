@@ -53,6 +53,10 @@ def test_layouts_that_cannot_be_are_refused(tp: int, ep: int) -> None:
 
 def test_names_are_the_fields() -> None:
     assert [Layout.of(*each).name for each in ((1, 1), (8, 1), (8, 8))] == ["one rank", "TP8", "TP8 EP8"]
+    assert [Layout.of(8, ep, True).name for ep in (1, 8)] == ["TP8 DP attention", "TP8 EP8 DP attention"]
+    assert Layout.of(4, 4, True).options == "--tp 4 --ep 4 --dp-attention" and Layout.of(2).options == "--tp 2"
+    with pytest.raises(LayoutError, match=r"^--dp-attention .*; give --tp too"):
+        Layout.of(1, 1, True)
 
 
 def test_what_does_not_divide_is_named_with_what_would_do() -> None:
@@ -60,13 +64,19 @@ def test_what_does_not_divide_is_named_with_what_would_do() -> None:
     assert share(config, Layout(8)).num_attention_heads == 16
     assert share(config, Layout(8)).moe_intermediate_size == 256
     assert share(config, Layout(8, True)).moe_intermediate_size == 2048
+    odd = replace(config, num_attention_heads=127)
+    whole = share(odd, Layout(8, dp_attention=True))
+    assert (whole.num_attention_heads, whole.moe_intermediate_size, whole.intermediate_size) == (127, 256, 2304)
+    with pytest.raises(LayoutError, match=r"num_attention_heads is 127"):
+        share(odd, Layout(8))
     with pytest.raises(LayoutError, match=r"num_attention_heads is 128, which 3 ranks cannot share; --tp may be 1, 2"):
         share(config, Layout(3))
 
 
+@pytest.mark.parametrize("dp_attention", [False, True])
 @pytest.mark.parametrize("ep", [False, True])
 @pytest.mark.parametrize("tp", [2, 4])
-def test_shares_put_together_are_the_model(tp: int, ep: bool) -> None:
+def test_shares_put_together_are_the_model(tp: int, ep: bool, dp_attention: bool) -> None:
     """Every tensor of nano, as the ranks have it, joined along the side that the schema cuts."""
     checkpoint = Checkpoint.open(NANO)
     config = ModelConfig.from_dict(checkpoint.config)
@@ -78,11 +88,12 @@ def test_shares_put_together_are_the_model(tp: int, ep: bool) -> None:
         return Loader(source, config, torch.device("cpu"), torch.float32, shard=Shard(layout, Nobody())), source
 
     whole, _ = loader(Layout())
-    ranks = [loader(Layout(tp, ep, rank)) for rank in range(tp)]
+    ranks = [loader(Layout(tp, ep, rank, dp_attention)) for rank in range(tp)]
     last = config.num_hidden_layers
     for row, layer in ((schema.HEAD, 0), (schema.Q_B, 1), (schema.O, 1), (schema.KV_A, 1), (schema.KV_B, 1)):
         parts = [each.stored(row, layer).data for each, _ in ranks]
-        joined = parts[0] if row.cut is None else torch.cat(parts, dim=row.cut)
+        whole_here = row.cut is None or (dp_attention and row is not schema.HEAD)
+        joined = parts[0] if whole_here else torch.cat(parts, dim=row.cut or 0)
         assert torch.equal(joined, whole.stored(row, layer).data), row.pattern
     experts = [each.experts(last) for each, _ in ranks]
     expected = whole.experts(last)

@@ -49,24 +49,24 @@ def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @contextmanager
-def shared_by(tp: int, ep: int = 1) -> Iterator[LoadedModel]:
-    loaded = load_model(device="cpu", dtype="float32", tp=tp, ep=ep)
+def shared_by(tp: int, ep: int = 1, dp_attention: bool = False) -> Iterator[LoadedModel]:
+    loaded = load_model(device="cpu", dtype="float32", tp=tp, ep=ep, dp_attention=dp_attention)
     try:
         yield loaded
     finally:
         loaded.close()
 
 
-def session(loaded: LoadedModel, **settings: Any) -> list[list[int]]:
+def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]:
     """Everything that an engine does with its pages: prefixes that are known, pages that run out, answers that are
-    left, several answers of a prompt, log-probabilities, drawn tokens."""
+    left, several answers of a prompt, log-probabilities, drawn tokens. Returns all tokens, and how many were known."""
     llm = LLM(loaded, **SETTINGS | settings)
     greedy = SamplingParams(temperature=0.0, max_tokens=70, ignore_eos=True)
     prompts = [llm.render([{"role": "user", "content": question}]) for question in QUESTIONS]
     found = [completion.answers[0].tokens for completion in llm.generate(prompts, greedy)]
     known = llm.generate([prompts[0] + found[0] + prompts[1]], greedy)[0]
     assert known.cached_tokens or llm.engine.metrics.cache_evicted_pages
-    found += [known.answers[0].tokens, [known.cached_tokens]]
+    found.append(known.answers[0].tokens)
     for output in llm.stream(prompts[3], greedy):  # left before its end
         if output.outputs and output.outputs[0].tokens:
             break
@@ -76,7 +76,7 @@ def session(loaded: LoadedModel, **settings: Any) -> list[list[int]]:
         assert answer.logprobs is not None and len(answer.logprobs) == len(answer.tokens)
     llm.engine.check()
     llm.close()
-    return found
+    return found, known.cached_tokens
 
 
 @pytest.mark.parametrize(("tp", "ep", "rooms"), LAYOUTS)
@@ -89,16 +89,50 @@ def test_tokens_are_those_of_one_process(
             assert session(loaded, **settings) == session(alone, **settings), f"{drafts} drafts, {tokens} tokens"
 
 
+@pytest.mark.parametrize(("tp", "ep", "rooms"), LAYOUTS)
+def test_tokens_are_those_of_one_process_where_ranks_attend_for_their_own(
+    alone: LoadedModel, tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
+) -> None:
+    """As many pages a rank as one process has: what is given up is not the same then."""
+    with shared_by(tp, ep, dp_attention=True) as loaded:
+        for drafts, tokens in rooms:
+            settings = {"drafts": drafts, "cache_tokens": tokens}
+            expected, known = session(alone, **settings)
+            found = session(loaded, **settings | {"cache_tokens": tp * tokens})
+            assert found[0] == expected, f"{drafts} drafts, {tokens} tokens"
+            assert tokens < 8192 or found[1] == known
+
+
+def test_each_rank_has_pages_for_its_own_sequences(alone: LoadedModel) -> None:
+    """Two long ones go to two ranks, and together they fill both caches."""
+    greedy = SamplingParams(temperature=0.0, max_tokens=100, ignore_eos=True)
+    prompts = [[5 + i] * 150 for i in range(2)]
+    with shared_by(2, dp_attention=True) as loaded:
+        llm = LLM(loaded, cache_tokens=640, max_seqs=2, max_batch_tokens=64)
+        assert llm.engine.model_len == 320 and llm.engine.runner.latent.shape[1] == 5
+        found = [done.answers[0].tokens for done in llm.generate(prompts, greedy)]
+        assert [pool.available for pool in llm.engine.pools] == [5, 5] and not llm.engine.metrics.preemptions
+        assert all(pool.prefix.idle >= 3 for pool in llm.engine.pools)
+        llm.close()
+        free = LLM(loaded, max_seqs=2, max_model_len=640)
+        assert free.engine.metrics.pages_total == 20 and len(free.engine.pools) == 2
+        free.close()
+    whole = LLM(alone, max_seqs=2)
+    assert found == [done.answers[0].tokens for done in whole.generate(prompts, greedy)]
+    whole.close()
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("dp_attention", [False, True])
 @pytest.mark.parametrize(
     ("settings", "gloo"),
     [({"cache_dtype": "fp8"}, False), ({"batch_invariant": False}, True), ({"overlap": True, "drafts": 0}, True)],
 )
 def test_settings_hold_on_all_ranks(
-    alone: LoadedModel, settings: dict[str, Any], gloo: bool, monkeypatch: pytest.MonkeyPatch
+    alone: LoadedModel, settings: dict[str, Any], gloo: bool, dp_attention: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "GLOO", gloo)
-    with shared_by(2) as loaded:
+    with shared_by(2, 1, dp_attention) as loaded:
         assert isinstance(loaded.model.exchange, GroupExchange) is loading.GLOO
         assert session(loaded, cache_tokens=4096, **settings) == session(alone, cache_tokens=4096, **settings)
 
@@ -176,9 +210,10 @@ def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None) -> None:
+@pytest.mark.parametrize("dp_attention", [False, True])
+def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None, dp_attention: bool) -> None:
     shared = shared_names()
-    llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
+    llm = LLM(device="cpu", dtype="float32", tp=2, dp_attention=dp_attention, cache_tokens=4096)
     killed = threading.Timer(0.5, Watched.latest.process(1).kill)
     killed.start()
     with pytest.raises(RankLost, match=r"rank 1 \(process \d+\) has died: signal 9"):
@@ -204,10 +239,12 @@ def test_a_rank_killed_between_steps_ends_the_next(watched: None) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dp_attention", [False, True])
 def test_a_rank_that_stands_still_is_named_with_what_it_does_not_do(
-    watched: None, monkeypatch: pytest.MonkeyPatch
+    watched: None, dp_attention: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    llm = LLM(device="cpu", dtype="float32", tp=2, cache_tokens=4096)
+    """Where ranks attend for their own, one that has no rows."""
+    llm = LLM(device="cpu", dtype="float32", tp=2, dp_attention=dp_attention, cache_tokens=4096)
     llm.generate([3], SamplingParams(max_tokens=1))
     monkeypatch.setattr(memory.SharedBlock.wait, "__defaults__", (1.0,))
     os.kill(Watched.latest.process(1).pid, signal.SIGSTOP)

@@ -79,6 +79,23 @@ def test_parts_are_put_side_by_side(world: int, rows: int, width: int) -> None:
     assert all(torch.equal(each, whole) for each in together(world, part))
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=4), st.integers(1, 40), st.booleans())
+def test_rows_go_to_all_and_their_sums_come_back_to_whose_they_are(counts: list[int], width: int, large: bool) -> None:
+    """Ranks without rows among them, and pieces that end within a rank's rows."""
+    width += large * SLOT_BYTES // 8
+    whole = torch.arange(sum(counts) * width, dtype=torch.float32).view(-1, width) % 4099
+
+    def there_and_back(rank: int, exchange: SharedExchange) -> tuple[Tensor, Tensor]:
+        everyone = exchange.gather_rows(whole.split(counts)[rank], counts)
+        return everyone, exchange.sum_rows(everyone * (rank + 1), counts)
+
+    times = len(counts) * (len(counts) + 1) / 2
+    for rank, (everyone, own) in enumerate(together(len(counts), there_and_back)):
+        assert torch.equal(everyone, whole)
+        assert torch.equal(own, whole.split(counts)[rank] * times)
+
+
 @pytest.mark.slow
 def test_it_means_what_a_process_group_means(tmp_path: Path) -> None:
     """Bit by bit against gloo, in processes of their own, the reference's."""
@@ -89,7 +106,8 @@ def test_it_means_what_a_process_group_means(tmp_path: Path) -> None:
         "g = torch.Generator().manual_seed(rank); e = GroupExchange()\n"
         "x = torch.randn(5, 33, generator=g); y = (torch.randn(4, 64, generator=g) * 3).bfloat16()\n"
         "z = torch.randn(2, (rank + 1) * 10 // 3 - rank * 10 // 3, generator=g)\n"
-        "torch.save([e.sum(x), e.sum(y), e.gather(z, 10)], f'{folder}/{rank}.pt')\n"
+        "n = [2, 0, 3]; r = [e.gather_rows(x[:n[rank]], n), e.sum_rows(x, n)]\n"
+        "torch.save([e.sum(x), e.sum(y), e.gather(z, 10), *r], f'{folder}/{rank}.pt')\n"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(rank), str(tmp_path)], cwd=ROOT) for rank in range(3)
@@ -100,7 +118,9 @@ def test_it_means_what_a_process_group_means(tmp_path: Path) -> None:
         g = torch.Generator().manual_seed(rank)
         x, y = torch.randn(5, 33, generator=g), (torch.randn(4, 64, generator=g) * 3).bfloat16()
         z = torch.randn(2, (rank + 1) * 10 // 3 - rank * 10 // 3, generator=g)
-        return [exchange.sum(x), exchange.sum(y), exchange.gather(z, 10)]
+        counts = [2, 0, 3]
+        rows = [exchange.gather_rows(x[: counts[rank]], counts), exchange.sum_rows(x, counts)]
+        return [exchange.sum(x), exchange.sum(y), exchange.gather(z, 10), *rows]
 
     for rank, ours in enumerate(together(3, act)):
         theirs = torch.load(tmp_path / f"{rank}.pt")
