@@ -24,7 +24,7 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
 from hopwell.limits.history import Row
 from hopwell.limits.meter import Reading, Sums
-from hopwell.model.transformer import Dense, Transformer, map_layers
+from hopwell.model.transformer import Dense, Transformer, alone
 from hopwell.ops.sizes import PAGE
 
 CHUNK = 8192
@@ -244,11 +244,6 @@ class Whole:
     def _config(self, **settings: Any) -> EngineConfig:
         chosen = {"max_seqs": 1, **self.settings, **settings}
         return self.loaded.config(**chosen, batch_invariant=False)
-
-
-def alone(model: Transformer) -> Transformer:
-    """A rank's share by itself: it computes without the others, and other values."""
-    return replace(map_layers(model, lambda layer: replace(layer, exchange=None)), exchange=None)
 
 
 def synchronize(device: torch.device) -> None:

@@ -4,6 +4,9 @@ A step of up to 512 rows, decode rows, drafts to check and short prompts alike, 
 replayed; one of more prompt is left to `long_steps`. Padding repeats the last row: it writes what that row writes,
 where that row writes it, and visits the same experts, so it moves no more bytes.
 
+Where attention is data parallel, sizes are of each rank's rows, all ranks replay the one that holds the fullest rank's,
+and long steps are not captured.
+
 In batch-invariant mode there is one size, and a longer step is replayed in pieces of it. Every product is then cut the
 same way whatever shares the batch, so a row's bits depend on its own sequence alone.
 """
@@ -65,7 +68,8 @@ class GraphedModel:
             sizes: rows of the captured steps; None: as served.
             phases: where `new_latent` notes the seconds that each of its parts took.
         """
-        sizes = sizes or ((INVARIANT_SIZE,) if batch_invariant else GRAPH_SIZES)
+        each = GRAPH_SIZES[-1] // model.layout.pools
+        sizes = sizes or ((INVARIANT_SIZE,) if batch_invariant else tuple(s for s in GRAPH_SIZES if s <= each))
         useful = [size for size, before in zip(sorted(sizes), (0, *sorted(sizes)), strict=False) if before < max_rows]
         self.model, self.sizes = model, tuple(useful)[: 1 if batch_invariant else None]
         self.batch_invariant, self.max_rows = batch_invariant, max_rows
@@ -110,7 +114,8 @@ class GraphedModel:
         width = min(num_pages, -(-self.model.config.max_position_embeddings // latent.shape[2]))
         pool = torch.cuda.graph_pool_handle() if on_gpu else None
         with self._phase("graphs"):
-            if not self.batch_invariant and self._longest(latent) > self.sizes[-1]:
+            captures_long = not self.batch_invariant and not self.model.layout.dp_attention
+            if captures_long and self._longest(latent) > self.sizes[-1]:
                 self._long = LongSteps.capture(self.fused, latent, self._longest(latent), pool)
             for size in reversed(self.sizes):  # the largest first: the smaller ones fit in its memory
                 self._steps[size] = self._capture(size, width, latent, pool, draft=False)
@@ -199,10 +204,11 @@ class GraphedModel:
             return
         here, packed = Device.of(self.device), self.fused.packs_experts
         for query_lens, seq_lens in eager_batches(self.config, self._longest(latent), here, packed):
-            batch = dummy_batch(query_lens, seq_lens, self.device)
-            hidden = self.fused.forward_long(batch, latent)
-            if self.has_mtp:
-                self.fused.draft_long(hidden, batch, latent)
+            for pool in range(self.model.layout.pools):
+                batch = dummy_batch(query_lens, seq_lens, self.device, pool * (latent.shape[1] - 1))
+                hidden = self.fused.forward_long(batch, latent)
+                if self.has_mtp:
+                    self.fused.draft_long(hidden, batch, latent)
 
     def _longest(self, latent: Tensor) -> int:
         """Rows of the longest step."""
@@ -262,14 +268,18 @@ class GraphedModel:
         """Of the one graph that holds a batch; None: none does, or several must be replayed for it."""
         if self.is_long(batch, latent):
             return None
-        return next((size for size in self.sizes if size >= len(batch.tokens)), None)
+        spread = self.model.spread(batch, latent)
+        rows = len(batch.tokens) if spread is None else max(spread.counts)
+        return next((size for size in self.sizes if size >= rows), None)
 
     def is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
         """Whether no whole graph holds a step: it is too long, or over another cache than the graphs'."""
         if latent is not self._latent or self.batch_invariant:
             return latent is not self._latent
-        step = choose_step(batch.query_lens, batch.seq_lens, self.sizes[-1], 1 + MAX_DRAFTS)
-        return step.name == "layer_graphs"
+        spread = self.model.spread(batch, latent)
+        each = [(batch.query_lens, batch.seq_lens)] if spread is None else spread.lengths
+        steps = (choose_step(*lengths, self.sizes[-1], 1 + MAX_DRAFTS) for lengths in each)
+        return any(step.name == "layer_graphs" for step in steps)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -294,35 +304,47 @@ class GraphedModel:
         self, steps: dict[int, CapturedStep], hidden: Tensor | None, batch: ForwardBatch
     ) -> tuple[Tensor, Tensor | None]:
         """Hidden states and, but for a draft, their logits. Valid until the next replay."""
-        rows, largest = len(batch.tokens), self.sizes[-1]
+        assert self._latent is not None, "steps are captured over a cache"
+        spread, largest = self.model.spread(batch, self._latent, idle=False), self.sizes[-1]
+        if spread is not None:
+            batch, hidden = spread.own, None if hidden is None else spread.mine(hidden)
+        own, rows = len(batch.tokens), len(batch.tokens) if spread is None else max(spread.counts)
         table = batch.host_pages
-        if len(batch.query_lens) < rows:
+        if len(batch.query_lens) < own:
             table = table.repeat(batch.query_lens, axis=0)
         hidden_parts: list[Tensor] = []
         scores: list[Tensor] = []
         for first in range(0, rows, largest):  # in order: a piece's rows may attend to those of the one before
-            piece = slice(first, min(first + largest, rows))
-            count = piece.stop - first
+            count = min(largest, rows - first)
+            # of a rank whose rows have ended, the last once more, as to fill up
+            piece = slice(min(first, own - 1), min(first + largest, own))
             step = steps[next(size for size in self.sizes if size >= count)]
             step.fill(batch.tokens[piece], batch.positions[piece], table[piece])
             if step.hidden_in is not None and hidden is not None:
-                step.hidden_in[:count] = hidden[piece]
-                step.hidden_in[count:] = hidden[piece][-1]
+                some = hidden[piece]
+                step.hidden_in[: len(some)] = some
+                step.hidden_in[len(some) :] = some[-1]
             step.replay()
             for parts, made in ((hidden_parts, step.hidden), (scores, step.logits)):
                 if made is not None:  # the next piece's replay writes over it
-                    parts.append(made[:count].clone() if rows > largest else made[:count])
-        return _joined(hidden_parts), _joined(scores) if scores else None
+                    some = made.view(self.model.layout.pools, step.size, -1)[:, :count]
+                    parts.append(some.clone() if rows > largest else some)
+        found = [_joined(parts) for parts in (hidden_parts, scores) if parts]
+        if spread is not None:
+            order = spread.order([rank * rows for rank in range(self.model.layout.pools)], self.device)
+            found = [each[order] for each in found]
+        return found[0], found[1] if scores else None
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    """Pieces [ranks, rows, width] as one, a rank after another."""
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).flatten(0, 1)
 
 
-def dummy_batch(query_lens: list[int], seq_lens: list[int], device: torch.device) -> ForwardBatch:
-    """A batch of these lengths whose sequences all lie on the first pages."""
+def dummy_batch(query_lens: list[int], seq_lens: list[int], device: torch.device, first: int = 0) -> ForwardBatch:
+    """A batch of these lengths whose sequences all lie on the same pages, from `first` on."""
     positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)])
     pages = -(-max(seq_lens) // 64)
-    table = torch.arange(pages, dtype=torch.int32).expand(len(query_lens), -1)
+    table = torch.arange(first, first + pages, dtype=torch.int32).expand(len(query_lens), -1)
     tokens = torch.arange(len(positions)) % 2
     return ForwardBatch(tokens.to(device), positions.to(device), query_lens, seq_lens, table.to(device))

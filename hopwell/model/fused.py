@@ -9,7 +9,7 @@ add.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -21,6 +21,7 @@ from hopwell.model.batch import ForwardBatch
 from hopwell.model.joined import with_shared
 from hopwell.model.mla import LATENT_EPS, MLA
 from hopwell.model.shape_classes import LONG
+from hopwell.model.spread import Spread
 from hopwell.model.transformer import Dense, Layer, Transformer
 from hopwell.ops import (
     attention_decode_triton,
@@ -35,9 +36,10 @@ from hopwell.ops import (
     tokens_triton,
 )
 from hopwell.ops.attention_plan import StepPlan
-from hopwell.ops.exchange import FusedExchange
+from hopwell.ops.exchange import Exchange, FusedExchange
 from hopwell.ops.linear import linear
 from hopwell.ops.linear_triton import product, rows_for
+from hopwell.ops.moe_combine_triton import rank_sum
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.rows import Normed
 
@@ -56,11 +58,12 @@ class Rows:
     """Attention is left to who computes the step: it depends on the sequences, and all else on the number of rows."""
     queries: tuple[Tensor, Tensor] | None = None
     """Where a long step's queries are left, bf16 [tokens, heads, 128] and [tokens, heads, 64]; None: somewhere."""
+    counts: Sequence[int] = ()
+    """Rows of each rank, where attention is data parallel."""
 
-    @property
-    def part_dtype(self) -> torch.dtype:
+    def part_dtype(self, tokens: int) -> torch.dtype:
         """Of what travels between kernels: sums of many rows have one part, and in bf16 half the bytes."""
-        return torch.bfloat16 if self.long or len(self.positions) >= LONG else torch.float32
+        return torch.bfloat16 if self.long or tokens >= LONG else torch.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,10 @@ class FusedTransformer:
         Returns:
             float32 [tokens, vocabulary].
         """
-        return self._scores(run(self._hidden(tokens, Rows(positions, page_table), latent, on_route)))
+        normed = run(self._hidden(tokens, self._rows(positions, page_table), latent, on_route))
+        if self.model.layout.dp_attention:
+            return self.logits(self._everyone(self._divided(normed), self._rows(positions, page_table)))
+        return self._scores(normed)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`Transformer.logits` by this file's kernels: bf16 [tokens, hidden] -> float32 [tokens, vocabulary]."""
@@ -154,14 +160,23 @@ class FusedTransformer:
         begins where this one did: attention's are 0, the networks' 1.
         """
         exchange = self.model.exchange
-        if exchange is None or parts is None:
+        if exchange is None or parts is None or self.model.layout.dp_attention:
             return norm_triton.add_norm(residual, weight, parts, shares, **forms)
         assert isinstance(exchange, FusedExchange), "forward_choice lets no other one come here"
         return exchange.add_norm(residual, weight, parts, shares, turn, **forms)
 
     def forward(self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
-        """Hidden states after the final norm, bf16 [tokens, hidden]: arguments as for `step`."""
-        return run(self.hidden_step(tokens, Rows(positions, page_table), latent))
+        """Hidden states after the final norm, bf16 [tokens, hidden]: arguments as for `step`.
+
+        Where attention is data parallel every rank calls this with as many rows, its own, and all are given all ranks',
+        one rank's after another's: here, by `draft`, and `forward_and_score`.
+        """
+        return run(self.hidden_step(tokens, self._rows(positions, page_table), latent))
+
+    def _rows(self, positions: Tensor, page_table: Tensor) -> Rows:
+        """Of a step that can be captured: each rank has as many."""
+        layout = self.model.layout
+        return Rows(positions, page_table, counts=[len(positions)] * layout.tp if layout.dp_attention else ())
 
     def forward_and_score(
         self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor
@@ -172,7 +187,20 @@ class FusedTransformer:
 
     def hidden_step(self, tokens: Tensor, rows: Rows, latent: Tensor) -> Step[Tensor]:
         """`forward` by its parts."""
-        return self._divided((yield from self._hidden(tokens, rows, latent)))
+        return self._everyone(self._divided((yield from self._hidden(tokens, rows, latent))), rows)
+
+    def _everyone(self, own: Tensor, rows: Rows) -> Tensor:
+        """All ranks' rows, where this one has but its own."""
+        if not rows.counts:
+            return own
+        found = self._exchange.gather_rows(own, rows.counts)
+        self.model.marks.mark("exchange")
+        return found
+
+    @property
+    def _exchange(self) -> Exchange:
+        assert self.model.exchange is not None, "ranks that attend for their own sequences have an exchange"
+        return self.model.exchange
 
     def plan(self, batch: ForwardBatch, size: int = 0) -> StepPlan:
         """Who attends to what in a step, filled up to `size` rows."""
@@ -182,10 +210,23 @@ class FusedTransformer:
     @torch.inference_mode()
     def forward_long(self, batch: ForwardBatch, latent: Tensor) -> Tensor:
         """`Transformer.forward` for a step of any length."""
-        plan = self.plan(batch)
-        rows = Rows(plan.positions, plan.own_pages, long=True)
-        step = self.hidden_step(batch.tokens.to(self.model.device), rows, latent)
-        return run(step, partial(Query.attend, plan=plan, scale=self.model.config.softmax_scale))
+        return self._long(batch, latent, lambda own, _, rows: self.hidden_step(own, rows, latent))
+
+    def _long(
+        self, batch: ForwardBatch, latent: Tensor, begin: Callable[[Tensor, Spread | None, Rows], Step[Tensor]]
+    ) -> Tensor:
+        """All rows of a long step, in the batch's order.
+
+        Args:
+            begin: the step of this rank's tokens.
+        """
+        spread = self.model.spread(batch, latent, idle=False)
+        own = batch if spread is None else spread.own
+        plan = self.plan(own)
+        rows = Rows(plan.positions, plan.own_pages, long=True, counts=() if spread is None else spread.counts)
+        step = begin(own.tokens.to(self.model.device), spread, rows)
+        found = run(step, partial(Query.attend, plan=plan, scale=self.model.config.softmax_scale))
+        return found if spread is None else found[spread.order(spread.starts, found.device)]
 
     def draft(self, hidden: Tensor, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
         """`Transformer.draft`: bf16 [tokens, hidden] in and out, the other arguments as for `step`.
@@ -193,7 +234,7 @@ class FusedTransformer:
         Raises:
             ValueError: the model has no MTP layer.
         """
-        return run(self._draft(hidden, tokens, Rows(positions, page_table), latent))
+        return run(self._draft(hidden, tokens, self._rows(positions, page_table), latent))
 
     @torch.inference_mode()
     def draft_long(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
@@ -202,10 +243,11 @@ class FusedTransformer:
         Raises:
             ValueError: the model has no MTP layer.
         """
-        plan = self.plan(batch)
-        rows = Rows(plan.positions, plan.own_pages, long=True)
-        step = self._draft(hidden, batch.tokens.to(self.model.device), rows, latent)
-        return run(step, partial(Query.attend, plan=plan, scale=self.model.config.softmax_scale))
+
+        def begin(tokens: Tensor, spread: Spread | None, rows: Rows) -> Step[Tensor]:
+            return self._draft(hidden if spread is None else spread.mine(hidden), tokens, rows, latent)
+
+        return self._long(batch, latent, begin)
 
     def _draft(self, hidden: Tensor, tokens: Tensor, rows: Rows, latent: Tensor) -> Step[Tensor]:
         model, eps, mtp = self.model, self.model.config.rms_norm_eps, self.model.mtp
@@ -221,7 +263,7 @@ class FusedTransformer:
         hidden = self._divided(normed)
         model.marks.mark("final norm")
         model.marks.layer(None)
-        return hidden
+        return self._everyone(hidden, rows)
 
     def _divided(self, normed: Normed) -> Tensor:
         return norm_triton.divide(normed, self.model.config.rms_norm_eps)
@@ -262,7 +304,7 @@ class FusedTransformer:
             a.cache_scales, own_page=rows.long,
         )  # fmt: skip
         marks.mark("latent")
-        q = down if query is None or a.q_b is None else product(query, a.q_b, dtype=rows.part_dtype)
+        q = down if query is None or a.q_b is None else product(query, a.q_b, dtype=rows.part_dtype(tokens))
         marks.mark("q_b")
         if not rows.long:
             queries = attention_query_triton.absorb_query(q, a.w_uk, rope, rows.positions)
@@ -280,7 +322,7 @@ class FusedTransformer:
             mixed = (yield Query(a, pages, *own)).flatten(1)
             heads = rows_for(mixed, a.o)
             marks.mark("attention")
-        out = product(heads, a.o, dtype=rows.part_dtype)
+        out = product(heads, a.o, dtype=rows.part_dtype(tokens))
         marks.mark("o")
         return residual, out
 
@@ -292,17 +334,39 @@ class FusedTransformer:
         rows: Rows,
         on_route: Callable[[Tensor], object] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns the residual, what to add to it, and the experts' shares of that (None for a dense network)."""
+        """Returns the residual, what to add to it, and the experts' shares of that (None for a dense network).
+
+        Where attention is data parallel, this rank's rows come and go, and all ranks' go through the network.
+        """
+        if not rows.counts:
+            return self._network(layer, residual, parts, rows, on_route)
+        own, _ = norm_triton.add_norm(residual, layer.post_norm, parts, fp8=False, values=True)
+        everyone = self._exchange.gather_rows(own, rows.counts)
+        self.model.marks.mark("exchange")
+        _, share, weights = self._network(layer, everyone, None, rows, on_route)
+        total = self._exchange.sum_rows(rank_sum(share, weights), rows.counts)
+        self.model.marks.mark("exchange")
+        return own, total.unsqueeze(0), None
+
+    def _network(
+        self,
+        layer: Layer,
+        residual: Tensor,
+        parts: Tensor | None,
+        rows: Rows,
+        on_route: Callable[[Tensor], object] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The same over rows that are all here."""
         eps, network, tokens, marks = layer.eps, layer.network, residual.shape[0], self.model.marks
         if isinstance(network, Dense):
             fp8 = network.gate_up.takes_fp8(tokens)
             residual, normed = self._add_norm(residual, layer.post_norm, parts, None, 0, fp8=fp8, values=not fp8)
             marks.mark("post norm")
-            up = product(normed, network.gate_up, eps, dtype=rows.part_dtype)
+            up = product(normed, network.gate_up, eps, dtype=rows.part_dtype(tokens))
             marks.mark("up")
             inner = swiglu_triton.silu_mul(up, network.down.takes_fp8(tokens))
             marks.mark("silu")
-            out = product(inner, network.down, dtype=rows.part_dtype)
+            out = product(inner, network.down, dtype=rows.part_dtype(tokens))
             marks.mark("down")
             return residual, out, None
         joined = network.joined
@@ -320,7 +384,7 @@ class FusedTransformer:
         marks.routed(ids)
         groups = moe_grouping_triton.group_by_expert(ids, joined.experts.count, packed=gate_up.is_packed)
         marks.mark("select")
-        up = moe_up_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype)
+        up = moe_up_triton.experts_up(normed, gate_up, groups, eps, dtype=rows.part_dtype(tokens))
         marks.mark("up")
         inner = swiglu_triton.silu_mul(up, down.takes_fp8(tokens))
         marks.mark("silu")

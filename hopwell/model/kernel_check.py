@@ -13,7 +13,7 @@ from hopwell.model.batch import ForwardBatch
 from hopwell.model.fused import FusedTransformer
 from hopwell.model.product_check import sampled_products
 from hopwell.model.shape_classes import LONG
-from hopwell.model.transformer import Transformer
+from hopwell.model.transformer import Transformer, alone
 from hopwell.ops.attention import mla_attention
 from hopwell.ops.attention_plan import StepPlan
 from hopwell.ops.attention_triton import attend
@@ -52,6 +52,9 @@ def kernel_fault(fused: FusedTransformer, longest: int = 0) -> str | None:
         kinds.setdefault(type(layer.network), index)
     chosen = sorted(kinds.values())
     model = replace(fused.model, layers=[fused.model.layers[i] for i in chosen], mtp=None)
+    exchange = model.exchange
+    if model.layout.dp_attention:  # a rank's share is a model by itself, with all heads
+        model = alone(model)
     few = FusedTransformer(model)
     for query_lens, seq_lens in CASES:
         if max(seq_lens) > model.config.max_position_embeddings:
@@ -61,14 +64,14 @@ def kernel_fault(fused: FusedTransformer, longest: int = 0) -> str | None:
                 fault = check(query_lens, seq_lens)
             except Exception as error:  # a kernel that does not fit this GPU, or does not compile for it
                 fault = f"they fail: {_first_line(error)}"
-            if (fault := _agreed(model.exchange, fault, model.device)) is not None:
+            if (fault := _agreed(exchange, fault, model.device)) is not None:
                 return f"with {query_lens} new tokens over {seq_lens}, {fault}"
     if longest >= LONG:
         try:
             fault = _products_fault(few, longest)
         except Exception as error:
             fault = f"they fail: {_first_line(error)}"
-        if (fault := _agreed(model.exchange, fault, model.device)) is not None:
+        if (fault := _agreed(exchange, fault, model.device)) is not None:
             return f"with {longest} rows, {fault}"
     return None
 

@@ -3,15 +3,17 @@ network together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.limits.marks import Lengths, Marks
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops.device import upload
 from hopwell.ops.exchange import Exchange
 
 
@@ -23,48 +25,72 @@ class Spread:
     whole: ForwardBatch
     """All ranks'."""
     own: ForwardBatch
-    """This rank's sequences, in the batch's order, perhaps none; pages have their numbers in its own cache."""
+    """This rank's sequences, in the batch's order; pages have their numbers in its own cache."""
     rows: Tensor
     """int64 [own tokens]: their rows in the batch."""
     counts: list[int]
     """Rows of each rank."""
-    order: Tensor
-    """int64 [tokens]: where each row of the batch is among all ranks' rows, one rank's after another's."""
+    lengths: list[Lengths]
+    """Of each rank's sequences."""
+    owners: NDArray[np.int64]
+    """[tokens]: the rank of each row of the batch."""
+    places: NDArray[np.int64]
+    """[tokens]: where it is among that rank's."""
     exchange: Exchange
 
     @classmethod
-    def of(cls, batch: ForwardBatch, exchange: Exchange, rank: int, world: int, pages: int) -> Spread:
+    def of(
+        cls, batch: ForwardBatch, exchange: Exchange, rank: int, world: int, pages: int, idle: bool = True
+    ) -> Spread:
         """
         Args:
             batch: all ranks'.
-            pages: of each rank's cache.
+            pages: of each rank's cache that sequences have; one more, after them, is nobody's.
+            idle: whether a rank may be without rows; else it has one that leads nowhere, for kernels have no grid of 0.
         """
         table = batch.host_pages
-        sequences = table[:, 0] // pages == rank
-        of_row = np.repeat(table[:, 0] // pages, batch.query_lens)
-        rows = torch.from_numpy((of_row == rank).nonzero()[0])
-        # columns beyond a sequence's own pages may be any cache's
-        own_table = torch.from_numpy(np.maximum(table[sequences] - rank * pages, 0))
-        own = replace(
-            batch,
-            tokens=batch.tokens[rows.to(batch.tokens.device)],
-            positions=batch.positions[rows.to(batch.positions.device)],
-            query_lens=[length for length, here in zip(batch.query_lens, sequences, strict=True) if here],
-            seq_lens=[length for length, here in zip(batch.seq_lens, sequences, strict=True) if here],
-            page_table=own_table,
-        )
-        order = np.empty(len(of_row), np.int64)
-        order[np.argsort(of_row, kind="stable")] = np.arange(len(of_row))
-        counts = np.bincount(of_row, minlength=world).tolist()
-        return cls(batch, own, rows, counts, torch.from_numpy(order), exchange)
+        of_sequence = table[:, 0] // pages
+        owners = np.repeat(of_sequence, batch.query_lens).astype(np.int64)
+        each = [(owners == other).nonzero()[0] for other in range(world)]
+        places, counts = np.empty_like(owners), [len(rows) for rows in each]
+        for rows in each:
+            places[rows] = np.arange(len(rows))
+        new, lengths = ([list[int]() for _ in range(world)] for _ in range(2))
+        for query, length, owner in zip(batch.query_lens, batch.seq_lens, of_sequence.tolist(), strict=True):
+            new[owner].append(query)
+            lengths[owner].append(length)
+        if not idle:
+            counts = [max(count, 1) for count in counts]
+        rows = torch.from_numpy(each[rank])
+        if counts[rank] > len(rows):
+            nowhere = torch.zeros(1, dtype=torch.int64)
+            own = ForwardBatch(nowhere, nowhere, [1], [1], torch.full((1, 1), pages, dtype=torch.int32))
+        else:
+            # columns beyond a sequence's own pages may be any cache's
+            own_table = torch.from_numpy(np.maximum(table[of_sequence == rank] - rank * pages, 0))
+            tokens, positions = (given[rows.to(given.device)] for given in (batch.tokens, batch.positions))
+            own = ForwardBatch(tokens, positions, new[rank], lengths[rank], own_table)
+        found = [Lengths(*each) for each in zip(new, lengths, strict=True)]
+        return cls(batch, own, rows, counts, found, owners, places, exchange)
 
     def mine(self, rows: Tensor) -> Tensor:
-        """Of the batch's rows [tokens, width], this rank's."""
-        return rows[self.rows.to(rows.device)]
+        """Of the batch's rows [tokens, width], this rank's: [own tokens, width], zeros in one that leads nowhere."""
+        found = rows[self.rows.to(rows.device)]
+        return found if len(found) == len(self.own.tokens) else found.new_zeros(1, rows.shape[1])
+
+    def order(self, starts: Sequence[int], device: torch.device) -> Tensor:
+        """int64 [tokens]: where each row of the batch is among all ranks', of which each rank's begin at `starts`."""
+        (found,) = upload([np.array(starts, np.int64)[self.owners] + self.places], device)
+        return found
 
     def everyone(self, rows: Tensor) -> Tensor:
         """All rows, in the batch's order: this rank's [own tokens, width] -> [tokens, width]."""
-        return self.exchange.gather_rows(rows, self.counts)[self.order.to(rows.device)]
+        return self.exchange.gather_rows(rows, self.counts)[self.order(self.starts, rows.device)]
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each rank's rows begin among all ranks' gathered ones."""
+        return [sum(self.counts[:rank]) for rank in range(len(self.counts))]
 
     def through(self, network: Callable[[Tensor, Marks], Tensor], rows: Tensor, marks: Marks) -> Tensor:
         """What all ranks' shares of a network make of this rank's rows, [own tokens, hidden] in and out."""

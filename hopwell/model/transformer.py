@@ -182,8 +182,9 @@ class Transformer:
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache: [layers, the MTP layer last, num_pages, 64, 576]; this rank's part of the pages, where
-        each has its own. A CPU's takes memory only as pages are first written."""
-        shape = (len(self.attentions), num_pages // self.layout.pools, PAGE, self.config.latent_dim)
+        each has its own, and one more that is nobody's. A CPU's takes memory only as pages are first written."""
+        pages = num_pages // self.layout.pools + self.layout.dp_attention
+        shape = (len(self.attentions), pages, PAGE, self.config.latent_dim)
         dtype = self.cache_dtype or self.dtype
         if self.device.type != "cpu":
             return torch.zeros(shape, dtype=dtype, device=self.device)
@@ -194,8 +195,9 @@ class Transformer:
         """Zeroes pages that change hands, those of them that are here."""
         own = np.array(pages, np.int64)
         if self.layout.dp_attention:
-            own -= self.layout.rank * latent.shape[1]
-            own = own[(own >= 0) & (own < latent.shape[1])]
+            pages_here = latent.shape[1] - 1
+            own -= self.layout.rank * pages_here
+            own = own[(own >= 0) & (own < pages_here)]
         (numbers,) = upload([own], latent.device)
         latent.view(torch.uint8).index_fill_(1, numbers, 0)  # as bytes: PyTorch has no index_fill_ of e4m3
 
@@ -211,7 +213,7 @@ class Transformer:
         Returns:
             Hidden states after the final norm, [tokens, hidden]: what `logits` and `draft` read.
         """
-        spread, marks = self._spread(batch, latent), self.marks
+        spread, marks = self.spread(batch, latent), self.marks
         batch = (batch if spread is None else spread.own).to(self.device)
         marks.batch(Lengths(batch.query_lens, batch.seq_lens))
         plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
@@ -227,12 +229,12 @@ class Transformer:
         marks.mark("final norm")
         return self._of_all(x, spread)
 
-    def _spread(self, batch: ForwardBatch, latent: Tensor) -> Spread | None:
-        """How a batch is shared out, where attention is data parallel."""
+    def spread(self, batch: ForwardBatch, latent: Tensor, idle: bool = True) -> Spread | None:
+        """How a batch is shared out, where attention is data parallel; `idle` as `Spread.of` has it."""
         if not self.layout.dp_attention:
             return None
         assert self.exchange is not None, "ranks that attend for their own sequences have an exchange"
-        return Spread.of(batch, self.exchange, self.layout.rank, self.layout.tp, latent.shape[1])
+        return Spread.of(batch, self.exchange, self.layout.rank, self.layout.tp, latent.shape[1] - 1, idle)
 
     def _of_all(self, x: Tensor, spread: Spread | None) -> Tensor:
         """All ranks' rows, in the batch's order."""
@@ -284,7 +286,7 @@ class Transformer:
         """
         if self.mtp is None:
             raise ValueError("this model has no MTP layer")
-        spread, marks = self._spread(batch, latent), self.marks
+        spread, marks = self.spread(batch, latent), self.marks
         mtp, eps = self.mtp, self.config.rms_norm_eps
         if spread is not None:
             batch, hidden = spread.own, spread.mine(hidden)
@@ -301,6 +303,12 @@ class Transformer:
         marks.mark("final norm")
         marks.layer(None)
         return self._of_all(x, spread)
+
+
+def alone(model: Transformer) -> Transformer:
+    """A rank's share by itself: it computes without the others, and other values."""
+    found = map_layers(model, lambda layer: replace(layer, exchange=None))
+    return replace(found, exchange=None, layout=ONE_RANK)
 
 
 def map_layers(model: Transformer, change: Callable[[Layer], Layer]) -> Transformer:

@@ -41,3 +41,9 @@ def add_weighted(parts: Tensor, shares: Tensor) -> Tensor:
         WIDTH=width, PARTS=slots, BLOCK=CHUNK,
     )  # fmt: skip
     return out
+
+
+def rank_sum(parts: Tensor, shares: Tensor | None) -> Tensor:
+    """What a rank adds to a row, rounded once: bf16 [tokens, width], of `parts` and `part_weights` as
+    `norm_triton.add_norm` has them."""
+    return parts.sum(0, dtype=torch.float32).bfloat16() if shares is None else add_weighted(parts, shares)

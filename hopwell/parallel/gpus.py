@@ -6,14 +6,15 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from hopwell.ops.exchange import GroupExchange, side_by_side, widened
+from hopwell.ops.exchange import GroupExchange, filled_up, one_after_another, side_by_side, widened
 from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
-from hopwell.ops.moe_combine_triton import add_weighted
+from hopwell.ops.moe_combine_triton import rank_sum
 from hopwell.ops.norm_triton import add_norm
 from hopwell.ops.rows import Normed
 from hopwell.parallel.memory import RankLost
@@ -56,14 +57,33 @@ class GpuExchange(GroupExchange):
         dist.all_gather_into_tensor(found, own)
         return side_by_side(found.chunk(self.inboxes.world), width)
 
+    def gather_rows(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        padded = filled_up(own, counts).contiguous()
+        found = own.new_empty(len(counts) * len(padded), own.shape[1])
+        dist.all_gather_into_tensor(found, padded)
+        return found if _even(counts) else one_after_another(found.chunk(len(counts)), counts)
+
+    def sum_rows(self, share: Tensor, counts: Sequence[int]) -> Tensor:
+        """As `Exchange.sum_rows`, added as in `sum`."""
+        if not _even(counts):
+            share = torch.cat([filled_up(part, counts) for part in share.split(list(counts))])
+        own = share.new_empty(max(counts), share.shape[1])
+        dist.reduce_scatter_tensor(own, share.contiguous())
+        return own[: counts[self.inboxes.rank]]
+
     def add_norm(
         self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
     ) -> tuple[Tensor, Normed]:
         if len(residual) <= self.inboxes.rows:
             return exchange_add_norm(residual, weight, parts, self.inboxes, turn, shares, fp8, values)
-        total = own_sum(parts, shares)
+        total = rank_sum(parts, shares)
         dist.all_reduce(total)
         return add_norm(residual, weight, total.unsqueeze(0), None, fp8, values)
+
+
+def _even(counts: Sequence[int]) -> bool:
+    """Whether each rank has as many rows: as in every step that is captured."""
+    return len(set(counts)) == 1
 
 
 def leave_if_stuck(device: torch.device, lost: RankLost) -> None:
@@ -79,9 +99,3 @@ def leave_if_stuck(device: torch.device, lost: RankLost) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, name="hopwell-stuck", daemon=True).start()
-
-
-def own_sum(parts: Tensor, shares: Tensor | None) -> Tensor:
-    """What a rank adds to a row, rounded once: bf16 [tokens, width], of `parts` and `part_weights` as
-    `norm_triton.add_norm` has them."""
-    return parts.sum(0, dtype=torch.float32).bfloat16() if shares is None else add_weighted(parts, shares)

@@ -1,11 +1,12 @@
-"""One rank of the chain of kernels, interpreted: `fused_rank.py FOLDER RANK WORLD`. The folder has a checkpoint, a file
-of inboxes and one to meet in; the rank leaves its results there."""
+"""One rank of the chain of kernels, interpreted: `fused_rank.py FOLDER RANK WORLD tp|dp`. The folder has a checkpoint,
+a file of inboxes and one to meet in; the rank leaves its results there."""
 
 from __future__ import annotations
 
 import mmap
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import Checkpoint
+from hopwell.engine.graphs import GraphedModel
 from hopwell.model import schema
+from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.fused import FusedTransformer
 from hopwell.model.loading import Loader
@@ -58,18 +61,49 @@ def steps(model: Transformer) -> list[Tensor]:
     return [*found, latent]
 
 
+BATCHES: tuple[tuple[list[int], list[int], list[list[int]]], ...] = (
+    ([1, 1, 1], [66, 6, 1], [[1, 0], [3, 0], [2, 0]]),
+    ([1], [3], [[3, 0]]),
+    ([5, 1], [70, 2], [[2, 3], [0, 0]]),
+    ([3], [6], [[0, 1]]),
+)
+"""New tokens and lengths of sequences, and their pages, of which rank 0 has two and rank 1 as many where attention is
+data parallel: decoding, with a rank without rows, and steps too long for a graph, likewise."""
+
+
+def batches_of(model: Transformer) -> list[Tensor]:
+    """Hidden states, logits and a draft of batches that follow each other, as an engine has them computed, and this
+    rank's latents."""
+    graphed = GraphedModel(model, sizes=(2,) if model.layout.dp_attention else (3,), max_rows=8)
+    latent, generator = graphed.new_latent(4), torch.Generator().manual_seed(9)
+    shape = (latent.shape[0], 4, *latent.shape[2:])
+    first, count = model.layout.rank * 2, 4 // model.layout.pools
+    latent[:, :count] = torch.randn(shape, generator=generator)[:, first : first + count].to(latent.dtype)
+    found = []
+    for query_lens, seq_lens, pages in BATCHES:
+        positions = torch.cat([torch.arange(s - q, s) for q, s in zip(query_lens, seq_lens, strict=True)])
+        tokens = positions * 7 % 90 + 3
+        batch = ForwardBatch(tokens, positions, query_lens, seq_lens, torch.tensor(pages, dtype=torch.int32))
+        hidden, scores = graphed.step(batch, latent)
+        found += [each.clone() for each in (hidden, scores)]
+        found.append(graphed.draft(hidden.clone(), replace(batch, tokens=tokens + 1), latent).clone())
+    return [*found, latent[:, :count]]
+
+
 def main() -> None:
     quicken()
     folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    dp_attention = sys.argv[4] == "dp"
     target.set(Device("small", 90, 16, interpreted=True))
     width = ModelConfig.from_file(folder).hidden_size
     with (folder / "inboxes").open("r+b") as file:
         shared = torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.int16).view(world, -1)
     peers = torch.tensor([box.data_ptr() for box in shared])
-    layout = Layout(world, rank=rank)
+    layout = Layout(world, rank=rank, dp_attention=dp_attention)
     open_group(os.open(folder / "meeting", os.O_RDWR), layout, torch.device("cpu"), lambda: False)
     exchange = GpuExchange(Inboxes(peers, rank, world, FUSED_ROWS, width), shared)
-    torch.save(steps(model_of(folder, Shard(layout, exchange))), folder / f"{rank}.pt")
+    compute = batches_of if dp_attention else steps
+    torch.save(compute(model_of(folder, Shard(layout, exchange))), folder / f"{rank}.pt")
 
 
 if __name__ == "__main__":

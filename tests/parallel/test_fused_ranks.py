@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fused_rank import FUSED_ROWS, model_of, steps
+from fused_rank import FUSED_ROWS, batches_of, model_of, steps
 from tiny import random_tensors, tiny_config, write_checkpoint
 
 from hopwell.ops.exchange_triton import EMPTY, Inboxes
@@ -23,6 +23,26 @@ WIDTHS = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size":
 @pytest.mark.slow
 def test_a_step_over_ranks_is_a_step(tmp_path: Path) -> None:
     """Bits are equal on all ranks, and close to the whole model's: sums of parts round otherwise than of wholes."""
+    (first, second), want = computed(tmp_path, "tp")
+    for ours, others, whole in zip(first, second, want, strict=True):
+        assert torch.equal(ours, others)
+        assert (ours - whole).abs().max() <= 0.02 * whole.abs().max()
+
+
+@pytest.mark.usefixtures("small_gpu")
+@pytest.mark.slow
+def test_ranks_that_attend_for_their_own_give_what_one_gives(tmp_path: Path) -> None:
+    """Replayed steps and long ones, of both ranks' rows or of one's; each rank has its half of the latents."""
+    (first, second), want = computed(tmp_path, "dp")
+    for ours, others, whole in zip(first[:-1], second[:-1], want[:-1], strict=True):
+        assert torch.equal(ours, others)
+        assert (ours - whole).abs().max() <= 0.02 * whole.abs().max()
+    latents = torch.cat((first[-1], second[-1]), dim=1)
+    assert (latents - want[-1]).abs().max() <= 0.02 * want[-1].abs().max()
+
+
+def computed(tmp_path: Path, kind: str) -> tuple[list[list[torch.Tensor]], list[torch.Tensor]]:
+    """What two ranks leave, and what one process with the whole model does."""
     world = 2
     heads = {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "kv_lora_rank": 128}
     # every token visits every expert: a choice that falls on the other side of a tie would be no fault
@@ -35,14 +55,11 @@ def test_a_step_over_ranks_is_a_step(tmp_path: Path) -> None:
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
     command = [sys.executable, str(SCRIPT), str(folder)]
-    ranks = [subprocess.Popen([*command, str(rank), str(world)], env=environment) for rank in range(world)]
+    ranks = [subprocess.Popen([*command, str(rank), str(world), kind], env=environment) for rank in range(world)]
     try:
-        want = steps(model_of(folder, None))
+        want = (batches_of if kind == "dp" else steps)(model_of(folder, None))
         assert [rank.wait(600) for rank in ranks] == [0] * world
     finally:
         for rank in ranks:
             rank.kill()
-    first, second = (torch.load(folder / f"{rank}.pt") for rank in range(world))
-    for ours, others, whole in zip(first, second, want, strict=True):
-        assert torch.equal(ours, others)
-        assert (ours - whole).abs().max() <= 0.02 * whole.abs().max()
+    return [torch.load(folder / f"{rank}.pt") for rank in range(world)], want

@@ -109,7 +109,7 @@ def test_each_rank_has_pages_for_its_own_sequences(alone: LoadedModel) -> None:
     prompts = [[5 + i] * 150 for i in range(2)]
     with shared_by(2, dp_attention=True) as loaded:
         llm = LLM(loaded, cache_tokens=640, max_seqs=2, max_batch_tokens=64)
-        assert llm.engine.model_len == 320 and llm.engine.runner.latent.shape[1] == 5
+        assert llm.engine.model_len == 320 and llm.engine.runner.latent.shape[1] == 5 + 1
         found = [done.answers[0].tokens for done in llm.generate(prompts, greedy)]
         assert [pool.available for pool in llm.engine.pools] == [5, 5] and not llm.engine.metrics.preemptions
         assert all(pool.prefix.idle >= 3 for pool in llm.engine.pools)
