@@ -54,14 +54,16 @@ class Outcome:
     """The longest that a request went on after its server was gone, in seconds."""
 
 
-def options(drafts: int, cache: bool, overlap: bool, tp: int, ep: int, dp: int) -> list[str]:
+def options(drafts: int, cache: bool, overlap: bool, given: argparse.Namespace) -> list[str]:
     """A server's, in one of the modes."""
+    ranks = ("--tp", str(given.tp), "--ep", str(given.ep), "--dtype", "float32")
     return [
         *("--api-workers", "2", "--max-seqs", "32", "--max-batch-tokens", "512", "--cache-tokens", "2048"),
         *("--drafts", str(drafts), "--prefix-cache" if cache else "--no-prefix-cache"),
         "--overlap" if overlap else "--no-overlap",
-        *(("--tp", str(tp), "--ep", str(ep), "--dtype", "float32") if tp > 1 else ()),
-        *(("--dp", str(dp)) if dp > 1 else ()),
+        *(ranks if given.tp > 1 else ()),
+        *(("--dp-attention",) if given.dp_attention else ()),
+        *(("--dp", str(given.dp)) if given.dp > 1 else ()),
     ]
 
 
@@ -206,6 +208,7 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true", help="processes, now and then")
     parser.add_argument("--tp", type=int, default=1, help="ranks that share every layer")
     parser.add_argument("--ep", type=int, default=1, help="1, or as --tp: with whole experts each")
+    parser.add_argument("--dp-attention", action="store_true", help="each rank with sequences of its own")
     parser.add_argument("--dp", type=int, default=1, help="engines, each with its own ranks")
     parser.add_argument("--modes", type=int, nargs="*", help=f"some of 0 to {len(MODES) - 1}")
     parser.add_argument("--out", type=Path, help="JSON of the result")
@@ -218,7 +221,7 @@ def main() -> None:
     for number in given.modes or range(len(MODES)):
         drafts, cache, overlap = MODES[number]
         began = time.monotonic()
-        with served(*options(drafts, cache, overlap, given.tp, given.ep, given.dp)) as (process, url):
+        with served(*options(drafts, cache, overlap, given)) as (process, url):
             outcome = asyncio.run(storm(process, url, cases, want, given.seed, given.kill))
         if left := set(os.listdir("/dev/shm")) - shared:
             outcome.wrong.append(f"left in /dev/shm: {sorted(left)}")
@@ -227,6 +230,7 @@ def main() -> None:
         row = {
             "tp": given.tp,
             "ep": given.ep,
+            "dp_attention": given.dp_attention,
             "dp": given.dp,
             "drafts": drafts,
             "prefix_cache": cache,

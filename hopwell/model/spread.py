@@ -26,8 +26,8 @@ class Spread:
     """All ranks'."""
     own: ForwardBatch
     """This rank's sequences, in the batch's order; pages have their numbers in its own cache."""
-    rows: Tensor
-    """int64 [own tokens]: their rows in the batch."""
+    rows: NDArray[np.int64]
+    """[own tokens]: their rows in the batch."""
     counts: list[int]
     """Rows of each rank."""
     lengths: list[Lengths]
@@ -61,21 +61,21 @@ class Spread:
             lengths[owner].append(length)
         if not idle:
             counts = [max(count, 1) for count in counts]
-        rows = torch.from_numpy(each[rank])
+        rows = each[rank]
         if counts[rank] > len(rows):
             nowhere = torch.zeros(1, dtype=torch.int64)
             own = ForwardBatch(nowhere, nowhere, [1], [1], torch.full((1, 1), pages, dtype=torch.int32))
         else:
             # columns beyond a sequence's own pages may be any cache's
             own_table = torch.from_numpy(np.maximum(table[of_sequence == rank] - rank * pages, 0))
-            tokens, positions = (given[rows.to(given.device)] for given in (batch.tokens, batch.positions))
+            tokens, positions = (_taken(given, rows) for given in (batch.tokens, batch.positions))
             own = ForwardBatch(tokens, positions, new[rank], lengths[rank], own_table)
         found = [Lengths(*each) for each in zip(new, lengths, strict=True)]
         return cls(batch, own, rows, counts, found, owners, places, exchange)
 
     def mine(self, rows: Tensor) -> Tensor:
         """Of the batch's rows [tokens, width], this rank's: [own tokens, width], zeros in one that leads nowhere."""
-        found = rows[self.rows.to(rows.device)]
+        found = _taken(rows, self.rows)
         return found if len(found) == len(self.own.tokens) else found.new_zeros(1, rows.shape[1])
 
     def order(self, starts: Sequence[int], device: torch.device) -> Tensor:
@@ -102,3 +102,9 @@ class Spread:
         total = self.exchange.sum_rows(share, self.counts)
         marks.mark("exchange")
         return total
+
+
+def _taken(tensor: Tensor, rows: NDArray[np.int64]) -> Tensor:
+    """Some rows of a tensor, wherever it is, without waiting for what a GPU does."""
+    (numbers,) = upload([rows], tensor.device)
+    return tensor[numbers]
