@@ -26,9 +26,11 @@ class Gathered:
         return self.rows
 
 
-@given(
-    st.integers(2, 4), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), min_size=1, max_size=6), st.booleans()
-)
+SEQUENCES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), min_size=1, max_size=6)
+"""Whose they are, and how many new tokens they have."""
+
+
+@given(st.integers(2, 4), SEQUENCES, st.booleans())
 def test_every_row_is_one_ranks_and_comes_back(world: int, sequences: list[tuple[int, int]], idle: bool) -> None:
     """Each sequence has two pages of its rank; the last column of the table is another's, or nobody's: 0."""
     owners, new = [owner % world for owner, _ in sequences], [count for _, count in sequences]
