@@ -111,7 +111,7 @@ class GraphedModel:
             if not self.by_kernels:
                 log.error("kernels are not used on this GPU: %s", variant.why)
                 return latent
-        width = min(num_pages, -(-self.model.config.max_position_embeddings // latent.shape[2]))
+        width = min(latent.shape[1], -(-self.model.config.max_position_embeddings // latent.shape[2]))
         pool = torch.cuda.graph_pool_handle() if on_gpu else None
         with self._phase("graphs"):
             captures_long = not self.batch_invariant and not self.model.layout.dp_attention
@@ -212,7 +212,8 @@ class GraphedModel:
 
     def _longest(self, latent: Tensor) -> int:
         """Rows of the longest step."""
-        return min(self.max_rows, latent.shape[1] * latent.shape[2], self.config.max_position_embeddings)
+        pages = latent.shape[1] - self.model.layout.dp_attention  # of which one is nobody's
+        return min(self.max_rows, pages * latent.shape[2], self.config.max_position_embeddings)
 
     def clear(self, latent: Tensor, pages: list[int]) -> None:
         """`Transformer.clear`."""

@@ -40,6 +40,7 @@ class Scheduler:
         self.config, self.pools, self.metrics = config, pools, metrics
         self._loads = [0] * len(pools)
         """Running sequences of each pool."""
+        self._placed = 0
         self.tiering: Tiering | None = None
         self.fetch: Callable[[Sequence], bool] = lambda seq: False
         """Whether a sequence is to wait for pages from below the pool, and be added when they are there."""
@@ -280,6 +281,7 @@ class Scheduler:
         self.seqs[slot] = seq
         seq.pool = self._pool_of[slot] = place
         self._loads[place] += 1
+        self._placed += 1
         fetched = self._take_fetched(seq, len(shared))
         known = len(shared) + len(fetched)
         seq.state, seq.scheduled, seq.pages, seq.keys = State.PREFILL, known * PAGE, [], keys[: len(shared)]
@@ -330,7 +332,7 @@ class Scheduler:
         keys = self.lookup_keys(seq)
         known = [pool.prefix.match(keys) for pool in self.pools]
         loads = {place: self._loads[place] for place, pages in enumerate(known) if self._has_room(seq, place, pages)}
-        return best_place([len(pages) for pages in known], loads) if loads else None
+        return best_place([len(pages) for pages in known], loads, self._placed) if loads else None
 
     def _has_room(self, seq: Sequence, place: int, known: list[int]) -> bool:
         """Whether a pool that keeps some of a sequence's pages can give it the others."""

@@ -54,6 +54,17 @@ def test_a_layout_that_does_not_fit_names_those_that_do(
         check_room(source, config, Layout(tp), packed, free)
 
 
+def test_attention_by_sequence_takes_more_of_each_gpu() -> None:
+    """R1 in NVFP4 over four: attention's weights are whole on each, three quarters of them more than cut."""
+    source, config = weights("deepseek-r1", "nvfp4")
+    check_room(source, config, Layout(4, dp_attention=True), True, H200)
+    says = r"take 11\d.\d GB .* layout TP4 DP attention.*; --tp 4 takes 10\d.\d of each$"
+    with pytest.raises(LayoutError, match=says):
+        check_room(source, config, Layout(4, dp_attention=True), True, (4 << 30) + 108 * 10**9)
+    with pytest.raises(LayoutError, match=r"; --tp 8 --dp-attention takes 6\d.\d of each$"):
+        check_room(source, config, Layout(4, dp_attention=True), True, 79 << 30)
+
+
 @pytest.mark.parametrize(
     ("name", "four_bits", "tp", "free"),
     [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import Checkpoint
+from hopwell.engine.device import own_gpu
 from hopwell.formats.blocks import BlockFormat
 from hopwell.formats.draw import draw_four_bits
 from hopwell.formats.fp8 import BLOCK
@@ -149,3 +150,12 @@ def test_experts_too_few_to_share_out_are_refused() -> None:
     few = replace(config, n_routed_experts=2)
     with pytest.raises(LayoutError, match="fewer than the 4 ranks"):
         share(few, Layout(4, True))
+
+
+@pytest.mark.parametrize("layout", [Layout(2, True), Layout(2, dp_attention=True)])
+def test_gpus_refuse_what_has_not_run_on_them(layout: Layout) -> None:
+    with pytest.raises(
+        LayoutError, match=rf"^{layout.options} is for CPUs as yet; on GPUs leave --(ep|dp-attention) out"
+    ):
+        own_gpu(torch.device("cuda"), layout)
+    assert own_gpu(torch.device("cpu"), layout) == torch.device("cpu")
