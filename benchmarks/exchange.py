@@ -15,6 +15,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,9 @@ def parts_of(rows: int, rank: int) -> Tensor:
 
 
 class Case:
-    """A pair of exchanges of one size, captured, and what they must give."""
+    """A pair of exchanges of one size, captured, and what they must give; rows have owners in the one, both or none."""
 
-    def __init__(self, rows: int, inboxes: Inboxes) -> None:
+    def __init__(self, rows: int, inboxes: Inboxes, owned: tuple[bool, bool]) -> None:
         generator = torch.Generator().manual_seed(rows)
         residual = torch.randn(rows, WIDTH, generator=generator).bfloat16().cuda()
         weight = torch.randn(WIDTH, generator=generator).cuda()
@@ -84,8 +85,8 @@ class Case:
         self.inputs = residual, weight, parts  # a graph keeps their addresses alone
 
         def run() -> None:
-            between, _ = exchange_add_norm(residual, weight, parts, inboxes, 0)
-            self.out = [exchange_add_norm(between, weight, parts, inboxes, 1, values=True)]
+            between, _ = exchange_add_norm(residual, weight, parts, inboxes, 0, owned=owned[0])
+            self.out = [exchange_add_norm(between, weight, parts, inboxes, 1, values=True, owned=owned[1])]
 
         self.graph = graph_of(run)
 
@@ -99,7 +100,8 @@ class Case:
 
 def storm(inboxes: Inboxes, memory: Tensor) -> dict[str, Any]:
     """Replays of mixed sizes, the same on all ranks, each rank late at times of its own."""
-    cases = [Case(rows, inboxes) for rows in (1, 2, 8, 31, 64, 128)]
+    ways = ((False, False), (True, True), (False, True), (True, False))
+    cases = [Case(rows, inboxes, ways[i % 4]) for i, rows in enumerate((1, 2, 8, 31, 64, 128, 200, 500))]
     pick, late, wrong = random.Random(0), random.Random(1 + inboxes.rank), 0
     for turn in range(STORM):
         case = pick.choice(cases)
@@ -122,10 +124,10 @@ def rows_of(inboxes: Inboxes, rows: int) -> dict[str, Any]:
     weight = torch.randn(WIDTH, device="cuda")
     parts, share = torch.randn(2, rows, WIDTH, device="cuda"), torch.randn(rows, WIDTH, device="cuda").bfloat16()
 
-    def fused() -> None:
+    def fused(owned: bool) -> None:
         x = residual
         for i in range(CHAIN):
-            x, _ = exchange_add_norm(x, weight, parts, inboxes, i % 2)
+            x, _ = exchange_add_norm(x, weight, parts, inboxes, i % 2, owned=owned)
 
     def alone() -> None:
         x = residual
@@ -142,10 +144,11 @@ def rows_of(inboxes: Inboxes, rows: int) -> dict[str, Any]:
             dist.all_reduce(share)
             x = rms_norm(x + share, weight, 1e-6)
 
-    found = {
-        name: microseconds(graph_of(run), CHAIN)
-        for name, run in (("fused", fused), ("norm_alone", alone), ("nccl", nccl), ("nccl_and_norm", nccl_and_norm))
-    }
+    ways = (
+        ("fused", partial(fused, False)), ("owned", partial(fused, True)), ("norm_alone", alone), ("nccl", nccl),
+        ("nccl_and_norm", nccl_and_norm),
+    )  # fmt: skip
+    found = {name: microseconds(graph_of(run), CHAIN) for name, run in ways}
     return {"rows": rows, **{f"{name}_us": value for name, value in found.items()}} | {
         "bytes_out": 2 * rows * WIDTH * (inboxes.world - 1)
     }

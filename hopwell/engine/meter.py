@@ -60,7 +60,7 @@ class StepMeter:
         recorder, reading = self.recorder, Reading()
         for each, mark in zip(recorder.seconds(), recorder.marks, strict=True):
             reading.put(mark.layer, mark.op, each, self._costs.of(mark), self.rates)
-        if (rest := seconds - reading.seconds) > 0:
+        if (rest := seconds - recorder.extra - reading.seconds) > 0:
             reading.put(None, GAPS, rest, None, self.rates)
         self.history.measure(reading)
         marking = recorder.own * self._a_mark + recorder.extra

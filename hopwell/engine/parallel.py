@@ -41,7 +41,7 @@ class Array(msgspec.Struct, array_like=True):
     def tensor(self, receive: Callable[[Tensor], Tensor]) -> Tensor:
         """
         Args:
-            receive: fills a tensor with rank 0's, wherever that is.
+            receive: gives rank 0's tensor of the shape and dtype of another, wherever that is.
         """
         dtype = getattr(torch, self.dtype)
         if self.data is None:
@@ -52,7 +52,8 @@ class Array(msgspec.Struct, array_like=True):
 
 
 class Sender:
-    """Tensors of rank 0's for a message: those in main memory by value, those of a GPU by a broadcast that follows."""
+    """Tensors of rank 0's for a message: those in main memory by value, those of a GPU by one broadcast that follows,
+    one after another, each from a multiple of 16 bytes on."""
 
     def __init__(self, exchange: Exchange, device: torch.device) -> None:
         self._exchange = exchange if isinstance(exchange, Broadcasting) else None
@@ -60,7 +61,7 @@ class Sender:
         self._following: list[Tensor] = []
 
     def array(self, tensor: Tensor) -> Array:
-        """A tensor's place in the message; broadcasts go in the order of these calls, which is the readers'."""
+        """A tensor's place in the message; those that follow go in the order of these calls, which is the readers'."""
         name, shape = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
         if self._exchange is not None and tensor.device == self._device and tensor.numel():
             self._following.append(tensor.contiguous())
@@ -73,12 +74,47 @@ class Sender:
         tokens, positions, table = (self.array(t) for t in (batch.tokens, batch.positions, batch.page_table))
         return Inputs(tokens, positions, batch.query_lens, batch.seq_lens, table)
 
+    @property
+    def bytes(self) -> int:
+        """Of the broadcast that is to follow; 0: none is."""
+        return sum(_room(tensor) for tensor in self._following)
+
     def follow(self) -> None:
-        """The broadcasts; once the message is written, or nobody would expect them."""
-        following, self._following = self._following, []
+        """The broadcast; once the message is written, or nobody would expect it."""
+        following, size = self._following, self.bytes
+        self._following = []
+        if not following:
+            return
+        assert self._exchange is not None
+        packed, at = torch.empty(size, dtype=torch.uint8, device=self._device), 0
         for tensor in following:
-            assert self._exchange is not None
-            self._exchange.broadcast(tensor)
+            packed[at : at + tensor.nbytes].copy_(tensor.flatten().view(torch.uint8))
+            at += _room(tensor)
+        self._exchange.broadcast(packed)
+
+
+class Receiver:
+    """What `Sender.follow` broadcasts, on another rank."""
+
+    def __init__(self, exchange: Exchange, device: torch.device, size: int) -> None:
+        """
+        Args:
+            size: `Sender.bytes`; 0: nothing comes.
+        """
+        self._packed, self._at = torch.empty(size, dtype=torch.uint8, device=device), 0
+        if size:
+            assert isinstance(exchange, Broadcasting)
+            exchange.broadcast(self._packed)
+
+    def __call__(self, like: Tensor) -> Tensor:
+        """The next tensor, of the shape and dtype of another."""
+        begin, self._at = self._at, self._at + _room(like)
+        return self._packed[begin : begin + like.nbytes].view(like.dtype).view(like.shape)
+
+
+def _room(tensor: Tensor) -> int:
+    """Bytes that a tensor takes of a broadcast: kernels load 16 at a time."""
+    return -(-tensor.nbytes // 16) * 16
 
 
 class Inputs(msgspec.Struct, array_like=True):
@@ -148,6 +184,8 @@ class Call(msgspec.Struct):
     engine: int
     """Several engines may stand on one model."""
     op: Op
+    following: int = 0
+    """`Sender.bytes`."""
 
 
 class ParallelModel:
@@ -225,7 +263,7 @@ class ParallelModel:
     def _send(self, op: Op) -> None:
         self._call = next(self._calls)
         try:
-            self._ranks.lines.ring.write(msgspec.msgpack.encode(Call(self._engine, op)))
+            self._ranks.lines.ring.write(msgspec.msgpack.encode(Call(self._engine, op, self._sender.bytes)))
         except RankLost:
             raise self._ranks.lost(f", in {self._doing(op)}") from None
 
@@ -268,20 +306,15 @@ class Follower:
             self._latents[engine] = model.new_latent(op.pages)
             return
         latent = self._latents[engine]
+        receive = Receiver(self._exchange, self._device, call.following)
         match op:
             case Clear(pages):
                 model.clear(latent, pages)
             case Step(batch, rows):
-                inputs = batch.batch(self._receive)
-                model.step(inputs, latent, None if rows is None else rows.tensor(self._receive).to(model.device))
+                inputs = batch.batch(receive)
+                model.step(inputs, latent, None if rows is None else rows.tensor(receive).to(model.device))
             case Logits(hidden):
-                model.logits(hidden.tensor(self._receive).to(model.device))
+                model.logits(hidden.tensor(receive).to(model.device))
             case Draft(hidden, batch):
-                given = hidden.tensor(self._receive).to(model.device)
-                model.draft(given, batch.batch(self._receive), latent)
-
-    def _receive(self, like: Tensor) -> Tensor:
-        assert isinstance(self._exchange, Broadcasting)
-        here = torch.empty_like(like, device=self._device)
-        self._exchange.broadcast(here)
-        return here
+                given = hidden.tensor(receive).to(model.device)
+                model.draft(given, batch.batch(receive), latent)

@@ -86,6 +86,8 @@ class Recorder(Marks):
         self._layer: int | None = None
         self._chosen: Any = None
         self._stamps = [self._stamp()]
+        self._added: list[float] = []
+        """Seconds of each mark that it takes by being set."""
 
     def batch(self, lengths: Lengths) -> None:
         self._lengths = lengths
@@ -99,6 +101,7 @@ class Recorder(Marks):
     def mark(self, op: str, rows: int | None = None) -> None:
         self._stamps.append(self._stamp())
         self.marks.append(Mark(self._layer, op, self._lengths, rows, self._chosen))
+        self._added.append(0.0)
         self.own += 1
 
     def has_played(self, tape: Recorder) -> bool:
@@ -109,11 +112,13 @@ class Recorder(Marks):
         """Takes over the marks of a step that was recorded once and is replayed now, for these sequences.
 
         Args:
-            extra: seconds that its marks take.
+            extra: seconds that its marks take: of a device that would begin one op while it ends another, a few
+                microseconds each.
         """
         self._stamps += tape._stamps
         self.marks.append(Mark(None, GAPS, lengths, None, None))
         self.marks += [replace(mark, lengths=lengths) for mark in tape.marks]
+        self._added += [0.0, *([extra / max(1, len(tape.marks))] * len(tape.marks))]
         self._played.append(tape)
         self.extra += extra
 
@@ -121,5 +126,7 @@ class Recorder(Marks):
         """The step has been given to the device; what belongs to it is asked for here and read later."""
 
     def seconds(self) -> list[float]:
-        """Of each mark, since the one before; they sum to the time from `start` to the last."""
-        return [self._between(begin, end) for begin, end in pairwise(self._stamps)]
+        """Of each mark, since the one before, less what it takes by being set; they sum to the time from `start` to the
+        last, less `extra`."""
+        times = (self._between(begin, end) for begin, end in pairwise(self._stamps))
+        return [max(0.0, time - added) for time, added in zip(times, self._added, strict=True)]

@@ -5,11 +5,15 @@ bf16, into all inboxes, waits until all have come into its own, adds them in the
 `add_norm`. **Each value is its own flag**: an inbox holds -0.0 where nothing has come, a value -0.0 travels as +0.0,
 and so no order of stores, no fence and no counter is needed. Whoever has read an inbox empties it.
 
+Of many rows each has an owner: parts go to the owner's inbox alone, and what comes back to all is the row that it has
+made of them, its residual included. That takes two crossings in place of one, and of four ranks half the bytes.
+
 Two inboxes, used in turn, suffice: a rank's push n + 2 follows the whole of its call n + 1, which needed everybody's
-push n + 1, which followed the whole of their call n, emptying included (`tests/parallel/test_protocols.py` goes through
-all orders). hazard: whose turn it is, is a constant of the call's place in a CUDA graph, so each graph, and each step
-outside of one, must hold an even number of exchanges. A program waits for the same program on other ranks alone, which
-has pushed before it waits: grids may be larger than the GPU.
+push n + 1, itself or through an owner, which followed the whole of their call n, emptying included: all orders are gone
+through in `tests/parallel/test_protocols.py`. hazard: whose turn it is, is a constant of the call's place in a CUDA
+graph, so each graph, and each step outside of one, must hold an even number of exchanges. A program waits for the same
+program on other ranks alone, which has pushed before it waits: grids may be larger than the GPU, as long as programs
+start in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from hopwell.ops.rows import Normed
 from hopwell.ops.sizes import next_power_of_2
 from hopwell.ops.triton_common import INTERPRET, launch, let_next_start, to_bf16, wait_for_inputs
 
+OWNED_FROM = 128
+"""Rows that a rank would send, one to each of the others, from which rows have owners."""
 EMPTY = -(1 << 15)
 """-0.0 in bf16, as the int16 that has its bits."""
 
@@ -72,6 +78,7 @@ def _exchange_add_norm(
     RANK: tl.constexpr,
     WORLD: tl.constexpr,
     TURN: tl.constexpr,
+    OWNED: tl.constexpr,
     WIDTH: tl.constexpr,
     PARTS: tl.constexpr,
     PER_TOKEN: tl.constexpr,
@@ -80,7 +87,7 @@ def _exchange_add_norm(
     VALUES: tl.constexpr,
 ):
     """Residual + all ranks' parts, then RMSNorm with its division deferred: arguments as `_add_norm` has them, and
-    peers int64 [WORLD], capacity the rows of an inbox, TURN 0 or 1.
+    peers int64 [WORLD], capacity the rows of an inbox, TURN 0 or 1, OWNED: rows have owners.
 
     Grid (tokens, chunks of CHUNK values), the same on all ranks.
     """
@@ -90,46 +97,95 @@ def _exchange_add_norm(
     inside = col < WIDTH
     w = tl.load(weight + col, mask=inside, other=0.0)
     wait_for_inputs()
-    share = to_bf16(sum_parts(parts, part_weights, token, col, tokens, WIDTH, PARTS, PER_TOKEN))
-    bits = share.to(tl.int16, bitcast=True)
-    bits = tl.where(bits == -32768, 0, bits).to(tl.int16)  # a sum of -0.0 must not look like nothing
+    bits = _flagged(to_bf16(sum_parts(parts, part_weights, token, col, tokens, WIDTH, PARTS, PER_TOKEN)))
     stride = capacity.to(tl.int64) * WIDTH
-    own_slot = (TURN * WORLD + RANK) * stride + token.to(tl.int64) * WIDTH
-    for peer in tl.static_range(WORLD):
-        inbox = tl.multiple_of(tl.load(peers + peer).to(tl.pointer_type(tl.int16)), 16)
-        tl.store(inbox + own_slot + col, bits, mask=inside)
-
     row = token.to(tl.int64) * WIDTH
-    x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
+    slots = TURN * WORLD * stride + row  # of this row; a rank's is RANK * stride from there
     mine = tl.multiple_of(tl.load(peers + RANK).to(tl.pointer_type(tl.int16)), 16)
-    at = mine + TURN * WORLD * stride + row + col
-    come = _arrivals(at, stride, inside, WORLD)
-    while _missing(come, WORLD) > 0:
-        come = _arrivals(at, stride, inside, WORLD)
-    added = tl.zeros(col.shape, tl.float32)
-    for rank in tl.static_range(WORLD):
-        tl.store(at + rank * stride, tl.full(col.shape, -32768, tl.int16), mask=inside)
-        if INTERPRET:  # its bf16 are bits, and widening them is a shift
-            added += (come[rank].to(tl.int32) << 16).to(tl.float32, bitcast=True)
+    at = mine + slots + col
+    if OWNED:
+        owner = token % WORLD
+        if owner == RANK:
+            x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
+            made = _flagged(to_bf16(x + _taken(at, bits, stride, inside, RANK, WORLD)))
+            for peer in tl.static_range(WORLD):
+                if peer != RANK:
+                    tl.store(_inbox(peers, peer) + slots + RANK * stride + col, made, mask=inside)
         else:
-            added += come[rank].to(tl.bfloat16, bitcast=True).to(tl.float32)
-    x = to_bf16(x + added).to(tl.float32)
+            tl.store(_inbox(peers, owner) + slots + RANK * stride + col, bits, mask=inside)
+            from_owner = at + owner * stride
+            made = tl.load(from_owner, mask=inside, other=0, volatile=True)
+            while _empty(made) > 0:
+                made = tl.load(from_owner, mask=inside, other=0, volatile=True)
+            tl.store(from_owner, tl.full(col.shape, -32768, tl.int16), mask=inside)
+        x = _value(made)
+    else:
+        for peer in tl.static_range(WORLD):
+            tl.store(_inbox(peers, peer) + slots + RANK * stride + col, bits, mask=inside)
+        x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
+        x = to_bf16(x + _taken(at, bits, stride, inside, -1, WORLD)).to(tl.float32)
     tl.store(residual_out + row + col, x.to(tl.bfloat16), mask=inside)
     write_normed(codes, scales, values, sumsq, x, w, token, chunk, col, WIDTH, CHUNK, CODES, VALUES)
 
 
 @triton.jit
-def _arrivals(at, stride, inside, WORLD: tl.constexpr):
+def _inbox(peers, rank):
+    """Where a rank's inboxes begin."""
+    return tl.multiple_of(tl.load(peers + rank).to(tl.pointer_type(tl.int16)), 16)
+
+
+@triton.jit
+def _flagged(values):
+    """bf16 values as bits that do not look like nothing: -0.0 as +0.0."""
+    bits = values.to(tl.int16, bitcast=True)
+    return tl.where(bits == -32768, 0, bits).to(tl.int16)
+
+
+@triton.jit
+def _value(bits):
+    """float32 of a bf16 value's bits."""
+    if INTERPRET:  # its bf16 are bits, and widening them is a shift
+        return (bits.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+    else:
+        return bits.to(tl.bfloat16, bitcast=True).to(tl.float32)
+
+
+@triton.jit
+def _taken(at, bits, stride, inside, OWN: tl.constexpr, WORLD: tl.constexpr):
+    """The sum of all ranks' values in the order of ranks, float32: waits until they are in the inbox, and empties it.
+    OWN: the rank whose value is `bits` and does not travel, or -1."""
+    come = _arrivals(at, bits, stride, inside, OWN, WORLD)
+    while _missing(come, WORLD) > 0:
+        come = _arrivals(at, bits, stride, inside, OWN, WORLD)
+    added = tl.zeros(bits.shape, tl.float32)
+    for rank in tl.static_range(WORLD):
+        if rank != OWN:
+            tl.store(at + rank * stride, tl.full(bits.shape, -32768, tl.int16), mask=inside)
+        added += _value(come[rank])
+    return added
+
+
+@triton.jit
+def _arrivals(at, bits, stride, inside, OWN: tl.constexpr, WORLD: tl.constexpr):
     """What is in an inbox, from each rank: loads that do not wait for each other."""
     come = ()
     for rank in tl.static_range(WORLD):  # pyright: ignore[reportGeneralTypeIssues]
-        come = come + (tl.load(at + rank * stride, mask=inside, other=0, volatile=True),)  # noqa: RUF005
+        if rank == OWN:
+            come = come + (bits,)  # noqa: RUF005
+        else:
+            come = come + (tl.load(at + rank * stride, mask=inside, other=0, volatile=True),)  # noqa: RUF005
     return come
 
 
 @triton.jit
-def _missing(come, WORLD: tl.constexpr):
+def _empty(values):
     """How many values have not come. One condition for all threads: per-thread polling would hang in a shuffle."""
+    return tl.sum(tl.sum((values == -32768).to(tl.int32), axis=1), axis=0)
+
+
+@triton.jit
+def _missing(come, WORLD: tl.constexpr):
+    """The same of all ranks' values."""
     missing = (come[0] == -32768).to(tl.int32)
     for rank in tl.static_range(1, WORLD):  # pyright: ignore[reportGeneralTypeIssues]
         missing += (come[rank] == -32768).to(tl.int32)
@@ -145,6 +201,7 @@ def exchange_add_norm(
     part_weights: Tensor | None = None,
     fp8: bool = True,
     values: bool = False,
+    owned: bool | None = None,
 ) -> tuple[Tensor, Normed]:
     """Adds to the residual what all ranks have made of a layer, and normalises the sum, its rms deferred.
 
@@ -152,6 +209,7 @@ def exchange_add_norm(
         residual, weight, parts, part_weights, fp8, values: as `norm_triton.add_norm` has them; `parts` are this
             rank's, the residual is everybody's.
         turn: 0 and 1 in turn, from call to call.
+        owned: whether rows have owners; None: where there are many.
 
     Returns:
         As `add_norm`; bits are equal on all ranks.
@@ -159,6 +217,8 @@ def exchange_add_norm(
     tokens, width = residual.shape
     assert tokens <= inboxes.rows and width == inboxes.width, "the inboxes are for other rows"
     cut = choose("add_norm", Shape(tokens, width))
+    if owned is None:  # two ranks send as many bytes either way
+        owned = inboxes.world > 2 and tokens * (inboxes.world - 1) >= OWNED_FROM
     out = torch.empty_like(residual)
     normed = unwritten(tokens, width, cut.programs, fp8, values, residual.device)
     launch(
@@ -179,6 +239,7 @@ def exchange_add_norm(
         RANK=inboxes.rank,
         WORLD=inboxes.world,
         TURN=turn,
+        OWNED=owned,
         WIDTH=width,
         PARTS=parts.shape[0] if part_weights is None else parts.shape[1],
         PER_TOKEN=part_weights is not None,

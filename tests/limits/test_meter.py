@@ -42,6 +42,19 @@ def test_a_recorder_gives_each_op_the_time_since_the_one_before() -> None:
     assert not recorder.marks and not recorder.seconds()
 
 
+def test_what_a_tapes_marks_take_is_not_its_ops() -> None:
+    """Of a captured step with marks, which runs longer than the one without by `extra`."""
+    clock, tape_clock = Clock(), Clock(1001.0)
+    recorder, tape = Recorder(clock), Recorder(tape_clock)
+    for op, took in (("qkv_a", 5.0), ("o", 0.25), ("down", 3.0)):
+        tape_clock.now += took
+        tape.mark(op)
+    recorder.play(tape, Lengths((1,), (9,)), extra=1.5)
+    clock.now = tape_clock.now + 2.0
+    recorder.mark("sampling")
+    assert recorder.seconds() == [1.0, 4.5, 0.0, 2.5, 2.0]
+
+
 def test_what_a_router_chose_is_its_own_layers() -> None:
     recorder = Recorder()
     recorder.layer(1)

@@ -55,7 +55,9 @@ def main() -> None:
         residual = torch.randn(1 + call % ROWS, WIDTH, generator=generator).bfloat16()
         weight = torch.randn(WIDTH, generator=generator)
         parts, weights = parts_of(call, rank)
-        out, normed = exchange_add_norm(residual, weight, parts, inboxes, call % 2, weights, values=True)
+        out, normed = exchange_add_norm(
+            residual, weight, parts, inboxes, call % 2, weights, values=True, owned=call % 3 == 1
+        )
         total = torch.zeros(1 + call % ROWS, WIDTH)
         for each in range(world):
             total += share_of(call, each)

@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("exchange_rank.py")
 @pytest.mark.parametrize(("world", "calls"), [(2, 8), pytest.param(4, 24, marks=pytest.mark.slow)])
 @pytest.mark.slow
 def test_bits_are_those_of_one_rank_that_has_all_parts(tmp_path: Path, world: int, calls: int) -> None:
-    """In calls of several sizes, with ranks held up; and nothing stays in an inbox."""
+    """In calls of several sizes and both ways, with ranks held up; and nothing stays in an inbox."""
     inboxes = tmp_path / "inboxes"
     count = world * Inboxes.values(world, ROWS, WIDTH)
     inboxes.write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
@@ -45,13 +45,14 @@ from benchmarks.compiled import compile_launch
 from hopwell.ops.compile.aot import machine_code, record
 from hopwell.ops.device import HOPPER
 from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
-world, rows = map(int, sys.argv[1:])
+world, rows, owned = map(int, sys.argv[1:])
 def run():
     peers = torch.empty(world, dtype=torch.int64, device="meta")
     residual = torch.empty(rows, 7168, dtype=torch.bfloat16, device="meta")
     parts = torch.empty(rows, 9, 7168, dtype=torch.bfloat16, device="meta")
     weight, shares = torch.empty(7168, device="meta"), torch.empty(rows, 9, device="meta")
-    exchange_add_norm(residual, weight, parts, Inboxes(peers, 1, world, 512, 7168), 1, shares, values=True)
+    inboxes = Inboxes(peers, 1, world, 512, 7168)
+    exchange_add_norm(residual, weight, parts, inboxes, 1, shares, values=True, owned=bool(owned))
 (launch,) = record(run, HOPPER)
 made = compile_launch(launch, 90)
 ptx = machine_code(launch, 90).asm["ptx"]
@@ -59,13 +60,14 @@ print(json.dumps({"spilled": made.stack_bytes, "registers": made.registers, "ptx
 """
 
 
-@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("owned", [False, True])
+@pytest.mark.parametrize("world", [2, 4, 8])
 @pytest.mark.slow
-def test_it_compiles_to_wide_stores_and_volatile_loads(world: int) -> None:
+def test_it_compiles_to_wide_stores_and_volatile_loads(world: int, owned: bool) -> None:
     """Sixteen bytes a thread, to all inboxes and from one's own, and nothing spilled."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-c", COMPILE, str(world), "8"]
+    command = [sys.executable, "-c", COMPILE, str(world), "8", str(int(owned))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     made = json.loads(done.stdout)

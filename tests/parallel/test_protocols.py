@@ -148,3 +148,52 @@ def values_as_flags(world: int, rounds: int, buffers: int) -> bool:
 def test_two_inboxes_suffice_for_the_fused_sum_and_one_does_not(world: int, rounds: int) -> None:
     assert values_as_flags(world, rounds, buffers=2)
     assert not values_as_flags(world, rounds, buffers=1)
+
+
+def owned_rows(world: int, rounds: int, buffers: int) -> bool:
+    """The same where the value has an owner, rank 0: the others push to its inbox, it takes all and pushes what it has
+    made to theirs, and they take that. In every other round nobody owns it, as above.
+
+    A state as above.
+    """
+    everybody = [(kind, peer) for kind in ("push", "take") for peer in range(world)]
+
+    def program(rank: int, turn: int) -> list[tuple[str, int]]:
+        if turn % 2:
+            return everybody
+        others = [peer for peer in range(world) if peer]
+        if rank == 0:
+            return [("take", peer) for peer in others] + [("push", peer) for peer in others]
+        return [("push", 0), ("take", 0)]
+
+    programs = [[(turn, *step) for turn in range(rounds) for step in program(rank, turn)] for rank in range(world)]
+
+    def moves(state: State) -> Iterator[State]:
+        *inboxes, places = state
+        for rank, place in enumerate(places):
+            if place == -1:
+                continue
+            turn, kind, peer = programs[rank][place]
+            boxes = [list(box) for box in inboxes]
+            first = turn % buffers * world
+            if kind == "push":
+                boxes[peer][first + rank] = turn
+            else:
+                value = boxes[rank][first + peer]
+                if value == -1:
+                    continue  # it polls
+                if value != turn:
+                    yield ((-2,), (-1,) * world)  # it has taken another round's value
+                    continue
+                boxes[rank][first + peer] = -1
+            after = -1 if place + 1 == len(programs[rank]) else place + 1
+            yield (*map(tuple, boxes), (*places[:rank], after, *places[rank + 1 :]))
+
+    start = (*((-1,) * (buffers * world) for _ in range(world)), (0,) * world)
+    return explore(start, moves, lambda state: state[0][0] == -2)
+
+
+@pytest.mark.parametrize(("world", "rounds"), [(2, 5), (3, 4)])
+def test_two_inboxes_suffice_with_owners_too(world: int, rounds: int) -> None:
+    assert owned_rows(world, rounds, buffers=2)
+    assert not owned_rows(world, rounds, buffers=1)
