@@ -38,6 +38,9 @@ def serve(
             min=1, max=64, help="Engines, each a whole model over its own --tp ranks; without joules or disk cache."
         ),
     ] = 1,
+    prefill_engines: Annotated[
+        int, typer.Option(min=0, max=64, help="Further engines that compute prompts, and hand their pages over.")
+    ] = 0,
     max_seqs: Annotated[int | None, typer.Option(min=1, help="Sequences that run at once.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(min=1, help="Rows of one step.")] = None,
     max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer together.")] = None,
@@ -122,8 +125,12 @@ def serve(
         price_per_kwh=price_per_kwh,
     )
     energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
-    if dp > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
-        raise HopwellError(f"--dp {dp}: {wrong}")
+    if dp + prefill_engines > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
+        raise HopwellError(f"--dp {dp}: {wrong}" if dp > 1 else f"--prefill-engines {prefill_engines}: {wrong}")
+    if prefill_engines and (tp > 1 or not prefix_cache):
+        wrong = "over several ranks pages cannot be handed over as yet; leave out --tp"
+        wrong = wrong if tp > 1 else "pages are handed over through the prefix cache; leave out --no-prefix-cache"
+        raise HopwellError(f"--prefill-engines {prefill_engines}: {wrong}")
 
     names = list(dict.fromkeys(part.strip() for given in name or () for part in given.split(",")))
     if "" in names:
@@ -161,7 +168,7 @@ def serve(
         "max_degrees": max_degrees,
         "forced_acceptance": forced_acceptance,
     }
-    if dp > 1:
+    if dp + prefill_engines > 1:
         engine["energy"] = False
     engine = {setting: value for setting, value in engine.items() if value is not None}
     # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
@@ -192,6 +199,7 @@ def serve(
             ep=ep,
             dp_attention=dp_attention,
             dp=dp,
+            prefill_engines=prefill_engines,
             engine=engine,
             names=names,
             settings=settings,

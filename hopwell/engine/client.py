@@ -90,8 +90,11 @@ class EngineClient:
         await loop.connect_accepted_socket(lambda: connection, end)
         return await info
 
-    async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
+    async def generate(self, request: Request, hand_over: bool = False) -> AsyncGenerator[RequestOutput, None]:
         """Streams a request's outputs; the last has `finished` set.
+
+        Args:
+            hand_over: the last comes once the prompt's pages are where other engines find them.
 
         Closing the iterator, or cancelling the task that reads it, cancels the request and returns its pages.
 
@@ -111,7 +114,7 @@ class EngineClient:
         reader = Reader(request, self._tokenizer)
         finished = False
         try:
-            self._send(wire.Submit.of(request))
+            self._send(wire.Submit.of(request, hand_over))
             while not finished:
                 output = await queue.get()
                 if isinstance(output, RequestError):

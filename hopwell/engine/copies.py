@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 from hopwell.engine import wire
@@ -43,11 +43,11 @@ class PrefixRouter:
 
         Args:
             pages: of `pages_of`.
-            loads: sequences on their way at each copy; None: it does not run. One runs.
+            loads: sequences on their way at each copy; None: it does not run, or is not to be chosen. One is there.
         """
         running = {copy: load for copy, load in enumerate(loads) if load is not None}
         self._turn += 1
-        chosen = best_place(self._known(pages), running, self._turn)
+        chosen = best_place(self.known(pages), running, self._turn)
         for page in pages:
             self._given[page] = self._given.get(page, 0) | 1 << chosen
             self._given.move_to_end(page)
@@ -59,7 +59,7 @@ class PrefixRouter:
         """A copy has begun anew: it knows nothing."""
         self._given = OrderedDict((page, left) for page, at in self._given.items() if (left := at & ~(1 << copy)))
 
-    def _known(self, pages: Sequence[int]) -> list[int]:
+    def known(self, pages: Sequence[int]) -> list[int]:
         """How many pages each copy knows from the first on."""
         known, left = [0] * self._copies, (1 << self._copies) - 1
         for page in pages:
@@ -135,22 +135,35 @@ class EngineCopies:
         """
         copy = self._owners.get(request.request_id)
         if copy is None:
-            copy = self._chosen(request)
+            copy = self._chosen(request, range(len(self.clients)))
+        async with aclosing(self._by(copy, request)) as outputs:
+            async for output in outputs:
+                yield output
+
+    async def _by(self, copy: int, request: Request, hand_over: bool = False) -> AsyncGenerator[RequestOutput, None]:
+        """`EngineClient.generate` of one of them."""
         count = request.params.n
         self._loads[copy] += count
         self._owners.setdefault(request.request_id, copy)
         try:
-            async with aclosing(self.clients[copy].generate(request)) as outputs:
+            async with aclosing(self.clients[copy].generate(request, hand_over)) as outputs:
                 async for output in outputs:
                     yield output
         finally:
             self._loads[copy] -= count
             self._owners.pop(request.request_id, None)
 
-    def _chosen(self, request: Request) -> int:
-        loads = [load if client.healthy else None for client, load in zip(self.clients, self._loads, strict=True)]
+    def _chosen(self, request: Request, among: Collection[int]) -> int:
+        """Which of some engines is given a request.
+
+        Raises:
+            EngineDownError: none of them runs.
+        """
+        loads = [
+            load if copy in among and self.clients[copy].healthy else None for copy, load in enumerate(self._loads)
+        ]
         if all(load is None for load in loads):
-            raise EngineDownError(f"the engine is not running: {self.trouble}")
+            raise EngineDownError(f"the engine is not running: {self.clients[next(iter(among))].trouble}")
         return self._router.choose(pages_of(request.prompt, request.cache_salt), loads)
 
     def abort(self, request_id: str) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TypeVar
 
 from hopwell.cache.prefix import PAGE
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 JOIN_SECONDS = 10.0
 """For the engine to cancel what is left, and for its thread to end."""
 BEAT_SECONDS = 1.0
+HAND_OVER_SECONDS = 5.0
+"""For pages to come to a store; then whoever waits for them goes on without."""
 
 
 class EngineHost:
@@ -52,6 +55,8 @@ class EngineHost:
         self._links: set[_Link] = set()
         self._owners: dict[str, _Link] = {}
         """By request id: whose request it is."""
+        self._handing: set[str] = set()
+        """Requests whose pages others wait for."""
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
@@ -150,10 +155,25 @@ class EngineHost:
         owners, shares = self._owners, dict[_Link, list[RequestOutput]]()
         for output in outputs:
             link = owners.pop(output.request_id, None) if output.finished else owners.get(output.request_id)
-            if link is not None:  # its API may have gone
+            if output.finished and output.request_id in self._handing:
+                self._handing.discard(output.request_id)
+                if link is not None:
+                    self._deliver_settled(link, output)
+            elif link is not None:  # its API may have gone
                 shares.setdefault(link, []).append(output)
         for link, share in shares.items():
             link.send(wire.Step(share))
+
+    def _deliver_settled(self, link: _Link, output: RequestOutput) -> None:
+        """Sends a last output once the pages are where others find them, or have not come there in time."""
+        left = [wire.Step([output])]
+
+        def send() -> None:
+            if left:
+                link.send(left.pop())
+
+        asyncio.get_running_loop().call_later(HAND_OVER_SECONDS, send)
+        self.engine.when_settled(partial(self._in_loop, send))
 
     def _mourn(self) -> None:
         self._tell(self.trouble)
@@ -218,6 +238,8 @@ class _Link:
             return
         if not request.params.constrained:
             self._submit(request, None)
+            if message.hand_over and self.host._owners.get(request.request_id) is self:
+                self.host._handing.add(request.request_id)
             return
         self._coming[request.request_id] = task = asyncio.create_task(self._compile(request))
         task.add_done_callback(lambda _: self._coming.pop(request.request_id, None))
@@ -276,6 +298,7 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
         about={} if loaded is None else about(engine, loaded.path, loaded.model, loaded.layout),
         phases=phases if loaded is None else phases | loaded.phases,
         limits={} if loaded is None else loaded.limits,
+        pages_of="" if engine.tiering is None else engine.tiering.pages_of,
         snapshot=loaded is not None and Snapshot.is_at(loaded.path),
     )
 

@@ -34,8 +34,12 @@ LEAST_WAIT, UNKNOWN_WAIT = 0.05, 2.0
 class Tiering:
     """All but `done` of `begin` runs in the engine's thread."""
 
-    def __init__(self, tiers: Tiers, mover: PageMover, pool: PagePool, metrics: Metrics) -> None:
-        self.tiers, self.mover, self.metrics = tiers, mover, metrics
+    def __init__(self, tiers: Tiers, mover: PageMover, pool: PagePool, metrics: Metrics, pages_of: str = "") -> None:
+        """
+        Args:
+            pages_of: the fingerprint of what is on disk or in a store.
+        """
+        self.tiers, self.mover, self.metrics, self.pages_of = tiers, mover, metrics, pages_of
         self._pool = pool
         self._saves: list[Move] = []
         self._loads: list[Move] = []
@@ -159,7 +163,7 @@ def make_tiering(
     if slots < 2:
         least = f"give {2 * page_bytes / 1e9:g} or more"
         raise EngineConfigError(f"host_cache_gb is {slots * page_bytes / 1e9:g}, less than two pages; {least}")
-    disk = store = None
+    disk, store, own = None, None, ""
     if config.disk_cache is not None or config.page_store is not None:
         own = fingerprint(model, latent, vocab_size, config.drafts > 0)
         if config.disk_cache is not None:
@@ -171,7 +175,7 @@ def make_tiering(
             store = open_store(config.page_store, own, page_bytes, room)
     memory = host_memory(latent, slots)
     tiers = Tiers(HostTier(memory.view(slots, -1).numpy()), disk, store)
-    return Tiering(tiers, PageMover(latent, memory, tiers), pool, metrics)
+    return Tiering(tiers, PageMover(latent, memory, tiers), pool, metrics, own)
 
 
 @torch.inference_mode()

@@ -41,6 +41,8 @@ class Info(msgspec.Struct, frozen=True):
     """Seconds that each part of the start took."""
     limits: dict[str, Limit] = {}
     """The least that parts of it can take, where that was measured."""
+    pages_of: str = ""
+    """The fingerprint of what stores keep for it; empty where it has none."""
     snapshot: bool = False
     """Whether weights came from a packed snapshot."""
 
@@ -54,15 +56,17 @@ class Submit(msgspec.Struct, tag=True):
 
     request_id: str
     request: msgspec.Raw
+    hand_over: bool = False
+    """Its last output comes once its pages are where other engines find them."""
 
     @classmethod
-    def of(cls, request: Request) -> Submit:
+    def of(cls, request: Request, hand_over: bool = False) -> Submit:
         """
         Raises:
             RequestError: a value in it cannot be sent, such as an integer of more than 64 bits.
         """
         try:
-            return cls(request.request_id, msgspec.Raw(msgspec.msgpack.encode(request)))
+            return cls(request.request_id, msgspec.Raw(msgspec.msgpack.encode(request)), hand_over)
         except (OverflowError, TypeError, ValueError, RecursionError) as error:
             raise RequestError(f"the request cannot be sent to the engine: {error}") from None
 

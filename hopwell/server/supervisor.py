@@ -6,13 +6,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -40,6 +43,10 @@ LAST_CHILD = 15.0
 LAST_WORDS = 1.0
 """After a second signal."""
 GPUS = "CUDA_VISIBLE_DEVICES"
+REMOVE = 'read _; rm -rf "$0"; sleep 1; rm -rf "$0"'
+"""For a shell whose stdin ends with this process, however that ends; its children may write a page before they go."""
+LEAST_SHARED = 1 << 30
+"""Bytes free of /dev/shm below which pages are handed over through the folder for temporary files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,8 @@ class Plan:
     """Whether they attend for sequences of their own."""
     dp: int = 1
     """Engines, each with the whole model over ranks of its own."""
+    prefill_engines: int = 0
+    """Further ones, which compute prompts and hand their pages over."""
     engine: dict[str, Any]
     """Settings of `EngineConfig`."""
     names: Sequence[str]
@@ -66,6 +75,11 @@ class Plan:
     workers: int
     start_budget: float | None = None
     """Seconds that the start should take."""
+
+    @property
+    def engines(self) -> int:
+        """Processes of engines: those that decode come first."""
+        return self.dp + self.prefill_engines
 
 
 def supervise(plan: Plan, port: int, progress: Progress, on_compile: Progress) -> int:
@@ -87,12 +101,33 @@ def supervise(plan: Plan, port: int, progress: Progress, on_compile: Progress) -
     with listener, claim(listener.getsockname()[1]) as claimed:
         path = resolve(plan.model)
         plan = replace(plan, names=list(plan.names) or [name_of(plan.model)])
-        supervisor = Supervisor(plan, path, listener, {"bytes": progress, "kernels": on_compile})
+        with handing_over(plan) as plan:
+            supervisor = Supervisor(plan, path, listener, {"bytes": progress, "kernels": on_compile})
+            try:
+                return asyncio.run(supervisor.run(claimed))
+            finally:
+                supervisor.kill()
+                logging.shutdown()
+
+
+@contextmanager
+def handing_over(plan: Plan) -> Iterator[Plan]:
+    """A plan whose engines find each other's pages: in the store that it names, or else in a folder in memory that is
+    there as long as this lasts, of a quarter of what is free there."""
+    if not plan.prefill_engines or plan.engine.get("page_store") is not None:
+        yield plan
+        return
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free >= LEAST_SHARED
+    with (
+        TemporaryDirectory(prefix="hopwell-pages-", dir=memory if roomy else None) as folder,
+        subprocess.Popen(["/bin/sh", "-c", REMOVE, folder], stdin=subprocess.PIPE, start_new_session=True) as watch,
+    ):
+        own = {"page_store": f"dir:{folder}", "page_store_gb": shutil.disk_usage(folder).free / 4e9}
         try:
-            return asyncio.run(supervisor.run(claimed))
+            yield replace(plan, engine=plan.engine | own)
         finally:
-            supervisor.kill()
-            logging.shutdown()
+            watch.kill()
 
 
 @dataclass
@@ -134,11 +169,11 @@ def own_gpus(copy: int, each: int, visible: str | None) -> dict[str, str]:
 
 
 class Supervisor:
-    """Keeps `plan.dp` engines and `plan.workers` API processes running."""
+    """Keeps `plan.engines` engines and `plan.workers` API processes running."""
 
     def __init__(self, plan: Plan, path: Path, listener: socket.socket, progress: dict[str, Progress]) -> None:
         self.plan, self.path, self.listener, self.progress = plan, path, listener, progress
-        self.engines: list[Part | None] = [None] * plan.dp
+        self.engines: list[Part | None] = [None] * plan.engines
         self.apis: list[Part | None] = [None] * plan.workers
         self._infos: dict[int, Info] = {}
         """By engine."""
@@ -155,7 +190,7 @@ class Supervisor:
         """See `supervise`."""
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             on_signal(asyncio.get_running_loop(), name, self._signalled)
-        lives = [asyncio.create_task(self._keep_engine(copy)) for copy in range(self.plan.dp)]
+        lives = [asyncio.create_task(self._keep_engine(copy)) for copy in range(self.plan.engines)]
         lives += [asyncio.create_task(self._keep_api(number)) for number in range(self.plan.workers)]
         stopping = asyncio.create_task(self._stop.wait())
         up = asyncio.create_task(self._all_up())
@@ -172,6 +207,8 @@ class Supervisor:
         about = first.about
         if plan.dp > 1:
             about = {**about, "engines": f"{plan.dp}, each as above; a request goes where its beginning is known"}
+        if plan.prefill_engines:
+            about = {**about, "prompts": f"computed by {plan.prefill_engines} more, which hand their pages over"}
         info = msgspec.structs.replace(first, about=about)
         tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants), plan.start_budget))
         await stopping
@@ -195,10 +232,10 @@ class Supervisor:
             "model": None if plan.model is None else str(self.path),
             "chat_template": None if template is None else str(template),
             "settings": plan.engine,
-            "copies": plan.dp,
+            "copies": plan.engines,
         }
         name, variables = "the engine", dict[str, str]()
-        if plan.dp > 1:
+        if plan.engines > 1:
             name, variables = f"engine {copy + 1}", own_gpus(copy, plan.tp, os.environ.get(GPUS))
         while not self._stop.is_set():
             part = self.engines[copy] = self._start(name, engine_process.MAIN, (), fields, **variables)
@@ -219,10 +256,12 @@ class Supervisor:
     def _take(self, info: Info, copy: int) -> None:
         """What an engine tells of itself."""
         self._infos[copy] = info
-        if len({known.settings["device"] for known in self._infos.values()}) > 1:
-            plan = self.plan
-            needed = plan.dp * plan.tp
-            self._fail(f"--dp {plan.dp}: some engines found no GPU of their own, for they need {needed}; give fewer")
+        plan, infos = self.plan, self._infos.values()
+        if len({known.settings["device"] for known in infos}) > 1:
+            needed = plan.engines * plan.tp
+            self._fail(f"some engines found no GPU of their own, for they need {needed}; give fewer by --dp")
+        elif plan.prefill_engines and len({known.pages_of for known in infos}) > 1:
+            self._fail("--prefill-engines: engines do not compute the same pages, bit by bit; leave it out")
 
     async def _keep_api(self, number: int) -> None:
         plan = self.plan
@@ -235,6 +274,7 @@ class Supervisor:
             "tenants": [asdict(tenant) for tenant in plan.tenants],
             "workers": plan.workers,
             "dp": plan.dp,
+            "prefill_engines": plan.prefill_engines,
             "me": number,
             "started_at": self.started_at,
         }
@@ -242,7 +282,7 @@ class Supervisor:
         while not self._stop.is_set():
             part = self._start(f"API process {number + 1}", api_process.MAIN, ends, fields)
             self.apis[number] = part
-            for copy in range(plan.dp):
+            for copy in range(plan.engines):
                 self._connect(part, copy)
             while (message := await part.said.get()) is not None:
                 if message.kind == "listening":
@@ -312,7 +352,7 @@ class Supervisor:
     async def _end(self, lives: Sequence[asyncio.Task[None]]) -> int:
         """Drains the APIs, then ends the engines; returns the exit code."""
         self._say("stop", self.apis)
-        engines, apis = lives[: self.plan.dp], lives[self.plan.dp :]
+        engines, apis = lives[: self.plan.engines], lives[self.plan.engines :]
         drained = asyncio.gather(*apis, return_exceptions=True)
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)

@@ -42,6 +42,7 @@ def main() -> None:
 
 
 async def _run(control: Control, start: Message) -> int:
+    from hopwell.engine.apart import EnginesApart
     from hopwell.engine.client import EngineClient
     from hopwell.engine.copies import EngineCopies
     from hopwell.engine.frontend import Frontend
@@ -53,11 +54,14 @@ async def _run(control: Control, start: Message) -> int:
 
     loop, fields = asyncio.get_running_loop(), start.fields
     stop, hurry = asyncio.Event(), asyncio.Event()
-    connected = [asyncio.Event() for _ in range(fields["dp"])]
+    decoding, computing = fields["dp"], fields["prefill_engines"]
+    connected = [asyncio.Event() for _ in range(decoding + computing)]
     template = fields["chat_template"]
     frontend = Frontend.open(Path(fields["path"]), None if template is None else Path(template), fields["name"])
-    alone = len(connected) == 1
-    client = EngineClient(frontend.tokenizer) if alone else EngineCopies(frontend.tokenizer, len(connected))
+    if computing:
+        client = EnginesApart(frontend.tokenizer, decoding, computing)
+    else:
+        client = EngineClient(frontend.tokenizer) if decoding == 1 else EngineCopies(frontend.tokenizer, decoding)
 
     def received(message: Message | None) -> None:
         if message is None:  # the parent has gone

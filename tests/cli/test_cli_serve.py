@@ -40,6 +40,20 @@ def test_what_several_engines_cannot_have_is_refused_by_name(options: tuple[str,
     assert said.startswith("error: --dp 2: ") and says in said
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--tp", "2"), "leave out --tp"),
+        (("--no-prefix-cache",), "leave out --no-prefix-cache"),
+        (("--api-workers", "0"), "leave out --api-workers 0"),
+        (("--host-cache-gb", "1", "--disk-cache", "/tmp/x", "--disk-cache-gb", "1"), "leave out --disk-cache"),
+    ],
+)
+def test_what_engines_for_prompts_cannot_have_is_refused_by_name(options: tuple[str, ...], says: str) -> None:
+    said = refused("serve", "--port", "0", "--prefill-engines", "1", *options)
+    assert said.startswith("error: --prefill-engines 1: ") and says in said
+
+
 def test_each_engine_sees_its_own_gpus() -> None:
     assert [own_gpus(copy, 2, None) for copy in range(2)] == [
         {"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"},

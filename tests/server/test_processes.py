@@ -161,6 +161,43 @@ def test_one_of_two_engines_is_killed_and_the_other_serves_on(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_engines_for_prompts_and_for_answers_are_killed(tmp_path: Path) -> None:
+    """Without the one, prompts are computed by the other; without the other, requests end as with one engine."""
+    shared = shared_names()
+    body = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
+    with attacked("--dtype", "float32") as server:
+        wanted = server.post("/v1/completions", body).json()["choices"][0]["text"]
+    with (
+        (tmp_path / "log").open("w") as log,
+        attacked("--dtype", "float32", "--prefill-engines", "1", stderr=log) as server,
+    ):
+        assert "computed by 1 more" in server.banner
+
+        def said() -> str:
+            return server.post("/v1/completions", body).json()["choices"][0]["text"]
+
+        assert said() == wanted
+        assert 'hopwell_tier_hit_tokens_total{engine="1"' in httpx.get(server.url + "/metrics").text
+        decoding, computing = sorted(server.pids(ENGINE))  # started in this order
+        os.kill(computing, signal.SIGKILL)
+        httpx.post(server.url + "/flush_cache", timeout=300)
+        assert said() == wanted, "whoever decodes computes meanwhile"
+        assert within(120, lambda: "a process is up again" in (tmp_path / "log").read_text())
+        with callers(server, 4, 4) as ends:
+            os.kill(decoding, signal.SIGKILL)
+            killed = time.monotonic()
+        assert max(when for when, _ in ends) - killed < SOON
+        assert all("its process has ended" in said or said == "503" for _, said in ends), ends
+        assert within(120, lambda: idle_again(server)), "the engine was not started again"
+        assert said() == wanted
+        pids = server.pids()
+        server.process.kill()
+        server.process.wait()
+        assert within(60, lambda: not any(map(_lives, pids)))
+        assert within(60, lambda: shared_names() <= shared), "pages of ours are left in memory"
+
+
+@pytest.mark.slow
 def test_a_killed_api_process_is_started_again() -> None:
     with attacked() as server:
         for _ in range(TIMES):
