@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +32,16 @@ SHORT, ANSWER = 40, 8
 """Tokens of a stream's prompt, and of the answer to a long prompt."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of each system."""
+
+    streams: int
+    tokens: int
+    prompts: int
+    length: int
+
+
 def bodies(count: int, prompt: int, answer: int, rng: random.Random) -> list[dict[str, Any]]:
     """Requests whose prompts nobody has asked before."""
     fixed = {"temperature": 0, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
@@ -35,21 +49,21 @@ def bodies(count: int, prompt: int, answer: int, rng: random.Random) -> list[dic
     return [{"prompt": tokens, "max_tokens": answer, **fixed} for tokens in prompts]
 
 
-def measure(
-    url: str, streams: int, tokens: int, rate: float, prompts: int, length: int
-) -> tuple[list[Sample], list[Sample]]:
+def measure(url: str, load: Load, rate: float, turn: int) -> tuple[list[Sample], list[Sample]]:
     """What callers of both kinds see, who begin at the same time.
 
     Args:
-        streams: callers in a closed loop, twice as many requests of `tokens` each.
         rate: long prompts a second; 0: none.
+        turn: of the same load on the same server; each has prompts of its own.
     """
-    rng = random.Random(rate)  # at no rate a prompt of another's
-    decoding = Traffic(url, None, "concurrency", streams, bodies(2 * streams, SHORT, tokens, rng))
-    with ThreadPoolExecutor(2) as both:
-        answers = both.submit(ask_all, decoding)
-        long = [] if not rate else ask_all(Traffic(url, None, "rate", rate, bodies(prompts, length, ANSWER, rng)))
-        return answers.result(), long
+    rng = random.Random(f"{rate} {turn}")
+    streams = bodies(2 * load.streams, SHORT, load.tokens, rng)
+    decoding = Traffic(url, None, "concurrency", load.streams, streams)
+    with ThreadPoolExecutor(1) as beside:
+        answers = beside.submit(ask_all, decoding)
+        long = bodies(load.prompts, load.length, ANSWER, rng) if rate else []
+        found = ask_all(Traffic(url, None, "rate", rate, long)) if rate else []
+        return answers.result(), found
 
 
 def row(system: str, rate: float, decoding: list[Sample], long: list[Sample]) -> dict[str, Any]:
@@ -58,40 +72,50 @@ def row(system: str, rate: float, decoding: list[Sample], long: list[Sample]) ->
         raise HopwellError(f"{system}: {len(wrong)} requests failed: {wrong[0]}")
     gaps = [1e3 * gap for sample in decoding for gap in sample.gaps]
     seconds = max(sample.last for sample in decoding) - min(sample.sent for sample in decoding)
-    found = {
+    ttft = [1e3 * sample.ttft for sample in long]
+    return {
         "system": system,
         "prompts_per_s": rate,
         "streams_tokens_per_s": round(sum(sample.output_tokens for sample in decoding) / seconds, 1),
-        "gap_p50_ms": round(percentile(gaps, 50), 1),
-        "gap_p99_ms": round(percentile(gaps, 99), 1),
-        "gap_max_ms": round(max(gaps), 1),
+        **{f"gap_p{percent}_ms": round(percentile(gaps, percent), 1) for percent in (50, 99)},
+        **{f"prompt_ttft_p{percent}_ms": round(percentile(ttft, percent)) if ttft else None for percent in (50, 99)},
     }
-    ttft = [1e3 * sample.ttft for sample in long]
-    for percent in (50, 99):
-        found[f"prompt_ttft_p{percent}_ms"] = round(percentile(ttft, percent)) if ttft else None
-    return found
+
+
+def middle(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median of each column over turns."""
+    columns = [name for name, value in rows[0].items() if isinstance(value, int | float)]
+    return rows[0] | {name: round(median(row[name] for row in rows), 1) for name in columns}
 
 
 def main(
     model: Checkpoint = None,
-    streams: Annotated[int, typer.Option(min=1, help="Callers whose answers are long.")] = 4,
-    tokens: Annotated[int, typer.Option(min=2, help="Of such an answer.")] = 400,
+    streams: Annotated[int, typer.Option(min=1, help="Callers whose answers are long.")] = 3,
+    tokens: Annotated[int, typer.Option(min=2, help="Of such an answer.")] = 150,
     rate: Annotated[list[float] | None, typer.Option(help="Long prompts a second; may be repeated; 0: none.")] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Long prompts at each rate.")] = 12,
-    length: Annotated[int, typer.Option(min=65, help="Tokens of a long prompt.")] = 1024,
+    prompts: Annotated[int, typer.Option(min=1, help="Long prompts at each rate.")] = 6,
+    length: Annotated[int, typer.Option(min=65, help="Tokens of a long prompt.")] = 512,
+    turns: Annotated[int, typer.Option(min=1, help="Systems take turns so often; the median counts.")] = 3,
     out: Out = None,
 ) -> None:
     """Gaps between the tokens of streams, and time to the first token of long prompts, by who computes the prompts."""
-    rows: list[dict[str, Any]] = []
+    load = Load(streams, tokens, prompts, length)
     serve = ["-m", "hopwell", "serve", *([model] if model else []), "--dtype", "float32"]
-    for system, (options, environment) in SYSTEMS.items():
-        with server([*serve, *options], "hopwell serve", "/ready", environment) as url:
-            measure(url, streams, 8, 10.0, 2, length)  # what the first prompt takes more than others
-            for each in rate or [0.0, 0.5, 1.0]:
-                rows.append(row(system, each, *measure(url, streams, tokens, each, prompts, length)))
+    found: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    with ExitStack() as stack:
+        urls = {
+            system: stack.enter_context(server([*serve, *options], "hopwell serve", "/ready", environment))
+            for system, (options, environment) in SYSTEMS.items()
+        }
+        for turn in range(turns + 1):  # the first of each is for what the first prompts take more than others
+            for each in rate or [0.0, 0.3]:
+                for system, url in urls.items():
+                    one = row(system, each, *measure(url, load, each, turn))
+                    found.setdefault((system, each), []).append(one)
+    rows = [middle(each[1:]) for each in found.values()]
     print_rows(rows)
     if out is not None:
-        write_result(out, "apart", rows, streams=streams, tokens=tokens, prompts=prompts, prompt_tokens=length)
+        write_result(out, "apart", rows, turns=turns, **asdict(load))
 
 
 if __name__ == "__main__":

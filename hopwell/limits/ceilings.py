@@ -21,6 +21,8 @@ HOST_BYTES = 1 << 20, 128 << 20
 """That a CPU's reading is measured over, at least and at most."""
 HOST_SIZE = 256
 """Of a CPU's square products."""
+HOST_ROUNDS, HOST_LEAST, HOST_SECONDS = 25, 2, 0.1
+"""Of a CPU's measurement: calls at most and at least, and seconds after which there is no further one."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def _host_seconds(run: Callable[[], object], rounds: int = 25) -> float:
-    """Seconds of a call at its best: on a CPU others may want the same core."""
-    times = []
-    for _ in range(rounds):
+def _host_seconds(run: Callable[[], object]) -> float:
+    """Seconds of a call at its best, of as many as a server's start can wait for: on a CPU others may want the same
+    core."""
+    times: list[float] = []
+    while len(times) < HOST_LEAST or (len(times) < HOST_ROUNDS and sum(times) < HOST_SECONDS):
         began = time.perf_counter()
         run()
         times.append(time.perf_counter() - began)
