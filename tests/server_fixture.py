@@ -86,4 +86,4 @@ def server(
         thread.join(30)
         engine.close()
         engine.check()
-        assert not engine.scheduler.used_pages()
+        assert sum(pool.free + pool.prefix.idle for pool in engine.pools) == engine.metrics.pages_total

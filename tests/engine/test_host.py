@@ -72,7 +72,7 @@ async def running(**settings: Any) -> AsyncIterator[Pair]:
     finally:
         await engine.end(drain=False)
         engine.engine.close()
-        assert not engine.engine.scheduler.used_pages()
+        assert sum(pool.free + pool.prefix.idle for pool in engine.engine.pools) == engine.engine.metrics.pages_total
         engine.engine.check()
 
 
