@@ -306,7 +306,7 @@ class GraphedModel:
     ) -> tuple[Tensor, Tensor | None]:
         """Hidden states and, but for a draft, their logits. Valid until the next replay."""
         assert self._latent is not None, "steps are captured over a cache"
-        spread, largest = self.model.spread(batch, self._latent, idle=False), self.sizes[-1]
+        spread, largest = self.model.spread(batch, self._latent), self.sizes[-1]
         if spread is not None:
             batch, hidden = spread.own, None if hidden is None else spread.mine(hidden)
         own, rows = len(batch.tokens), len(batch.tokens) if spread is None else max(spread.counts)

@@ -220,7 +220,7 @@ class FusedTransformer:
         Args:
             begin: the step of this rank's tokens.
         """
-        spread = self.model.spread(batch, latent, idle=False)
+        spread = self.model.spread(batch, latent)
         own = batch if spread is None else spread.own
         plan = self.plan(own)
         rows = Rows(plan.positions, plan.own_pages, long=True, counts=() if spread is None else spread.counts)

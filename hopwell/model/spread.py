@@ -25,7 +25,8 @@ class Spread:
     whole: ForwardBatch
     """All ranks'."""
     own: ForwardBatch
-    """This rank's sequences, in the batch's order; pages have their numbers in its own cache."""
+    """This rank's sequences, in the batch's order; pages have their numbers in its own cache. Where it has none, one
+    row that leads nowhere: kernels have no grids of 0."""
     rows: NDArray[np.int64]
     """[own tokens]: their rows in the batch."""
     counts: list[int]
@@ -39,30 +40,25 @@ class Spread:
     exchange: Exchange
 
     @classmethod
-    def of(
-        cls, batch: ForwardBatch, exchange: Exchange, rank: int, world: int, pages: int, idle: bool = True
-    ) -> Spread:
+    def of(cls, batch: ForwardBatch, exchange: Exchange, rank: int, world: int, pages: int) -> Spread:
         """
         Args:
             batch: all ranks'.
             pages: of each rank's cache that sequences have; one more, after them, is nobody's.
-            idle: whether a rank may be without rows; else it has one that leads nowhere, for kernels have no grid of 0.
         """
         table = batch.host_pages
         of_sequence = table[:, 0] // pages
         owners = np.repeat(of_sequence, batch.query_lens).astype(np.int64)
         each = [(owners == other).nonzero()[0] for other in range(world)]
-        places, counts = np.empty_like(owners), [len(rows) for rows in each]
+        places, counts = np.empty_like(owners), [max(len(rows), 1) for rows in each]
         for rows in each:
             places[rows] = np.arange(len(rows))
         new, lengths = ([list[int]() for _ in range(world)] for _ in range(2))
         for query, length, owner in zip(batch.query_lens, batch.seq_lens, of_sequence.tolist(), strict=True):
             new[owner].append(query)
             lengths[owner].append(length)
-        if not idle:
-            counts = [max(count, 1) for count in counts]
         rows = each[rank]
-        if counts[rank] > len(rows):
+        if not len(rows):
             nowhere = torch.zeros(1, dtype=torch.int64)
             own = ForwardBatch(nowhere, nowhere, [1], [1], torch.full((1, 1), pages, dtype=torch.int32))
         else:
@@ -75,8 +71,7 @@ class Spread:
 
     def mine(self, rows: Tensor) -> Tensor:
         """Of the batch's rows [tokens, width], this rank's: [own tokens, width], zeros in one that leads nowhere."""
-        found = _taken(rows, self.rows)
-        return found if len(found) == len(self.own.tokens) else found.new_zeros(1, rows.shape[1])
+        return _taken(rows, self.rows) if len(self.rows) else rows.new_zeros(1, rows.shape[1])
 
     def order(self, starts: Sequence[int], device: torch.device) -> Tensor:
         """int64 [tokens]: where each row of the batch is among all ranks', of which each rank's begin at `starts`."""

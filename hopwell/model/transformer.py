@@ -103,13 +103,12 @@ class Layer:
     ) -> Tensor:
         """
         Args:
-            spread: where attention is data parallel: `x` are this rank's rows, perhaps none.
+            spread: where attention is data parallel: `x` are this rank's rows.
         """
-        if len(x):
-            normed = rms_norm(x, self.input_norm, self.eps)
-            marks.mark("input norm")
-            share = self.attention(normed, rope, latent, plan, absorbed, marks)
-            x = x + (self._whole(share, marks) if spread is None else share)
+        normed = rms_norm(x, self.input_norm, self.eps)
+        marks.mark("input norm")
+        share = self.attention(normed, rope, latent, plan, absorbed, marks)
+        x = x + (self._whole(share, marks) if spread is None else share)
         normed = rms_norm(x, self.post_norm, self.eps)
         marks.mark("post norm")
         if spread is not None:
@@ -229,12 +228,12 @@ class Transformer:
         marks.mark("final norm")
         return self._of_all(x, spread)
 
-    def spread(self, batch: ForwardBatch, latent: Tensor, idle: bool = True) -> Spread | None:
-        """How a batch is shared out, where attention is data parallel; `idle` as `Spread.of` has it."""
+    def spread(self, batch: ForwardBatch, latent: Tensor) -> Spread | None:
+        """How a batch is shared out, where attention is data parallel."""
         if not self.layout.dp_attention:
             return None
         assert self.exchange is not None, "ranks that attend for their own sequences have an exchange"
-        return Spread.of(batch, self.exchange, self.layout.rank, self.layout.tp, latent.shape[1] - 1, idle)
+        return Spread.of(batch, self.exchange, self.layout.rank, self.layout.tp, latent.shape[1] - 1)
 
     def _of_all(self, x: Tensor, spread: Spread | None) -> Tensor:
         """All ranks' rows, in the batch's order."""

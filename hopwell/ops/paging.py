@@ -84,7 +84,7 @@ class AttentionPlan:
         table = page_table.long()
         sequence_of = torch.repeat_interleave(
             torch.arange(len(query_lens), device=device),
-            torch.tensor(query_lens, dtype=torch.int64, device=device),
+            torch.tensor(query_lens, device=device),
             output_size=sum(query_lens),
         )
         slots = table[sequence_of, positions // PAGE] * PAGE + positions % PAGE
