@@ -148,7 +148,6 @@ def _start_ranks(path: Path, layout: Layout, device: torch.device, dtype: torch.
     told = {"device": device.type, "dtype": str(dtype).removeprefix("torch."), "packed": packed}
     ranks = Ranks(RANK, layout, meeting_place() if gpus or GLOO else None, model=str(path), **told)
     if gpus:
-        log.warning("several GPUs have been measured in part only: docs/parallel.md says what")
         from hopwell.parallel.gpus import leave_if_stuck  # Triton is a GPU's dependency
 
         ranks.when_lost(partial(leave_if_stuck, device))

@@ -31,7 +31,7 @@ from hopwell.ops.rows import Normed
 from hopwell.ops.sizes import next_power_of_2
 from hopwell.ops.triton_common import INTERPRET, launch, let_next_start, to_bf16, wait_for_inputs
 
-OWNED_FROM = 128
+OWNED_FROM = 72
 """Rows that a rank would send, one to each of the others, from which rows have owners."""
 EMPTY = -(1 << 15)
 """-0.0 in bf16, as the int16 that has its bits."""

@@ -81,7 +81,7 @@ def test_what_fits_is_let_through(name: str, four_bits: str | None, tp: int, fre
 
 def test_the_reckoning_is_what_four_gpus_held() -> None:
     """R1 in NVFP4 with FP8 attention over four H200s: 105.93 GB on each, measured."""
-    result = Path(__file__).parents[2] / "benchmarks/results/whole-r1-nvfp4-tp4-h200-20261129.json"
+    result = Path(__file__).parents[2] / "benchmarks/results/whole-r1-nvfp4-tp4-h200-20261130.json"
     assert '"gb_per_gpu": 105.929' in result.read_text()
     source, config = weights("deepseek-r1", "nvfp4")
     with pytest.raises(LayoutError) as refused:
