@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 
 import torch
@@ -14,7 +15,7 @@ from hopwell.formats.blocks import FP8_BLOCK, BlockFormat
 from hopwell.formats.draw import draw_packed
 from hopwell.formats.fp8 import scale_shape
 from hopwell.formats.matrices import Fp8Block, Plain, combine
-from hopwell.formats.packed import Packed
+from hopwell.formats.packed import STRIP, Packed
 from hopwell.model import schema
 from hopwell.model.build import Builder, held_format
 from hopwell.model.config import ModelConfig
@@ -47,6 +48,15 @@ def random_transformer(
         LayoutError: the ranks cannot share this model.
     """
     return _Drawn(config, torch.device(device), seed, packed, numbers, shard, progress).transformer()
+
+
+AT_ONCE = 1 << 27
+"""Values of a stack in four bits that are drawn together: each draw waits for its GPU a few times."""
+
+
+def _unstacked(tensor: Tensor, count: int) -> Tensor:
+    """Rows of `count` matrices, one after another, as a stack."""
+    return tensor.unflatten(0, (count, -1))
 
 
 class _Drawn(Builder):
@@ -133,8 +143,14 @@ class _Drawn(Builder):
             return Packed.empty(kind, shape, "meta", zeros)
         if len(shape) == 2:
             return draw_packed(kind, shape, deviation, self._seed(own), self.device, zeros)
-        each = [draw_packed(kind, shape[1:], deviation, self._seed(own), self.device, zeros) for _ in range(shape[0])]
-        return combine(each, torch.stack)
+        matrices, out, width = shape
+        at_once = 1 if out % STRIP else max(1, AT_ONCE // (out * width))  # of whole strips, matrices are one
+        found: list[Packed] = []
+        for first in range(0, matrices, at_once):
+            some = min(at_once, matrices - first)
+            drawn = draw_packed(kind, (some * out, width), deviation, self._seed(own), self.device, zeros)
+            found.append(drawn.map(partial(_unstacked, count=some)))
+        return combine(found, torch.cat)
 
     def _values(self, shape: tuple[int, ...], deviation: float, mean: float = 0.0, own: bool = False) -> Tensor:
         """bf16 values of a normal distribution."""
