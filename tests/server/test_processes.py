@@ -161,6 +161,15 @@ def test_one_of_two_engines_is_killed_and_the_other_serves_on(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_start_tells_what_passed_its_budget(workers: str) -> None:
+    with attacked("--start-budget", "0.1", "--api-workers", workers) as server:
+        start, budget = re.findall(r"(?m)^  (?:start|budget) +(.*)", server.banner)
+    assert "(at least 0.025 GB at " in start and re.search(r"in all \d", start)
+    assert re.match(r"0.1 s, passed by \d+\.\d\d s: \w+ \d", budget)
+
+
+@pytest.mark.slow
 def test_engines_for_prompts_and_for_answers_are_killed(tmp_path: Path) -> None:
     """Without the one, prompts are computed by the other; without the other, requests end as with one engine."""
     shared = shared_names()
