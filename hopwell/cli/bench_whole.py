@@ -62,6 +62,13 @@ def whole(
         loaded = load_model(folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus)
     steps: list[dict[str, Any]] = []
     prefill: list[dict[str, Any]] = []
+    target = out
+
+    def keep() -> None:  # after each row: what is measured is not lost with what follows
+        nonlocal target
+        if target is not None:
+            target = write_result(target, "whole", steps, prompts=prefill, **meta)
+
     meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
     try:
         bench = Whole(model, loaded, ceilings, settings, lambda text: print(text, file=sys.stderr, flush=True))
@@ -71,6 +78,7 @@ def whole(
         if shapes:
             prefill += [asdict(row) for row in bench.prompts(shapes)]
             print_rows([rounded(row) for row in prefill])
+            keep()
         usual = CASES + (DRAFTED if loaded.model.has_mtp else [])
         told: list[dict[str, Any]] = []
 
@@ -83,9 +91,8 @@ def whole(
         for row in bench.steps(cases or [parsed(text) for text in usual], on_ops if ops else None):
             steps.append(asdict(row))
             print_rows([rounded(steps[-1])])
+            keep()
     finally:
-        if out is not None:
-            write_result(out, "whole", steps, prompts=prefill, **meta)
         loaded.close()
 
 
