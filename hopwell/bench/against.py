@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from hopwell.bench.side import MEASURED
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
 from hopwell.model.config import ModelConfig
+from hopwell.model.sharding import share
+from hopwell.parallel.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 Rows = list[dict[str, Any]]
@@ -103,6 +106,7 @@ def compare(
     limit: Ceilings | None,
     drafts: int = 0,
     acceptance: float = 1.0,
+    gpus: int = 1,
 ) -> Rows:
     """A row for each batch and context, each prompt shape, and the start: ours, theirs, the ratio, the limit.
 
@@ -110,8 +114,10 @@ def compare(
 
     Args:
         drafts, acceptance: a step's, and the tokens that a sequence gained with them.
+        gpus: that share every layer; the limit is of one's share.
     """
     rows: Rows = []
+    config = one_of(config, gpus)
     what = "decode, ms a token of each" if drafts else "decode step, ms"
     for index, row in enumerate(ours["decode"]):
         batch, context = row["batch"], row["context"]
@@ -149,6 +155,11 @@ def _pair(ours: float, theirs: float | None, limit: float | None, lower: bool) -
     ratio = None if theirs is None else theirs / ours if lower else ours / theirs
     percent = None if limit is None else 100 * (limit / ours if lower else ours / limit)
     return {"ours": ours, "theirs": theirs, "ratio": ratio, "limit": limit, "percent_of_limit": percent}
+
+
+def one_of(config: ModelConfig, gpus: int) -> ModelConfig:
+    """What one of several GPUs computes: its heads and widths, and of the head its rows."""
+    return replace(share(config, Layout(gpus)), vocab_size=-(-config.vocab_size // gpus))
 
 
 def expected_experts(config: ModelConfig, tokens: int) -> float:

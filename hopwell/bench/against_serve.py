@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hopwell.bench.against import ROOT
+from hopwell.bench.peer_vllm import BY_GPUS
 from hopwell.bench.serve import Load, bench_serve
 from hopwell.bench.served import own_server, server
 from hopwell.errors import HopwellError
@@ -53,33 +54,35 @@ def serve_sides(
     peer_site: Path | None,
     options: Sequence[str] = (),
     say: Callable[[str], None] = print,
+    gpus: int = 1,
 ) -> list[dict[str, Any]]:
     """Rows of `bench_serve` with an `engine` each; without `peer_site` ours alone.
 
     Args:
         peer_site: the folder that vLLM is installed in, as `pip install --target` makes it.
         options: of our `serve`.
+        gpus: over which each lies, tensor-parallel.
 
     Raises:
         HopwellError: a server ended before it was ready, or requests failed.
     """
     most = max([*loads.concurrency, 256])
     rows = []
-    with own_server(str(checkpoint), ["--max-seqs", str(most), *options]) as url:
+    with own_server(str(checkpoint), ["--max-seqs", str(most), "--tp", str(gpus), *options]) as url:
         rows += _asked(url, loads, "hopwell", say)
     if peer_site is not None:
-        with peer_server(checkpoint, loads.longest, most, peer_site) as url:
+        with peer_server(checkpoint, loads.longest, most, peer_site, gpus) as url:
             rows += _asked(url, loads, "vllm", say)
     return rows
 
 
 @contextmanager
-def peer_server(checkpoint: Path, longest: int, most: int, site: Path) -> Iterator[str]:
+def peer_server(checkpoint: Path, longest: int, most: int, site: Path, gpus: int = 1) -> Iterator[str]:
     """vLLM's own server, for requests of up to `longest` tokens, `most` at once; gives its URL."""
     arguments = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint), "--max-model-len",
                  str(max(longest, 8192)), "--max-num-seqs", str(most), "--max-num-batched-tokens", "8192",
-                 "--no-enable-prefix-caching"]  # fmt: skip
-    environment = {**PEER_SETTINGS, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+                 "--no-enable-prefix-caching", "--tensor-parallel-size", str(gpus)]  # fmt: skip
+    environment = {**PEER_SETTINGS, **BY_GPUS[gpus > 1], "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
     with server(arguments, "vllm", "/health", environment) as url:
         yield url
 

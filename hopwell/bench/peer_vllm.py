@@ -1,7 +1,7 @@
 """vLLM's side of `hopwell bench against`: run by its path in vLLM's own environment, prints one line of JSON at last.
 
-The settings are those that work offline on one GPU with an MLA model in FP8 or bf16: no tokenizer, no prefix cache,
-CUDA graphs for the batches that are measured, DeepGEMM compiled as it is met.
+The settings are those that work offline on GPUs of one host with an MLA model: no tokenizer, no prefix cache, CUDA
+graphs for the batches that are measured, DeepGEMM compiled as it is met.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ SETTINGS = {
     "VLLM_USE_FLASHINFER_SAMPLER": "0",
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_DEEP_GEMM_WARMUP": "skip",
 }
+BY_GPUS = {
+    False: {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+    True: {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_ALLREDUCE_USE_SYMM_MEM": "0"},
+}
+"""On one GPU, and on several: an all-reduce that needs no multicast, which not all hosts have."""
 
 
 def a_token(config: dict[str, Any]) -> int:
@@ -46,7 +50,8 @@ def speculation(task: dict[str, Any]) -> dict[str, Any] | None:
 def main() -> None:
     """Loads the checkpoint, measures, prints."""
     checkpoint, task = read_task(sys.argv[1:])
-    for name, value in SETTINGS.items():
+    gpus = task.get("gpus", 1)
+    for name, value in {**SETTINGS, **BY_GPUS[gpus > 1]}.items():
         os.environ.setdefault(name, value)
     config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
     began = time.perf_counter()
@@ -55,6 +60,7 @@ def main() -> None:
     drafts = task.get("drafts", 0)
     llm = LLM(
         model=checkpoint,
+        tensor_parallel_size=gpus,
         speculative_config=speculation(task),
         skip_tokenizer_init=True,
         max_model_len=longest(task),

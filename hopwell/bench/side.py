@@ -27,8 +27,8 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
     """Decode steps and prompts.
 
     Args:
-        task: `decode` ([batch, context] pairs), `steps` (tokens of a long answer, at least) and `prefill`
-            ([prompts, tokens] pairs).
+        task: `decode` ([batch, context] pairs), `steps` (tokens of a long answer, at least), `prefill` ([prompts,
+            tokens] pairs) and `gpus`, over which it runs.
 
     Returns:
         `decode`: batch, context, ms_per_step (with drafts: a token of each sequence), mj_per_token; `prefill`: prompts,
@@ -38,9 +38,12 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
 
     def timed(count: int, length: int, tokens: int) -> tuple[float, float]:
         prompts = [[rng.randrange(10, vocabulary - 10) for _ in range(length)] for _ in range(count)]
-        joules, began = energy_joules() or 0.0, time.perf_counter()
+        joules, began = used(), time.perf_counter()
         generate(prompts, tokens)
-        return time.perf_counter() - began, (energy_joules() or 0.0) - joules
+        return time.perf_counter() - began, used() - joules
+
+    def used() -> float:
+        return sum(energy_joules(gpu) or 0.0 for gpu in range(task.get("gpus", 1)))
 
     def tell(found: str) -> None:
         print(MEASURED + found, file=sys.stderr, flush=True)

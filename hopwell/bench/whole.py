@@ -99,7 +99,7 @@ class Whole:
         self.name, self.loaded, self.ceilings, self.settings, self._say = name, loaded, ceilings, settings, say
         self.gpus = loaded.layout.world
         self.share = replace(loaded.model.config, vocab_size=-(-loaded.model.config.vocab_size // self.gpus))
-        """What one GPU computes: of the head, its rows."""
+        """What one GPU computes: of the head, its rows. (The model's config is of a share already.)"""
 
     def steps(self, cases: Sequence[Case], on_ops: Callable[[list[OpRow]], object] | None = None) -> Iterator[StepRow]:
         """Milliseconds, percent of the limit and joules of each case's steps. The limit is one GPU's: of its share.

@@ -41,6 +41,7 @@ def against(
     drafts: Drafts = 0,
     forced_acceptance: ForcedAcceptance = None,
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
+    gpus: Annotated[int, typer.Option(min=1, help="Over which both lie, tensor-parallel.")] = 1,
     once: Annotated[bool, typer.Option(help="Start our side once, with no compiled kernels, not twice.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Through HTTP: both serve the same callers.")] = False,
     concurrency: Annotated[list[int] | None, typer.Option(min=1, help="With --serve: callers at once.")] = None,
@@ -67,7 +68,7 @@ def against(
         options = [word for name, value in settings.items() if value is not None for word in (name, value)]
         asked = concurrency or ([] if rate else [1, 8, 32, 128, 256])
         _through_http(checkpoint, peer_site, asked, rate or [], input_tokens or 512, output_tokens or 256, clients or 4,
-                      options, out, plot)  # fmt: skip
+                      options, gpus, out, plot)  # fmt: skip
         return
     import torch
 
@@ -80,7 +81,7 @@ def against(
     pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
     task = {"decode": pairs, "steps": steps or 128,
             "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
-            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits,
+            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits, "gpus": gpus,
             **({"drafts": drafts, "acceptance": acceptance} if drafts else {})}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)
     if longest(task) > config.max_position_embeddings:
@@ -91,7 +92,7 @@ def against(
     limit = measured_ceilings() if torch.cuda.is_available() and device != "cpu" else None
     torch.cuda.empty_cache()
     ours, theirs = sides(checkpoint, task, peer_site, once=once)
-    rows = compare(ours, theirs, config, limit, drafts, acceptance)
+    rows = compare(ours, theirs, config, limit, drafts, acceptance, gpus)
     decode = [row for row in rows if row["what"].startswith("decode") and row["what"] != MILLIJOULES]
     drawn = [{"engine": "hopwell", **row} for row in decode]
     drawn += [{**row, "engine": "vllm", "percent_of_limit": row["percent_of_limit"] / row["ratio"]}
@@ -109,6 +110,7 @@ def _through_http(
     output_tokens: int,
     clients: int,
     options: Sequence[str],
+    gpus: int,
     out: Path | None,
     plot: Path | None,
 ) -> None:
@@ -117,10 +119,12 @@ def _through_http(
     from hopwell.cli.tables import print_rows
 
     loads = Loads(vocabulary_of(checkpoint), input_tokens, output_tokens, concurrency, rates, clients)
-    rows = serve_sides(checkpoint, loads, peer_site, options)
+    rows = serve_sides(checkpoint, loads, peer_site, options, gpus=gpus)
     print_rows([rounded(row) for row in beside(rows)])
     if out is not None:
-        write_result(out, "against-serve", rows, checkpoint=checkpoint.name, loads=asdict(loads), options=options)
+        write_result(
+            out, "against-serve", rows, checkpoint=checkpoint.name, loads=asdict(loads), options=options, gpus=gpus
+        )
     if plot is not None:
         from hopwell.bench.plots import plot_pareto
 

@@ -19,6 +19,7 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.model.shipped import NANO
 
 LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
+PROMPT = {"prompts": 8, "tokens": 2048}
 
 
 def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,11 +40,10 @@ def test_any_engine_is_measured_by_the_difference_of_its_answers(monkeypatch: py
 
 def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
     step = {"batch": 8, "context": 1024, "mj_per_token": 10.0}
-    prompt = {"prompts": 8, "tokens": 2048}
     ours = {"ready_s": 5.0, "ready_cold_s": 20.0, "decode": [{**step, "ms_per_step": 1.0}],
-            "prefill": [{**prompt, "tokens_per_s": 3e5}]}  # fmt: skip
+            "prefill": [{**PROMPT, "tokens_per_s": 3e5}]}  # fmt: skip
     theirs = {"ready_s": 100.0, "decode": [{**step, "ms_per_step": 1.5, "mj_per_token": 25.0}],
-              "prefill": [{**prompt, "tokens_per_s": 2e5}]}  # fmt: skip
+              "prefill": [{**PROMPT, "tokens_per_s": 2e5}]}  # fmt: skip
     rows = against.compare(ours, theirs, models.bench_config("r1-tp8", 8), LIMIT)
     assert [row["ratio"] for row in rows] == pytest.approx([1.5, 2.5, 1.5, 20.0, 5.0])
     assert 0 < rows[0]["percent_of_limit"] < 100 and rows[0]["limit"] < 1.0
@@ -52,6 +52,22 @@ def test_both_sides_become_rows_with_ratio_and_limit(tmp_path: Path) -> None:
     assert png.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(HopwellError, match="nothing to plot"):
         plot_limit([{"batch": 1}], tmp_path / "q.png")
+
+
+def test_over_several_gpus_the_limit_is_of_ones_share() -> None:
+    """Four GPUs together read little more than one: the norms, what makes latents, and the router each reads whole."""
+    config = models.bench_config("r1-slice", 4)
+    step = {"batch": 8, "context": 1024, "mj_per_token": None, "ms_per_step": 1.0}
+    ours = {"ready_s": None, "ready_cold_s": None, "decode": [step], "prefill": [{**PROMPT, "tokens_per_s": 1e5}]}
+    one, four = (against.compare(ours, None, config, LIMIT, gpus=gpus) for gpus in (1, 4))
+    assert 3.5 < one[0]["limit"] / four[0]["limit"] < 4.0 and 3.0 < four[1]["limit"] / one[1]["limit"] < 4.0
+
+
+@pytest.mark.slow
+def test_ours_may_lie_over_several_ranks() -> None:
+    task = {"decode": [[1, 64]], "steps": 1, "prefill": [[1, 64]], "device": "cpu", "gpus": 2}
+    ours, theirs = against.sides(NANO, task, None, say=lambda line: None, once=True)
+    assert theirs is None and ours["decode"][0]["ms_per_step"] > 0
 
 
 @pytest.mark.slow
