@@ -23,7 +23,14 @@ def _hopwell(option: Option, model: str, length: int) -> str:
     cache = "fp8" if option.precision.cache == "fp8" else "bfloat16"
     words = ["hopwell serve", model, f"--max-seqs {_users(option)}", f"--cache-dtype {cache}"]
     words += [f"--drafts {option.drafts}", f"--max-model-len {length}"]
-    note = "" if option.layout.gpus == 1 else "  # several GPUs: not in this version"
+    if option.precision.weight("experts") < 1:
+        words.append("--four-bits packed")
+    layout, note = option.layout, ""
+    if layout.gpus > 1:
+        words.append(f"--tp {layout.gpus}")
+    if layout.dp > 1 or layout.expert_whole > 1:
+        words += ["--dp-attention"] * (layout.dp > 1) + [f"--ep {layout.gpus}"] * (layout.expert_whole > 1)
+        note = "  # refused on GPUs in this version"
     return " ".join(words) + note
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from hopwell.limits.prices import read_prices
+from hopwell.planner.launch import launch_command
 from hopwell.planner.model import read_model
 from hopwell.planner.page import frontier, page
 from hopwell.planner.plot import Mark, curves
@@ -33,3 +34,14 @@ def test_stricter_promises_make_no_more_tokens() -> None:
 def test_an_empty_plot_is_none() -> None:
     assert curves("x", "y", {}) == ""
     assert "polyline" in curves("x", "y", {"a": [Mark(1.0, band(5, 0.1)), Mark(2.0, band(3, 0.1))]})
+
+
+def test_a_command_says_how_the_model_lies_and_in_what() -> None:
+    """Of R1 in four bits over four GPUs: ranks, packed weights, and what our own GPUs' path still refuses."""
+    load, gpus = Load(1024, 1024), parse_gpus("4xh200")
+    asked = Question(read_model("deepseek-r1"), gpus, load, 2000, 20, precisions=("nvfp4",), engines=("hopwell",))
+    for option in search(asked, PRICES).options:
+        command, layout = launch_command(option, "r1", 2048), option.layout
+        assert "--four-bits packed" in command and f"--tp {layout.gpus}" in command
+        assert ("--dp-attention" in command) == (layout.dp > 1)
+        assert ("refused on GPUs" in command) == (layout.dp > 1 or layout.expert_whole > 1)
