@@ -96,8 +96,8 @@ def _print(report: ModelReport) -> None:
         for part in report.parts
     ])  # fmt: skip
     print("Room for tokens of bf16 latents beside the weights, by number of GPUs.")
-    print("First, every matrix cut and a token's latents on every GPU (--tp); then, attention")
-    print("whole on every GPU and a token's latents on one (--dp-attention).")
+    print("First, every matrix cut and a token's latents on every GPU (--tp); then,")
+    print("attention whole on every GPU and a token's latents on one (--dp-attention).")
     print_rows(fit_rows(report.fits))
     if report.warnings or report.faults is not None:
         _print_accounting(report.warnings, report.faults or [])

@@ -62,8 +62,8 @@ class Spread:
             nowhere = torch.zeros(1, dtype=torch.int64)
             own = ForwardBatch(nowhere, nowhere, [1], [1], torch.full((1, 1), pages, dtype=torch.int32))
         else:
-            # columns beyond a sequence's own pages may be any cache's
-            own_table = torch.from_numpy(np.maximum(table[of_sequence == rank] - rank * pages, 0))
+            # columns beyond a sequence's own pages may be any cache's, and a step that is ahead may read one of them
+            own_table = torch.from_numpy(np.clip(table[of_sequence == rank] - rank * pages, 0, pages))
             tokens, positions = (_taken(given, rows) for given in (batch.tokens, batch.positions))
             own = ForwardBatch(tokens, positions, new[rank], lengths[rank], own_table)
         found = [Lengths(*each) for each in zip(new, lengths, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -89,7 +90,16 @@ class Weight:
         if library == "onednn_bf16":
             return replace(self, packed=torch.ops.mkldnn._reorder_linear_weight(self.data, 1))
         if library == "fbgemm_float16":
-            pack = torch.ops.quantized.linear_prepack_fp16
-            packed = pack(self.data.float(), None) if matrix else [pack(one.float(), None) for one in self.data]
-            return replace(self, packed=packed)
+            return replace(self, packed=_fbgemm(self.data) if matrix else _fbgemm_each(self.data))
         return self
+
+
+def _fbgemm(matrix: Tensor) -> torch.ScriptObject:
+    """A float16 matrix in FBGEMM's own order."""
+    return torch.ops.quantized.linear_prepack_fp16(matrix.float(), None)
+
+
+def _fbgemm_each(matrices: Tensor) -> list[torch.ScriptObject]:
+    """The same of each matrix of a stack: the library orders one by one thread, and lets others run meanwhile."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        return list(threads.map(_fbgemm, matrices))

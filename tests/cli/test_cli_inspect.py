@@ -41,7 +41,7 @@ def folder(tmp_path: Path, tensors: dict[str, Tensor]) -> Path:
 def test_r1_and_nano_on_one_screen() -> None:
     ran = hopwell("inspect", "deepseek-r1")
     assert ran.code == 0 and "671.03 B parameters" in ran.out and "688,574,839,360 bytes" in ran.out
-    assert re.search(r"H200 .*741k / 4.23M", ran.out) and re.search(
+    assert re.search(r"H200 .*741k / 4.78M", ran.out) and re.search(
         r"routed experts +89,088 +653.91 B +20.435 B", ran.out
     )
     assert max(map(len, ran.out.splitlines()[5:])) <= 80
