@@ -229,7 +229,7 @@ def cuts(work: Work) -> Iterator[tuple[Tiling, int | None]]:
         for split in sorted(splits):
             if steps % (split * step // STEP):
                 continue
-            for run in (1, 2, 4) if case.op == "down" and height == 64 else (1 if case.op == "down" else None,):
+            for run in (None,) if case.op != "down" else (1, 2, 4) if height == 64 else (1,):
                 yield Tiling(height, tile, split, warps, stages, step, 1, *registers), run
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hopwell.limits.power import energy_joules
+from hopwell.limits.power import all_joules
 
 MEASURED = "measured: "
 """How a line begins that tells of a measurement, among all that an engine writes."""
@@ -43,7 +43,7 @@ def measure(generate: Generate, task: dict[str, Any], vocabulary: int) -> dict[s
         return time.perf_counter() - began, used() - joules
 
     def used() -> float:
-        return sum(energy_joules(gpu) or 0.0 for gpu in range(task.get("gpus", 1)))
+        return all_joules(task.get("gpus", 1)) or 0.0
 
     def tell(found: str) -> None:
         print(MEASURED + found, file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from hopwell.engine.runnable import Model
 from hopwell.engine.runner import Runner
 from hopwell.limits.history import History
 from hopwell.limits.meter import Pace, Reading
-from hopwell.limits.power import energy_joules
+from hopwell.limits.power import all_joules
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.forward_choice import unsuited
 from hopwell.model.fused import FusedTransformer
@@ -194,9 +194,3 @@ class DecodeSteps:
             flight = following
         gained += int(flight.result.result().counts.sum())
         return (time.perf_counter() - began) / STEPS, gained / (STEPS * batch)
-
-
-def all_joules(gpus: int) -> float | None:
-    """`energy_joules` of the first so many GPUs together."""
-    each = [energy_joules(gpu) for gpu in range(gpus)]
-    return None if None in each else sum(filter(None, each))

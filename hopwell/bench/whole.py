@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hopwell.bench.engine import StepRow, decode_costs, step_costs
-from hopwell.bench.steps import DecodeSteps, RandomPrompts, all_joules
+from hopwell.bench.steps import DecodeSteps, RandomPrompts
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, model_settings
 from hopwell.engine.loaded import LoadedModel
@@ -24,6 +24,7 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.limits.cost import OpCost
 from hopwell.limits.history import Row
 from hopwell.limits.meter import Reading, Sums
+from hopwell.limits.power import all_joules
 from hopwell.model.transformer import Dense, Transformer, alone
 from hopwell.ops.sizes import PAGE
 

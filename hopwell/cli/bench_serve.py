@@ -96,10 +96,10 @@ def local_counter(url: str, gpus: int) -> Callable[[], float]:
     from urllib.parse import urlsplit
 
     from hopwell.errors import HopwellError
-    from hopwell.limits.power import energy_joules
+    from hopwell.limits.power import all_joules
 
     if (host := urlsplit(url).hostname) not in HERE:
         raise HopwellError(f"--energy reads this machine's GPUs, and {host} may be another; run it there")
-    if any(energy_joules(gpu) is None for gpu in range(gpus)):
+    if all_joules(gpus) is None:
         raise HopwellError(f"--energy: NVML counts no joules of {gpus} GPUs here; leave it out")
-    return lambda: sum(energy_joules(gpu) or 0.0 for gpu in range(gpus))
+    return lambda: all_joules(gpus) or 0.0

@@ -62,6 +62,7 @@ def whole(
         loaded = load_model(folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus)
     steps: list[dict[str, Any]] = []
     prefill: list[dict[str, Any]] = []
+    meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
     target = out
 
     def keep() -> None:  # after each row: what is measured is not lost with what follows
@@ -69,7 +70,6 @@ def whole(
         if target is not None:
             target = write_result(target, "whole", steps, prompts=prefill, **meta)
 
-    meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
     try:
         bench = Whole(model, loaded, ceilings, settings, lambda text: print(text, file=sys.stderr, flush=True))
         room = bench.room()

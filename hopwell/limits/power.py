@@ -29,6 +29,12 @@ def energy_joules(device: int = 0) -> float | None:
         return None
 
 
+def all_joules(gpus: int) -> float | None:
+    """`energy_joules` of the first so many GPUs together."""
+    each = [energy_joules(gpu) for gpu in range(gpus)]
+    return None if None in each else sum(filter(None, each))
+
+
 def gpu_counter(uuid: str, nvml: Any = None) -> Counter | None:
     """The counter of a GPU, or None where NVML has none.
 

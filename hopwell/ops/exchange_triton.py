@@ -101,8 +101,7 @@ def _exchange_add_norm(
     stride = capacity.to(tl.int64) * WIDTH
     row = token.to(tl.int64) * WIDTH
     slots = TURN * WORLD * stride + row  # of this row; a rank's is RANK * stride from there
-    mine = tl.multiple_of(tl.load(peers + RANK).to(tl.pointer_type(tl.int16)), 16)
-    at = mine + slots + col
+    at = _inbox(peers, RANK) + slots + col
     if OWNED:
         owner = token % WORLD
         if owner == RANK:
