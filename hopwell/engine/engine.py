@@ -329,7 +329,8 @@ class Engine:
             return
         if saves := self.tiering.idle_saves():
             self.runner.save(saves)
-        self.tiering.tiers.when_settled(done)
+        tiers = self.tiering.tiers
+        self.runner.after_launched(lambda: tiers.when_settled(done))
 
     def _check_queue(self) -> None:
         waiting = self.scheduler.waiting + len(self._inbox)

@@ -112,6 +112,13 @@ class Runner:
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
             mover.save(moves)
 
+    def after_launched(self, function: Callable[[], None]) -> None:
+        """Calls a function once all that was launched has given its saves to the mover."""
+        if self._thread is not None:
+            self._thread.submit(function)
+        else:
+            function()
+
     def _settle(self) -> None:
         """Until nothing is ahead."""
         if self._ahead is not None:

@@ -112,10 +112,9 @@ def test_what_the_request_asks_for_is_done_by_who_decodes(tmp_path: Path) -> Non
 def test_prompts_are_computed_where_they_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the engine for prompts, with a store that has lost the pages, or hangs: the answer comes."""
     hosts = toys(tmp_path, 2)
+    computing = hosts[1].engine.tiering
+    assert computing is not None
     released = threading.Event()
-
-    def hang(self: DirectoryStore, key: bytes, checksum: bytes, page: memoryview) -> None:
-        released.wait(60)
 
     async def run() -> None:
         async with apart(hosts, 1) as client:
@@ -125,7 +124,7 @@ def test_prompts_are_computed_where_they_can_be(tmp_path: Path, monkeypatch: pyt
                 assert tokens(found) == toy_answer(MODEL, PROMPTS[0], 20, eos=1)
             assert not hosts[0].engine.metrics.tier_hit_tokens and hosts[1].engine.metrics.generated_tokens == 1
             with monkeypatch.context() as stuck:
-                stuck.setattr(DirectoryStore, "export_page", hang)
+                stuck.setattr(computing.tiers.store, "export_page", lambda *page: released.wait(60))
                 stuck.setattr("hopwell.engine.host.HAND_OVER_SECONDS", 0.1)
                 found = await outputs(client, ask(PROMPTS[3], "b", max_tokens=20))
                 assert tokens(found) == toy_answer(MODEL, PROMPTS[3], 20, eos=1)

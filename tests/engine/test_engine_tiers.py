@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from hopwell.engine.config import EngineConfigError
 from hopwell.engine.engine import Engine
 from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
-from hopwell.engine.page_mover import PageMover, host_memory
+from hopwell.engine.page_mover import Move, PageMover, host_memory
 from hopwell.engine.request import Request, SamplingParams
 from hopwell.engine.tiering import Tiering
 
@@ -339,6 +340,36 @@ def test_a_page_that_others_still_use_is_handed_on(tmp_path: Path) -> None:
         one.step()
     for engine in (one, other):
         close(engine)
+
+
+def test_settled_is_said_after_what_a_step_that_runs_still_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With steps in a thread of their own the pages may be on their way there when they are asked for."""
+    prompt = [*range(8, 64)] * 8
+    engine = toy_engine(ToyModel(), overlap=True, **store(tmp_path))
+    held, save = threading.Event(), PageMover.save
+
+    def late(self: PageMover, moves: Sequence[Move]) -> None:
+        held.wait(60)
+        save(self, moves)
+
+    monkeypatch.setattr(PageMover, "save", late)
+    engine.submit(ask(prompt[:70], "on", max_tokens=100, ignore_eos=True))
+    engine.submit(ask(prompt, "one", max_tokens=1))
+    while not any(output.request_id == "one" and output.finished for output in engine.step()):
+        pass
+    engine.step()  # launches the step that saves
+    told = threading.Event()
+    engine.when_settled(told.set)
+    threading.Timer(0.2, held.set).start()  # a step may wait for it
+    engine.step()
+    assert told.wait(60)
+    assert len(list(next(tmp_path.iterdir()).iterdir())) >= (len(prompt) - 1) // 64, "all its pages are there"
+    engine.abort("on")
+    while engine.has_work():
+        engine.step()
+    close(engine)
 
 
 @pytest.mark.slow
