@@ -65,6 +65,7 @@ def worst(found: list[Tensor], wanted: list[Tensor]) -> tuple[float, float, floa
 def main(
     folder: Annotated[Path, typer.Argument(help="A checkpoint.")],
     tp: Annotated[int, typer.Option(min=1)] = 1,
+    dp_attention: Annotated[bool, typer.Option("--dp-attention", help="Each rank with sequences of its own.")] = False,
     four_bits: str = "expanded",
     cache_dtype: str = "auto",
     activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
@@ -78,7 +79,7 @@ def main(
     if (floor is None) != (against is None):
         raise HopwellError("--against and --floor go together")
     settings = {"four_bits": four_bits, "cache_dtype": cache_dtype, "activations": activations}
-    loaded = load_model(folder, device, "auto", settings=settings, tp=tp)
+    loaded = load_model(folder, device, "auto", settings=settings, tp=tp, dp_attention=dp_attention)
     try:
         config = loaded.config(**settings, batch_invariant=False, drafts=0, graphs=graphs)
         model = loaded.runnable_over_ranks(config)
@@ -89,7 +90,7 @@ def main(
     finally:
         loaded.close()
     equal = all(map(torch.equal, found, again))
-    print(f"TP{tp}: {sum(map(len, found))} rows, the same bits again: {equal}")
+    print(f"{loaded.layout.name}: {sum(map(len, found))} rows, the same bits again: {equal}")
     if save is not None:
         torch.save(found, save)
     if against is not None and floor is not None:

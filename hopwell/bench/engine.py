@@ -55,6 +55,7 @@ def step_costs(
     distinct: float,
     drawn: int | None = None,
     cache_bytes: int = 2,
+    pools: int = 1,
 ) -> list[OpCost]:
     """The least that each op of a step costs: weights of what is touched once, caches once, activations in and out.
 
@@ -63,59 +64,83 @@ def step_costs(
         distinct: routed experts touched in an MoE layer, the mean.
         drawn: rows of which logits are wanted; None: one a sequence.
         cache_bytes: of a cached value.
+        pools: ranks that attend for as many of the sequences each, where that is data parallel.
     """
-    c, hidden = config, config.hidden_size
-    heads, tokens = c.num_attention_heads, sum(query_lens)
-    absorbed = way(max(query_lens)).name == "absorbed"
-
-    def matrix(row: Row, layer: int, width_in: int, width_out: int) -> OpCost:
-        return linear.cost(tokens, width_in, width_out, held_format(c, row, layer, packed=True))
-
-    query = c.q_lora_rank or heads * c.qk_head_dim
-    total = [linear.cost(len(query_lens) if drawn is None else drawn, hidden, c.vocab_size, BF16)]
-    for layer in range(c.num_hidden_layers):
-        total += [norm.cost(tokens, hidden, residual=True)] * 2
-        total.append(matrix(schema.KV_A, layer, hidden, query + c.latent_dim))
-        total.append(matrix(schema.O, layer, heads * c.v_head_dim, hidden))
-        if c.q_lora_rank is not None:
-            total.append(matrix(schema.Q_B, layer, c.q_lora_rank, heads * c.qk_head_dim))
-        if absorbed:  # into latent space and out of it, a matrix a head
-            for width in (c.qk_nope_head_dim, c.v_head_dim):
-                total.append(linear.cost(tokens, width * heads, c.kv_lora_rank, BF16))
-        ranks = c.kv_lora_rank, c.qk_rope_head_dim
-        total.append(attention.cost(query_lens, seq_lens, heads, *ranks, cache_bytes, absorbed))
-        if not c.is_moe(layer):
-            total.append(matrix(schema.DENSE.gate, layer, hidden, 2 * c.intermediate_size))
-            total.append(matrix(schema.DENSE.down, layer, c.intermediate_size, hidden))
-            continue
-        width, shared = c.moe_intermediate_size, c.n_shared_experts
-        total.append(router.cost(tokens, hidden, c.n_routed_experts, c.router.top_k))
-        routed = held_format(c, schema.EXPERT.down, layer, packed=True)
-        own = held_format(c, schema.SHARED.down, layer, packed=True)
-        alike = shared if own == routed else 0
-        total.append(moe.cost(tokens, hidden, width, c.router.top_k + alike, round(distinct) + alike, routed))
-        if shared > alike:
-            total.append(moe.cost(tokens, hidden, width, shared, shared, own))
+    own = -(-len(query_lens) // pools)
+    tokens, drawn = sum(query_lens), len(query_lens) if drawn is None else drawn
+    total = [linear.cost(drawn, config.hidden_size, config.vocab_size, BF16)]
+    for layer in range(config.num_hidden_layers):
+        total += _attention_costs(config, layer, query_lens[:own], seq_lens[:own], cache_bytes)
+        total += _network_costs(config, layer, tokens, distinct)
     return total
 
 
+def _attention_costs(
+    c: ModelConfig, layer: int, query_lens: list[int], seq_lens: list[int], cache_bytes: int
+) -> list[OpCost]:
+    """A layer's attention, with the norm before it."""
+    hidden, heads, tokens = c.hidden_size, c.num_attention_heads, sum(query_lens)
+    absorbed = way(max(query_lens)).name == "absorbed"
+
+    def matrix(row: Row, width_in: int, width_out: int) -> OpCost:
+        return linear.cost(tokens, width_in, width_out, held_format(c, row, layer, packed=True))
+
+    query = c.q_lora_rank or heads * c.qk_head_dim
+    found = [norm.cost(tokens, hidden, residual=True)]
+    found.append(matrix(schema.KV_A, hidden, query + c.latent_dim))
+    found.append(matrix(schema.O, heads * c.v_head_dim, hidden))
+    if c.q_lora_rank is not None:
+        found.append(matrix(schema.Q_B, c.q_lora_rank, heads * c.qk_head_dim))
+    if absorbed:  # into latent space and out of it, a matrix a head
+        for width in (c.qk_nope_head_dim, c.v_head_dim):
+            found.append(linear.cost(tokens, width * heads, c.kv_lora_rank, BF16))
+    ranks = c.kv_lora_rank, c.qk_rope_head_dim
+    found.append(attention.cost(query_lens, seq_lens, heads, *ranks, cache_bytes, absorbed))
+    return found
+
+
+def _network_costs(c: ModelConfig, layer: int, tokens: int, distinct: float) -> list[OpCost]:
+    """A layer's network, with the norm before it."""
+    hidden, found = c.hidden_size, [norm.cost(tokens, c.hidden_size, residual=True)]
+    if not c.is_moe(layer):
+        gate, down = (held_format(c, row, layer, packed=True) for row in (schema.DENSE.gate, schema.DENSE.down))
+        found.append(linear.cost(tokens, hidden, 2 * c.intermediate_size, gate))
+        found.append(linear.cost(tokens, c.intermediate_size, hidden, down))
+        return found
+    width, shared, top_k = c.moe_intermediate_size, c.n_shared_experts, c.router.top_k
+    routed, own = (held_format(c, row, layer, packed=True) for row in (schema.EXPERT.down, schema.SHARED.down))
+    alike = shared if own == routed else 0
+    found.append(router.cost(tokens, hidden, c.n_routed_experts, top_k))
+    found.append(moe.cost(tokens, hidden, width, top_k + alike, round(distinct) + alike, routed))
+    if shared > alike:
+        found.append(moe.cost(tokens, hidden, width, shared, shared, own))
+    return found
+
+
 def decode_costs(
-    config: ModelConfig, batch: int, context: int, drafts: int, distinct: tuple[float, float], cache_bytes: int = 2
+    config: ModelConfig,
+    batch: int,
+    context: int,
+    drafts: int,
+    distinct: tuple[float, float],
+    cache_bytes: int = 2,
+    pools: int = 1,
 ) -> list[OpCost]:
     """The least that a decode step costs, with its drafts: the rows that are verified; the MTP layer over them, then a
     row a sequence and draft, and the head's logits for each.
 
     Args:
         distinct: routed experts touched by all rows of a step, and by one a sequence.
+        cache_bytes, pools: as `step_costs` has them.
     """
     lens = [1 + drafts] * batch, [context] * batch
-    total = step_costs(config, *lens, distinct[0], drawn=batch * (1 + drafts), cache_bytes=cache_bytes)
+    total = step_costs(config, *lens, distinct[0], batch * (1 + drafts), cache_bytes, pools)
     layer, hidden = replace(config, num_hidden_layers=1, first_k_dense_replace=0), config.hidden_size
     projection = held_format(config, schema.MTP_PROJECTION, config.num_hidden_layers, packed=True)
     for draft in range(drafts):
         rows, touched = (1, distinct[1]) if draft else (1 + drafts, distinct[0])
-        total.append(linear.cost(batch * rows, 2 * hidden, hidden, projection))
-        total += step_costs(layer, [rows] * batch, [context] * batch, touched, batch, cache_bytes)
+        total.append(linear.cost(-(-batch // pools) * rows, 2 * hidden, hidden, projection))
+        total += step_costs(layer, [rows] * batch, [context] * batch, touched, batch, cache_bytes, pools)
     return total
 
 

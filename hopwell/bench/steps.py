@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -80,6 +80,18 @@ class RandomPrompts:
                 yield self.batch(pages[first : first + at_once], begin, min(length, begin + self.rows))
 
 
+def page_table(count: int, columns: int, pools: int, each: int, order: Callable[[int], Tensor]) -> NDArray[np.int32]:
+    """int32 [count, columns]: the pages of so many sequences, which take turns where ranks have a cache each.
+
+    Args:
+        pools, each: caches, and the pages of each; pages are numbered through all of them.
+        order: the numbers below another, as a cache's pages follow each other.
+    """
+    rows = -(-count // pools)
+    own = [order(rows * columns).view(rows, columns) + pool * each for pool in range(pools)]
+    return torch.stack(own, dim=1).flatten(0, 1)[:count].int().numpy()
+
+
 class DecodeSteps:
     """Sequences of about one length over a cache of random latents, on pages in random order.
 
@@ -96,6 +108,7 @@ class DecodeSteps:
         gpus: int = 1,
         pages: int = 0,
         meter: StepMeter | None = None,
+        pools: int = 1,
     ) -> None:
         """
         Args:
@@ -107,11 +120,13 @@ class DecodeSteps:
             gpus: whose energy is read.
             pages: of the cache, at least.
             meter: for `ops`; it measures no step before.
+            pools: ranks that have a cache each.
         """
         self.drafts, self.acceptance, self.gpus = drafts, acceptance, gpus
-        self.device = model.device
+        self.device, self._pools = model.device, pools
+        pages, forced = max(pages, self.pages_of(slots, context, drafts, pools)), acceptance if drafts else None
+        self._pages_each = pages // pools
         self._place(slots, context)
-        pages, forced = max(pages, self.pages.size), acceptance if drafts else None
         self._meter = meter
         if meter is not None:
             meter.pace = Pace(least=NEVER)
@@ -120,15 +135,14 @@ class DecodeSteps:
             layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
 
     @staticmethod
-    def pages_of(slots: int, context: int, drafts: int) -> int:
-        """That so many sequences around a context need, at most."""
-        return slots * -(-(context + 2 * (STEPS + 3) * (1 + drafts)) // PAGE)
+    def pages_of(slots: int, context: int, drafts: int, pools: int = 1) -> int:
+        """That so many sequences around a context need, at most, in as many caches."""
+        return pools * -(-slots // pools) * -(-(context + 2 * (STEPS + 3) * (1 + drafts)) // PAGE)
 
     def _place(self, slots: int, context: int) -> None:
         self.context, self.start = context, max(0, context - int(STEPS * self.acceptance) // 2 - 2)
         self.limit = self.start + (STEPS + 3) * (1 + self.drafts) + 1
-        columns = -(-self.limit // PAGE)
-        self.pages = torch.randperm(slots * columns).int().view(slots, columns).numpy()
+        self.pages = page_table(slots, -(-self.limit // PAGE), self._pools, self._pages_each, torch.randperm)
 
     def prefill(self, slots: int, context: int, prompts: RandomPrompts) -> None:
         """Other sequences, around another context, whose cache is written by prompts: on all ranks, if there are
@@ -165,12 +179,13 @@ class DecodeSteps:
     def distinct(self, rows: int, model: Transformer) -> float:
         """Experts that a step of so many rows touches, each of a short sequence, the mean over MoE layers."""
         tokens = torch.randint(model.config.vocab_size, (rows,), device=self.device)
-        table = torch.from_numpy(self.pages[np.arange(rows) % len(self.pages)])
+        pages = self.pages % self._pages_each  # the model is a rank's share by itself
+        table = torch.from_numpy(pages[np.arange(rows) % len(pages)])
         positions = torch.full((rows,), PAGE - 1)
         if self.device.type == "cuda" and unsuited(model) is None:
             chosen: list[Tensor] = []
-            where, pages = positions.to(self.device), table.to(self.device)
-            FusedTransformer(model).step(tokens, where, pages, self.runner.latent, on_route=chosen.append)
+            where, table = positions.to(self.device), table.to(self.device)
+            FusedTransformer(model).step(tokens, where, table, self.runner.latent, on_route=chosen.append)
         else:
             model, routers = remembering(model)
             model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)

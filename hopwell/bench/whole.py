@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.bench.engine import StepRow, decode_costs, step_costs
-from hopwell.bench.steps import DecodeSteps, RandomPrompts
+from hopwell.bench.steps import DecodeSteps, RandomPrompts, page_table
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, model_settings
 from hopwell.engine.loaded import LoadedModel
@@ -98,7 +99,7 @@ class Whole:
             say: told what was done last, and how long it took: a large model leaves long silences.
         """
         self.name, self.loaded, self.ceilings, self.settings, self._say = name, loaded, ceilings, settings, say
-        self.gpus = loaded.layout.world
+        self.gpus, self.pools = loaded.layout.world, loaded.layout.pools
         self.share = replace(loaded.model.config, vocab_size=-(-loaded.model.config.vocab_size // self.gpus))
         """What one GPU computes: of the head, its rows. (The model's config is of a share already.)"""
 
@@ -113,11 +114,13 @@ class Whole:
             most = max(max(case.batches) for case in alike)
             rows = max(CHUNK, most * (1 + drafts))
             config = self._config(max_batch_tokens=rows, drafts=drafts, meter=on_ops is not None)
-            pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts) for case in alike)
+            pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts, self.pools) for case in alike)
             with self._timed(f"engine with {drafts} drafts"):
                 model = self.loaded.runnable_over_ranks(config)
                 meter = self.loaded.meter(self.loaded.set_up(config), config)
-                steps = DecodeSteps(model, most, alike[0].context, drafts, acceptance, self.gpus, pages, meter)
+                steps = DecodeSteps(
+                    model, most, alike[0].context, drafts, acceptance, self.gpus, pages, meter, self.pools
+                )
             prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
             own = alone(self.loaded.set_up(config))
             try:
@@ -138,7 +141,7 @@ class Whole:
             measured = steps.measure(batch, ROUNDS, ENERGY_SECONDS)
             if on_ops is not None:
                 on_ops(self._ops(case, batch, steps.ops(batch)))
-            costs = decode_costs(self.share, batch, case.context, case.drafts, (verified, one), cached)
+            costs = decode_costs(self.share, batch, case.context, case.drafts, (verified, one), cached, self.pools)
             yield self._row(case, batch, verified, measured.seconds, measured.tokens, measured.joules, costs)
 
     def _ops(self, case: Case, batch: int, readings: Sequence[Reading]) -> list[OpRow]:
@@ -196,15 +199,17 @@ class Whole:
         rows = max(count * tokens for count, tokens in shapes)
         with self._timed(f"engine for steps of {rows} rows"):
             model = self.loaded.runnable_over_ranks(self._config(max_batch_tokens=rows, drafts=0))
-            latent = model.new_latent(max(count * -(-tokens // PAGE) for count, tokens in shapes))
+            pages = max(-(-count // self.pools) * -(-tokens // PAGE) for count, tokens in shapes)
+            latent = model.new_latent(self.pools * pages)
         try:
             for count, tokens in shapes:
-                yield self._prompts(model, latent, count, tokens)
+                table = page_table(count, -(-tokens // PAGE), self.pools, pages, torch.arange)
+                yield self._prompts(model, latent, table, tokens)
         finally:
             close_model(model)
 
-    def _prompts(self, model: Model, latent: Tensor, count: int, tokens: int) -> PromptRow:
-        pages = np.arange(count * -(-tokens // PAGE), dtype=np.int32).reshape(count, -1)
+    def _prompts(self, model: Model, latent: Tensor, pages: NDArray[np.int32], tokens: int) -> PromptRow:
+        count = len(pages)
         batch = RandomPrompts(self.loaded.model.config.vocab_size, count * tokens).batch(pages, 0, tokens)
         last = torch.arange(1, count + 1, device=model.device) * tokens - 1
         times: list[float] = []
@@ -221,7 +226,9 @@ class Whole:
     def _prompt_row(self, count: int, tokens: int, seconds: float, joules: float | None) -> PromptRow:
         c, total = self.share, count * tokens
         touched = min(c.n_routed_experts, total * c.router.top_k)
-        limit = self.ceilings.floor_of(step_costs(c, [tokens] * count, [tokens] * count, touched, count))
+        limit = self.ceilings.floor_of(
+            step_costs(c, [tokens] * count, [tokens] * count, touched, count, pools=self.pools)
+        )
         per_token = None if joules is None else 1e3 * joules / total
         rate = total / seconds
         return PromptRow(count, tokens, self.gpus, 1e3 * seconds, rate, 1e3 * limit, 100 * limit / seconds, per_token)

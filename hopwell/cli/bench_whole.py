@@ -22,6 +22,9 @@ DRAFTED = ["1024:1,8,32:1:1.8", "1024:1,8,32:3:2.5"]
 def whole(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder, or a shipped config: its weights are drawn.")],
     gpus: Annotated[int, typer.Option(min=1, help="Tensor-parallel ranks.")] = 1,
+    dp_attention: Annotated[
+        bool, typer.Option("--dp-attention", help="Each GPU attends for, and caches, sequences of its own.")
+    ] = False,
     format: Annotated[str | None, typer.Option(help="Of a config's networks: nvfp4, mxfp4, int4_g128, ...")] = None,
     attention: Annotated[str | None, typer.Option(help="With --format: bf16 or fp8.  [default: bf16]")] = None,
     layers: Annotated[int | None, typer.Option(min=2, help="Cut a config to this depth.")] = None,
@@ -59,10 +62,13 @@ def whole(
         kernel_progress() as on_compile,
         byte_progress("Loading", "Loaded") as progress,
     ):
-        loaded = load_model(folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus)
+        loaded = load_model(
+            folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus, dp_attention=dp_attention
+        )
     steps: list[dict[str, Any]] = []
     prefill: list[dict[str, Any]] = []
-    meta: dict[str, Any] = {"gpus": gpus, "format": format, "attention": attention, "ceilings": asdict(ceilings)}
+    meta: dict[str, Any] = {"gpus": gpus, "dp_attention": dp_attention, "format": format, "attention": attention}
+    meta["ceilings"] = asdict(ceilings)
     target = out
 
     def keep() -> None:  # after each row: what is measured is not lost with what follows

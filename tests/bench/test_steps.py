@@ -8,7 +8,7 @@ import tiny
 import torch
 from parity import load
 
-from hopwell.bench.steps import STEPS, DecodeSteps
+from hopwell.bench.steps import STEPS, DecodeSteps, page_table
 
 
 @pytest.mark.parametrize("context", [3, 100])
@@ -43,3 +43,10 @@ def test_steps_with_drafts_gain_what_is_accepted(drafts: int, acceptance: float)
     measured = DecodeSteps(load(config, tiny.random_tensors(config, 1)), 8, 100, drafts, acceptance)
     assert measured.measure(8, rounds=2).tokens == pytest.approx(acceptance, abs=0.2)
     measured.runner.close()
+
+
+def test_sequences_take_turns_at_the_caches() -> None:
+    table = page_table(5, 3, 2, 12, torch.arange)
+    assert (table // 12).tolist() == [[0] * 3, [1] * 3, [0] * 3, [1] * 3, [0] * 3]
+    assert len(set(table.flatten().tolist())) == table.size, "no page is two sequences'"
+    assert sorted(page_table(4, 2, 1, 8, torch.randperm).flatten().tolist()) == [*range(8)]

@@ -16,12 +16,21 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.model.synthesis import synthesise
 
 
-@pytest.mark.parametrize(("gpus", "cache_dtype"), [(1, "fp8"), pytest.param(2, "auto", marks=pytest.mark.slow)])
-def test_each_case_has_its_rows(gpus: int, cache_dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gpus", "apart", "cache_dtype"),
+    [
+        (1, False, "fp8"),
+        pytest.param(2, False, "auto", marks=pytest.mark.slow),
+        pytest.param(2, True, "auto", marks=pytest.mark.slow),
+    ],
+)
+def test_each_case_has_its_rows(
+    gpus: int, apart: bool, cache_dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(whole, "ENERGY_SECONDS", 0.0)
     monkeypatch.setattr(whole, "ROUNDS", 1)
     synthesise(tiny.tiny_config("r1", vocab_size=1100), tmp_path / "m", 0, at_load=True)
-    loaded = load_model(tmp_path / "m", "cpu", "float32", tp=gpus)
+    loaded = load_model(tmp_path / "m", "cpu", "float32", tp=gpus, dp_attention=apart)
     try:
         bench = Whole("tiny", loaded, Ceilings("none", 1e10, 1e10, 1e10, 1e10), {"cache_dtype": cache_dtype})
         cases = [Case(70, (1, 3)), Case(130, (2,)), Case(70, (2,), 1, 1.5)]
