@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,7 +176,7 @@ def serve(
         engine["energy"] = False
     engine = {setting: value for setting, value in engine.items() if value is not None}
     # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
-    with kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
+    with told_in_options(), kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
         if api_workers == 0 or sys.platform == "win32":
             from hopwell.engine.loaded import LoadedModel
             from hopwell.engine.loading import load_model
@@ -209,6 +213,20 @@ def serve(
         )
         code = supervise(plan, port, progress, on_compile)
     raise typer.Exit(code)
+
+
+@contextmanager
+def told_in_options() -> Iterator[None]:
+    """An engine's errors as whoever gave options knows its settings: `max_seqs` is `--max-seqs` here."""
+    from hopwell.engine.config import EngineConfig
+
+    try:
+        yield
+    except HopwellError as error:
+        settings = [field.name for field in fields(EngineConfig)]
+        named = "|".join(name if "_" in name else f"^{name}" for name in settings)
+        options = re.sub(rf"(?<![\w/-])(?:{named})(?![\w/])", lambda name: "--" + name[0].replace("_", "-"), str(error))
+        raise HopwellError(options) from None
 
 
 def one_engine_only(api_workers: int | None, device: str, energy: bool | None, disk_cache: Path | None) -> str | None:

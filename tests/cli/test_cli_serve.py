@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
+import typer
 from commands import refused
 
+from hopwell.cli import app
+from hopwell.cli.serve import told_in_options
+from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.errors import HopwellError
 from hopwell.server.supervisor import own_gpus
 
 
@@ -60,3 +67,12 @@ def test_each_engine_sees_its_own_gpus() -> None:
     ]  # fmt: skip
     assert own_gpus(1, 1, "3, GPU-ab,5") == {"CUDA_VISIBLE_DEVICES": "GPU-ab"}
     assert own_gpus(2, 2, "0,1,2,3") == {"CUDA_VISIBLE_DEVICES": ""}, "there is none left, and the engine says so"
+
+
+def test_settings_are_called_as_their_options_are() -> None:
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    known = {option for parameter in serve.params for option in parameter.opts}
+    names = {field.name for field in fields(EngineConfig)} - {"adaptive_drafts"}
+    assert {"--" + name.replace("_", "-") for name in names} <= known
+    with pytest.raises(HopwellError, match=r"^--drafts is 9, as /tmp/max_seqs says, not xmax_seqs$"), told_in_options():
+        raise EngineConfigError("drafts is 9, as /tmp/max_seqs says, not xmax_seqs")
