@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.forms import FORMS, FORMS_128, attention_error, caches
+from benchmarks.forms import FORMS, FORMS_32, FORMS_128, attention_error, caches
 from benchmarks.gpu_checks import Rows
 from benchmarks.layer import layer_rows
 from benchmarks.prefill import prefill_rows
@@ -127,7 +127,7 @@ def cache() -> Rows:
 def forms() -> Rows:
     """Attention alone in each of its forms: microseconds, percent of the limit, and whether it is right."""
     limit, rows = Ceilings.measure(), []
-    for heads, every in ((16, FORMS), (128, FORMS_128)):
+    for heads, every in ((16, FORMS), (32, FORMS_32), (128, FORMS_128)):
         for name, how in every.items():
             for fp8 in caches(how):
                 try:

@@ -1,9 +1,9 @@
 """Absorbed attention over an FP8 cache on Hopper in Gluon: pages widened to float16 beside the products.
 
 `attention_decode_rows_triton._decode_rows` computes the same and is the plain twin, for the interpreter, for Blackwell
-and for more than 16 heads. FP8 data become float16 once, in shared memory, while the page before is multiplied; plain
-Triton's second product reads them from there one by one. The first page is asked for before the wait, for which
-`attention_decode_gluon` has the reason.
+and, as yet, for more than 16 heads. FP8 data become float16 once, in shared memory, while the page before is
+multiplied; plain Triton's second product reads them from there one by one. The first page is asked for before the wait,
+for which `attention_decode_gluon` has the reason.
 """
 
 # Gluon types what it is given at compile time as if it were given at run time
@@ -53,21 +53,23 @@ def _decode_codes(
     SPLITS: gl.constexpr,
     BH: gl.constexpr,
 ):
-    """The same for up to 16 heads and an FP8 cache, swap-AB: e4m3 rows [pages, 64, 576] under a scale for the latent
-    and one for the rotary key.
+    """The same for an FP8 cache, swap-AB: e4m3 rows [pages, 64, 576] under a scale for the latent and one for the
+    rotary key.
 
-    Grid (tokens, KV splits, groups of BH heads); arguments and results as `_decode_rows`. A page comes in as it is
-    stored and is widened to float16 from shared memory into shared memory while the one before is multiplied.
+    Grid (tokens, KV splits, groups of BH heads, 16 for each of one or two warpgroups); arguments and results as
+    `_decode_rows`. A page comes in as it is stored and is widened to float16 from shared memory into shared memory
+    while the one before is multiplied.
     """
     WIDE: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
     NARROW: gl.constexpr = gl.NVMMASharedLayout(swizzle_byte_width=32, element_bitwidth=16, rank=2)
     RAW: gl.constexpr = gl.SwizzledSharedLayout(16, 1, 8, [1, 0])
     RAW_ROPE: gl.constexpr = gl.SwizzledSharedLayout(16, 2, 4, [1, 0])
-    COPY: gl.constexpr = gl.BlockedLayout([1, 16], [4, 8], [4, 1], [1, 0])
-    COPY_ROPE: gl.constexpr = gl.BlockedLayout([1, 16], [8, 4], [4, 1], [1, 0])
-    LINE: gl.constexpr = gl.BlockedLayout([1, 8], [1, 32], [4, 1], [1, 0])  # no two threads in one bank
-    LINE_ROPE: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [4, 1], [1, 0])
-    SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BH, 16])
+    WARPS: gl.constexpr = gl.num_warps()
+    COPY: gl.constexpr = gl.BlockedLayout([1, 16], [4, 8], [WARPS, 1], [1, 0])
+    COPY_ROPE: gl.constexpr = gl.BlockedLayout([1, 16], [8, 4], [WARPS, 1], [1, 0])
+    LINE: gl.constexpr = gl.BlockedLayout([1, 8], [1, 32], [WARPS, 1], [1, 0])  # no two threads in one bank
+    LINE_ROPE: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [WARPS, 1], [1, 0])
+    SCORES: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, WARPS // 4], [16, BH // (WARPS // 4), 16])
     COLUMNS: gl.constexpr = gl.SliceLayout(0, SCORES)
     PART: gl.constexpr = min(RANK, 256)
     WIDTH: gl.constexpr = RANK + ROPE

@@ -8,7 +8,7 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from benchmarks.forms import FORMS, attention_error, poisoned
+from benchmarks.forms import FORMS, FORMS_32, attention_error, poisoned
 from hopwell.formats.blocks import FP8_BLOCK
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.formats.matrices import Fp8Block, Plain
@@ -189,3 +189,9 @@ def test_prompts_attention(heads: int, query_lens: list[int], seq_lens: list[int
 def test_decode_by_hand(heads: int, fp8: bool) -> None:
     for length in (1, 63, 64, 65, 128, 1000, 8192):
         assert attention_error(heads, length, FORMS["by hand"], fp8, seed=length) <= 2.0**-6
+
+
+@pytest.mark.parametrize("heads", [17, 32, 128])
+def test_decode_by_hand_of_more_heads(heads: int) -> None:
+    for length in (1, 63, 64, 65, 128, 1000, 8192):
+        assert attention_error(heads, length, FORMS_32["32 by hand"], True, seed=length) <= 2.0**-6
