@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("triton")
 
-from benchmarks.forms import FORMS, FORMS_128, attention_error, caches, error, poisoned
+from benchmarks.forms import FORMS, FORMS_32, FORMS_128, attention_error, caches, error, poisoned
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.formats.matrices import Fp8Block
 from hopwell.ops import moe
@@ -27,7 +27,7 @@ DEVICE = "cuda"
 LENGTHS = (1, 63, 64, 65, 1000, 8192, 131072)
 ATTENTION = [
     pytest.param(heads, how, fp8, id=f"{heads} heads, {name}, {'fp8' if fp8 else 'bf16'}")
-    for heads, forms in ((16, FORMS), (128, FORMS_128))
+    for heads, forms in ((16, FORMS), (32, FORMS_32), (128, FORMS_128))
     for name, how in forms.items()
     for fp8 in caches(how)
 ]
