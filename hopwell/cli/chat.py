@@ -34,6 +34,7 @@ class ToolName(StrEnum):
 
 
 def chat(
+    ctx: typer.Context,
     model: Annotated[str | None, typer.Argument(help="A checkpoint's folder or hub name; default: nano.")] = None,
     system: opt.System = None,
     tools: Annotated[list[ToolName] | None, typer.Option(help="Tools that the model may call; repeatable.")] = None,
@@ -50,6 +51,7 @@ def chat(
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
     dp_attention: opt.DpAttention = False,
+    gpus: opt.Gpus = None,
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
@@ -62,12 +64,13 @@ def chat(
     from hopwell.errors import HopwellError
 
     utf8()
+    opt.check_gpus(ctx, gpus)
     options = opt.given(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed
     )
     question = None if sys.stdin.isatty() else _piped()
     llm = opt.load(
-        model, device, dtype, tp, ep, dp_attention, drafts, chat_template,
+        model, device, dtype, tp, ep, dp_attention, drafts, chat_template, gpus,
         max_seqs=1, activations=activations, four_bits=four_bits, meter=False,
     )  # fmt: skip
     from hopwell.engine.conversation import Conversation

@@ -46,6 +46,7 @@ MAX_SEQS = 256
 
 
 def generate(
+    ctx: typer.Context,
     prompts: Annotated[list[str] | None, typer.Argument(help="Default: --file, or stdin, one a line.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Folder or hub name; default: nano.")] = None,
     file: File = None,
@@ -71,6 +72,7 @@ def generate(
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
     dp_attention: opt.DpAttention = False,
+    gpus: opt.Gpus = None,
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
@@ -88,6 +90,7 @@ def generate(
     from hopwell.limits.energy import Factors
 
     utf8()
+    opt.check_gpus(ctx, gpus)
     options = opt.given(
         n=n, max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed,
         stop=stop or None,
@@ -101,7 +104,7 @@ def generate(
     factors = Factors(grams_per_kwh, price_per_kwh)
     seqs = min(MAX_SEQS, len(texts) * n)
     llm = opt.load(
-        model, device, dtype, tp, ep, dp_attention, drafts, chat_template,
+        model, device, dtype, tp, ep, dp_attention, drafts, chat_template, gpus,
         max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy, meter=False,
     )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]

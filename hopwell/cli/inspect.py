@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli import sampling as opt
+
 if TYPE_CHECKING:
     from hopwell.checkpoint.audit import Fault
     from hopwell.model.footprint import Fit
@@ -26,6 +28,7 @@ def inspect(
     packed: Annotated[
         bool, typer.Option("--packed", help="On a GPU, four bits stay packed, as with --four-bits packed.")
     ] = False,
+    gpus: opt.Gpus = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Parameters by part, formats, bytes, latents a token and the GPUs that hold a model; config.json is enough.
@@ -41,21 +44,34 @@ def inspect(
     if model is not None and Snapshot.is_at(Path(model)):
         if packed:
             raise HopwellError("--packed is for checkpoints; a snapshot tells how it was packed: leave it out")
-        _inspect_snapshot(Snapshot.open(Path(model)), read, as_json)
+        _inspect_snapshot(Snapshot.open(Path(model)), read, _layout(model, gpus, False), as_json)
         return
     with byte_progress("Reading", "Read") as progress:
         report = inspect_model(model, read, progress, packed)
+    layout = _layout(model, gpus, packed)
     if as_json:
         import json
 
-        print(json.dumps(report.as_json(), indent=1))
+        print(json.dumps(report.as_json() | layout, indent=1))
     else:
         _print(report)
+        for name, why in layout.items():
+            print(f"{name}: {why}")
     if report.faults:
         raise typer.Exit(1)
 
 
-def _inspect_snapshot(snapshot: Snapshot, read: bool, as_json: bool) -> None:
+def _layout(model: str | None, gpus: int | None, packed: bool) -> dict[str, str]:
+    """How `hopwell serve` would lay it over so many devices of this host; nothing where that was not asked."""
+    if gpus is None:
+        return {}
+    from hopwell.cli.layouts import Asked, choose_here
+
+    four_bits = "packed" if packed else "expanded"
+    return {"layout": choose_here(Asked(model=model, gpus=gpus, four_bits=four_bits, copies=True)).why}
+
+
+def _inspect_snapshot(snapshot: Snapshot, read: bool, layout: dict[str, str], as_json: bool) -> None:
     from hopwell.cli.progress import byte_progress
 
     if read:
@@ -64,12 +80,14 @@ def _inspect_snapshot(snapshot: Snapshot, read: bool, as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps(snapshot.as_json(), indent=1))
+        print(json.dumps(snapshot.as_json() | layout, indent=1))
         return
     print(f"{snapshot.path}: {snapshot.describe()}")
     files = "1 file" if len(snapshot.parts) == 1 else f"{len(snapshot.parts)} files"
     print(f"{files}, {snapshot.nbytes:,} bytes{', each as it was packed' if read else ''}")
     print(f"packed of {snapshot.source['bytes']:,} bytes, fingerprint {snapshot.source['fingerprint']}")
+    for name, why in layout.items():
+        print(f"{name}: {why}")
 
 
 def _print(report: ModelReport) -> None:

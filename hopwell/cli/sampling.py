@@ -34,6 +34,10 @@ Ep = Annotated[int, typer.Option("--ep", min=1, help="1, or as --tp: each rank h
 DpAttention = Annotated[
     bool, typer.Option("--dp-attention", help="Each rank attends for, and caches, sequences of its own; on CPUs.")
 ]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, help="Choose the layout over so many GPUs of this host, or processes of a CPU."),
+]
 FourBits = Annotated[
     str | None,
     typer.Option(help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]"),
@@ -75,6 +79,26 @@ def needs_energy(energy: bool | None, grams: float | None, price: float | None) 
     return True
 
 
+def check_gpus(ctx: typer.Context, gpus: int | None, *others: str) -> None:
+    """
+    Args:
+        others: parameters, beside those of a layout, that exclude `--gpus` too.
+
+    Raises:
+        HopwellError: `--gpus` was given, and one of them.
+    """
+    if gpus is None:
+        return
+    from hopwell.errors import HopwellError
+
+    names = ("tp", "ep", "dp_attention", *others)
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        told = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise HopwellError(f"--gpus {gpus} chooses how the model lies; leave {told} out, or --gpus")
+
+
 def draft_setting(text: str) -> int | str:
     """What --drafts says, as `EngineConfig` and `engine_config` take it.
 
@@ -100,9 +124,13 @@ def load(
     dp_attention: bool,
     drafts: str | None,
     chat_template: Path | None,
+    gpus: int | None = None,
     **settings: Any,
 ) -> LLM:
     """The model behind an engine, with a bar if it takes long.
+
+    Args:
+        gpus: chooses `tp`, `ep` and `dp_attention`, and says why.
 
     Raises:
         HopwellError: it cannot be loaded, or a setting not honoured.
@@ -114,6 +142,13 @@ def load(
         settings["drafts"] = draft_setting(drafts)
     if settings.get("four_bits") is None:
         settings.pop("four_bits", None)
+    if gpus is not None:
+        from hopwell.cli.console import note
+        from hopwell.cli.layouts import Asked, choose_here
+
+        chosen = choose_here(Asked.of(model, gpus, device, dtype, settings))
+        tp, ep, dp_attention = chosen.tp, chosen.ep, chosen.dp_attention
+        note(f"layout: {chosen.why}")
     with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:
         return LLM(
             model,

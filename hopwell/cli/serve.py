@@ -22,6 +22,7 @@ CORES_A_WORKER = 8
 
 
 def serve(
+    ctx: typer.Context,
     model: Annotated[str | None, typer.Argument(help="A checkpoint's folder or hub name; default: nano.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
@@ -36,6 +37,7 @@ def serve(
     tp: opt.Tp = 1,
     ep: opt.Ep = 1,
     dp_attention: opt.DpAttention = False,
+    gpus: opt.Gpus = None,
     dp: Annotated[
         int,
         typer.Option(
@@ -129,6 +131,7 @@ def serve(
         price_per_kwh=price_per_kwh,
     )
     energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
+    opt.check_gpus(ctx, gpus, "dp", "prefill_engines")
     if dp + prefill_engines > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
         raise HopwellError(f"--dp {dp}: {wrong}" if dp > 1 else f"--prefill-engines {prefill_engines}: {wrong}")
     if prefill_engines and (tp > 1 or not prefix_cache):
@@ -172,9 +175,17 @@ def serve(
         "max_degrees": max_degrees,
         "forced_acceptance": forced_acceptance,
     }
+    engine = {setting: value for setting, value in engine.items() if value is not None}
+    layout = ""
+    if gpus is not None:
+        from hopwell.cli.layouts import Asked, choose_apart, choose_here
+
+        choose = choose_here if api_workers == 0 or sys.platform == "win32" else choose_apart
+        copies = one_engine_only(api_workers, device, energy, disk_cache) is None
+        chosen = choose(Asked.of(model, gpus, device, dtype, engine, copies))
+        tp, ep, dp_attention, dp, layout = chosen.tp, chosen.ep, chosen.dp_attention, chosen.copies, chosen.why
     if dp + prefill_engines > 1:
         engine["energy"] = False
-    engine = {setting: value for setting, value in engine.items() if value is not None}
     # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
     with told_in_options(), kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
         if api_workers == 0 or sys.platform == "win32":
@@ -190,7 +201,7 @@ def serve(
 
             imports = time.perf_counter() - started
             run(load, port=port, names=names, settings=settings, tenants=tenants, imports=imports,
-                start_budget=start_budget, **engine)  # fmt: skip
+                start_budget=start_budget, layout=layout, **engine)  # fmt: skip
             return
         from hopwell.server.supervisor import Plan, supervise
 
@@ -209,6 +220,7 @@ def serve(
             settings=settings,
             tenants=tenants,
             start_budget=start_budget,
+            layout=layout,
             workers=api_workers or min(4, max(1, cores() // CORES_A_WORKER)),
         )
         code = supervise(plan, port, progress, on_compile)

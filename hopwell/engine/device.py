@@ -78,6 +78,20 @@ def set_threads(weights: int, device: torch.device, ranks: int) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
 
 
+def unlaid(kind: str, layout: Layout) -> str | None:
+    """Why this version lays no model out so over devices of a kind ("cpu" or "cuda"), and the remedy; None: it does."""
+    asked = f"--tp {layout.tp}"
+    if kind != "cuda" or layout.world == 1:
+        return None
+    if layout.ep:
+        return f"{asked} --ep {layout.tp} is for CPUs as yet; on GPUs leave --ep out"
+    if layout.dp_attention:
+        return f"{asked} --dp-attention is for CPUs as yet; on GPUs leave --dp-attention out"
+    if layout.tp & (layout.tp - 1):
+        return f"{asked}: kernels exchange between 2, 4, 8, ... GPUs"
+    return None
+
+
 def own_gpu(device: torch.device, layout: Layout) -> torch.device:
     """A rank's own GPU, current in this process from now on; on a CPU nothing is to be chosen.
 
@@ -86,15 +100,11 @@ def own_gpu(device: torch.device, layout: Layout) -> torch.device:
     """
     if device.type != "cuda" or layout.world == 1:
         return device
-    there, asked = torch.cuda.device_count(), f"--tp {layout.tp}"
-    if layout.ep:
-        raise LayoutError(f"{asked} --ep {layout.tp} is for CPUs as yet; on GPUs leave --ep out")
-    if layout.dp_attention:
-        raise LayoutError(f"{asked} --dp-attention is for CPUs as yet; on GPUs leave --dp-attention out")
-    if layout.tp & (layout.tp - 1):
-        raise LayoutError(f"{asked}: kernels exchange between 2, 4, 8, ... GPUs")
-    if there < layout.tp:
-        raise LayoutError(f"{asked}: this machine has {there} GPU{'' if there == 1 else 's'}; give no more than that")
+    if (wrong := unlaid(device.type, layout)) is not None:
+        raise LayoutError(wrong)
+    if (there := torch.cuda.device_count()) < layout.tp:
+        asked, gpus = f"--tp {layout.tp}", f"{there} GPU{'' if there == 1 else 's'}"
+        raise LayoutError(f"{asked}: this machine has {gpus}; give no more than that")
     own = torch.device("cuda", layout.rank)
     torch.cuda.set_device(own)
     return own

@@ -51,6 +51,10 @@ class Question:
     disaggregated: bool = True
     calibration: Calibration = NOTHING
     """What was measured by whoever asks."""
+    layouts: tuple[Layout, ...] | None = None
+    """Of a replica; None: all that are worth a try."""
+    cache: str | None = None
+    """Format of the latents: "bf16" or "fp8"; None: the engine's default with a precision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,14 +57,19 @@ def search(question: Question, prices: Prices) -> Answer:
             refused[wanted.gpu.name] = finder.reason()
     if not options:
         raise PlanError("; ".join(f"{name}: {why}" for name, why in refused.items()))
+    options.sort(key=lambda option: rank_key(question, option))
+    return Answer(question, options, refused, points)
+
+
+def rank_key(question: Question, option: Option) -> tuple[float, float, float]:
+    """What options of a question are ranked by, the best lowest."""
     keys = {
         "price": lambda o: o.dollars_per_hour.p50 / (1 if _demand(question) else o.tokens_per_s.p50),
         "gpus": lambda o: o.gpus if _demand(question) else -o.tokens_per_s.p50 / o.gpus,
         "energy": lambda o: o.joules_per_token.p50,
         "speed": lambda o: o.tpot_ms.p50,
     }
-    options.sort(key=lambda o: (keys[question.by](o), o.gpus, o.tpot_ms.p50))
-    return Answer(question, options, refused, points)
+    return keys[question.by](option), option.gpus, option.tpot_ms.p50
 
 
 def _demand(question: Question) -> bool:
@@ -101,6 +106,8 @@ class _Finder:
         for name in self.question.engines or tuple(engines()):
             engine = self.question.calibration.applied(find_engine(name), self.gpu)
             for precision in precisions_of(self.question.model, engine, self.gpu, self.question.precisions):
+                if self.question.cache is not None:
+                    precision = replace(precision, cache=self.question.cache)
                 roughs = sorted(filter(self._near, self._roughs(engine, precision)), key=self._order)[:REFINED]
                 closer = sorted(map(self._finer, roughs), key=self._order)
                 found += [self._sized(rough) for rough in closer if self.most is None or rough.gpus <= self.most]
@@ -116,7 +123,7 @@ class _Finder:
         worlds = tuple(n for n in WORLDS if self.most is None or n <= self.most)
         machines = [
             Machine(question.model, precision, layout, self.gpu, engine)
-            for layout in layouts(question.model, self.gpu, precision.name, worlds)
+            for layout in question.layouts or layouts(question.model, self.gpu, precision.name, worlds)
             if layout.gpus == 1 or engine.runs_several or question.engines
         ]
         sides = sides_of(question, self.gpu, machines) if question.disaggregated and engine.disaggregates else []

@@ -74,19 +74,22 @@ def banner(
     listener: socket.socket,
     tenants: int,
     start_budget: float | None = None,
+    layout: str = "",
 ) -> str:
     """What is served, where, within which limits, and how long each part of the start took.
 
     Args:
         start_budget: seconds that it should take; that it did not is logged too.
+        layout: why the model lies as it does, where that was chosen.
     """
     in_all = process_seconds()
     host, port = listener.getsockname()[:2]
     about = info.about
     same = "the same whatever shares their batch" if info.batch_invariant else "may differ in rounding between batches"
     rows = {
-        **about,
         "model": f"{', '.join(names)} {about['model']}",
+        **({"layout": layout} if layout else {}),
+        **{key: value for key, value in about.items() if key != "model"},
         "limits": f"{about['limits']}, bodies to {settings.max_body_bytes >> 20:,} MiB",
         "answers": same,
         "callers": f"{tenants} with keys" if tenants else "everybody (no --api-keys)",

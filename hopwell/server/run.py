@@ -45,6 +45,7 @@ def serve(
     tenants: Sequence[Tenant],
     imports: float = 0.0,
     start_budget: float | None = None,
+    layout: str = "",
     **engine_settings: Any,
 ) -> None:
     """Serves a model in this process, API and engine together, until SIGTERM, SIGINT or SIGHUP; then finishes what
@@ -55,7 +56,7 @@ def serve(
         port: 0 takes a free one; the banner says which.
         names: the model's names in the API, the first its chief one; none: its own.
         imports: seconds that importing took, for the banner.
-        start_budget: as `banner` has it.
+        start_budget, layout: as `banner` has them.
         engine_settings: of `EngineConfig`; None where not given.
 
     Raises:
@@ -86,7 +87,7 @@ def serve(
 
             def ready() -> None:
                 claimed.close()
-                tell(banner(info, service.names, settings, listener, len(tenants), start_budget))
+                tell(banner(info, service.names, settings, listener, len(tenants), start_budget, layout))
 
             await run_api(create_app(service, tenants), service, listener, stop, hurry, ready)
             await host_here.stop()

@@ -75,6 +75,8 @@ class Plan:
     workers: int
     start_budget: float | None = None
     """Seconds that the start should take."""
+    layout: str = ""
+    """Why the model lies so, where that was chosen."""
 
     @property
     def engines(self) -> int:
@@ -210,7 +212,7 @@ class Supervisor:
         if plan.prefill_engines:
             about = {**about, "prompts": f"computed by {plan.prefill_engines} more, which hand their pages over"}
         info = msgspec.structs.replace(first, about=about)
-        tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants), plan.start_budget))
+        tell(banner(info, plan.names, plan.settings, self.listener, len(plan.tenants), plan.start_budget, plan.layout))
         await stopping
         return await self._end(lives)
 

@@ -138,6 +138,14 @@ def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_a_layout_that_was_chosen_runs_and_the_banner_says_why() -> None:
+    with attacked("--gpus", "2") as server:
+        assert re.search(r"(?m)^  layout +2 engines of one rank \(2 processes, ", server.banner)
+        assert len(server.pids(ENGINE)) == 2
+        server.answers()
+
+
+@pytest.mark.slow
 def test_one_of_two_engines_is_killed_and_the_other_serves_on(tmp_path: Path) -> None:
     shared = shared_names()
     with (tmp_path / "log").open("w") as log, attacked("--dp", "2", "--tp", "2", stderr=log) as server:
