@@ -35,6 +35,10 @@ SMALL_M_BLOCKS = 4
 a whole."""
 
 
+SHORT = 4
+"""Steps of 128 values, that packed weights' second product takes without a loop over them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grouping(Variant):
     """`leaders`: each program of the first product finds its own rows; `sort`: a kernel sorts pairs by expert first."""
@@ -185,6 +189,6 @@ def cut_packed(op: Op, shape: Shape, device: Device) -> tuple[Tiling, int]:
     form, steps = packed_form(shape.tile), shape.width_in // STEP
     tiles = cdiv(shape.width_out, form.rows) * min(shape.tile_count, shape.experts)
     if op == "down":
-        return form, 4 if form.rows == STRIP and steps <= 4 and tiles >= 4096 else 1
+        return form, 4 if form.rows == STRIP and steps <= SHORT and tiles >= 4096 else 1
     most = 8 if shape.tile <= 32 else 1
     return replace(form, splits=packed_splits(tiles, steps, most, form, device.multiprocessors)), 1

@@ -15,6 +15,7 @@ from torch import Tensor
 from hopwell.formats.mixed import Mixed
 from hopwell.formats.packed import STEP, Packed
 from hopwell.ops.linear_choice import Tiling
+from hopwell.ops.moe_choice import SHORT
 from hopwell.ops.moe_experts import Groups
 from hopwell.ops.moe_grouping_triton import find_rows, rows_of_tile
 from hopwell.ops.packed_triton import decode, packed_product, scale_places, word_places
@@ -30,6 +31,8 @@ from hopwell.ops.triton_common import (
     zero_product,
 )
 from hopwell.ops.weight import Weight
+
+_SHORT = tl.constexpr(SHORT)
 
 
 @triton.jit
@@ -136,7 +139,7 @@ def _down_packed(
 ):
     """Grouped GEMM: each pair's inner activations times its expert's packed down projection.
 
-    Grid, rows and results as `moe_down_triton._down`. RUN above 1 needs BN 64: a strip's words follow the last one's.
+    Grid, rows and results as `moe_down_triton._down`. RUN above 1 is for reductions of at most `SHORT` steps.
     """
     STEPS: tl.constexpr = K // 128
     STRIPS: tl.constexpr = (N + 63) // 64
@@ -155,28 +158,27 @@ def _down_packed(
     w += expert.to(tl.int64) * (STRIPS * STEPS * 1024)
     w_scales += expert.to(tl.int64) * (STRIPS * STEPS * SCALES)
     factors += expert * N
-    if RUN == 1:
+    if STEPS > _SHORT or BN != 64:
         acc = packed_product(w, w_scales, x_at, valid, n0, 0, STEPS, N, STEPS, BN, BT, FORMAT, ZEROS, SCALES, UNROLL)
         acc *= tl.load(factors + tl.minimum(rn, N - 1))[:, None]
         store_product(out, acc, pair, rn, valid, N, False)
         return
-    # a short reduction: one loop runs through several tiles of rows, so that loads never pause between them
+    # the tokens' rows are read once, and a turn of the loop takes a strip of the weights through all steps
+    rows = ()
+    for step in tl.static_range(0, STEPS):
+        rows = rows + (tl.load(x_at + step * 128, mask=valid[:, None], other=0.0),)  # noqa: RUF005
     w_at = word_places(w, n0, N, BN, STEPS)
     s_at = scale_places(w_scales, n0, N, BN, STEPS, SCALES)
-    acc = zero_product(BN, BT, False)
-    runs = tl.minimum(RUN, STRIPS - n0 // BN)
-    for index in range(0, runs * STEPS):
-        step = index % STEPS
-        words, scales = tl.load(w_at), tl.load(s_at)
-        x_tile = tl.load(x_at + step * 128, mask=valid[:, None], other=0.0)
-        acc = multiply(decode(words, scales, BN, FORMAT, ZEROS), x_tile, acc, False)
-        w_at += 1024
-        s_at += SCALES
-        if step == STEPS - 1:
-            acc *= tl.load(factors + tl.minimum(rn, N - 1))[:, None]
-            store_product(out, acc, pair, rn, valid, N, False)
-            acc = zero_product(BN, BT, False)
-            rn += BN
+    for _ in range(0, tl.minimum(RUN, STRIPS - n0 // BN)):
+        acc = zero_product(BN, BT, False)
+        for step in tl.static_range(0, STEPS):
+            words, scales = tl.load(w_at + step * 1024), tl.load(s_at + step * SCALES)
+            acc = multiply(decode(words, scales, BN, FORMAT, ZEROS), rows[step], acc, False)
+        acc *= tl.load(factors + tl.minimum(rn, N - 1))[:, None]
+        store_product(out, acc, pair, rn, valid, N, False)
+        w_at += STEPS * 1024
+        s_at += STEPS * SCALES
+        rn += BN
 
 
 def experts_up(x: Normed, weight: Weight, groups: Groups, out: Tensor, tiling: Tiling, eps: float = 0.0) -> None:
@@ -234,10 +236,12 @@ def experts_down(x: Normed, weight: Weight, groups: Groups, out: Tensor, tiling:
     Args:
         x: bf16 values.
         weight: packed [experts, out, in].
+        run: strips of 64 weights' rows that a program takes; more than one where the reduction is short.
     """
     data = x.values
     assert data is not None
     width_out, width_in = weight.shape[-2:]
+    assert run == 1 or width_in <= SHORT * STEP, "a long reduction has a loop of its own"
     for stored, places in _by_format(weight):
         launch(
             _down_packed,

@@ -107,6 +107,8 @@ def test_every_value_is_decoded_exactly(label: str) -> None:
     assert torch.equal(out[0].T, w64.float()) or (out[0].T.double() - scale).abs().max() <= 2.0**-23 * scale.abs().max()
 
 
+SECOND = [("nvfp4", 256, 16, 3), ("int4_g32", 512, 32, 2), ("mxfp4", 384, 16, 1), ("nvfp4", 640, 16, 1)]
+"""Formats, widths in, rows of a tile, strips of a program."""
 ROUTING = {"spread": 9, "one expert takes all": 20, "one token": 1}
 
 
@@ -143,6 +145,23 @@ def test_grouped_products(routing: str, label: str) -> None:
         out = torch.empty(flat.numel(), hidden, dtype=torch.bfloat16, device=DEVICE)
         moe_packed_triton.experts_down(inner, down, groups, out, Tiling(64, 16, 1, 4, 3), run)
         assert error(out, want) <= BF16_STEP / 2
+
+
+@pytest.mark.parametrize(("label", "width", "tile", "run"), SECOND)
+def test_second_products_of_short_and_long_reductions(label: str, width: int, tile: int, run: int) -> None:
+    """A short one takes `run` strips of the weights a program, the last of which has fewer; a long one a loop."""
+    experts, slots, hidden = 6, 3, 320
+    ids = routed("one expert takes all", experts, slots)
+    groups = moe_grouping_triton.group_by_expert(ids, experts, tile)
+    flat = ids.flatten().long()
+    order = flat.argsort(stable=True) if groups.sorted else torch.arange(flat.numel(), device=DEVICE)
+    down, down64 = packed_stack(label, experts, hidden, width, seed=21)
+    inner = Normed(None, None, randn(flat.numel(), width, seed=22).bfloat16(), None)
+    pairs = torch.zeros(flat.numel(), width, dtype=torch.float64, device=DEVICE)
+    pairs[order] = inner.values.double()  # type: ignore[union-attr]
+    out = torch.full((flat.numel(), hidden), float("nan"), dtype=torch.bfloat16, device=DEVICE)
+    moe_packed_triton.experts_down(inner, down, groups, out, Tiling(64, tile, 1, 4, 3), run)
+    assert error(out, torch.einsum("pw,phw->ph", pairs, down64[flat])) <= BF16_STEP / 2
 
 
 @pytest.mark.parametrize("routing", ROUTING)
