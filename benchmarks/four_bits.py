@@ -39,6 +39,7 @@ from hopwell.ops import linear_triton, moe_down_triton, moe_up_triton
 from hopwell.ops.compile.aot import Launch, machine_code, record
 from hopwell.ops.device import Device
 from hopwell.ops.linear_choice import Tiling, packed_form, packed_splits, row_tile
+from hopwell.ops.moe_choice import SHORT
 from hopwell.ops.moe_experts import Groups
 from hopwell.ops.moe_grouping_triton import group_by_expert
 from hopwell.ops.rows import Normed
@@ -48,7 +49,7 @@ ROWS = (1, 8, 32, 128, 2048)
 SEARCHED = "nvfp4"
 """The format whose other cuts a search tries."""
 FORMS = {
-    32: ((64, 4, 3, 256), (64, 4, 3, 256, 102), (64, 4, 3, 256, 96), (64, 4, 4, 256), (128, 4, 3, 256)),
+    32: ((64, 4, 3, 256), (64, 4, 2, 512), (64, 4, 3, 512), (64, 4, 2, 256), (64, 4, 4, 256), (128, 4, 3, 256)),
     64: ((128, 8, 3, 128), (128, 8, 3, 256), (128, 8, 3, 128, 80), (64, 4, 3, 256), (64, 4, 3, 128), (256, 8, 3, 128)),
     128: ((128, 8, 3, 128), (128, 8, 4, 128), (256, 8, 3, 128), (64, 4, 3, 128), (128, 8, 2, 256)),
 }
@@ -229,7 +230,8 @@ def cuts(work: Work) -> Iterator[tuple[Tiling, int | None]]:
         for split in sorted(splits):
             if steps % (split * step // STEP):
                 continue
-            for run in (None,) if case.op != "down" else (1, 2, 4) if height == 64 else (1,):
+            short = height == 64 and steps <= SHORT
+            for run in (None,) if case.op != "down" else (1, 2, 4, 8, 16) if short else (1,):
                 yield Tiling(height, tile, split, warps, stages, step, 1, *registers), run
 
 
