@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hopwell
+from hopwell.checkpoint.files import SNAPSHOT_FILE
 from hopwell.errors import HopwellError
 from hopwell.model.fields import ELSEWHERE
 from hopwell.model.reading import ConfigError, FieldReader
@@ -101,10 +102,12 @@ def read_model(name: str) -> Model:
     """The model of a folder, a config.json or a shipped name such as `deepseek-r1`; nothing is fetched.
 
     Raises:
-        PlanError: there is none of that name.
+        PlanError: there is none of that name, or it is a snapshot.
         ConfigError: a field is missing or wrong, or the model is of another family.
     """
     path = Path(name)
+    if (path / SNAPSHOT_FILE).is_file():
+        raise PlanError(f"{name} is a snapshot, laid out for one kind of GPUs already; give what it was packed of")
     path = path / "config.json" if path.is_dir() else path
     if not path.is_file():
         path = shipped_path(name)

@@ -77,3 +77,9 @@ def test_layouts_split_nothing_that_is_whole() -> None:
             assert layout.gpus <= gpu.domain or layout.dp > 1
             assert model.num_attention_heads % layout.tp == 0 and model.n_routed_experts % layout.expert_whole == 0
             assert model.moe_intermediate_size % (128 * layout.expert_cut) == 0
+
+
+def test_a_snapshot_is_laid_out_already(tmp_path: Path) -> None:
+    (tmp_path / "hopwell_snapshot.json").touch()
+    with pytest.raises(PlanError, match=r"is a snapshot, laid out .*; give what it was packed of"):
+        read_model(str(tmp_path))
