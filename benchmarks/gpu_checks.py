@@ -28,6 +28,7 @@ REAL_SIZES = "tests/ops/test_real_sizes.py"
 SANITIZED = (
     "tests/ops/test_triton_kernels.py",
     "tests/ops/test_gluon_kernels.py",
+    "tests/ops/test_packed_kernels.py",
     "tests/model/test_decode_step.py",
     "tests/quantization/test_precision_kernels.py",
 )

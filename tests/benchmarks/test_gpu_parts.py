@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,6 +176,23 @@ def test_a_part_that_is_cut_off_leaves_its_last_words(tmp_path: Path, monkeypatc
     monkeypatch.setattr(gpu.subprocess, "run", late)
     (outcome,) = gpu.run_parts(tmp_path, ["tests"])
     assert outcome.outcome.startswith("too long") and outcome.outcome.endswith("test_a FAILED")
+
+
+def test_parts_share_the_gpus_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time, each on a GPU of its own, though the user has hidden the first ones."""
+    used: list[str] = []
+    both = threading.Barrier(2, timeout=60)  # until another runs beside it
+
+    def run(command: list[str], env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
+        used.append(env["CUDA_VISIBLE_DEVICES"])
+        both.wait()
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,9")
+    monkeypatch.setattr(gpu.subprocess, "run", run)
+    found = list(gpu.run_parts(tmp_path, ["forms", "cuts", "tilings", "layer"], gpus=2))
+    assert {each.part for each in found} == {"forms", "cuts", "tilings", "layer"}
+    assert all(each.outcome == "done" for each in found) and sorted(used) == ["4", "4", "7", "7"]
 
 
 def test_every_op_case_runs_and_costs_something() -> None:
