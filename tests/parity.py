@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,9 +17,14 @@ from hopwell.model.batch import ForwardBatch
 from hopwell.model.loading import load_transformer
 from hopwell.model.transformer import Transformer
 
-transformers = pytest.importorskip("transformers")
-transformers.logging.set_verbosity_error()
 TOLERANCE = 2e-4  # max abs difference of logits whose spread is near 1
+
+
+def transformers() -> ModuleType:
+    """The package, imported when a test first asks: collecting tests need not wait for it."""
+    package = pytest.importorskip("transformers")
+    package.logging.set_verbosity_error()
+    return package
 
 
 def load(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Transformer:
@@ -38,7 +44,8 @@ def reference_logits(config: dict[str, Any], tensors: dict[str, torch.Tensor], t
         hf_config["num_mtp_layers"] = 0
     # the plain loops: their fast experts accept only some widths
     plain = {"attn_implementation": "eager", "experts_implementation": "eager"}
-    hf = getattr(transformers, names[1])(getattr(transformers, names[0])(**hf_config, **plain)).eval()
+    peer = transformers()
+    hf = getattr(peer, names[1])(getattr(peer, names[0])(**hf_config, **plain)).eval()
     state: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         if not name.startswith(f"model.layers.{config['num_hidden_layers']}.") and ".experts." not in name:

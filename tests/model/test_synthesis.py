@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from parity import transformers
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -35,8 +36,6 @@ from hopwell.model.transformer import MoE, Transformer
 from hopwell.ops.exchange import GroupExchange
 from hopwell.parallel.layout import Layout
 
-transformers = pytest.importorskip("transformers")
-transformers.logging.set_verbosity_error()
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
 TOLERANCE = 2e-4  # max abs difference of logits whose spread is near 1, as tests/parity.py has it
 
@@ -78,7 +77,7 @@ def test_logits_equal_those_of_transformers(kind: str, tmp_path: Path) -> None:
     got = logits(load_transformer(Checkpoint.open(folder), dtype=torch.float32), tokens)
     plain = expanded(folder, tmp_path / "plain") if "FP8" in kind else folder
     ways = {"attn_implementation": "eager", "experts_implementation": "eager"}
-    peer = transformers.AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32, **ways).eval()
+    peer = transformers().AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32, **ways).eval()
     with torch.no_grad():
         want = peer(tokens.unsqueeze(0)).logits[0]
     assert 0.7 < want.std() < 1.4, "activations neither vanish nor explode"

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -34,7 +34,13 @@ ROOMS = ((1, 8192), (0, 512), (2, 640))
 """Drafts and tokens of the cache: in the last two pages run out."""
 LONG = [(2, 1, ROOMS[:2]), (2, 2, ROOMS[1:2]), (4, 1, ROOMS[:1]), (4, 4, ROOMS[-1:])]
 """Ranks, those of the experts, rooms."""
-LAYOUTS = [(2, 1, ROOMS[-1:]), *(pytest.param(*layout, marks=pytest.mark.slow) for layout in LONG)]
+
+
+def layouts(*by_gloo: int) -> list[Any]:
+    """Exchanges and layouts, the first of them quick: all through memory, and some of the long ones by Gloo. Both tests
+    together have each pair of an exchange, ranks, those of the experts, a room, and who attends for whom."""
+    long = [("shared", *layout) for layout in LONG] + [("gloo", *LONG[i]) for i in by_gloo]
+    return [("shared", 2, 1, ROOMS[-1:]), *(pytest.param(*case, marks=pytest.mark.slow) for case in long)]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,21 @@ def alone() -> LoadedModel:
     return load_model(device="cpu", dtype="float32")
 
 
-@pytest.fixture(params=["shared", pytest.param("gloo", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module")
+def expected(alone: LoadedModel) -> Callable[..., tuple[list[list[int]], int]]:
+    """One process's session; the same settings are not computed again."""
+    known: dict[str, tuple[list[list[int]], int]] = {}
+
+    def of(**settings: Any) -> tuple[list[list[int]], int]:
+        key = repr(sorted(settings.items()))
+        if key not in known:
+            known[key] = session(alone, **settings)
+        return known[key]
+
+    return of
+
+
+@pytest.fixture
 def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through memory, or through a process group with what rank 0 computes broadcast, as between GPUs."""
     monkeypatch.setattr(loading, "GLOO", request.param == "gloo")
@@ -61,9 +81,11 @@ def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]
     """Everything that an engine does with its pages: prefixes that are known, pages that run out, answers that are
     left, several answers of a prompt, log-probabilities, drawn tokens. Returns all tokens, and how many were known."""
     llm = LLM(loaded, **SETTINGS | settings)
-    greedy = SamplingParams(temperature=0.0, max_tokens=70, ignore_eos=True)
+    greedy = SamplingParams(temperature=0.0, max_tokens=52, ignore_eos=True)  # past a page's end
     prompts = [llm.render([{"role": "user", "content": question}]) for question in QUESTIONS]
     found = [completion.answers[0].tokens for completion in llm.generate(prompts, greedy)]
+    if len(llm.engine.pools) == 1:
+        assert (llm.engine.metrics.preemptions > 0) == (settings["cache_tokens"] < 1024)
     known = llm.generate([prompts[0] + found[0] + prompts[1]], greedy)[0]
     assert known.cached_tokens or llm.engine.metrics.cache_evicted_pages
     found.append(known.answers[0].tokens)
@@ -79,27 +101,27 @@ def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]
     return found, known.cached_tokens
 
 
-@pytest.mark.parametrize(("tp", "ep", "rooms"), LAYOUTS)
+@pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(0, 3), indirect=["exchange"])
 def test_tokens_are_those_of_one_process(
-    alone: LoadedModel, tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
+    expected: Callable[..., Any], tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
 ) -> None:
     with shared_by(tp, ep) as loaded:
         for drafts, tokens in rooms:
             settings = {"drafts": drafts, "cache_tokens": tokens}
-            assert session(loaded, **settings) == session(alone, **settings), f"{drafts} drafts, {tokens} tokens"
+            assert session(loaded, **settings) == expected(**settings), f"{drafts} drafts, {tokens} tokens"
 
 
-@pytest.mark.parametrize(("tp", "ep", "rooms"), LAYOUTS)
+@pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(1, 2), indirect=["exchange"])
 def test_tokens_are_those_of_one_process_where_ranks_attend_for_their_own(
-    alone: LoadedModel, tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
+    expected: Callable[..., Any], tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
 ) -> None:
     """As many pages a rank as one process has: what is given up is not the same then."""
     with shared_by(tp, ep, dp_attention=True) as loaded:
         for drafts, tokens in rooms:
             settings = {"drafts": drafts, "cache_tokens": tokens}
-            expected, known = session(alone, **settings)
+            wanted, known = expected(**settings)
             found = session(loaded, **settings | {"cache_tokens": tp * tokens})
-            assert found[0] == expected, f"{drafts} drafts, {tokens} tokens"
+            assert found[0] == wanted, f"{drafts} drafts, {tokens} tokens"
             assert tokens < 8192 or found[1] == known
 
 
@@ -125,16 +147,20 @@ def test_each_rank_has_pages_for_its_own_sequences(alone: LoadedModel) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("dp_attention", [False, True])
 @pytest.mark.parametrize(
-    ("settings", "gloo"),
-    [({"cache_dtype": "fp8"}, False), ({"batch_invariant": False}, True), ({"overlap": True, "drafts": 0}, True)],
+    ("exchange", "several"),
+    [
+        ("shared", [{"cache_dtype": "fp8"}]),
+        ("gloo", [{"batch_invariant": False}, {"overlap": True, "drafts": 0}]),
+    ],
+    indirect=["exchange"],
 )
 def test_settings_hold_on_all_ranks(
-    alone: LoadedModel, settings: dict[str, Any], gloo: bool, dp_attention: bool, monkeypatch: pytest.MonkeyPatch
+    expected: Callable[..., Any], several: list[dict[str, Any]], exchange: None, dp_attention: bool
 ) -> None:
-    monkeypatch.setattr(loading, "GLOO", gloo)
     with shared_by(2, 1, dp_attention) as loaded:
         assert isinstance(loaded.model.exchange, GroupExchange) is loading.GLOO
-        assert session(loaded, cache_tokens=4096, **settings) == session(alone, cache_tokens=4096, **settings)
+        for settings in several:
+            assert session(loaded, cache_tokens=4096, **settings) == expected(cache_tokens=4096, **settings), settings
 
 
 @pytest.mark.slow
@@ -211,6 +237,7 @@ def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytes
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dp_attention", [False, True])
+@pytest.mark.parametrize("exchange", ["shared", "gloo"], indirect=True)
 def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None, dp_attention: bool) -> None:
     shared = shared_names()
     llm = LLM(device="cpu", dtype="float32", tp=2, dp_attention=dp_attention, cache_tokens=4096)

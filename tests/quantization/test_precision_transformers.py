@@ -14,8 +14,6 @@ from hopwell.formats.described import compressed_config
 from hopwell.quantization.convert import Conversion
 from hopwell.quantization.plan import Goal, Settings
 
-transformers = pytest.importorskip("transformers")
-pytest.importorskip("compressed_tensors")
 CONFIG = tiny_config(
     "r1", num_hidden_layers=2, num_nextn_predict_layers=0, hidden_size=128, moe_intermediate_size=128,
     intermediate_size=128, q_lora_rank=128, kv_lora_rank=128, v_head_dim=32, n_routed_experts=8,
@@ -24,6 +22,8 @@ CONFIG = tiny_config(
 
 @pytest.mark.parametrize("label", ["int4_g32", "int4_g128", "fp8_channel"])
 def test_every_matrix_arrives(label: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("compressed_tensors")
     source = write_checkpoint(tmp_path / "m", CONFIG, random_tensors(CONFIG, dtype=torch.bfloat16))
     sequences = torch.randint(0, 128, (16, 160), generator=torch.Generator().manual_seed(1)).tolist()
     settings = Settings(Goal(format=label), "compressed-tensors", compensate=False)

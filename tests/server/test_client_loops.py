@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import httpx
-import openai
 import pytest
 from pydantic import BaseModel
 from server_fixture import Running, server
@@ -124,6 +122,8 @@ def wait_until_alive(process: subprocess.Popen[bytes], url: str, log: Path) -> N
 
 @pytest.mark.parametrize("model", ["chat", "bridge", "claude"])
 def test_litellms_proxy(proxy: dict[str, Any], model: str) -> None:
+    import openai
+
     client = openai.OpenAI(**proxy | {"base_url": proxy["base_url"] + "/v1"})
     args: dict[str, Any] = {"model": model, "max_tokens": 400, "temperature": 0}
     turn, ask = {"role": "user", "content": CALL}, {"role": "user", "content": ASK}
@@ -145,6 +145,8 @@ def test_litellms_proxy(proxy: dict[str, Any], model: str) -> None:
 
 @pytest.mark.parametrize("model", ["chat", "bridge", "claude"])
 def test_litellms_proxy_as_anthropics_api(proxy: dict[str, Any], model: str) -> None:
+    import anthropic
+
     client = anthropic.Anthropic(**proxy)
     args: dict[str, Any] = {"model": model, "max_tokens": 400, "extra_body": {"temperature": 0}}
     args |= {"tools": [anthropic.beta_tool(calculator)], "messages": [{"role": "user", "content": CALL}]}
@@ -158,6 +160,7 @@ def test_litellms_proxy_as_anthropics_api(proxy: dict[str, Any], model: str) -> 
 @pytest.mark.parametrize("api", ["OpenAIResponsesModel", "OpenAIChatCompletionsModel"])
 def test_openai_agents(v1: str, api: str) -> None:
     agents = pytest.importorskip("agents")
+    import openai
 
     async def go() -> None:
         client = openai.AsyncOpenAI(base_url=v1, api_key="none", max_retries=0)
@@ -183,6 +186,8 @@ def test_openai_agents(v1: str, api: str) -> None:
 
 
 def test_anthropics_tool_runner_with_thinking(running: Running) -> None:
+    import anthropic
+
     client = anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0)
     args: dict[str, Any] = {"model": "nano", "max_tokens": 1500, "extra_body": {"temperature": 0}}
     args |= {"tools": [anthropic.beta_tool(calculator)], "messages": [{"role": "user", "content": CALL}]}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import anthropic
-import openai
 import pytest
 from server_fixture import Running, server
+
+if TYPE_CHECKING:  # seconds to import, in each worker that collects this file
+    import anthropic
+    import openai
 
 CALCULATOR = {
     "type": "object",
@@ -35,11 +38,15 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def client(running: Running) -> openai.OpenAI:
+    import openai
+
     return openai.OpenAI(base_url=running.url + "/v1", api_key="none", max_retries=0)
 
 
 @pytest.fixture
 def claude(running: Running) -> anthropic.Anthropic:
+    import anthropic
+
     return anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0)
 
 
@@ -258,6 +265,9 @@ def test_messages_tool_use(claude: anthropic.Anthropic) -> None:
 
 
 def test_errors_reach_the_clients_as_their_own(client: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    import anthropic
+    import openai
+
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model="nano", messages=ASK, extra_body={"cache_salt": "mine"})
     assert refused.value.param == "cache_salt"
