@@ -37,6 +37,8 @@ class Asked:
     tpot_promise_ms: float | None = None
     copies: bool = False
     """Several engines will do."""
+    tiers: bool = False
+    """There are tiers below the pool, for which ranks must all have the same pages."""
 
     @classmethod
     def of(
@@ -45,7 +47,8 @@ class Asked:
         """With those of an engine's settings that matter, where they were given."""
         names = ("objective", "drafts", "cache_dtype", "four_bits", "tpot_promise_ms")
         told = {name: settings[name] for name in names if settings.get(name) is not None}
-        return cls(model=model, gpus=gpus, device=device, dtype=dtype, copies=copies, **told)
+        tiers = any(settings.get(name) is not None for name in ("host_cache_gb", "page_store"))
+        return cls(model=model, gpus=gpus, device=device, dtype=dtype, copies=copies, tiers=tiers, **told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ def choose(
     from hopwell.engine.layouts import OF_EACH, WHICH, size, ways
 
     possible = ways(held, place, asked.gpus, asked.copies)
+    if asked.tiers:
+        possible = [way for way in possible if not way.layout.dp_attention] or possible
     found = _by_planner(asked, held, values, place, gpu, possible) if gpu is not None else None
     best, because = found or _by_bytes(asked, held, place, possible, gpu_name)
     each = size(held.weights.on_each(best.layout))

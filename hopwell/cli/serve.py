@@ -134,9 +134,9 @@ def serve(
     opt.check_gpus(ctx, gpus, "dp", "prefill_engines")
     if dp + prefill_engines > 1 and (wrong := one_engine_only(api_workers, device, energy, disk_cache)):
         raise HopwellError(f"--dp {dp}: {wrong}" if dp > 1 else f"--prefill-engines {prefill_engines}: {wrong}")
-    if prefill_engines and (tp > 1 or not prefix_cache):
-        wrong = "over several ranks pages cannot be handed over as yet; leave out --tp"
-        wrong = wrong if tp > 1 else "pages are handed over through the prefix cache; leave out --no-prefix-cache"
+    if prefill_engines and (dp_attention or not prefix_cache):
+        wrong = "ranks with pages of their own cannot hand them over as yet; leave out --dp-attention"
+        wrong = wrong if dp_attention else "pages are handed over through the prefix cache; leave out --no-prefix-cache"
         raise HopwellError(f"--prefill-engines {prefill_engines}: {wrong}")
 
     names = list(dict.fromkeys(part.strip() for given in name or () for part in given.split(",")))

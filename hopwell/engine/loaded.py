@@ -235,11 +235,13 @@ class LoadedModel(Frontend):
 def check_ranks(config: EngineConfig, layout: Layout) -> None:
     """
     Raises:
-        EngineConfigError: several ranks, and what is for one as yet: tiers below the pool of pages, which only rank 0
-            would fill.
+        EngineConfigError: tiers below the pool of pages, and ranks that each have pages of their own.
     """
-    if layout.world == 1:
+    if not layout.dp_attention:
         return
     for name in ("host_cache_gb", "page_store"):
         if getattr(config, name) is not None:
-            raise EngineConfigError(f"{name} is for one rank as yet, not for {layout.name}; leave it out")
+            raise EngineConfigError(
+                f"{name} is for ranks that all have the same pages, not for {layout.name}; leave it out, or"
+                " --dp-attention"
+            )

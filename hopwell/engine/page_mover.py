@@ -3,6 +3,8 @@
 A page is saved before the step that gives it to another, and loaded before the step that reads it. On a GPU pages are
 gathered within its memory, which is quick, and cross the link on a stream of their own: a step waits for what it loads,
 and never for what is saved.
+
+Of several ranks that each have all pages the first one saves, once for all, and what it loads goes on to the others.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from torch import Tensor
 
 from hopwell.cache.host import HostPage
 from hopwell.cache.tiers import Tiers
+from hopwell.engine.runnable import Filling, Model
 
+LOAD_BYTES = 64 << 20
+"""That are on their way to the latent cache in one piece: a GPU has to have room for them."""
 Move = tuple[int, HostPage]
 """A page of the latent cache, and the slot of host memory that it is copied to or from."""
 
@@ -27,15 +32,23 @@ def host_memory(latent: Tensor, slots: int) -> Tensor:
     return torch.empty((slots, layers, rows, row_bytes), dtype=torch.uint8, pin_memory=latent.is_cuda)
 
 
+def put_pages(latent: Tensor, pages: Sequence[int], values: Tensor) -> None:
+    """Fills pages of a latent cache [layers, pages, 64, values] with uint8 [pages, layers, 64, bytes of a row]."""
+    at = torch.tensor(pages, device=latent.device)
+    latent.view(torch.uint8).index_copy_(1, at, values.transpose(0, 1))
+
+
 class PageMover:
     """Copies pages in the thread that runs steps."""
 
-    def __init__(self, latent: Tensor, memory: Tensor, tiers: Tiers) -> None:
+    def __init__(self, latent: Tensor, memory: Tensor, tiers: Tiers, model: Model | None = None) -> None:
         """
         Args:
             latent: [layers, pages, 64, values].
             memory: as `host_memory` makes it.
+            model: whose cache it is; one that is `Filling` is given what is loaded.
         """
+        self._others = model if isinstance(model, Filling) else None
         self._latent, self._memory, self._tiers = latent.view(torch.uint8), memory, tiers
         self._side = torch.cuda.Stream(latent.device) if latent.is_cuda else None
 
@@ -52,12 +65,16 @@ class PageMover:
     def load(self, moves: Sequence[Move]) -> None:
         """Copies pages from host memory; steps that are given to the device from here on find them."""
         hosts = [host for _, host in moves]
+        at_once = max(1, LOAD_BYTES // self._memory[0].numel())
+        taken = list[Callable[[], float]]()
         try:
-            seconds = self._load_cpu(moves) if self._side is None else self._load_gpu(moves, self._side)
+            for first in range(0, len(moves), at_once):
+                some = moves[first : first + at_once]
+                taken.append(self._load_cpu(some) if self._side is None else self._load_gpu(some, self._side))
         except BaseException:
             self._tiers.abandon(hosts)
             raise
-        self._tiers.loaded(hosts, seconds)
+        self._tiers.loaded(hosts, lambda: sum(seconds() for seconds in taken))
 
     def gather(self, pages: Sequence[int]) -> Tensor:
         """Pages of the latent cache in one piece of its device's memory: uint8 [pages, layers, 64, bytes]."""
@@ -66,8 +83,7 @@ class PageMover:
 
     def scatter(self, pages: Sequence[int], values: Tensor) -> None:
         """The reverse of `gather`."""
-        at = torch.tensor(pages, device=self._latent.device)
-        self._latent.index_copy_(1, at, values.transpose(0, 1))
+        put_pages(self._latent, pages, values)
 
     def _save_cpu(self, moves: Sequence[Move]) -> None:
         for page, host in moves:
@@ -77,6 +93,9 @@ class PageMover:
         started = time.perf_counter()
         for page, host in moves:
             self._latent[:, page].copy_(self._memory[host.slot])
+        if self._others is not None:
+            pages = [page for page, _ in moves]
+            self._others.fill(pages, self.gather(pages))
         taken = time.perf_counter() - started
         return lambda: taken
 
@@ -102,7 +121,10 @@ class PageMover:
                 page.copy_(self._memory[host.slot], non_blocking=True)
             done.record()
         current.wait_event(done)
-        self.scatter([page for page, _ in moves], staged)
+        pages = [page for page, _ in moves]
+        if self._others is not None:
+            self._others.fill(pages, staged)
+        self.scatter(pages, staged)
         staged.record_stream(current)
 
         def seconds() -> float:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
+from hopwell.engine.page_mover import put_pages
 from hopwell.engine.runnable import Markable, Model, Positioned, close_model
 from hopwell.limits.marks import Marks, Recorder
 from hopwell.model.batch import ForwardBatch
@@ -150,6 +151,14 @@ class Clear(msgspec.Struct, tag=True):
     pages: list[int]
 
 
+class Fill(msgspec.Struct, tag=True):
+    """Pages come from below the pool, where rank 0 alone keeps them."""
+
+    pages: list[int]
+    values: Array
+    """uint8 [pages, layers, 64, bytes of a row]."""
+
+
 class Step(msgspec.Struct, tag=True):
     """`Model.step`."""
 
@@ -175,7 +184,7 @@ class Close(msgspec.Struct, tag=True):
     """An engine ends."""
 
 
-Op = Settle | NewLatent | Clear | Step | Logits | Draft | Close
+Op = Settle | NewLatent | Clear | Fill | Step | Logits | Draft | Close
 
 
 class Call(msgspec.Struct):
@@ -228,6 +237,11 @@ class ParallelModel:
 
     def clear(self, latent: Tensor, pages: list[int]) -> None:
         self._both(Clear(pages), lambda: self.own.clear(latent, pages))
+
+    def fill(self, pages: list[int], values: Tensor) -> None:
+        """As `Filling` has it. Of host memory rank 0's process has the only copy, so that a slot may be filled again
+        once this rank has read it: the bytes go to the others as a step's tokens do, at their place among the calls."""
+        self._both(Fill(pages, self._sender.array(values)), lambda: None)
 
     def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         told = Step(self._sender.inputs(batch), None if rows is None else self._sender.array(rows))
@@ -310,6 +324,8 @@ class Follower:
         match op:
             case Clear(pages):
                 model.clear(latent, pages)
+            case Fill(pages, values):
+                put_pages(latent, pages, values.tensor(receive).to(model.device))
             case Step(batch, rows):
                 inputs = batch.batch(receive)
                 model.step(inputs, latent, None if rows is None else rows.tensor(receive).to(model.device))

@@ -44,6 +44,16 @@ class Positioned(Protocol):
 
 
 @runtime_checkable
+class Filling(Protocol):
+    """A model of several ranks that each have all pages."""
+
+    def fill(self, pages: list[int], values: Tensor) -> None:
+        """Has the other ranks' latent caches hold what rank 0's does: uint8 [pages, layers, 64, bytes of a row], on its
+        device. What is called after it finds them."""
+        ...
+
+
+@runtime_checkable
 class Closing(Protocol):
     """A model that holds more for its engine than the weights."""
 

@@ -175,7 +175,7 @@ def make_tiering(
             store = open_store(config.page_store, own, page_bytes, room)
     memory = host_memory(latent, slots)
     tiers = Tiers(HostTier(memory.view(slots, -1).numpy()), disk, store)
-    return Tiering(tiers, PageMover(latent, memory, tiers), pool, metrics, own)
+    return Tiering(tiers, PageMover(latent, memory, tiers, model), pool, metrics, own)
 
 
 @torch.inference_mode()

@@ -50,7 +50,7 @@ def test_what_several_engines_cannot_have_is_refused_by_name(options: tuple[str,
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--tp", "2"), "leave out --tp"),
+        (("--tp", "2", "--dp-attention"), "leave out --dp-attention"),
         (("--no-prefix-cache",), "leave out --no-prefix-cache"),
         (("--api-workers", "0"), "leave out --api-workers 0"),
         (("--host-cache-gb", "1", "--disk-cache", "/tmp/x", "--disk-cache-gb", "1"), "leave out --disk-cache"),

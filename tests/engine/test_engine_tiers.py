@@ -233,9 +233,12 @@ def test_settings_that_cannot_be(settings: dict[str, Any], named: str) -> None:
         toy_engine(**settings)
 
 
-def test_several_ranks_are_refused_before_they_are_started() -> None:
-    with pytest.raises(EngineConfigError, match="host_cache_gb is for one rank"):
-        load_model(device="cpu", tp=2, settings={"host_cache_gb": 1.0})
+@pytest.mark.parametrize("settings", [{"host_cache_gb": 1.0}, {"page_store": "a:b"}])
+def test_ranks_with_pages_of_their_own_are_refused_before_they_are_started(settings: dict[str, Any]) -> None:
+    with pytest.raises(
+        EngineConfigError, match=rf"^{min(settings)} is .* not for TP2 DP attention; leave it out, or --dp"
+    ):
+        load_model(device="cpu", tp=2, dp_attention=True, settings=settings)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float32])

@@ -138,6 +138,45 @@ def test_a_killed_rank_takes_the_engine_with_it_and_all_start_again(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_pages_on_disk_outlive_a_killed_rank(tmp_path: Path) -> None:
+    """Rank 0 keeps them for both; what was whole is found by the ranks that are started again."""
+    shared, folder = shared_names(), str(tmp_path / "pages")
+    body = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
+    below = ("--host-cache-gb", "0.1", "--disk-cache", folder, "--disk-cache-gb", "0.5")
+    with attacked("--gpus", "2", "--dtype", "float32", *below) as server:
+        assert "layout    TP2 (2 processes" in server.banner, "one engine at a time has a folder of pages"
+        wanted = server.post("/v1/completions", body).json()["choices"][0]["text"]
+
+        def written() -> bool:
+            server.answers()  # counts are told with a step
+            return server.metric("hopwell_tier_written_pages_total") >= 6
+
+        assert within(60, written)
+        with callers(server, 2, 2):
+            (engine,) = server.pids(ENGINE)
+            (rank,) = (pid for pid in _children(engine) if "engine.rank" in Path(f"/proc/{pid}/cmdline").read_text())
+            os.kill(rank, signal.SIGKILL)
+        assert within(120, lambda: idle_again(server)), "the engine was not started again"
+        assert server.post("/v1/completions", body).json()["choices"][0]["text"] == wanted
+        assert server.metric("hopwell_tier_hit_tokens_total") >= 64 * 6
+        assert not server.metric("hopwell_tier_faults_total")
+    assert within(60, lambda: not _lives(engine) and shared_names() <= shared)
+
+
+@pytest.mark.slow
+def test_ranks_hand_prompts_pages_to_ranks() -> None:
+    shared = shared_names()
+    body = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
+    with attacked("--tp", "2", "--dtype", "float32") as server:
+        wanted = server.post("/v1/completions", body).json()["choices"][0]["text"]
+    with attacked("--tp", "2", "--dtype", "float32", "--prefill-engines", "1") as server:
+        assert "computed by 1 more" in server.banner and "TP2" in server.banner
+        assert server.post("/v1/completions", body).json()["choices"][0]["text"] == wanted
+        assert 'hopwell_tier_hit_tokens_total{engine="1"' in httpx.get(server.url + "/metrics").text
+    assert within(60, lambda: shared_names() <= shared)
+
+
+@pytest.mark.slow
 def test_a_layout_that_was_chosen_runs_and_the_banner_says_why() -> None:
     with attacked("--gpus", "2") as server:
         assert re.search(r"(?m)^  layout +2 engines of one rank \(2 processes, ", server.banner)
