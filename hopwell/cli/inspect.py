@@ -65,7 +65,8 @@ def _layout(model: str | None, gpus: int | None, packed: bool) -> dict[str, str]
     """How `hopwell serve` would lay it over so many devices of this host; nothing where that was not asked."""
     if gpus is None:
         return {}
-    from hopwell.cli.layouts import Asked, choose_here
+    from hopwell.cli.gpus import Asked
+    from hopwell.cli.layouts import choose_here
 
     four_bits = "packed" if packed else "expanded"
     return {"layout": choose_here(Asked(model=model, gpus=gpus, four_bits=four_bits, copies=True)).why}

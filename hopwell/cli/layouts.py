@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from hopwell.checkpoint.audit import by_module, kind_of
+from hopwell.cli.gpus import Asked, Chosen
+from hopwell.control import as_child
+from hopwell.engine.device import ONE_THREAD_BELOW, pick_device, pick_dtype
+from hopwell.engine.frontend import resolve
+from hopwell.engine.layouts import OF_EACH, WHICH, Held, Place, Way, hypothetical, size, ways
+from hopwell.engine.weights import config_of, open_weights
 from hopwell.errors import HopwellError
+from hopwell.formats.labels import Label
+from hopwell.limits.catalogue import Gpu, recognise
+from hopwell.limits.pacing import OBJECTIVES
+from hopwell.model.config import ModelConfig
+from hopwell.model.footprint import Weights, latent_bytes, weight_bytes
+from hopwell.model.inventory import inventory
+from hopwell.model.shipped import find_config, shipped_names
+from hopwell.model.snapshot import Snapshot
+from hopwell.parallel.layout import Layout
+from hopwell.planner.choice import Served, question_of, ranked, words
+from hopwell.planner.engines import FOUR_BITS
+from hopwell.planner.layout import Layout as Planned
+from hopwell.planner.model import model_of
+from hopwell.planner.question import Option
+from hopwell.planner.search import rank_key
+from hopwell.planner.work import distinct_experts
+from hopwell.system import memory_bytes
 
-if TYPE_CHECKING:
-    from hopwell.engine.layouts import Held, Place, Way
-    from hopwell.limits.catalogue import Gpu
-    from hopwell.planner.choice import Served
-    from hopwell.planner.question import Option
-
+Values = Mapping[str, Any]
 SEQUENCES = {"latency": 1, "throughput": 256, "energy": 256}
 """That a step has, where bytes alone decide."""
 MORE = 1.2
@@ -22,50 +44,7 @@ CONTEXT = 1500
 """Tokens that each of them has cached then, half-way through an answer of `planner.choice.LOAD`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a user gave."""
-
-    model: str | None
-    gpus: int
-    device: str = "auto"
-    dtype: str = "auto"
-    objective: str = "latency"
-    drafts: int | str | None = None
-    cache_dtype: str = "auto"
-    four_bits: str = "expanded"
-    tpot_promise_ms: float | None = None
-    copies: bool = False
-    """Several engines will do."""
-    tiers: bool = False
-    """There are tiers below the pool, for which ranks must all have the same pages."""
-
-    @classmethod
-    def of(
-        cls, model: str | None, gpus: int, device: str, dtype: str, settings: Mapping[str, Any], copies: bool = False
-    ) -> Asked:
-        """With those of an engine's settings that matter, where they were given."""
-        names = ("objective", "drafts", "cache_dtype", "four_bits", "tpot_promise_ms")
-        told = {name: settings[name] for name in names if settings.get(name) is not None}
-        tiers = any(settings.get(name) is not None for name in ("host_cache_gb", "page_store"))
-        return cls(model=model, gpus=gpus, device=device, dtype=dtype, copies=copies, tiers=tiers, **told)
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A layout as `load_model` takes it, and engines of it."""
-
-    tp: int
-    ep: int
-    dp_attention: bool
-    copies: int
-    why: str
-    """One line."""
-
-
-def choose(
-    asked: Asked, held: Held, values: dict[str, Any], place: Place, gpu: Gpu | None, gpu_name: str = ""
-) -> Chosen:
+def choose(asked: Asked, held: Held, values: Values, place: Place, gpu: Gpu | None, gpu_name: str = "") -> Chosen:
     """The best way to run a model on so many devices for an objective. Pure.
 
     Args:
@@ -75,9 +54,10 @@ def choose(
 
     Raises:
         LayoutError: as `ways`.
+        HopwellError: the objective is unknown.
     """
-    from hopwell.engine.layouts import OF_EACH, WHICH, size, ways
-
+    if asked.objective not in OBJECTIVES:
+        raise HopwellError(f"--objective is {asked.objective!r}; known: {', '.join(OBJECTIVES)}")
     possible = ways(held, place, asked.gpus, asked.copies)
     if asked.tiers:
         possible = [way for way in possible if not way.layout.dp_attention] or possible
@@ -91,14 +71,12 @@ def choose(
 
 
 def _by_planner(
-    asked: Asked, held: Held, values: dict[str, Any], place: Place, gpu: Gpu, possible: Sequence[Way]
+    asked: Asked, held: Held, values: Values, place: Place, gpu: Gpu, possible: Sequence[Way]
 ) -> tuple[Way, str] | None:
     """As `hopwell plan` ranks them; None where it foresees nothing of any that runs."""
-    from hopwell.engine.layouts import hypothetical
-    from hopwell.planner.choice import Served, ranked, words
-
+    model = model_of(values, asked.model or "nano")
     served = Served(
-        model=_planned(values, asked.model), gpu=gpu, precision=_precision(values, asked),
+        model=model, gpu=gpu, precision=_precision(model.stored, asked),
         cache="fp8" if asked.cache_dtype == "fp8" else "bf16", objective=asked.objective,
         mtp=asked.drafts != 0 and held.config.num_nextn_predict_layers > 0, tpot_ms=asked.tpot_promise_ms,
     )  # fmt: skip
@@ -124,9 +102,6 @@ def _by_planner(
 def _worth_telling(refused: Sequence[Option], best: Option, served: Served) -> Option | None:
     """Of options that this version refuses: the best, if it is better than what runs; else the one that would hold most
     tokens, if that is more."""
-    from hopwell.planner.choice import question_of
-    from hopwell.planner.search import rank_key
-
     if not refused:
         return None
     question = question_of(served, ())
@@ -139,9 +114,6 @@ def _worth_telling(refused: Sequence[Option], best: Option, served: Served) -> O
 def _by_bytes(asked: Asked, held: Held, place: Place, possible: Sequence[Way], gpu_name: str) -> tuple[Way, str]:
     """Where the planner knows no kernels' times, what a step reads decides: of a CPU's memory all ranks together, of a
     GPU's each its own."""
-    from hopwell.engine.device import ONE_THREAD_BELOW
-    from hopwell.engine.layouts import size
-
     if place.kind == "cuda":
         best = possible[0] if asked.objective == "latency" else possible[-1]
         most = "each reads the least a step" if asked.objective == "latency" else "they exchange the least"
@@ -161,9 +133,6 @@ def _by_bytes(asked: Asked, held: Held, place: Place, possible: Sequence[Way], g
 
 def _reads(held: Held, way: Way, sequences: int) -> float:
     """Bytes that all ranks together read in a decode step of each engine, `sequences` over all of them."""
-    from hopwell.model.footprint import latent_bytes
-    from hopwell.planner.work import distinct_experts
-
     config, weights, layout = held.config, held.weights, way.layout
     mine = max(1, sequences // way.copies)
     experts = distinct_experts(config.n_routed_experts, config.router.top_k, mine) / config.n_routed_experts
@@ -174,26 +143,15 @@ def _reads(held: Held, way: Way, sequences: int) -> float:
     return way.copies * (copied + attention + weights.cut + weights.routed * experts + latents)
 
 
-def _as_planned(layout: Any) -> Any:
+def _as_planned(layout: Layout) -> Planned:
     """A layout in the planner's terms."""
-    from hopwell.planner.layout import Layout
-
     n = layout.world
     heads, groups = (1, n) if layout.dp_attention else (n, 1)
-    return Layout(heads, groups, *((1, n) if layout.ep else (n, 1)))
+    return Planned(heads, groups, *((1, n) if layout.ep else (n, 1)))
 
 
-def _planned(values: dict[str, Any], name: str | None) -> Any:
-    from hopwell.planner.model import model_of
-
-    return model_of(values, name or "nano")
-
-
-def _precision(values: dict[str, Any], asked: Asked) -> str:
-    """Of the planner's, that in which a GPU multiplies."""
-    from hopwell.planner.engines import FOUR_BITS
-
-    stored = _planned(values, None).stored
+def _precision(stored: str, asked: Asked) -> str:
+    """Of the planner's, that in which a GPU multiplies what is stored in one of them."""
     return "bf16" if stored in FOUR_BITS and asked.four_bits != "packed" else stored
 
 
@@ -203,13 +161,6 @@ def choose_here(asked: Asked) -> Chosen:
     Raises:
         HopwellError: the model or the device cannot be had, or as `choose`.
     """
-    import torch
-
-    from hopwell.engine.device import pick_device
-    from hopwell.engine.layouts import Place
-    from hopwell.limits.catalogue import recognise
-    from hopwell.system import memory_bytes
-
     device = pick_device(asked.device)
     if device.index is not None and asked.gpus > 1:
         raise HopwellError(f"--gpus {asked.gpus}: ranks take GPUs in order; give --device cuda in place of {device}")
@@ -221,76 +172,44 @@ def choose_here(asked: Asked) -> Chosen:
     return choose(asked, held, values, place, recognise(name), name)
 
 
-def _held(asked: Asked, kind: str) -> tuple[Held, dict[str, Any]]:
-    """A checkpoint, by its headers, or what a config.json alone says."""
-    from pathlib import Path
-
-    import torch
-
-    from hopwell.checkpoint.audit import by_module, kind_of
-    from hopwell.engine.device import pick_dtype
-    from hopwell.engine.frontend import resolve
-    from hopwell.engine.layouts import Held
-    from hopwell.engine.weights import config_of, open_weights
-    from hopwell.formats.labels import Label
-    from hopwell.model.config import ModelConfig
-    from hopwell.model.footprint import Weights, weight_bytes
-    from hopwell.model.inventory import inventory
-    from hopwell.model.shipped import find_config, shipped_names
-    from hopwell.model.snapshot import Snapshot
-
-    packed = asked.four_bits == "packed"
-    named = None if asked.model is None else Path(asked.model)
-    if named is not None and (named.is_file() or (not named.exists() and asked.model in shipped_names())):
+def _held(asked: Asked, kind: str) -> tuple[Held, Values]:
+    """A model as devices of a kind will hold it, and its config.json: of a checkpoint by its headers, or by what a
+    config says alone."""
+    labels = dict[str, str]()
+    named = Path(asked.model or "")
+    if named.is_file() or (asked.model in shipped_names() and not named.exists()):
         values = find_config(asked.model)
         config = ModelConfig.from_dict(values)
-        specs = inventory(config)
-        labels = {spec.module: config.quantization.format_of(spec.module) or Label.PLAIN for spec in specs}
-        labels = {} if config.weight_block_size is not None else labels
+        if config.weight_block_size is None:
+            found = {spec.module: config.quantization.format_of(spec.module) for spec in inventory(config)}
+            labels = {module: label or Label.PLAIN for module, label in found.items()}
     else:
         weights = open_weights(resolve(asked.model))
-        config, values = config_of(weights), dict(weights.config)
+        config, values = config_of(weights), weights.config
         if isinstance(weights, Snapshot):
             most = max(part.nbytes for part in weights.parts)
             return Held(config, Weights(0, 0, most, 0), packed_for=weights.target.layout), values
-        specs = inventory(config)
         labels = {name: kind_of(module) for name, module in by_module(weights.tensors.values()).items()}
-    if kind == "cuda":
-        return Held.on_gpus(
-            config, weight_bytes(specs, labels or None, packed, config.quantization), labels, packed
-        ), values
-    sizes = weight_bytes(specs, {spec.module: Label.PLAIN for spec in specs})  # a CPU holds plain values
-    wide = 1 + (pick_dtype(asked.dtype, torch.device("cpu")) == torch.float32)
-    return Held(config, Weights(*(wide * size for size in astuple(sizes)))), values
+    return (_on_gpus(asked, config, labels) if kind == "cuda" else _on_a_cpu(asked, config)), values
 
 
-def choose_apart(asked: Asked) -> Chosen:
-    """The same in a process of its own, which takes torch and a GPU's context with it when it ends.
+def _on_gpus(asked: Asked, config: ModelConfig, labels: Mapping[str, str]) -> Held:
+    packed = asked.four_bits == "packed"
+    return Held.on_gpus(
+        config, weight_bytes(inventory(config), labels or None, packed, config.quantization), labels, packed
+    )
 
-    Raises:
-        HopwellError: as `choose_here`.
-    """
-    from hopwell.control import Child
 
-    child = Child.start("hopwell.cli.layouts:main")
-    try:
-        child.control.send("start", **asdict(asked))
-        answer = child.control.receive()
-    finally:
-        child.process.kill()
-        child.process.wait()
-        child.control.close()
-    if answer is None:
-        raise HopwellError(f"--gpus {asked.gpus}: the process that looks at the devices has died; see the log")
-    if answer.kind == "failed":
-        raise HopwellError(answer.fields["reason"])
-    return Chosen(**answer.fields)
+def _on_a_cpu(asked: Asked, config: ModelConfig) -> Held:
+    """Which holds plain values."""
+    specs = inventory(config)
+    sizes = astuple(weight_bytes(specs, {spec.module: Label.PLAIN for spec in specs}))
+    wide = pick_dtype(asked.dtype, torch.device("cpu")) == torch.float32
+    return Held(config, Weights(*((2 if wide else 1) * nbytes for nbytes in sizes)))
 
 
 def main() -> None:
     """Entry of that process: its parent sends `start`; it answers `chosen`, or `failed` and why."""
-    from hopwell.control import as_child
-
     control, start = as_child()
     try:
         control.send("chosen", **asdict(choose_here(Asked(**start.fields))))

@@ -144,7 +144,8 @@ def load(
         settings.pop("four_bits", None)
     if gpus is not None:
         from hopwell.cli.console import note
-        from hopwell.cli.layouts import Asked, choose_here
+        from hopwell.cli.gpus import Asked
+        from hopwell.cli.layouts import choose_here
 
         chosen = choose_here(Asked.of(model, gpus, device, dtype, settings))
         tp, ep, dp_attention = chosen.tp, chosen.ep, chosen.dp_attention

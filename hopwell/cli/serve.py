@@ -178,9 +178,11 @@ def serve(
     engine = {setting: value for setting, value in engine.items() if value is not None}
     layout = ""
     if gpus is not None:
-        from hopwell.cli.layouts import Asked, choose_apart, choose_here
+        from hopwell.cli.gpus import Asked, choose_apart
 
-        choose = choose_here if api_workers == 0 or sys.platform == "win32" else choose_apart
+        choose = choose_apart
+        if api_workers == 0 or sys.platform == "win32":
+            from hopwell.cli.layouts import choose_here as choose
         copies = one_engine_only(api_workers, device, energy, disk_cache) is None
         chosen = choose(Asked.of(model, gpus, device, dtype, engine, copies))
         tp, ep, dp_attention, dp, layout = chosen.tp, chosen.ep, chosen.dp_attention, chosen.copies, chosen.why

@@ -93,9 +93,8 @@ class PageMover:
         started = time.perf_counter()
         for page, host in moves:
             self._latent[:, page].copy_(self._memory[host.slot])
-        if self._others is not None:
-            pages = [page for page, _ in moves]
-            self._others.fill(pages, self.gather(pages))
+            if self._others is not None:
+                self._others.fill([page], self.gather([page]))
         taken = time.perf_counter() - started
         return lambda: taken
 

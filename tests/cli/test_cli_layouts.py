@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from commands import hopwell, refused
 
-from hopwell.cli.layouts import Asked, choose, choose_apart
+from hopwell.cli.gpus import Asked, choose_apart
+from hopwell.cli.layouts import choose
 from hopwell.engine.device import unlaid
 from hopwell.engine.layouts import Held, Place, ways
 from hopwell.limits.catalogue import find_gpu
@@ -143,6 +144,7 @@ def test_in_a_process_of_its_own_it_is_the_same_and_refusals_come_back() -> None
         (("serve", "--gpus", "2", "--dp", "2", "--ep", "2"), "leave --ep and --dp out"),
         (("serve", "--gpus", "2", "--dp-attention"), "leave --dp-attention out"),
         (("serve", "--gpus", "2", "--prefill-engines", "1"), "leave --prefill-engines out"),
+        (("serve", "--gpus", "2", "--objective", "fun"), "is 'fun'; known: latency, throughput, energy"),
         (("generate", "x", "--gpus", "3", "--device", "cpu"), "give --gpus 2 or 4"),
         (("generate", "x", "--gpus", "65", "--device", "cpu"), "--gpus is 65; give 1 to 64"),
     ],
