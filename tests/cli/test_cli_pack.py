@@ -82,7 +82,7 @@ def test_a_flipped_byte_is_one_line_of_inspect_and_of_a_load(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_at_a_random_moment_it_leaves_nothing(stop: signal.Signals, tmp_path: Path) -> None:
     out, partial = tmp_path / "out", tmp_path / "out.partial"
     process = subprocess.Popen([*COMMAND, "nano", out, *ON_CPU, "--tp", "4"], stderr=subprocess.PIPE, text=True)

@@ -1,22 +1,18 @@
 """The compile gate: every kernel of a decode step, a prompt or a conversion becomes machine code within bounds, at real
 sizes.
 
-It runs in a process of its own, since this one may have Triton's interpreter on.
+In another process, since this one may have Triton's interpreter on.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
+from compiling import compiled
 
 pytest.importorskip("triton")
-
-from benchmarks import ROOT
 
 SPILL = {90: 0, 100: 16}
 """Bytes a thread that a kernel may spill."""
@@ -25,11 +21,7 @@ SPILL_AROUND = {"_rows_by_weights": 128, "_prefill_apart": 64}
 
 
 def report(model: str, *options: str) -> list[dict]:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "benchmarks.compile", model, *options]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return json.loads(compiled("from benchmarks.compile import main\nmain()", model, *options))
 
 
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
@@ -111,13 +103,11 @@ def test_kernels_compile_within_bounds(case: str) -> None:
 
 @pytest.mark.slow
 def test_a_stub_is_built_where_there_is_a_driver() -> None:
-    """And nothing fails where there is none. In a process of its own: the kernels here are interpreted ones."""
+    """And nothing fails where there is none."""
     script = (
         "import torch\nfrom hopwell.ops import quantize_triton\n"
         "from hopwell.ops.compile.aot import build_stub, machine_code, record\n"
         "x = torch.empty(3, 128, dtype=torch.bfloat16, device='meta')\n"
         "(launch,) = record(lambda: quantize_triton.quantize(x)); print(build_stub(machine_code(launch, 90)))"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.split() == [str(torch.cuda.is_available())]
+    assert compiled(script).split() == [str(torch.cuda.is_available())]

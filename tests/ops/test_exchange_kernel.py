@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiling import compiled
 from exchange_rank import ROWS, WIDTH
 
 from hopwell.ops.exchange_triton import EMPTY, Inboxes
@@ -65,12 +66,7 @@ print(json.dumps({"spilled": made.stack_bytes, "registers": made.registers, "ptx
 @pytest.mark.slow
 def test_it_compiles_to_wide_stores_and_volatile_loads(world: int, owned: bool) -> None:
     """Sixteen bytes a thread, to all inboxes and from one's own, and nothing spilled."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-c", COMPILE, str(world), "8", str(int(owned))]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    made = json.loads(done.stdout)
+    made = json.loads(compiled(COMPILE, str(world), "8", str(int(owned))))
     assert made["spilled"] == 0 and made["registers"] <= 255
     assert len(re.findall(r"ld\.volatile\.global\.v4\.b32", made["ptx"])) >= world
     assert len(re.findall(r"st\.global\.v4\.b32", made["ptx"])) >= world

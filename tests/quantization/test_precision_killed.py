@@ -23,9 +23,8 @@ def convert(source: Path, out: Path) -> None:
     Conversion(source, out, Settings(Goal(bits=6.0)), sequences, lambda line: None).run()
 
 
-@pytest.mark.parametrize("most", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.slow
-def test_killed_at_random_moments(tmp_path: Path, most: int) -> None:
+def test_killed_at_random_moments(tmp_path: Path) -> None:
     config = tiny_config("r1", num_hidden_layers=2, n_routed_experts=8)
     source = write_checkpoint(tmp_path / "source", config, random_tensors(config, dtype=torch.bfloat16))
     context = multiprocessing.get_context("forkserver")  # its children have torch at once, and no threads yet
@@ -46,7 +45,7 @@ def test_killed_at_random_moments(tmp_path: Path, most: int) -> None:
     assert run(tmp_path / "whole", None)
     whole = time.perf_counter() - started
     rng, kills, out = random.Random(7), 0, tmp_path / "killed"
-    while kills < most:
+    while kills < 6:
         started = time.perf_counter()
         if run(out, rng.uniform(0.1, 0.6) * whole):
             whole = min(whole, time.perf_counter() - started)  # the first one was held up

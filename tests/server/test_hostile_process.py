@@ -50,16 +50,12 @@ def test_a_second_signal_ends_it_though_answers_are_not_read() -> None:
 
 
 @pytest.mark.slow
-def test_under_nohup_a_hangup_is_nothing() -> None:
-    with attacked(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as server:
+def test_under_nohup_neither_a_hangup_nor_a_log_that_nobody_reads_stops_anything() -> None:
+    """A pipe holds 64 KiB, some 300 lines."""
+    nohup = {"stderr": subprocess.PIPE, "preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with attacked(**nohup) as server, httpx.Client(base_url=server.url, timeout=300) as http:
         server.process.send_signal(signal.SIGHUP)
         server.answers()
-
-
-@pytest.mark.slow
-def test_a_log_that_nobody_reads_stops_nothing() -> None:
-    """A pipe holds 64 KiB, some 300 lines."""
-    with attacked(stderr=subprocess.PIPE) as server, httpx.Client(base_url=server.url, timeout=300) as http:
         for _ in range(1000):
             assert http.get("/health", timeout=300).status_code == 200
         server.process.send_signal(signal.SIGTERM)

@@ -255,14 +255,16 @@ def test_engines_for_prompts_and_for_answers_are_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_api_process_is_started_again() -> None:
+def test_a_killed_api_process_is_started_again_and_a_killed_supervisor_leaves_nobody() -> None:
     with attacked() as server:
+        _api_imports_no_torch_and_stays_small(server)
         for _ in range(TIMES):
             with callers(server, 4, 4) as ends:
                 killed = kill(server, API)
             assert max(when for when, _ in ends) - killed < SOON
             assert within(120, lambda: idle_again(server)), "the API was not started again"
             assert within(120, lambda: server.metric("hopwell_running") == 0), "its requests still run"
+        _leaves_nobody(server)
 
 
 @pytest.mark.slow
@@ -273,17 +275,6 @@ def test_an_engine_that_does_not_stay_up_ends_the_server(tmp_path: Path) -> None
             kill(server, ENGINE)
         assert server.process.wait(60) == 1
     assert "3 times within 30 s of its start" in (tmp_path / "log").read_text()
-
-
-@pytest.mark.slow
-def test_a_killed_supervisor_leaves_nobody_and_frees_the_port() -> None:
-    with attacked() as server:
-        pids, port = server.pids(), server.port
-        everybody = [pid for parent in pids for pid in _children(parent)] + pids
-        server.process.kill()
-        server.process.wait()
-        assert within(60, lambda: not any(map(_lives, everybody)))
-        assert within(60, lambda: _free(port)), "a process is gone once the last of its threads is"
 
 
 @pytest.mark.slow
@@ -333,17 +324,6 @@ def test_killing_one_of_several_apis_gives_its_seats_back(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_api_imports_no_torch_and_stays_small() -> None:
-    with attacked() as server:
-        server.answers()
-        (api,), (engine,) = server.pids(API), server.pids(ENGINE)
-        assert "torch" not in Path(f"/proc/{api}/maps").read_text()
-        assert "libtorch" in Path(f"/proc/{engine}/maps").read_text()
-        resident = int(Path(f"/proc/{api}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
-        assert resident < 160, f"{resident} MB"
-
-
-@pytest.mark.slow
 def test_the_terminals_ctrl_c_reaches_only_whoever_drains() -> None:
     with attacked(start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as server:
         body: dict[str, Any] = {"prompt": "1+1=", "max_tokens": 100, "ignore_eos": True, "stream": True}
@@ -353,6 +333,25 @@ def test_the_terminals_ctrl_c_reaches_only_whoever_drains() -> None:
             os.killpg(server.process.pid, signal.SIGINT)
             assert [line for line in lines if line][-1] == "data: [DONE]", "what runs may end"
         assert server.process.wait(60) == 0
+
+
+def _api_imports_no_torch_and_stays_small(server: Attacked) -> None:
+    server.answers()
+    (api,), (engine,) = server.pids(API), server.pids(ENGINE)
+    assert "torch" not in Path(f"/proc/{api}/maps").read_text()
+    assert "libtorch" in Path(f"/proc/{engine}/maps").read_text()
+    resident = int(Path(f"/proc/{api}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    assert resident < 160, f"{resident} MB"
+
+
+def _leaves_nobody(server: Attacked) -> None:
+    """The supervisor is killed: its processes end, and the port is free."""
+    pids, port = server.pids(), server.port
+    everybody = [pid for parent in pids for pid in _children(parent)] + pids
+    server.process.kill()
+    server.process.wait()
+    assert within(60, lambda: not any(map(_lives, everybody)))
+    assert within(60, lambda: _free(port)), "a process is gone once the last of its threads is"
 
 
 def _free(port: int) -> bool:
