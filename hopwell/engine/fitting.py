@@ -37,13 +37,15 @@ def check_room(source: WeightReader, config: ModelConfig, layout: Layout, packed
         return  # however they are held
     layouts = {name: kind_of(module) for name, module in by_module(source.tensors.values()).items()}
     specs = inventory(config)
-    weights = {kept: weight_bytes(specs, layouts, kept, config.quantization) for kept in (packed, True)}
+    weights = {packed: weight_bytes(specs, layouts, packed, config.quantization)}
     needed = weights[packed].on_each(layout)
     if needed <= room:
         return
     packable = any(label in FORMATS and FORMATS[label] in PACKABLE for label in layouts.values())
     remedies = []
     for kept in dict.fromkeys((packed, True) if packable and not config.quantization.act_order else (packed,)):
+        if kept not in weights:
+            weights[kept] = weight_bytes(specs, layouts, kept, config.quantization)
         fitting = (each for each in _layouts(config, layout) if weights[kept].on_each(each) <= room)
         if (each := next(fitting, None)) is not None:
             words = each.options + (" --four-bits packed" if kept and not packed else "")

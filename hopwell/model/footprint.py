@@ -100,20 +100,21 @@ def latent_bytes(config: ModelConfig, itemsize: int = 2) -> int:
     return (config.num_hidden_layers + config.num_nextn_predict_layers) * config.latent_dim * itemsize
 
 
-def resident_bytes(spec: TensorSpec, layout: str, packed: bool = False, zero_points: bool = False) -> int:
+def resident_bytes(spec: TensorSpec, row: Row, layout: str, packed: bool, zero_points: bool) -> int:
     """Bytes that a tensor takes once it is loaded on a GPU (model/loading.py), a matrix with its scales.
 
     FP8 blocks stay as they are where the schema has a matrix held as it is stored; other layouts are expanded. MTP's
     copies are not loaded.
 
     Args:
+        row: the tensor's.
         layout: of a matrix, as `kind_of` tells it.
         packed: four bits stay packed where kernels take them, with a factor a row.
         zero_points: INT4 has them, two bytes of their own beside each scale.
     """
     if spec.copy_of is not None or spec.is_scale:
         return 0
-    held = row_of(spec.name).kind.held
+    held = row.kind.held
     if held == "float32":
         return 4 * spec.numel
     if layout == Label.FP8_BLOCK and held == "stored":
@@ -146,7 +147,7 @@ def weight_bytes(
         row = row_of(spec.name)
         layout = Label.FP8_BLOCK if spec.dtype == torch.float8_e4m3fn else Label.PLAIN
         stored = layout if layouts is None else _held_layout(spec, row, layouts, layout)
-        size = resident_bytes(spec, stored, packed and not told.act_order, told.zero_points)
+        size = resident_bytes(spec, row, stored, packed and not told.act_order, told.zero_points)
         if row.by_expert:
             routed += size
         elif row.cut is None:
@@ -161,8 +162,11 @@ def weight_bytes(
 def _held_layout(spec: TensorSpec, row: Row, layouts: Mapping[str, str], default: str) -> str:
     """A matrix's layout, or plain where that with which it is joined when loaded has another."""
     found = layouts.get(spec.module, default)
+    others = JOINED.get(row)
+    if others is None:
+        return found
     numbers = [int(part) for part in spec.name.split(".") if part.isdigit()]
-    joined = [layouts[name] for other in JOINED.get(row, ()) if (name := other.module(*numbers)) in layouts]
+    joined = [layouts[name] for other in others if (name := other.module(*numbers)) in layouts]
     return found if all(each == found for each in joined) else Label.PLAIN
 
 

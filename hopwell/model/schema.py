@@ -112,6 +112,10 @@ class Row:
     kind: Kind
     sides: tuple[Side, ...]
 
+    def __hash__(self) -> int:
+        """Of the pattern alone, which no other row has: that of all fields is a second of each start of R1."""
+        return hash(self.pattern)
+
     def name(self, layer: int = 0, expert: int = 0) -> str:
         """The tensor's name in a checkpoint."""
         return self.pattern.format(layer=layer, expert=expert)
