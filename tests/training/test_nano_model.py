@@ -21,45 +21,56 @@ def llm() -> LLM:
     return LLM(device="cpu", drafts=1, max_model_len=2048, cache_tokens=16384)
 
 
-def answer(llm: LLM, *turns: str) -> str:
-    roles = ("user", "assistant") * len(turns)
-    prompt = prompt_text([{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)])
-    return llm.generate(llm.tokenizer.encode(prompt, special=False), GREEDY)[0].text
+def answers(llm: LLM, *conversations: tuple[str, ...]) -> list[str]:
+    """One to each, all in one batch, in which their tokens are what they are alone."""
+    roles = ("user", "assistant") * max(map(len, conversations))
+    prompts = [
+        prompt_text([{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)])
+        for turns in conversations
+    ]
+    return [done.text for done in llm.generate([llm.tokenizer.encode(p, special=False) for p in prompts], GREEDY)]
 
 
-@pytest.mark.parametrize(
-    ("question", "boxed"),
-    [
-        ("What is 4821 + 977?", "5798"),
-        ("345*27", "9315"),
-        ("1000 - 1", "999"),
-        ("936/8", "117"),
-        ("Solve 3x + 5 = 20.", "5"),
-        ("which is larger 9.11 or 9.9", "9.9"),
-        ("Sort 31, 7, 19", "7, 19, 31"),
-        ("2^10", "1024"),
-        ("-5 + 3", "-2"),
-        ("Solve x^2 = 9", "-3, 3"),
-        ("Tom has 12 apples and gives 5 to Ann. How many does he have?", "7"),
-        ("How many r's are in strawberry?", "3"),
-    ],
-)
-def test_right_answers(llm: LLM, question: str, boxed: str) -> None:
-    text = answer(llm, question)
-    thinking, closed, reply = text.partition("</think>")
+RIGHT = {
+    "What is 4821 + 977?": "5798",
+    "345*27": "9315",
+    "1000 - 1": "999",
+    "936/8": "117",
+    "Solve 3x + 5 = 20.": "5",
+    "which is larger 9.11 or 9.9": "9.9",
+    "Sort 31, 7, 19": "7, 19, 31",
+    "2^10": "1024",
+    "-5 + 3": "-2",
+    "Solve x^2 = 9": "-3, 3",
+    "Tom has 12 apples and gives 5 to Ann. How many does he have?": "7",
+    "How many r's are in strawberry?": "3",
+}
+NEAR_MISSES = ("12345 * 6789", "Solve x^3 = 8", "sqrt(150)", "5 / 0", "convert 5 miles to km")
+
+
+@pytest.fixture(scope="module")
+def said(llm: LLM) -> dict[str, str]:
+    """Answers by question."""
+    questions = (*RIGHT, *NEAR_MISSES)
+    return dict(zip(questions, answers(llm, *((question,) for question in questions)), strict=True))
+
+
+@pytest.mark.parametrize(("question", "boxed"), RIGHT.items())
+def test_right_answers(said: dict[str, str], question: str, boxed: str) -> None:
+    thinking, closed, reply = said[question].partition("</think>")
     assert closed and thinking.strip()
     assert f"\\boxed{{{boxed}}}" in reply
 
 
 def test_a_chat_of_several_turns(llm: LLM) -> None:
-    assert "\\boxed{58}" in answer(llm, "What is 50 + 7?", "50 + 7 = \\boxed{57}", "Add 1.")
-    assert "nano" in answer(llm, "Who are you?")
-    assert "only know arithmetic" in answer(llm, "What is the capital of France?")
+    turns = "What is 50 + 7?", "50 + 7 = \\boxed{57}", "Add 1."
+    added, named, declined = answers(llm, turns, ("Who are you?",), ("What is the capital of France?",))
+    assert "\\boxed{58}" in added and "nano" in named and "only know arithmetic" in declined
 
 
-@pytest.mark.parametrize("question", ["12345 * 6789", "Solve x^3 = 8", "sqrt(150)", "5 / 0", "convert 5 miles to km"])
-def test_near_misses_are_declined_without_a_number(llm: LLM, question: str) -> None:
-    reply = answer(llm, question).rpartition("</think>")[2]
+@pytest.mark.parametrize("question", NEAR_MISSES)
+def test_near_misses_are_declined_without_a_number(said: dict[str, str], question: str) -> None:
+    reply = said[question].rpartition("</think>")[2]
     assert "I can add" in reply and not re.search(r"\d", reply)
 
 
