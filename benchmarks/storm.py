@@ -6,7 +6,7 @@ serves nano in each mode (drafts, prefix cache, overlap) with two API processes.
 whole, some with a schema; a fifth of the callers leave early. With --kill the engine's process, a rank's or an API's is
 killed now and then: what it served must end with an error, and whatever is answered must still be right. Ends with 1 if
 anything was wrong. With --tp the model lies over several ranks, and is held, in float32, to the model in one process;
-with --dp there are several engines.
+with --dp there are several engines; with --disk-cache pages go to host memory and a disk, in modes that keep prefixes.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Outcome:
 
 def options(drafts: int, cache: bool, overlap: bool, given: argparse.Namespace) -> list[str]:
     """A server's, in one of the modes."""
+    below = ("--host-cache-gb", "0.05", "--disk-cache", str(given.disk_cache), "--disk-cache-gb", "1")
     ranks = ("--tp", str(given.tp), "--ep", str(given.ep), "--dtype", "float32")
     return [
         *("--api-workers", "2", "--max-seqs", "32", "--max-batch-tokens", "512", "--cache-tokens", "2048"),
@@ -64,6 +65,7 @@ def options(drafts: int, cache: bool, overlap: bool, given: argparse.Namespace) 
         *(ranks if given.tp > 1 else ()),
         *(("--dp-attention",) if given.dp_attention else ()),
         *(("--dp", str(given.dp)) if given.dp > 1 else ()),
+        *(below if given.disk_cache is not None and cache else ()),
     ]
 
 
@@ -201,6 +203,13 @@ def children(pid: int) -> list[tuple[int, str]]:
     return found
 
 
+def tier_hits(url: str) -> dict[str, int]:
+    """Prompt tokens that tiers below the pool had, by tier, since the engine's last start."""
+    text = httpx.get(url + "/metrics", timeout=300).text
+    rows = re.findall(r'(?m)^hopwell_tier_hit_tokens_total\{.*tier="(\w+)".*\} (\S+)', text)
+    return {tier: int(float(tokens)) for tier, tokens in rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1000, help="in each mode")
@@ -210,6 +219,7 @@ def main() -> None:
     parser.add_argument("--ep", type=int, default=1, help="1, or as --tp: with whole experts each")
     parser.add_argument("--dp-attention", action="store_true", help="each rank with sequences of its own")
     parser.add_argument("--dp", type=int, default=1, help="engines, each with its own ranks")
+    parser.add_argument("--disk-cache", type=Path, help="folder for pages below the pool")
     parser.add_argument("--modes", type=int, nargs="*", help=f"some of 0 to {len(MODES) - 1}")
     parser.add_argument("--out", type=Path, help="JSON of the result")
     given = parser.parse_args()
@@ -223,6 +233,7 @@ def main() -> None:
         began = time.monotonic()
         with served(*options(drafts, cache, overlap, given)) as (process, url):
             outcome = asyncio.run(storm(process, url, cases, want, given.seed, given.kill))
+            found = tier_hits(url)
         if left := set(os.listdir("/dev/shm")) - shared:
             outcome.wrong.append(f"left in /dev/shm: {sorted(left)}")
         if process.returncode:
@@ -236,6 +247,7 @@ def main() -> None:
             "prefix_cache": cache,
             "overlap": overlap,
             "requests": given.requests,
+            **({} if given.disk_cache is None else {"tier_hit_tokens": found}),
         }
         row |= {
             "ends": dict(outcome.ends),
