@@ -11,6 +11,7 @@ from typing import Any
 
 from hopwell.limits.catalogue import Gpu
 from hopwell.planner.kernels import Kernel
+from hopwell.planner.layout import Layout
 from hopwell.planner.model import Model, PlanError, Precision
 
 PATH = Path(__file__).with_name("engines.toml")
@@ -67,14 +68,23 @@ class Engine:
     """Tokens a step by drafts: P10, median, P90."""
     error: float
     """Relative, of a step, beside the kernels': what a version more or less changes."""
-    runs_several: bool
-    """Whether this version runs a model over several GPUs; else the figures are what kernels allow."""
+    runs: str
+    """Layouts that this version runs: "all", or "tp", tensor-parallel over GPUs of one host."""
     disaggregates: bool
     source: str
     own: Mapping[tuple[str, str], Kernel] = field(default_factory=dict)
     """Kernels timed by whoever asks, by family and format, on the GPU that is asked for."""
     served: Served | None = None
     """What a server of his, on such GPUs, has shown."""
+    over_several: float = 0.0
+    """Of a decode step over several GPUs, what it takes beside what kernels and exchanges say."""
+
+    def can_run(self, layout: Layout, gpu: Gpu) -> bool:
+        """Whether this version lays a model out so; else figures are what kernels allow."""
+        if self.runs == "all" or layout.gpus == 1:
+            return True
+        alike = layout.dp == 1 and layout.expert_whole == 1 and layout.gpus <= gpu.domain
+        return alike and layout.gpus & (layout.gpus - 1) == 0
 
 
 @cache

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from hopwell.planner.engines import FOUR_BITS
+from hopwell.planner.model import KINDS
 from hopwell.planner.question import Option
+
+HUB = {
+    "deepseek-r1": "deepseek-ai/DeepSeek-R1",
+    "deepseek-v3": "deepseek-ai/DeepSeek-V3",
+    "deepseek-v3.1": "deepseek-ai/DeepSeek-V3.1",
+    "deepseek-v2-lite": "deepseek-ai/DeepSeek-V2-Lite",
+    "kimi-k2": "moonshotai/Kimi-K2-Instruct",
+}
+"""Where the weights of shipped configs are."""
 
 
 def launch_command(option: Option, model: str, length: float) -> str:
-    """One replica's command, on each of its hosts; longer than a line where the engine wants a file too."""
+    """One replica's command, on each of its hosts; longer than a line where the engine wants a file too.
+
+    Args:
+        model: a folder, a hub name, or one that `read_model` knows.
+    """
+    model = HUB.get(KINDS.get(model.lower(), model.lower()), model)
     make = {"hopwell": _hopwell, "sglang": _sglang, "vllm": _vllm, "trtllm": _trtllm}[option.engine.name]
     hosts = -(-option.layout.gpus // option.gpu.domain)
     across = (
@@ -25,12 +41,15 @@ def _hopwell(option: Option, model: str, length: int) -> str:
     words += [f"--drafts {option.drafts}", f"--max-model-len {length}"]
     if option.precision.weight("experts") < 1:
         words.append("--four-bits packed")
-    layout, note = option.layout, ""
+    layout = option.layout
     if layout.gpus > 1:
         words.append(f"--tp {layout.gpus}")
-    if layout.dp > 1 or layout.expert_whole > 1:
-        words += ["--dp-attention"] * (layout.dp > 1) + [f"--ep {layout.gpus}"] * (layout.expert_whole > 1)
+    words += ["--dp-attention"] * (layout.dp > 1) + [f"--ep {layout.gpus}"] * (layout.expert_whole > 1)
+    note = ""
+    if not option.engine.can_run(layout, option.gpu):
         note = "  # refused on GPUs in this version"
+    elif option.precision.name in FOUR_BITS and option.machine.model.stored not in FOUR_BITS:
+        note = f"  # of a copy with experts in {option.precision.name}: see hopwell quantize"
     return " ".join(words) + note
 
 

@@ -165,7 +165,7 @@ def _starts(answer: Answer, model: str, length: float) -> list[tuple[str, str]]:
             others.setdefault(other.engine.title, other)
     lines += [(f"or {title}", launch_command(other, model, length)) for title, other in others.items()]
     if engine.title != HOPWELL and HOPWELL not in others:
-        lines.append((f"or {HOPWELL}", "one GPU in this version; --engines hopwell shows what its kernels allow"))
+        lines.append((f"or {HOPWELL}", "as --engines hopwell says: this version lays models out as TP within a host"))
     return lines
 
 
@@ -178,7 +178,7 @@ def chance_of(value: float, sigma: float, limit: float) -> str:
 def warnings(option: Option) -> list[str]:
     """What a reader must know before he buys."""
     found = []
-    if not option.engine.runs_several and option.layout.gpus > 1:
+    if not option.engine.can_run(option.layout, option.gpu):
         found.append(NOT_YET)
     if option.drafts:
         found.append(DRAFT_NOTE)

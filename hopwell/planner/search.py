@@ -124,7 +124,7 @@ class _Finder:
         machines = [
             Machine(question.model, precision, layout, self.gpu, engine)
             for layout in question.layouts or layouts(question.model, self.gpu, precision.name, worlds)
-            if layout.gpus == 1 or engine.runs_several or question.engines
+            if engine.can_run(layout, self.gpu) or question.layouts
         ]
         sides = sides_of(question, self.gpu, machines) if question.disaggregated and engine.disaggregates else []
         fewest = float("inf")

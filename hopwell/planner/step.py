@@ -142,6 +142,8 @@ class Machine:
         ops = [_op("attention", m.num_hidden_layers, self.decode_attention, *cost)]
         ops += [product.op(rows) for product in self.latent_space]
         self._rest(ops, rows, max(batch, 1.0) * queries, rows, self.engine.step_us, self.engine.layer_us)
+        if self.engine.over_several and self.layout.gpus > 1:
+            ops.append(Op("over several GPUs", self.engine.over_several * total(ops), 0.3, 0.0, 0.0, "transferred"))
         if drafts:
             layer = total(ops) / m.num_hidden_layers * drafts / queries
             head = self.head.op(sequences)

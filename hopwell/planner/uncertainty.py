@@ -47,7 +47,7 @@ def step_error(machine: Machine, point: Point, drafts: int) -> float:
     prompts = 1 - min(1.0, point.decode_us / point.tokens_a_step / (point.tpot_ms * 1e3))
     total = kernels * (SHARED * SIGMA) ** 2 * (1 - prompts) ** 2 + (prompts * PROMPT_ERROR) ** 2
     total += machine.engine.error**2 + UNSEEN.get(machine.gpu.name, 0.0) ** 2
-    if not machine.engine.runs_several and machine.layout.gpus > 1:
+    if not machine.engine.can_run(machine.layout, machine.gpu):
         total += 0.15**2
     if machine.layout.gpus > 8:
         total += WIDE**2

@@ -15,7 +15,6 @@ from hopwell.planner.worth import Money, Swing, opex, saving_loads, swings_of
 
 HORIZON = 36
 """Months over which an upgrade is judged."""
-NOT_TODAY = "what its kernels allow: not over several GPUs in this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ def _ladder(cluster: Cluster, now: Fleet, as_is: dict[str, object], prices: Pric
             {"engines": ()},
             "settings and cache formats more than kernels; under 15 % it means nothing",
         ),
-        ("Hopwell", {"engines": ("hopwell",)}, NOT_TODAY),
+        ("Hopwell", {"engines": ("hopwell",)}, ""),
         ("all but four bits", {"engines": (), "mtp": True, "disaggregated": True}, ""),
         ("all", {"engines": (), "mtp": True, "disaggregated": True, "precisions": ()}, ""),
     ]

@@ -9,6 +9,7 @@ import pytest
 from hopwell.limits.prices import read_prices
 from hopwell.planner.evidence import nearest_rows, public_rows, shares
 from hopwell.planner.flips import flips, price_to_lose
+from hopwell.planner.layout import Layout
 from hopwell.planner.model import PlanError, read_model
 from hopwell.planner.question import Question, parse_gpus, parse_number
 from hopwell.planner.report import as_json, card, markdown, table
@@ -32,7 +33,7 @@ def test_promises_are_kept_by_what_is_proposed() -> None:
         assert option.tpot_ms.p50 <= 30 and option.ttft_ms.p50 <= 2000 and option.memory.fits
         assert option.tpot_ms.p10 < option.tpot_ms.p50 < option.tpot_ms.p90
         assert abs(option.tokens_per_s.p50 / 10_000 - 1) < 1e-6 and option.capacity.p50 >= 9_999
-        assert option.engine.runs_several or option.layout.gpus == 1
+        assert option.engine.can_run(option.layout, option.gpu)
         assert option.watts.p50 / option.gpus < 2.2 * option.gpu.tdp
         assert abs(sum(shares(option).values()) - 1) < 1e-6
     assert answer.points < 20_000
@@ -64,9 +65,17 @@ def test_more_load_needs_no_fewer_gpus_and_users_are_counted() -> None:
     assert best[0].replicas == 1 and best[0].dollars_per_million.p50 <= best[-1].dollars_per_million.p50
 
 
-def test_hopwell_over_several_gpus_is_marked() -> None:
-    answer = search(replace(QUESTION, engines=("hopwell",), gpus=parse_gpus("h200")), PRICES)
-    assert any("does not run this layout yet" in text for _, text in card(answer, PRICES, "deepseek-r1"))
+def test_hopwell_is_laid_out_as_it_runs() -> None:
+    """Tensor-parallel within a host, unless another layout is asked for by name, which is marked."""
+    asked = replace(QUESTION, engines=("hopwell",), gpus=parse_gpus("h200"))
+    answer = search(asked, PRICES)
+    assert {(option.layout.dp, option.layout.expert_whole) for option in answer.options} == {(1, 1)}
+    assert max(option.layout.gpus for option in answer.options) <= 8
+    assert not any("does not run this layout" in text for _, text in card(answer, PRICES, "deepseek-r1"))
+    other = search(replace(asked, layouts=(Layout(tp=1, dp=8, expert_cut=1, expert_whole=8),)), PRICES)
+    lines = dict(card(other, PRICES, "deepseek-r1"))
+    assert any("does not run this layout yet" in text for _, text in card(other, PRICES, "deepseek-r1"))
+    assert lines["start"].endswith("# refused on GPUs in this version")
     lite = replace(QUESTION, model=read_model("v2-lite"), gpus=parse_gpus("h200"), precisions=("bf16",))
     assert any(option.engine.name == "hopwell" for option in search(lite, PRICES).options)
 
