@@ -96,6 +96,30 @@ def raise_descriptors() -> int:
         return soft
 
 
+def open_missing_streams() -> None:
+    """Opens the null device for each standard stream that whoever started this process had closed: stdin is then empty,
+    and what is printed goes nowhere. Of descriptors too, or the next file or socket would get the number of one, and
+    what a library prints."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            _open_null(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            file = open(os.devnull, mode, encoding="utf-8", errors="replace")  # noqa: SIM115  # it lasts as they do
+            setattr(sys, name, file)
+
+
+def _open_null(number: int) -> None:
+    """The null device under a descriptor's number, for processes that this one starts too."""
+    file = os.open(os.devnull, os.O_RDWR)
+    if file != number:
+        os.dup2(file, number)
+        os.close(file)
+    os.set_inheritable(number, True)
+
+
 def forget_stdout() -> None:
     """Lets what is printed from now on, and what waits to be written, go nowhere: stdout takes no more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -17,6 +17,7 @@ from hopwell.cli import stdout
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
 from hopwell.cli.clocks import clocks
+from hopwell.cli.console import check_utf8
 from hopwell.cli.doctor import doctor
 from hopwell.cli.generate import PromptCommand, generate
 from hopwell.cli.inspect import inspect
@@ -32,7 +33,7 @@ from hopwell.cli.verify_cache import verify_cache
 from hopwell.cli.warm import warm
 from hopwell.errors import HopwellError
 from hopwell.ops.process import own_process
-from hopwell.system import forget_stdout
+from hopwell.system import forget_stdout, open_missing_streams
 
 app = typer.Typer(
     name="hopwell",
@@ -51,8 +52,10 @@ app.add_typer(bench)
 def main(run: Callable[[], object] = app) -> None:
     """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130; a stdout that
     takes no more is one line, or none where its reader has left, and 1."""
+    open_missing_streams()
     own_process()
     try:
+        check_utf8(sys.argv[1:])
         with own_stdout():
             run()
     except HopwellError as error:

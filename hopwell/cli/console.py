@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,6 +32,29 @@ def utf8() -> None:
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors=errors)  # type: ignore[union-attr]
+
+
+def check_utf8(arguments: Sequence[str]) -> None:
+    """Of every command, since none could print or tokenize what is no text.
+
+    Raises:
+        HopwellError: an argument is not UTF-8, or is, and the locale is not.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = shortened(ascii(argument).replace(r"\udc", r"\x"))
+            raise HopwellError(f"{shown} on the command line is not UTF-8 {_told(argument)}") from None
+
+
+def _told(argument: str) -> str:
+    """Where it is not, or why it was read wrongly, and the remedy."""
+    try:
+        os.fsencode(argument).decode()
+    except UnicodeDecodeError as error:
+        return f"at byte {error.start}; convert it"
+    return f"to the locale, which is {sys.getfilesystemencoding()}; set LC_ALL=C.UTF-8, or leave out PYTHONUTF8=0"
 
 
 def read_text(file: Path | None) -> str:
