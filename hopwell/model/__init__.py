@@ -6,3 +6,15 @@ from pathlib import Path
 
 NANO = Path(__file__).with_name("nano")
 """The embedded model's files."""
+SHORT_NAMES = {
+    "r1": "deepseek-r1",
+    "v3": "deepseek-v3",
+    "v3.1": "deepseek-v3.1",
+    "v2-lite": "deepseek-v2-lite",
+    "k2": "kimi-k2",
+}
+
+
+def shipped_name(name: str) -> str:
+    """A shipped config's name, however it is written: r1, DeepSeek-R1."""
+    return SHORT_NAMES.get(name.lower(), name.lower())

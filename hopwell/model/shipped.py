@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hopwell.model import NANO
+from hopwell.model import NANO, shipped_name
 from hopwell.model.config import ConfigError, ModelConfig, read_config
 from hopwell.model.schema import AXES
 
@@ -40,11 +40,10 @@ def shipped_names() -> list[str]:
 
 def shipped_config(name: str) -> dict[str, Any] | None:
     """The config.json of a shipped config or preset, or None if there is none of that name."""
-    if name in PRESETS:
-        preset = PRESETS[name]
+    if preset := PRESETS.get(name.lower()):
         config = json.loads((CONFIGS / f"{preset.config}.json").read_text(encoding="utf-8"))
         return truncate(tensor_parallel_share(config, preset.tensor_parallel), preset.layers, preset.dense)
-    path = CONFIGS / f"{name}.json"
+    path = CONFIGS / f"{shipped_name(name)}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.parent == CONFIGS and path.exists() else None
 
 

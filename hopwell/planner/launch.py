@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hopwell.model import shipped_name
 from hopwell.planner.engines import FOUR_BITS
-from hopwell.planner.model import KINDS
 from hopwell.planner.question import Option
 
 HUB = {
@@ -22,7 +22,7 @@ def launch_command(option: Option, model: str, length: float) -> str:
     Args:
         model: a folder, a hub name, or one that `read_model` knows.
     """
-    model = HUB.get(KINDS.get(model.lower(), model.lower()), model)
+    model = HUB.get(shipped_name(model), model)
     make = {"hopwell": _hopwell, "sglang": _sglang, "vllm": _vllm, "trtllm": _trtllm}[option.engine.name]
     hosts = -(-option.layout.gpus // option.gpu.domain)
     across = (

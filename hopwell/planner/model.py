@@ -12,14 +12,13 @@ from typing import Any
 import hopwell
 from hopwell.checkpoint.files import SNAPSHOT_FILE
 from hopwell.errors import HopwellError
+from hopwell.model import SHORT_NAMES, shipped_name
 from hopwell.model.fields import ELSEWHERE
 from hopwell.model.reading import ConfigError, FieldReader
 from hopwell.planner.work import BYTES_PER_WEIGHT
 
 MODELS = Path(hopwell.__file__).with_name("model")
 FAMILY = ("deepseek_v3", "deepseek_v2", "kimi_k2")
-KINDS = {"deepseek-v2": "deepseek-v2-lite", "r1": "deepseek-r1", "v3": "deepseek-v3", "v2-lite": "deepseek-v2-lite"}
-"""Short names of shipped configs."""
 
 
 class PlanError(HopwellError):
@@ -171,11 +170,10 @@ def shipped_path(name: str) -> Path:
         PlanError: there is none of that name.
     """
     known = shipped_models()
-    plain = name.rpartition("/")[2].lower()
-    plain = KINDS.get(plain, plain)
+    plain = shipped_name(name.rpartition("/")[2])
     if plain in known:
         return known[plain]
-    names = sorted({*known, *KINDS})
+    names = sorted({*known, *SHORT_NAMES})
     near = get_close_matches(plain, names, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise PlanError(f"{name}: no such file or shipped model{hint}; give a config.json or {', '.join(names)}")

@@ -65,3 +65,10 @@ def test_depth_and_share() -> None:
     assert half["n_routed_experts"] == config["n_routed_experts"] and half["hidden_size"] == config["hidden_size"]
     with pytest.raises(ConfigError, match="num_attention_heads is 4, which 3 GPUs cannot share"):
         tensor_parallel_share(config, 3)
+
+
+def test_a_config_is_found_however_its_name_is_written() -> None:
+    for name in ("r1", "R1", "DeepSeek-R1"):
+        assert shipped_config(name) == shipped_config("deepseek-r1") is not None
+    assert shipped_config("R1-TP8") == shipped_config("r1-tp8") is not None
+    assert shipped_config("deepseek-v2") is None, "V2 is another model than V2-Lite"
