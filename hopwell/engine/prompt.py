@@ -17,6 +17,8 @@ from hopwell.engine.thinking import Thinking
 from hopwell.engine.tokenizer import Tokenizer
 
 Message = Mapping[str, Any]
+NO_THINKING = f"{THINK}\n\n{THINK_END}\n\n"
+"""How R1 writes that it does not think."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,31 @@ class Written:
     text: str
     sign: str | None = None
     """A character before each special token that is only text; None where there is none of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class _GoneOn:
+    """Where the last turn's text stands in a rendered conversation."""
+
+    start: str
+    """A sign before the text."""
+    end: str
+    """A sign behind it."""
+    closing: str
+    """What closes the thinking before the text; nothing where the model does not think there."""
+
+    def cut(self, text: str) -> str:
+        """The conversation up to the end of that text, its thinking closed.
+
+        Raises:
+            TemplateError: the template does not show the turn.
+        """
+        kept, found, _ = text.rpartition(self.end)
+        before, begun, after = kept.partition(self.start)
+        if not found or not begun:
+            raise TemplateError("the chat template does not show the last turn, so it cannot be continued")
+        closed = before.rstrip().endswith(THINK_END)
+        return before + ("" if closed else self.closing) + after
 
 
 class Prompts:
@@ -78,7 +105,8 @@ class Prompts:
             messages, tools: as OpenAI's API has them, content being text.
             variables: more that the template looks at, such as V3.1's `thinking`.
             generation_prompt: begin the assistant's turn.
-            continue_final: leave the last turn, the assistant's, open instead.
+            continue_final: leave the last turn, the assistant's, open instead. Of a model that thinks, its thinking is
+                closed: empty, where the template shows none.
 
         Raises:
             TemplateError: the template refuses the conversation, or does not show all of it.
@@ -97,11 +125,17 @@ class Prompts:
         """Whether the model is one that thinks, by its template."""
         return THINK_END in self.template.source and self.tokenizer.inner.token_to_id(THINK_END) is not None
 
+    @cached_property
+    def thinking_marks(self) -> tuple[int, ...]:
+        """`<think>` and `</think>`, as far as the vocabulary has them as tokens."""
+        tokens = (self.tokenizer.inner.token_to_id(mark) for mark in (THINK, THINK_END))
+        return tuple(token for token in tokens if token is not None)
+
     def thinking(self, prompt: Sequence[int]) -> Thinking | None:
         """How thinking shows in the answer to a prompt; None where there will be none."""
-        start, end = (self.tokenizer.inner.token_to_id(mark) for mark in (THINK, THINK_END))
-        if start is None or end is None:
+        if len(self.thinking_marks) < 2:
             return None
+        start, end = self.thinking_marks
         last = next((token for token in reversed(prompt) if token not in self._blank), None)
         if last == end:
             return None
@@ -122,26 +156,31 @@ class Prompts:
         return Shown.by(self.template)
 
     def _continued(self, parts: dict[str, Any]) -> Written:
-        """The prompt up to the end of the last turn's text, which a sign marks."""
-        last = parts["messages"][-1]
+        """The prompt up to the end of the last turn's text, which signs mark."""
+        *before, last = parts["messages"]
         if last["role"] != "assistant" or last.get("tool_calls") or last.get("reasoning_content"):
             raise TemplateError("only a last turn of the assistant that is nothing but text can be continued")
-        end = sign_for(parts)
-        last["content"] = f"{last.get('content') or ''}{end}"
-        return self._marked(parts, generation_prompt=False, end=end)
+        start = sign_for(parts)
+        end = sign_for([parts, start])
+        # after a tool's result R1's templates begin no thinking
+        thinks = self.thinks and not (before and before[-1]["role"] == "tool")
+        thought, mark, text = (last.get("content") or "").rpartition(THINK_END)  # templates drop what was thought
+        last["content"] = f"{thought}{mark}{start}{text}{end}"
+        return self._marked(parts, generation_prompt=False, gone_on=_GoneOn(start, end, NO_THINKING * thinks))
 
-    def _marked(self, parts: dict[str, Any], generation_prompt: bool, end: str | None = None) -> Written:
-        text = self._rendered(parts, generation_prompt, end)
-        if not self._marker.needed(parts if end is None else mapped(parts, lambda part: part.removesuffix(end))):
+    def _marked(self, parts: dict[str, Any], generation_prompt: bool, gone_on: _GoneOn | None = None) -> Written:
+        text = self._rendered(parts, generation_prompt, gone_on)
+        people = parts if gone_on is None else mapped(parts, lambda part: part.removesuffix(gone_on.end))
+        if not self._marker.needed(people):
             return Written(text)
         sign = sign_for(parts)
         for inside in (False, True):
-            marked = self._rendered(self._marker.mark(parts, sign, inside), generation_prompt, end)
+            marked = self._rendered(self._marker.mark(parts, sign, inside), generation_prompt, gone_on)
             if marked.replace(sign, "") == text:
                 return Written(marked, sign)
         raise TemplateError("the chat template acts on special tokens in the messages; write them differently")
 
-    def _rendered(self, parts: dict[str, Any], generation_prompt: bool, end: str | None) -> str:
+    def _rendered(self, parts: dict[str, Any], generation_prompt: bool, gone_on: _GoneOn | None) -> str:
         messages, tools = parts["messages"], parts["tools"]
         if tools and not self.template.reads_tools:
             section = tool_section(self.reply_format, tools)
@@ -154,9 +193,4 @@ class Prompts:
         text = self.template.render(
             messages, tools=tools or None, add_generation_prompt=generation_prompt, variables=parts["variables"]
         )
-        if end is None:
-            return text
-        before, found, _ = text.rpartition(end)
-        if not found:
-            raise TemplateError("the chat template does not show the last turn, so it cannot be continued")
-        return before
+        return text if gone_on is None else gone_on.cut(text)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import Request as HttpRequest
@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from hopwell.chat.reply import Event, ReplyParser
 from hopwell.chat.template import TemplateError
-from hopwell.engine.request import FinishReason, Request, RequestError, SequenceOutput, TokenLogprobs
+from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams, SequenceOutput, TokenLogprobs
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Content, Message, ToolMessage
@@ -23,6 +23,8 @@ from hopwell.server.tools import constraint, offered
 
 FUNCTION = {"name", "description", "parameters", "strict"}
 """What templates are told of a tool."""
+NEVER = -1e9
+"""A bias that no logit outweighs."""
 
 
 @dataclass(slots=True)
@@ -115,6 +117,8 @@ class Chat:
         try:
             limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
             params = service.sampling(body, limit, logprobs=logprobs, thinking=thinking, **limits)
+            if body.continue_final_message:
+                params = _past_thinking(params, service.loaded.prompts.thinking_marks)
             # the template drops the thinking from the history, so no later prompt continues these pages
             begun = thinking is not None and thinking.begun
             request = service.request(http, body, prompt, params, cache_tokens=len(prompt) if begun else None)
@@ -197,6 +201,11 @@ async def render(service: Service, body: ChatRequest) -> list[int]:
     except TemplateError as error:
         raise ApiError(400, str(error), error.field, "invalid_value") from None
     return await service.encode_written(written)
+
+
+def _past_thinking(params: SamplingParams, marks: Sequence[int]) -> SamplingParams:
+    """Of an answer that goes on behind its thinking: a mark of thinking in it would be read as text."""
+    return replace(params, logit_bias={**dict.fromkeys(marks, NEVER), **params.logit_bias})
 
 
 def switched(service: Service, thinking: bool, field: str) -> dict[str, Any]:

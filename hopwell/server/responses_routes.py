@@ -66,6 +66,9 @@ def _chat_request(service: Service, body: ResponsesRequest) -> ChatRequest:
             _add_turn(turns, item)
     if not turns:
         raise ApiError(400, "input holds nothing but reasoning; add a message", "input", "invalid_value")
+    if turns[-1]["role"] == "assistant":
+        message = "input ends with the assistant's turn, and this API goes on with none; end with the user's"
+        raise ApiError(400, message, "input", "invalid_value")
     fields: dict[str, Any] = {
         "model": body.model,
         "messages": turns,

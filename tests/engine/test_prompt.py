@@ -181,13 +181,16 @@ def test_any_text_of_a_user_is_only_text(pieces: list[str]) -> None:
 @pytest.mark.parametrize("make", ALL)
 def test_a_last_turn_is_gone_on_with(make: Prompts) -> None:
     before = TOKENIZER.decode(make.render([user("q")], generation_prompt=False))
-    for text in ("The answer is", "ends in a space ", "ends in \n", "a <think> b <thi", ""):
+    closing = "" if make is ALL[4] else "<think>\n\n</think>\n\n"  # V3.1's template closes it
+    for text in ("The answer is", "ends in a space ", "ends in \n", "a <think> b <thi", "", " ", "\n\n"):
         tokens = make.render([user("q"), {"role": "assistant", "content": text}], continue_final=True)
         whole = TOKENIZER.decode(
             make.render([user("q"), {"role": "assistant", "content": "~"}], generation_prompt=False)
         )
-        assert TOKENIZER.decode(tokens) == whole.partition("~")[0] + text
+        assert TOKENIZER.decode(tokens) == whole.partition("~")[0] + closing + text
         assert whole.startswith(before)
+        marks = [token for token in tokens if token in make.thinking_marks]
+        assert len(marks) == (1 if make is ALL[4] else 2), "only the template's and the closing marks are tokens"
     for turns in (
         [user("q")],
         called("see", "{}")[:2],
@@ -195,6 +198,16 @@ def test_a_last_turn_is_gone_on_with(make: Prompts) -> None:
     ):
         with pytest.raises(TemplateError, match="only a last turn of the assistant"):
             make.render(turns, continue_final=True)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_thinking_is_closed_once_and_only_where_it_would_begin(make: Prompts) -> None:
+    thought = {"role": "assistant", "content": "hm <think> hm</think>So 4"}
+    text = TOKENIZER.decode(make.render([user("q"), thought], continue_final=True))
+    assert text.endswith("</think>So 4" if make is ALL[4] else "<｜Assistant｜><think>\n\n</think>\n\nSo 4")
+    turns = [*called("", "{}"), {"role": "assistant", "content": "So 4"}]
+    after_tool = TOKENIZER.decode(make.render(turns, continue_final=True))
+    assert "<think>" not in after_tool and after_tool.endswith("So 4")
 
 
 @pytest.mark.parametrize(

@@ -99,19 +99,32 @@ def test_a_last_turn_is_gone_on_with_or_refused(http: httpx.Client) -> None:
         assert "continue_final_message" in refused(http, path, {"messages": PREFILL})["message"]
     choice = said(http, messages=PREFILL, continue_final_message=True)
     assert choice["message"]["content"] and "reasoning_content" not in choice["message"]
-    assert prompt_of(http, {"messages": PREFILL, "continue_final_message": True}).endswith("<｜Assistant｜>12 + 30 =")
+    assert prompt_of(http, {"messages": PREFILL, "continue_final_message": True}).endswith(
+        "<｜Assistant｜><think>\n\n</think>\n\n12 + 30 ="
+    )
     reply = post(http, "/v1/messages", {"messages": PREFILL, "temperature": 0, "max_tokens": 200})
     assert reply["content"] == [{"type": "text", "text": choice["message"]["content"]}]
     counted = post(http, "/v1/messages/count_tokens", {"messages": PREFILL})["input_tokens"]
     assert counted == post(http, "/tokenize", {"messages": PREFILL, "continue_final_message": True})["count"]
     last = [{"role": "user", "content": "hi"}, {"type": "message", "role": "assistant", "content": "a"}]
-    refused(http, "/v1/responses", {"input": last})
+    assert "goes on with none" in refused(http, "/v1/responses", {"input": last})["message"]
     for body, field in (
         ({"messages": ASK["messages"], "continue_final_message": True}, "messages"),
         ({"messages": PREFILL, "continue_final_message": True, "add_generation_prompt": True}, "add_generation_prompt"),
     ):
         assert refused(http, "/v1/chat/completions", body)["param"] == field
     assert prompt_of(http, {"messages": ASK["messages"], "add_generation_prompt": False}).endswith("30?")
+
+
+@pytest.mark.parametrize("said_so_far", ["37 * 43 = ", "The answer", "Sorted:", "", " ", "\n"])
+def test_no_thinking_shows_in_an_answer_that_is_gone_on_with(http: httpx.Client, said_so_far: str) -> None:
+    turns = [{"role": "user", "content": "What is 37 * 43?"}, {"role": "assistant", "content": said_so_far}]
+    for seed in range(4):
+        drawn = {"messages": turns, "max_tokens": 60, "temperature": 2.0, "seed": seed}
+        message = said(http, **drawn, continue_final_message=True)["message"]
+        assert "think>" not in message["content"] and "reasoning_content" not in message
+    (block,) = post(http, "/v1/messages", {"messages": turns, "max_tokens": 60, "temperature": 1.0})["content"]
+    assert block["type"] == "text" and "think>" not in block["text"]
 
 
 def test_what_people_write_is_text_in_every_api(http: httpx.Client) -> None:
