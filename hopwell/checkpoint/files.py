@@ -207,23 +207,26 @@ def empty(folder: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
-def check_writable(path: Path, folder: bool = False) -> None:
+def check_writable(path: Path, kind: str | None = None) -> None:
     """Tries whether `path`, a folder or a file that need not be there, can be written; for before long work.
 
     Args:
-        folder: it must not be a file.
+        kind: what it must be where it is there, "file" or "folder".
 
     Raises:
-        CheckpointError: it cannot.
+        CheckpointError: it cannot, or the folder that is to hold it is not there.
     """
-    place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    if folder and path.is_file():
+    if kind == "folder" and path.is_file():
         raise CheckpointError(f"{path}: is a file; give a new folder")
+    if kind == "file" and path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; give a file")
+    if not (parent := path.absolute().parent).is_dir():
+        raise CheckpointError(f"{path}: there is no folder {parent}; make it, or give another place")
     try:
-        if place.is_file() and place == path.absolute():
-            place.open("ab").close()
+        if path.is_file():
+            path.open("ab").close()
         else:
-            tempfile.TemporaryFile(dir=place).close()
+            tempfile.TemporaryFile(dir=path if path.is_dir() else parent).close()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}; give another place") from None
 

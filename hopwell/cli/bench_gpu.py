@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ BATCHES = [1, 8, 32, 128]
 Model = Annotated[str, typer.Argument(help="A shipped config: r1-tp8, r1-slice, v2-lite, ...")]
 Batch = Annotated[list[int] | None, typer.Option(min=1, help="Sequences; may be repeated. Default: 1, 8, 32, 128.")]
 Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; may be repeated. Default: 1024.")]
-Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.")]
+Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.", callback=check_file)]
 Activations = Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")]
 FourBits = Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")]
 Drafts = Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -42,7 +43,9 @@ def serve(
         bool, typer.Option("--energy", help="Joules of this machine's first --gpus GPUs, by NVML's counters.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of prompts and arrivals; 0: a fresh one.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="PNG of a GPU's throughput over what a user sees.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG of a GPU's throughput over what a user sees.", callback=check_file)
+    ] = None,
     out: Out = None,
 ) -> None:
     """TTFT, TPOT, ITL, E2E and goodput of a server over a sweep of load. Exits 1 if a request failed."""

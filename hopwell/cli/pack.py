@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hopwell.cli import sampling as opt
+from hopwell.cli.outputs import NewFolder
 from hopwell.system import ended_like_interrupted
 
 
 def pack(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder or hub name, or `nano`.")],
-    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    out: NewFolder,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopwell.cli.outputs import check_file
+
 if TYPE_CHECKING:
     from hopwell.planner.simulate import Arrival
 
@@ -45,7 +47,9 @@ def plan(
     top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 12,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page in Markdown.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with curves to this file, too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with curves to this file, too.", callback=check_file)
+    ] = None,
 ) -> None:
     """Rank GPUs, counts, layouts, precisions and MTP for a load, with bands, evidence, watts and price.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.outputs import check_folder
+
 if TYPE_CHECKING:
     from hopwell.bench.calibrate import Fitted
     from hopwell.planner.setting import Setting
@@ -40,7 +42,9 @@ def calibrate(
     ignore_eos: IgnoreEos = True,
     key: Key = None,
     device: Annotated[str, typer.Option(help="cuda; cpu tries the code out, and keeps nothing.")] = "cuda",
-    folder: Annotated[Path | None, typer.Option(help="Where it is kept.  [default: the cache folder]")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where it is kept.  [default: the cache folder]", callback=check_folder)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Time eight families of kernels on this GPU, in ten minutes at most; or, with --url, a server under three loads.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.outputs import check_file
 from hopwell.cli.plan_calibrate import (
     AsJson,
     Drafts,
@@ -41,7 +42,10 @@ def verify(
     ignore_eos: IgnoreEos = True,
     key: Key = None,
     calibrated: Annotated[bool, typer.Option(help="Use what hopwell plan calibrate has measured here.")] = True,
-    out: Annotated[Path | None, typer.Option(help="JSON lines to add to.  [default: in the cache folder]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines to add to.  [default: in the cache folder]", callback=check_file),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run what was planned, at --url or as hopwell serve started here, and keep predicted beside measured."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopwell.cli.outputs import check_folder
 from hopwell.cli.result import Out, write_result
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ Text = Annotated[
 
 def quantize(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder or hub name, or `nano`.")],
-    out: Annotated[Path, typer.Argument(help="A new folder; a conversion that was stopped goes on in its own.")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="A new folder; a conversion that was stopped goes on in its own.", callback=check_folder),
+    ],
     budget: Annotated[
         str | None,
         typer.Option(help="Error allowed: kl=0.01 (nats a token), error=0.003 (squared, of the linears)."),
@@ -56,7 +60,6 @@ def quantize(
     """Convert a checkpoint to smaller formats under a budget of error or bytes, with a report and fingerprints."""
     import torch
 
-    from hopwell.checkpoint.files import check_writable
     from hopwell.cli.progress import weight_progress
     from hopwell.cli.texts import sequences_of
     from hopwell.engine.device import pick_device
@@ -71,7 +74,6 @@ def quantize(
         tuple(keep or ()),
     )  # fmt: skip
     settings.check()
-    check_writable(out, folder=True)  # before the text, which may take minutes
     source = folder_of(model)
     open_source(source)
     sequences = sequences_of(source, calibration, seed=0, fresh=False)
@@ -92,15 +94,12 @@ def verify(
     out: Out = None,
 ) -> None:
     """Check every fingerprint, and measure KL and top-1 agreement against the reference."""
-    from hopwell.checkpoint.files import check_writable
     from hopwell.cli.moved import check_checkout, run_script
     from hopwell.cli.tables import print_rows
     from hopwell.cli.texts import sequences_of
     from hopwell.quantization.verify import open_checked
     from hopwell.quantization.verify import verify as measure
 
-    if out is not None:
-        check_writable(out)
     if tasks:
         check_checkout("nano")
     converted, reference = folder_of(model), folder_of(against)

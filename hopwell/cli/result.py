@@ -16,9 +16,10 @@ import typer
 
 import hopwell
 from hopwell.checkpoint.files import write_text
+from hopwell.cli.outputs import check_either
 from hopwell.system import cores
 
-Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the result.")]
+Out = Annotated[Path | None, typer.Option(help="JSON file or folder for the result.", callback=check_either)]
 PACKAGES = ("torch", "triton", "numpy", "transformers", "safetensors", "tokenizers")
 
 
@@ -63,7 +64,7 @@ def write_result(path: Path, name: str, rows: Sequence[Mapping[str, Any]], **met
     document = {"name": name, **environment(), **meta, "rows": list(rows)}
     if path.suffix != ".json":
         path = path / f"{name}-{document['date'].replace(':', '')}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)  # whatever has become of it: what was measured is not lost
     write_text(path, as_text(document) + "\n")
     return path
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hopwell.cli.outputs import NewFolder
 from hopwell.system import ended_like_interrupted
 
 MAX_SEED = (1 << 63) - 1
@@ -14,7 +14,7 @@ MAX_SEED = (1 << 63) - 1
 
 def synth(
     config: Annotated[str, typer.Argument(help="A shipped config (r1-tp8, r1-slice, v2-lite, ...) or a config.json.")],
-    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    out: NewFolder,
     layers: Annotated[int | None, typer.Option(min=1, help="Decoder layers; default: the config's.")] = None,
     dense: Annotated[int | None, typer.Option(min=0, help="Of these, the first without experts.")] = None,
     mtp: Annotated[bool | None, typer.Option("--mtp/--no-mtp", help="The MTP layer; default: the config's.")] = None,

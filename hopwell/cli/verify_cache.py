@@ -30,8 +30,8 @@ def verify_cache(
 
     folder = folder_of(model)
     open_checked(folder)
-    for place in (*([] if dry_run else [folder]), *([] if out is None else [out])):
-        check_writable(place)  # now, and not after minutes of generation
+    if not dry_run:
+        check_writable(folder)  # now, and not after minutes of generation
     sequences = sequences_of(folder, data, seed=0, fresh=False)
     whole = load_model(str(folder))
     loaded = whole.model

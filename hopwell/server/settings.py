@@ -45,11 +45,13 @@ class ServerSettings:
     """More names under which the server may be called; `*` is every one."""
 
     def __post_init__(self) -> None:
-        """Refuses what no browser can send.
+        """Refuses what no browser can send, and no user means.
 
         Raises:
             HopwellError: an origin or a host is none.
         """
+        if not self.host.strip():  # a socket would take it for every address
+            raise HopwellError(f"--host is {self.host!r}; give an address, as 127.0.0.1, or 0.0.0.0 for all of them")
         for origin in self.cors_origins:
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise HopwellError(f"--cors-origin is {origin!r}; give scheme and host, as https://a.example, or *")

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from commands import hopwell, refused
 from tiny import random_tensors, tiny_config, write_checkpoint
 from tiny_tokenizer import write_tokenizer
+
+from hopwell.cli import app
 
 NAME = "someone/some-model"
 COMMANDS: dict[str, Callable[[Any, Path], tuple[Any, ...]]] = {
@@ -62,6 +65,57 @@ def test_what_cannot_be_written_is_told_before_the_work(
     if kind != "a file":
         assert str(place) in refused("verify", folder, "--against", folder, "--out", place)
         assert str(place) in refused("verify-cache", folder, "--dry-run", "--out", place)
+
+
+OUTPUTS = {
+    "bench serve": ("bench", "serve", "--out"),
+    "bench serve's plot": ("bench", "serve", "--plot"),
+    "bench start": ("bench", "start", "--out"),
+    "bench engine": ("bench", "engine", "--out"),
+    "bench engine's plot": ("bench", "engine", "--plot"),
+    "bench whole": ("bench", "whole", NAME, "--out"),
+    "bench against": ("bench", "against", NAME, "--out"),
+    "bench against's plot": ("bench", "against", NAME, "--plot"),
+    "bench ceilings": ("bench", "ceilings", "--out"),
+    "plan": ("plan", "deepseek-r1", "--html"),
+    "plan verify": ("plan", "verify", NAME, "--gpus", "8xh200", "--out"),
+    "plan calibrate": ("plan", "calibrate", "--folder"),
+    "verify": ("verify", NAME, "--against", NAME, "--out"),
+    "verify-cache": ("verify-cache", NAME, "--out"),
+    "pack": ("pack", NAME),
+    "synth": ("synth", NAME),
+    "quantize": ("quantize", NAME),
+}
+FILES = ("--plot", "--html", "--out")
+"""Options that name a file; of these `--out` may be a folder to put it into, but for JSON lines."""
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_every_output_needs_the_folder_that_is_to_hold_it(command: str, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert refused(*OUTPUTS[command], missing / "x.json").endswith(
+        f"x.json: there is no folder {missing}; make it, or give another place\n"
+    )
+    assert "/proc/x.json: cannot be written: " in refused(*OUTPUTS[command], "/proc/x.json")
+    if OUTPUTS[command][-1] not in FILES:
+        file = tmp_path / "file"
+        file.write_text("")
+        assert "is a file; give a new folder" in refused(*OUTPUTS[command], file)
+    elif OUTPUTS[command][-1] != "--out" or command == "plan verify":
+        assert "is a folder; give a file" in refused(*OUTPUTS[command], tmp_path)
+    assert not missing.exists()
+
+
+def test_no_output_goes_unchecked() -> None:
+    """Whatever is called so is an output, and has the callback of one."""
+    names = {"out", "plot", "html", "folder"}
+    found = {}
+    commands = [("", typer.main.get_command(app))]
+    while commands:
+        name, command = commands.pop()
+        commands += [(f"{name} {sub}", each) for sub, each in getattr(command, "commands", {}).items()]
+        found |= {f"{name} {each.name}": each.callback for each in command.params if each.name in names}
+    assert len(found) >= len(OUTPUTS) and all(found.values()), found
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_cache_is_judged(

@@ -25,6 +25,8 @@ from hopwell.server.supervisor import own_gpus
         ("--cors-origin", "https://A.example", "give scheme and host"),
         ("--allowed-host", "https://a.example", "--allowed-host is 'https://a.example'; give a name without scheme"),
         ("--allowed-host", "", "--allowed-host is ''"),
+        ("--host", "", "--host is ''; give an address, as 127.0.0.1"),
+        ("--host", " ", "--host is ' '; give an address, as 127.0.0.1"),
         ("--api-keys", "/no/such/keys", "/no/such/keys: cannot read: No such file or directory\n"),
     ],
 )
