@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+import torch
+
 from hopwell.checkpoint.audit import by_module, kind_of
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.formats.blocks import FORMATS
+from hopwell.formats.labels import Label
 from hopwell.formats.packed import PACKABLE
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import weight_bytes
 from hopwell.model.inventory import inventory
 from hopwell.model.sharding import share
+from hopwell.ops.variant import short
 from hopwell.parallel.layout import MOST_RANKS, Layout, LayoutError
 
 SPARE_BYTES = 4 << 30
@@ -55,6 +59,27 @@ def check_room(source: WeightReader, config: ModelConfig, layout: Layout, packed
         f"the weights take {needed / 1e9:,.1f} GB of each GPU in the layout {layout.name}, and of {free / 1e9:,.1f} GB"
         f" free {SPARE_BYTES / 1e9:,.1f} are kept for steps and cache{more}"
     )
+
+
+def check_memory(source: WeightReader, config: ModelConfig, layout: Layout, dtype: torch.dtype, memory: int) -> None:
+    """The same for a CPU, which holds plain values, in memory that all ranks share.
+
+    Args:
+        dtype: of the values.
+        memory: bytes that there are.
+
+    Raises:
+        LayoutError: the weights do not fit.
+    """
+    if EXPANDED * source.total_bytes * dtype.itemsize <= 2 * memory:
+        return
+    specs = inventory(config)
+    held = weight_bytes(specs, {spec.module: Label.PLAIN for spec in specs}).on_each(layout) * layout.world
+    if (needed := held * dtype.itemsize / 2) > memory:
+        raise LayoutError(
+            f"the weights take {needed / 1e9:,.1f} GB in {short(dtype)}, and this machine has {memory / 1e9:,.1f} GB of"
+            " memory; `hopwell inspect` says which GPUs hold them"
+        )
 
 
 def _layouts(config: ModelConfig, like: Layout) -> Iterator[Layout]:

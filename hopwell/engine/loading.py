@@ -17,7 +17,7 @@ from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import link_rate, own_gpu, pick_device, pick_dtype, set_threads
-from hopwell.engine.fitting import check_room
+from hopwell.engine.fitting import check_memory, check_room
 from hopwell.engine.frontend import Frontend, name_of, resolve
 from hopwell.engine.loaded import LoadedModel, check_ranks
 from hopwell.engine.parallel import RANK
@@ -32,6 +32,7 @@ from hopwell.parallel.group import close_group, meeting_place, open_exchange
 from hopwell.parallel.launch import Lines, Ranks
 from hopwell.parallel.layout import Layout
 from hopwell.parallel.memory import RankLost
+from hopwell.system import memory_bytes
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
@@ -104,8 +105,12 @@ def load_model(
     share(config, layout)  # before others are started in vain
     check_ranks(wanted, layout)
     where = own_gpu(where, layout)
-    if where.type == "cuda" and not isinstance(checkpoint, Snapshot):
+    if isinstance(checkpoint, Snapshot):
+        pass  # as large as its files, and mapped on a CPU
+    elif where.type == "cuda":
         check_room(checkpoint, config, layout, packed, torch.cuda.mem_get_info(where)[0])
+    elif where.type == "cpu":
+        check_memory(checkpoint, config, layout, kind, memory_bytes())
     if start_budget is not None and (limit := _weights_limit(checkpoint, where)) is not None:
         limits["weights"] = limit
         phases["rates"], started = time.perf_counter() - started, time.perf_counter()

@@ -6,9 +6,10 @@ import functools
 from pathlib import Path
 
 import pytest
+import torch
 
 from hopwell.checkpoint.synthetic import SyntheticWeights
-from hopwell.engine.fitting import check_room
+from hopwell.engine.fitting import check_memory, check_room
 from hopwell.model.config import ModelConfig
 from hopwell.model.four_bits import FourBits
 from hopwell.model.inventory import inventory
@@ -87,3 +88,19 @@ def test_the_reckoning_is_what_four_gpus_held() -> None:
     with pytest.raises(LayoutError) as refused:
         check_room(source, config, Layout(4), True, 100 << 30)
     assert float(str(refused.value).split("take ")[1].split(" GB")[0]) == pytest.approx(105.93, rel=0.03)
+
+
+def test_a_cpu_holds_plain_values() -> None:
+    """Of V2-Lite, 16 B weights: 2 bytes each, or 4; what ranks do not share is in each of them."""
+    source, config = weights("deepseek-v2-lite", None)
+    check_memory(source, config, Layout(1), torch.bfloat16, 32 << 30)
+    for layout, dtype, says in (
+        (
+            Layout(1),
+            torch.float32,
+            r"the weights take 6\d.\d GB in float32, and this machine has 34.4 GB of memory; `hop",
+        ),
+        (Layout(4), torch.float32, r"the weights take 6\d.\d GB in float32"),
+    ):
+        with pytest.raises(LayoutError, match=says):
+            check_memory(source, config, layout, dtype, 32 << 30)
