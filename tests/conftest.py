@@ -6,6 +6,7 @@ Tests compute with one thread: several pytest workers with several threads each 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from hopwell.ops.process import own_process
 
 own_process()  # as the command does, before torch is imported
 
-os.environ["HOPWELL_CACHE"] = tempfile.mkdtemp(prefix="hopwell-tests-")  # what this machine has measured is not asked
+CACHE = tempfile.mkdtemp(prefix="hopwell-tests-")
+os.environ["HOPWELL_CACHE"] = CACHE  # what this machine has measured is not asked
 
 import torch  # noqa: E402
 
@@ -31,6 +33,10 @@ if not torch.cuda.is_available():
     torch.set_num_threads(1)
     if find_spec("triton"):
         quicken()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
