@@ -81,7 +81,7 @@ def main(
     settings = {"four_bits": four_bits, "cache_dtype": cache_dtype, "activations": activations}
     loaded = load_model(folder, device, "auto", settings=settings, tp=tp, dp_attention=dp_attention)
     try:
-        config = loaded.config(**settings, batch_invariant=False, drafts=0, graphs=graphs)
+        config = loaded.config(**settings, batch_invariant=False, drafts=0, **({} if graphs else {"graphs": False}))
         model = loaded.runnable_over_ranks(config)
         vocabulary, has_mtp = loaded.model.config.vocab_size, loaded.model.has_mtp
         found = run(model, vocabulary, has_mtp)

@@ -9,6 +9,8 @@ from hopwell.errors import HopwellError
 from hopwell.limits.pacing import OBJECTIVES
 
 MAX_DRAFTS = 3
+MAX_SEQS = 1 << 16
+"""Far beyond what any GPU decodes at once; some memory is set aside for each."""
 
 
 class EngineConfigError(HopwellError):
@@ -94,6 +96,8 @@ class EngineConfig:
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):
             if getattr(self, name) < low:
                 raise EngineConfigError(f"{name} is {getattr(self, name)}; give {low} or more")
+        if self.max_seqs > MAX_SEQS:
+            raise EngineConfigError(f"max_seqs is {self.max_seqs:,}; give {MAX_SEQS:,} at the most")
         if not self.step_timeout > 0:
             raise EngineConfigError(f"step_timeout is {self.step_timeout}; give a number of seconds above 0")
         if not 0 <= self.drafts <= MAX_DRAFTS:
@@ -148,3 +152,17 @@ class EngineConfig:
                 raise EngineConfigError(
                     "page_store_gb is what a folder may hold: give it with dir:FOLDER, and only then"
                 )
+
+
+def check_fits(setting: str, given: float, each: float, memory: float) -> None:
+    """
+    Args:
+        each: bytes that one of what is given takes.
+        memory: bytes that there are.
+
+    Raises:
+        EngineConfigError: it takes more.
+    """
+    if given * each > memory:
+        most = f"{memory / each:,.0f}" if memory > 10 * each else f"{memory / each:.1f}"
+        raise EngineConfigError(f"{setting} is {given:g}, for which there is no memory; give {most} at the most")

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError
+from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError, check_fits
 from hopwell.model.latent_cache import page_bytes, step_bytes
 from hopwell.model.settings import ModelSettings
 from hopwell.model.transformer import Transformer
 from hopwell.ops.sizes import PAGE
+from hopwell.system import memory_bytes
 
 AUTO = "auto"
 """As many drafts as pay."""
@@ -39,6 +40,10 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
         raise EngineConfigError(f"four_bits is 'packed', which is for GPUs, not for {device.type}; leave it out")
     if settings.get("max_degrees") is not None and device.type != "cuda":
         raise EngineConfigError(f"max_degrees needs a GPU's sensors, through NVML; there are none on {device.type}")
+    if settings.get("graphs") and device.type != "cuda":
+        raise EngineConfigError(f"graphs are CUDA's, and there are none on {device.type}; leave it out")
+    if settings.get("hold_prompts") and settings.get("objective", "latency") == "latency":
+        raise EngineConfigError("hold_prompts is for the objectives throughput and energy; leave it out")
     chosen = {"drafts": int(has_mtp), **settings}
     if chosen["drafts"] == AUTO:
         chosen |= {"drafts": MAX_DRAFTS if has_mtp else 0, "adaptive_drafts": has_mtp}
@@ -74,6 +79,9 @@ def cache_pages(model: Transformer, config: EngineConfig) -> int:
         if config.cache_tokens < PAGE * pools:
             each = f" for each of {pools} ranks" if pools > 1 else ""
             raise EngineConfigError(f"cache_tokens is {config.cache_tokens}; give {PAGE * pools} or more{each}")
+        on_gpu = model.device.type == "cuda"
+        memory = torch.cuda.mem_get_info(model.device)[0] if on_gpu else memory_bytes()
+        check_fits("cache_tokens", config.cache_tokens, page_bytes(model, PAGE) / PAGE, memory)
         return config.cache_tokens // PAGE // pools * pools
     a_page = page_bytes(model, PAGE)
     if model.device.type == "cuda":

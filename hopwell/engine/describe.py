@@ -59,7 +59,8 @@ def about(engine: Engine, path: object, model: Transformer, layout: Layout) -> d
         "limits": f"{engine.model_len:,} tokens a request, {c.max_seqs:,} at once, {c.max_waiting:,} waiting,"
         f" {c.max_batch_tokens:,} tokens a step",
         **({} if c.objective == "latency" else {"objective": objective_words(c)}),
-        "drafts": f"as many as pay, {c.drafts} a step at most" if c.adaptive_drafts else f"{c.drafts} a step",
+        "drafts": (f"as many as pay, {c.drafts} a step at most" if c.adaptive_drafts else f"{c.drafts} a step")
+        + (", accepted unseen: answers are wrong" if c.forced_acceptance else ""),
     }
 
 

@@ -16,13 +16,14 @@ from hopwell.cache.pace import Pace
 from hopwell.cache.pool import PagePool
 from hopwell.cache.store import open_store
 from hopwell.cache.tiers import DISK, HOST, STORE, Fetch, Tiers
-from hopwell.engine.config import EngineConfig, EngineConfigError
+from hopwell.engine.config import EngineConfig, EngineConfigError, check_fits
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.page_mover import Move, PageMover, host_memory
 from hopwell.engine.runnable import Model
 from hopwell.engine.sequence import Awaited
 from hopwell.model.batch import ForwardBatch
 from hopwell.ops.sizes import PAGE
+from hopwell.system import memory_bytes
 
 PROBE_PAGES = 4
 LATE = 2.0
@@ -158,6 +159,8 @@ def make_tiering(
     """
     if config.host_cache_gb is None and config.page_store is None:
         return None
+    if config.host_cache_gb is not None:
+        check_fits("host_cache_gb", config.host_cache_gb, 1e9, memory_bytes())
     page_bytes = latent[:, 0].numel() * latent.itemsize
     slots = latent.shape[1] if config.host_cache_gb is None else int(config.host_cache_gb * 1e9) // page_bytes
     if slots < 2:

@@ -35,11 +35,26 @@ def nano() -> LoadedModel:
         ("cpu", {"four_bits": "packed"}),
         ("cpu", {"cache_policy": "arc", "prefix_cache": False}),
         ("cuda", {"cache_policy": "rai", "prefix_cache": False}),
+        ("cpu", {"graphs": True}),
+        ("cpu", {"hold_prompts": True}),
     ],
 )
 def test_what_would_have_no_effect_is_refused_by_name(device: str, settings: dict[str, Any]) -> None:
     with pytest.raises(EngineConfigError, match=f"^{next(iter(settings))} .*leave"):
         engine_config(settings, torch.device(device), has_mtp=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"cache_tokens": 10**14}, r"^cache_tokens is 1e\+14, for which there is no memory; give [\d,]+ at the most$"),
+        ({"host_cache_gb": 1e9}, r"^host_cache_gb is 1e\+09, for which there is no memory; give [\d,]+ at the most$"),
+        ({"max_seqs": 10**8}, r"^max_seqs is 100,000,000; give 65,536 at the most$"),
+    ],
+)
+def test_what_no_memory_holds_is_refused_by_name(nano: LoadedModel, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(EngineConfigError, match=says):
+        nano.engine(nano.config(**settings))
 
 
 def engine(nano: LoadedModel, settings: dict[str, Any]) -> Engine:
