@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hopwell.cache.policy import POLICY_NAMES
+from hopwell.engine.typed import fields_of, misfit
 from hopwell.errors import HopwellError
 from hopwell.limits.pacing import OBJECTIVES
 
 MAX_DRAFTS = 3
 MAX_SEQS = 1 << 16
 """Far beyond what any GPU decodes at once; some memory is set aside for each."""
+MIN_MODEL_LEN = 16
+"""Tokens: with fewer, a conversation's marks alone leave no room for an answer."""
 
 
 class EngineConfigError(HopwellError):
@@ -22,7 +27,7 @@ class EngineConfig:
     """Settings of an engine.
 
     Raises:
-        EngineConfigError: a setting is out of range.
+        EngineConfigError: a setting is out of range or of another type.
     """
 
     max_seqs: int = 256
@@ -93,11 +98,17 @@ class EngineConfig:
     """Celsius from which on, and while a GPU slows itself, requests of class `batch` wait; None: none does."""
 
     def __post_init__(self) -> None:
+        check_types(fields_of(self))
         for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):
             if getattr(self, name) < low:
                 raise EngineConfigError(f"{name} is {getattr(self, name)}; give {low} or more")
         if self.max_seqs > MAX_SEQS:
             raise EngineConfigError(f"max_seqs is {self.max_seqs:,}; give {MAX_SEQS:,} at the most")
+        if self.max_model_len is not None and self.max_model_len < MIN_MODEL_LEN:
+            raise EngineConfigError(
+                f"max_model_len is {self.max_model_len}, too few for a question and its answer; give"
+                f" {MIN_MODEL_LEN} or more"
+            )
         if not self.step_timeout > 0:
             raise EngineConfigError(f"step_timeout is {self.step_timeout}; give a number of seconds above 0")
         if not 0 <= self.drafts <= MAX_DRAFTS:
@@ -166,3 +177,12 @@ def check_fits(setting: str, given: float, each: float, memory: float) -> None:
     if given * each > memory:
         most = f"{memory / each:,.0f}" if memory > 10 * each else f"{memory / each:.1f}"
         raise EngineConfigError(f"{setting} is {given:g}, for which there is no memory; give {most} at the most")
+
+
+def check_types(settings: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        EngineConfigError: a setting is of another type than `EngineConfig` has.
+    """
+    if wrong := misfit(EngineConfig, settings):
+        raise EngineConfigError(wrong[1])

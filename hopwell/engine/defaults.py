@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError, check_fits
+from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError, check_fits, check_types
 from hopwell.model.latent_cache import page_bytes, step_bytes
 from hopwell.model.settings import ModelSettings
 from hopwell.model.transformer import Transformer
@@ -29,11 +29,15 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
     ranks share it.
 
     Raises:
-        EngineConfigError: a setting is unknown, out of range, or would have no effect.
+        EngineConfigError: a setting is unknown, out of range, of another type, or would have no effect.
     """
     known = {field.name for field in fields(EngineConfig)}
     if unknown := settings.keys() - known:
         raise EngineConfigError(f"setting {min(unknown)!r} is unknown; known: {', '.join(sorted(known))}")
+    drafts = settings.get("drafts", 0)
+    if isinstance(drafts, str) and drafts != AUTO:
+        raise EngineConfigError(f"drafts is {drafts!r}; give 0 to {MAX_DRAFTS}, or {AUTO!r}")
+    check_types({**settings, "drafts": 0 if drafts == AUTO else drafts})
     if settings.get("prefix_cache") is False and settings.get("cache_policy") is not None:
         raise EngineConfigError("cache_policy needs prefix_cache; leave it on, or leave cache_policy out")
     if settings.get("four_bits") == "packed" and device.type != "cuda":

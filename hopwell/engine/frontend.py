@@ -16,6 +16,7 @@ from hopwell.engine.generation import read_generation
 from hopwell.engine.prompt import Prompts
 from hopwell.engine.request import SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
+from hopwell.engine.typed import shown
 from hopwell.errors import HopwellError
 from hopwell.model import NANO
 
@@ -120,6 +121,8 @@ def resolve(model: str | Path | None) -> Path:
     Raises:
         ModelError: there is no such folder and the hub has no such model, or cannot be reached.
     """
+    if not isinstance(model, str | Path | None):
+        raise ModelError(f"model is {shown(model)}; give a folder, a hub name, or nothing for nano")
     if model is None or (model == "nano" and not Path("nano").exists()):
         return NANO
     path = Path(model).expanduser()

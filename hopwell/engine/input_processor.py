@@ -14,6 +14,7 @@ from hopwell.engine.grammars import Grammars
 from hopwell.engine.request import Request, RequestError, TooLongError
 from hopwell.engine.sequence import Sequence, SequenceGroup, Transcript
 from hopwell.engine.text import Tokenizer
+from hopwell.engine.typed import shown
 
 
 class InputProcessor:
@@ -113,6 +114,9 @@ class InputProcessor:
             raise TooLongError(len(prompt), None, self.model_len)
         if params.max_tokens is not None and params.max_tokens > room:
             raise TooLongError(len(prompt), params.max_tokens, self.model_len)
+        if {*map(type, prompt)} != {int}:
+            odd = next(token for token in prompt if type(token) is not int)
+            raise RequestError(f"prompt holds {shown(odd)}, which is no token id; give whole numbers", "prompt")
         if not 0 <= min(prompt) <= max(prompt) < self.vocab_size:
             raise RequestError(f"prompt holds a token outside the vocabulary of {self.vocab_size:,}", "prompt")
         for name in ("logit_bias", "stop_token_ids"):

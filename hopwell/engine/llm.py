@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from hopwell.engine.config import EngineConfig
+from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
 from hopwell.engine.reading import Reader
@@ -23,6 +23,8 @@ from hopwell.engine.request import (
     TokenLogprobs,
 )
 from hopwell.engine.thinking import Thinking
+from hopwell.engine.turns import check_conversation
+from hopwell.engine.typed import shown
 from hopwell.errors import HopwellError
 from hopwell.limits.energy import Joules
 from hopwell.limits.history import Report
@@ -117,6 +119,8 @@ class LLM:
         """
         if config is not None and settings:
             raise HopwellError(f"both config and {min(settings)} were given; put {min(settings)} into the config")
+        if not isinstance(config, EngineConfig | None):
+            raise EngineConfigError(f"config is {shown(config)}; give an EngineConfig")
         self._owns = not isinstance(model, LoadedModel)
         if not isinstance(model, LoadedModel):
             given = settings if config is None else asdict(config)
@@ -139,11 +143,14 @@ class LLM:
             prompts: text or token ids, one or several.
             params: for all, or one a prompt; None: as the model's authors recommend.
 
+        Returns:
+            A completion for each prompt, in their order; of no prompts none.
+
         Raises:
-            RequestError: a prompt cannot be served; none was begun.
+            RequestError: a prompt cannot be served, or something is of another type; none was begun.
         """
         batch = _as_list(prompts)
-        each = [params or self.default_params] * len(batch) if not isinstance(params, Sequence) else list(params)
+        each = list(params) if isinstance(params, Sequence) else [self._params(params)] * len(batch)
         if len(each) != len(batch):
             raise HopwellError(f"{len(batch)} prompts and {len(each)} params; give one, or one a prompt")
         requests = [self._request(prompt, p) for prompt, p in zip(batch, each, strict=True)]
@@ -160,9 +167,14 @@ class LLM:
         tools: Sequence[dict[str, Any]] | None = None,
     ) -> Completion:
         """Answers a conversation: messages as OpenAI's API has them, through the model's own template. What shapes the
-        answer leaves its thinking alone (`SamplingParams.thinking`)."""
+        answer leaves its thinking alone (`SamplingParams.thinking`).
+
+        Raises:
+            TemplateError: as `render`.
+            RequestError: as `generate`.
+        """
         prompt = self.render(messages, tools)
-        return self.generate(prompt, replace(params or self.default_params, thinking=self.thinking(prompt)))[0]
+        return self.generate(prompt, replace(self._params(params), thinking=self.thinking(prompt)))[0]
 
     def each(self, prompts: Iterable[Prompt], params: SamplingParams | None = None) -> Iterator[tuple[int, Completion]]:
         """Answers any number of prompts, a few hundred at once; leaving the loop early cancels the rest.
@@ -170,8 +182,13 @@ class LLM:
         Yields:
             A prompt's place and its completion, in the order in which they end. What cannot be served yields an
             answer with `FinishReason.ERROR` and hinders no other.
+
+        Raises:
+            RequestError: `prompts` or `params` is of another type.
         """
-        params = params or self.default_params
+        params = self._params(params)
+        if isinstance(prompts, str | bytes) or not isinstance(prompts, Iterable):
+            raise RequestError(f"prompts is {shown(prompts)}; give several prompts", "prompt")
         coming, together = enumerate(prompts), 2 * self.engine.config.max_seqs
         running: dict[str, tuple[int, Completion]] = {}
         try:
@@ -196,8 +213,12 @@ class LLM:
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[RequestOutput]:
         """Answers one prompt piece by piece; leaving the loop early cancels the rest. For a conversation, give it
-        `render(messages)`."""
-        request = self._request(prompt, params or self.default_params, stream=True)
+        `render(messages)`.
+
+        Raises:
+            RequestError: as `generate`.
+        """
+        request = self._request(prompt, self._params(params), stream=True)
         for outputs in self._run([request]):
             yield from outputs
 
@@ -213,8 +234,9 @@ class LLM:
             variables: more that the template looks at, such as V3.1's `thinking`.
 
         Raises:
-            TemplateError: the checkpoint has no chat template, or it refuses the conversation.
+            TemplateError: the checkpoint has no chat template, it refuses the conversation, or that is none.
         """
+        check_conversation(messages, tools, variables)
         return self.loaded.prompts.render(messages, tools, variables)
 
     def thinking(self, prompt: Sequence[int]) -> Thinking | None:
@@ -233,9 +255,19 @@ class LLM:
             self.loaded.close()
 
     def _request(self, prompt: Prompt, params: SamplingParams, stream: bool = False) -> Request:
-        tokens = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        tokens = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         request_id = f"llm-{next(self._serial)}"
         return Request(request_id=request_id, prompt=tokens, params=params, latency_class="batch", stream=stream)
+
+    def _params(self, params: SamplingParams | None) -> SamplingParams:
+        """Those given, or those that the model's authors recommend.
+
+        Raises:
+            RequestError: they are something else.
+        """
+        if not isinstance(params, SamplingParams | None):
+            raise RequestError(f"params is {shown(params)}; give SamplingParams", "params")
+        return params or self.default_params
 
     def _run(self, requests: list[Request]) -> Iterator[list[RequestOutput]]:
         """Submits requests and steps until all have ended; cancels what is left if the caller leaves."""
@@ -279,6 +311,12 @@ def _completion(request: Request) -> Completion:
 
 
 def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """Several prompts, or the one that was given: a text, or a sequence of numbers."""
-    one = isinstance(prompts, str) or not prompts or isinstance(prompts[0], int)
+    """Several prompts, or the one that was given: a text, or a sequence of numbers.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if not isinstance(prompts, Sequence) or isinstance(prompts, bytes):
+        raise RequestError(f"prompts is {shown(prompts)}; give text or token ids, one prompt or several", "prompt")
+    one = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
     return cast(list[Prompt], [prompts] if one else list(prompts))

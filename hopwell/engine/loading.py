@@ -18,10 +18,11 @@ from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import engine_config, model_settings
 from hopwell.engine.device import link_rate, own_gpu, pick_device, pick_dtype, set_threads
 from hopwell.engine.fitting import check_memory, check_room
-from hopwell.engine.frontend import Frontend, name_of, resolve
+from hopwell.engine.frontend import Frontend, ModelError, name_of, resolve
 from hopwell.engine.loaded import LoadedModel, check_ranks
 from hopwell.engine.parallel import RANK
 from hopwell.engine.start import Limit
+from hopwell.engine.typed import misfit
 from hopwell.engine.weights import Weights, config_of, dtype_for, files_of, load_weights, open_weights
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
@@ -35,6 +36,10 @@ from hopwell.parallel.memory import RankLost
 from hopwell.system import memory_bytes
 
 log = logging.getLogger(__name__)
+GIVEN = {
+    "device": str, "dtype": str, "tp": int, "ep": int, "dp_attention": bool, "chat_template": Path | None,
+}  # fmt: skip
+"""What a caller names, with its type."""
 Progress = Callable[[int, int, str], None]
 GLOO = False
 """Whether ranks on CPUs exchange through a process group, as those on GPUs do; tests ask for it."""
@@ -83,6 +88,9 @@ def load_model(
         EngineConfigError, ActivationsError, CacheFormatError, FourBitsError: a setting cannot be honoured.
         RankLost: another rank could not load its share.
     """
+    given = {"device": device, "dtype": dtype, "tp": tp, "ep": ep, "dp_attention": dp_attention}
+    if wrong := misfit(GIVEN, {**given, "chat_template": chat_template}):
+        raise ModelError(wrong[1])
     layout, phases, started = Layout.of(tp, ep, dp_attention), dict[str, float](), time.perf_counter()
     limits = dict[str, Limit]()
     path = resolve(model)

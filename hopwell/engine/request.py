@@ -10,6 +10,7 @@ from typing import Any
 
 from hopwell.cache.policy import Hint
 from hopwell.engine.thinking import Thinking
+from hopwell.engine.typed import fields_of, misfit, shown
 from hopwell.errors import HopwellError
 from hopwell.limits.energy import Joules
 
@@ -99,7 +100,7 @@ class SamplingParams:
     """How tokens are chosen and when to stop. Every field is honoured; a value that cannot be is refused by name.
 
     Raises:
-        RequestError: a field is out of range; `error.field` names it.
+        RequestError: a field is out of range or of another type; `error.field` names it.
     """
 
     temperature: float = 1.0
@@ -146,6 +147,7 @@ class SamplingParams:
     """All but the schema, regex or grammar hold in the thinking too."""
 
     def __post_init__(self) -> None:
+        _refuse_types(SamplingParams, fields_of(self))
         _check("temperature", self.temperature, 0.0, 100.0)
         _check("top_p", self.top_p, 0.0, 1.0, above=True)
         _check("top_k", self.top_k, 0, 1 << 31)
@@ -162,7 +164,7 @@ class SamplingParams:
             _check("max_tokens", self.max_tokens, 1, 1 << 31)
             if self.min_tokens > self.max_tokens:
                 raise RequestError(f"min_tokens is {self.min_tokens}, above max_tokens {self.max_tokens}", "min_tokens")
-        if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
+        if not all(self.stop):
             raise RequestError("stop must be a list of strings that are not empty", "stop")
         for token, bias in self.logit_bias.items():
             _check("logit_bias", bias, -1e9, 1e9)
@@ -185,10 +187,13 @@ class SamplingParams:
         return bool(self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0)
 
 
+def _refuse_types(kind: type, given: Mapping[str, Any]) -> None:
+    if wrong := misfit(kind, given):
+        raise RequestError(wrong[1], wrong[0])
+
+
 def _check(name: str, value: float, low: float, high: float, above: bool = False) -> None:
     """Refuses a number outside [low, high], or (low, high]; NaN too."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(low, int) and value != int(value)):
-        raise RequestError(f"{name} is {value!r}; give {'an integer' if isinstance(low, int) else 'a number'}", name)
     if not low <= value <= high or (above and value == low):
         least, most = (f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
         raise RequestError(f"{name} is {value}; give {'above ' if above else ''}{least} to {most}", name)
@@ -219,6 +224,11 @@ class Request:
     arrival: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        given = fields_of(self)
+        prompt = given.pop("prompt")  # whose tokens the engine checks, beside its vocabulary
+        if not isinstance(prompt, Sequence) or isinstance(prompt, str | bytes):
+            raise RequestError(f"prompt is {shown(prompt)}; give a list of token ids", "prompt")
+        _refuse_types(Request, given)
         if not self.prompt:
             raise RequestError("prompt is empty; give at least one token", "prompt")
         if self.latency_class not in LATENCY_CLASSES:

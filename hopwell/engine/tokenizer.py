@@ -102,7 +102,11 @@ class Tokenizer:
             RequestError: the tokenizer cannot encode them.
         """
         try:
+            for text in texts:
+                text.encode()
             encoded = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        except UnicodeEncodeError as error:
+            raise RequestError(f"the text is not UTF-8: {error}", "prompt") from None
         except BaseException as error:  # a pattern that gives up panics, which is no Exception
             if type(error).__name__ != "PanicException":
                 raise
