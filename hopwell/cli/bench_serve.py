@@ -10,6 +10,7 @@ import typer
 
 from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
+from hopwell.cli.urls import with_scheme
 
 HERE = ("127.0.0.1", "localhost", "::1")
 SHOWN = (
@@ -26,7 +27,9 @@ SHOWN = (
 
 
 def serve(
-    url: Annotated[str, typer.Argument(help="Base URL of any OpenAI-compatible server.")] = "http://127.0.0.1:8000",
+    url: Annotated[
+        str, typer.Argument(help="Base URL of any OpenAI-compatible server.", callback=with_scheme)
+    ] = "http://127.0.0.1:8000",
     concurrency: Annotated[list[int] | None, typer.Option(min=1, help="Callers at once; repeatable.")] = None,
     rate: Annotated[list[float] | None, typer.Option(min=0.001, help="Poisson arrivals a second; repeatable.")] = None,
     requests: Annotated[int, typer.Option(min=1, help="Of each level; at least twice the callers.")] = 64,

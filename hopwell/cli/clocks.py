@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.urls import with_scheme
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ GAPS, STEPS = "hopwell_itl_seconds_bucket", "hopwell_step_seconds_bucket"
 
 
 def clocks(
-    url: Annotated[str, typer.Argument(help="A server of hopwell serve whose GPUs are this machine's.")] = (
-        "http://127.0.0.1:8000"
-    ),
+    url: Annotated[
+        str, typer.Argument(help="A server of hopwell serve whose GPUs are this machine's.", callback=with_scheme)
+    ] = ("http://127.0.0.1:8000"),
     mode: Annotated[
         str, typer.Option(help="observe, or advise. This version never sets a clock: act is refused.")
     ] = "advise",

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli.outputs import check_folder
+from hopwell.cli.urls import with_scheme
 
 if TYPE_CHECKING:
     from hopwell.bench.calibrate import Fitted
     from hopwell.planner.setting import Setting
 
-Url = Annotated[str | None, typer.Option(help="An OpenAI-compatible server of yours, of any engine.")]
+Url = Annotated[
+    str | None, typer.Option(help="An OpenAI-compatible server of yours, of any engine.", callback=with_scheme)
+]
 Gpus = Annotated[str | None, typer.Option(help="What it runs on, as 8xh200.")]
 EngineName = Annotated[str | None, typer.Option(help="hopwell, sglang, vllm or trtllm.  [default: it says]")]
 PrecisionName = Annotated[str | None, typer.Option(help="bf16, fp8, nvfp4 or int4.  [default: as released]")]

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.urls import with_scheme
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 BAR = 24
 """Columns of a full bar."""
 KEPT = 60
 """Seconds of the line of tokens a second."""
 STEPS = " ▁▂▃▄▅▆▇█"
+NAMES = ("op", "us", "share", "GB/s", "GFLOP/s", "limit us", "of limit", "", "bound")
+"""Of the columns; the bar has none."""
+LEAST = ("", "GB/s", "GFLOP/s", "bound", "limit us", "share")
+"""What a narrow screen leaves out, the first first: the bar says again what stands beside it, and rates and the limit
+follow from the time and the percentage. What is left is an op, its time and how close to the limit that is."""
 
 
 def top(
-    url: Annotated[str, typer.Argument(help="A server of hopwell serve.")] = "http://127.0.0.1:8000",
+    url: Annotated[
+        str, typer.Argument(help="A server of hopwell serve.", callback=with_scheme)
+    ] = "http://127.0.0.1:8000",
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds from one look to the next.")] = 1.0,
     layers: Annotated[bool, typer.Option("--layers", help="A row a layer too.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
@@ -34,18 +45,20 @@ def top(
     from rich.live import Live
     from rich.text import Text
 
+    from hopwell.cli.tables import UNBOUND
+
     if as_json:
         print(json.dumps(fetch(url, key)))
         return
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else UNBOUND)
     if once or not sys.stdout.isatty():
-        console.print(screen(fetch(url, key), layers))
+        console.print(screen(fetch(url, key), console, layers))
         return
-    with Live(screen(fetch(url, key), layers), console=console, screen=True, auto_refresh=False) as live:
+    with Live(screen(fetch(url, key), console, layers), console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             try:
-                live.update(screen(fetch(url, key), layers), refresh=True)
+                live.update(screen(fetch(url, key), console, layers), refresh=True)
             except HopwellError as error:  # a server that starts anew comes back
                 live.update(Text(str(error), style="red"), refresh=True)
 
@@ -82,30 +95,54 @@ def _said(reply: Any) -> str:
         return "; is `hopwell serve` running there?"
 
 
-def screen(report: dict[str, Any], layers: bool = False) -> RenderableType:
-    """A report on a terminal's screen."""
-    from rich import box
+def screen(report: dict[str, Any], console: Console, layers: bool = False) -> RenderableType:
+    """A report as wide as a console: nothing but ops' names is shortened."""
     from rich.console import Group
-    from rich.table import Table
+    from rich.measure import Measurement
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-    for name, justify in (("op", "left"), ("us", "right"), ("share", "right"), ("GB/s", "right"), ("GFLOP/s", "right"),
-                          ("limit us", "right"), ("of limit", "right"), ("", "left"), ("bound", "left")):  # fmt: skip
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+    from hopwell.cli.tables import UNBOUND
+
     whole = sum(row["us"] for row in report["ops"]) or 1.0
-    for row in report["ops"]:
-        table.add_row(row["op"], *_cells(row, whole))
+    groups = [[[row["op"], *_cells(row, whole)] for row in report["ops"]]]
     if layers:
+        groups.append([[name, *_cells(row, whole)] for name, row in _by_layer(report).items()])
+    unbound = console.options.update(width=10 * UNBOUND)
+
+    def excess(table: Table) -> int:
+        return Measurement.get(console, unbound, table).maximum - console.width
+
+    counts = range(len(LEAST) + 1)
+    without = next((LEAST[:count] for count in counts if excess(_table(groups, LEAST[:count])) <= 0), LEAST)
+    table = _table(groups, without)
+    if (over := excess(table)) > 0:
+        longest = max(len(row[0]) for group in groups for row in group)
+        table = _table(groups, without, max(longest - over, 2))
+    return Group(*map(Text, headlines(report, console.width)), table)
+
+
+def _table(groups: list[list[list[str]]], without: Sequence[str], name_width: int | None = None) -> Table:
+    """Rows in groups, some columns left out, and names cut to a width."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
+    for place, name in enumerate(NAMES):
+        if name not in without:
+            justify = "left" if name in ("op", "", "bound") else "right"
+            table.add_column(name, justify=justify, no_wrap=True, max_width=None if place else name_width)
+    for group in groups:
+        for row in group:
+            table.add_row(*(cell for name, cell in zip(NAMES, row, strict=True) if name not in without))
         table.add_section()
-        for number, rows in _by_layer(report).items():
-            table.add_row(number, *_cells(rows, whole))
-    return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in headlines(report)), table)
+    return table
 
 
-def headlines(report: dict[str, Any]) -> list[str]:
-    """The lines above the table."""
-    rates = ", ".join(f"{rate / 1e12:.3g} TFLOP/s {form or ''}".strip() for form, rate in report["flops_per_s"].items())
+def headlines(report: dict[str, Any], width: int) -> list[str]:
+    """The lines above the table, the last one no wider than `width` columns."""
+    rates = ", ".join(
+        f"{_plain(rate / 1e12)} TFLOP/s {form or ''}".strip() for form, rate in report["flops_per_s"].items()
+    )
     which = f"engine {report['engine']} of {report['engines']}, " if report["engines"] > 1 else ""
     lines = [f"{which}{report['device']}: {report['bytes_per_s'] / 1e9:,.4g} GB/s, {rates}, measured"]
     if not report["steps"]:
@@ -129,7 +166,9 @@ def headlines(report: dict[str, Any]) -> list[str]:
     now = round(last["at"])
     line = [tokens.get(second, 0) for second in range(now - KEPT + 1, now + 1)]
     most = max(max(line), 1)
-    return [*lines, f"tokens/s {''.join(STEPS[-(-8 * each // most)] for each in line)} {most:,} at most"]
+    said = f" {most:,} at most"
+    seen = line[-max(1, min(KEPT, width - len("tokens/s ") - len(said))) :]
+    return [*lines, f"tokens/s {''.join(STEPS[-(-8 * each // most)] for each in seen)}{said}"]
 
 
 def held(report: dict[str, Any]) -> list[str]:
@@ -149,9 +188,14 @@ def _cells(row: dict[str, Any], whole: float) -> list[str]:
         return [*cells, "", "", "", "", "", ""]
     full = min(round(BAR * row["percent"] / 100), BAR)
     return [
-        *cells, f"{row['gb_per_s']:,.3g}", f"{1e3 * row['tflop_per_s']:,.3g}", f"{row['limit_us']:,.3g}",
+        *cells, _plain(row["gb_per_s"]), _plain(1e3 * row["tflop_per_s"]), _plain(row["limit_us"]),
         f"{row['percent']:.1f} %", "█" * full + "░" * (BAR - full), row["bound"],
     ]  # fmt: skip
+
+
+def _plain(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _by_layer(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
