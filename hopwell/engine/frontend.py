@@ -19,6 +19,7 @@ from hopwell.engine.tokenizer import Tokenizer
 from hopwell.engine.typed import shown
 from hopwell.errors import HopwellError
 from hopwell.model import NANO
+from hopwell.model.hub import HubError, fetch
 
 SMALL_FILES = ["*.json", "*.jinja", "tiktoken.model"]
 
@@ -136,17 +137,11 @@ def resolve(model: str | Path | None) -> Path:
         if str(model) in shipped_names():
             raise ModelError(f"{model} is a shipped config without weights; give a folder, or a hub name")
         raise ModelError(f"{model}: no such folder, and not a hub name such as deepseek-ai/DeepSeek-R1")
-    from huggingface_hub import snapshot_download
-
     try:
-        small = Path(snapshot_download(str(model), allow_patterns=SMALL_FILES))
-        _check_small_files(small, str(model))
-        return Path(snapshot_download(str(model), allow_patterns=[*SMALL_FILES, "*.safetensors"]))
-    except HopwellError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError(f"{model}: no such folder here, and the hub did not give it ({reason})") from None
+        _check_small_files(fetch(str(model), SMALL_FILES), str(model))
+        return fetch(str(model), [*SMALL_FILES, "*.safetensors"], again=True)
+    except HubError as error:
+        raise ModelError(f"{model}: no such folder here, and the hub does not give it: {error}") from None
 
 
 def _check_small_files(folder: Path, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hopwell.model import NANO, shipped_name
 from hopwell.model.config import ConfigError, ModelConfig, read_config
+from hopwell.model.hub import HubError, fetch
 from hopwell.model.schema import AXES
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -66,16 +67,10 @@ def _from_hub(model: str) -> dict[str, Any]:
     known = f"shipped configs are {', '.join(shipped_names())}"
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         raise ConfigError(f"{model}: no such folder or file; {known}")
-    from huggingface_hub import hf_hub_download, logging
-
-    logging.set_verbosity_error()  # one line tells what fails, not one for each attempt
     try:
-        return read_config(Path(hf_hub_download(model, "config.json")))
-    except ConfigError:
-        raise
-    except Exception as error:  # the hub's errors have no common base
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ConfigError(f"{model}: no such folder or file, and the hub does not give it: {reason}") from None
+        return read_config(fetch(model, ["config.json"]) / "config.json")
+    except HubError as error:
+        raise ConfigError(f"{model}: no such folder or file here, and the hub does not give it: {error}") from None
 
 
 def truncate(

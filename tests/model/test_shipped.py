@@ -29,21 +29,21 @@ def test_a_folder_or_file_goes_before_a_shipped_name(tmp_path: Path, monkeypatch
 
 
 def test_of_a_hub_name_only_the_config_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[tuple[str, str]] = []
+    fetched: list[tuple[str, list[str]]] = []
 
-    def fetch(repo: str, name: str) -> str:
-        fetched.append((repo, name))
-        (tmp_path / name).write_text(json.dumps(tiny_config()))
-        return str(tmp_path / name)
+    def fetch(repo: str, allow_patterns: list[str]) -> str:
+        fetched.append((repo, allow_patterns))
+        (tmp_path / "config.json").write_text(json.dumps(tiny_config()))
+        return str(tmp_path)
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert find_config("someone/some-model")["hidden_size"] == 64
-    assert fetched == [("someone/some-model", "config.json")]
+    assert fetched == [("someone/some-model", ["config.json"])]
 
-    def fail(*_: Any) -> str:
+    def fail(*_: Any, **__: Any) -> str:
         raise OSError("no such repository\nand more lines")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(ConfigError, match=r"^someone/some-model: .* the hub does not give it: no such repository$"):
         find_config("someone/some-model")
     for name in ("a/b/c", "./x/y", "/x/y", "x"):
