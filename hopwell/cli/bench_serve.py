@@ -56,6 +56,7 @@ def serve(
 
     from hopwell.bench.plots import plot_pareto
     from hopwell.bench.serve import Load, bench_serve
+    from hopwell.cli.progress import count_progress
     from hopwell.cli.tables import print_rows
 
     load = Load(
@@ -67,19 +68,22 @@ def serve(
         seed=seed,
     )
     levels = concurrency or ([] if rate else [1, 2, 4, 8, 16])
-    rows = bench_serve(
-        url,
-        load,
-        concurrency=levels,
-        rates=rate or [],
-        requests=requests,
-        model=model,
-        key=key,
-        gpus=gpus,
-        clients=clients,
-        joules=local_counter(url, gpus) if energy else None,
-        say=typer.echo,
-    )
+    joules = local_counter(url, gpus) if energy else None
+    with count_progress("Asking", aloud=True) as progress:
+        rows = bench_serve(
+            url,
+            load,
+            concurrency=levels,
+            rates=rate or [],
+            requests=requests,
+            model=model,
+            key=key,
+            gpus=gpus,
+            clients=clients,
+            joules=joules,
+            say=typer.echo,
+            progress=progress,
+        )
     shown = (*SHOWN, "joules_per_output_token") if energy else SHOWN
     print_rows([{name: row[name] for name in shown} for row in rows])
     if plot is not None:

@@ -63,7 +63,7 @@ def calibrate(
         own = read_calibration(folder).kernels.get(setting.gpu.name, {})
         from hopwell.cli.progress import count_progress
 
-        with count_progress("Measuring") as progress:
+        with count_progress("Measuring", aloud=True) as progress:
             from hopwell.bench.served import measure_loads
 
             loads = measure_loads(
@@ -116,7 +116,7 @@ def _kernels(device: str, folder: Path | None, as_json: bool) -> None:
         raise HopwellError(f"{torch.cuda.get_device_name()} is not in the catalogue, so no plan can be made for it")
     about = environment()
     source = f"hopwell plan calibrate, {device_name()}, {about['date'][:10]}"
-    with count_progress("Timing kernels") as progress:
+    with count_progress("Timing kernels", aloud=True) as progress:
         found = time_all(gpu, source, device, TRIAL if trial else R1, progress)
     rows = [
         {"family": c.family, "format": c.format, "what": c.what, "bytes": c.bytes, "flops": c.flops, "us": c.us}

@@ -88,7 +88,7 @@ def _measured(
     from hopwell.limits.catalogue import recognise
 
     def measure(at: str) -> list[Loaded]:
-        with count_progress("Measuring") as progress:
+        with count_progress("Measuring", aloud=True) as progress:
             return measure_loads(at, users, words, tokens, key=key, ignore_eos=ignore_eos, progress=progress)
 
     if url is not None:

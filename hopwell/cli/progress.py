@@ -15,6 +15,8 @@ SHOW_AFTER = 1.0
 """Seconds. What is quicker needs no bar."""
 SHOW_FROM = 100_000_000
 """Bytes. Less is a small model on a slow disk, and not worth a line either."""
+SAY_EVERY = 10.0
+"""Seconds from one line to the next where there is no terminal."""
 REDRAW = 0.1
 """Seconds between two pictures; a checkpoint has 100,000 tensors."""
 
@@ -44,26 +46,38 @@ def byte_progress(doing: str, done: str | None) -> Iterator[Callable[[int, int, 
 
 
 @contextmanager
-def count_progress(doing: str) -> Iterator[Callable[[int, int, str], None]]:
+def count_progress(doing: str, aloud: bool = False) -> Iterator[Callable[[int, int, str], None]]:
     """A callback with how many are done, how many there are, and a name; a terminal sees a bar from its first call on.
 
     Args:
         doing: what stands before the bar, as "Answering".
+        aloud: the bar is there at once; without a terminal there are lines, one at once and then one in `SAY_EVERY`.
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    terminal = sys.stderr.isatty()
+    bar = Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not terminal, redirect_stdout=_one_terminal()
+    )
     task = bar.add_task(doing, total=None)
-    began = False
+    began = aloud
+    said = time.monotonic()
 
     def progress(done: int, total: int, name: str) -> None:
-        nonlocal began
+        nonlocal began, said
         if not began:
             bar.start()
             began = True
         bar.update(task, completed=done, total=total)
+        if aloud and not terminal and (now := time.monotonic()) >= said + SAY_EVERY:
+            said = now
+            print(f"{doing}: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
+    if aloud:
+        bar.start()
+        if not terminal:
+            print(doing, file=sys.stderr, flush=True)
     try:
         yield progress
     finally:
@@ -71,9 +85,17 @@ def count_progress(doing: str) -> Iterator[Callable[[int, int, str], None]]:
             bar.stop()
 
 
-def kernel_progress() -> AbstractContextManager[Callable[[int, int, str], None]]:
+def kernel_progress(aloud: bool = False) -> AbstractContextManager[Callable[[int, int, str], None]]:
     """A callback for `load_model(on_compile=...)`, `LLM(on_compile=...)` and `Warming.wait`: a bar over kernels."""
-    return count_progress("Compiling kernels")
+    return count_progress("Compiling kernels", aloud)
+
+
+def _one_terminal() -> bool:
+    """Whether what is printed stands in the bar's terminal too: rich writes it above the bar then.
+
+    hazard: rich would write it to the bar's stream, which is stderr, even where stdout is a file or a pipe.
+    """
+    return sys.stdout.isatty()
 
 
 @contextmanager
@@ -86,13 +108,14 @@ def weight_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, in
         TextColumn("Compensating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
         TextColumn("[dim]{task.fields[name]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    shown = {"disable": not console.is_terminal, "redirect_stdout": _one_terminal()}
+    with Progress(*columns, console=console, transient=True, **shown) as bar:
         task = bar.add_task("", total=None, name="")
 
         def progress(done: int, total: int, name: str) -> None:
             bar.update(task, completed=done, total=total, name=name, visible=done < total)
 
-        yield bar.console.print if console.is_terminal else print, progress
+        yield bar.console.print if console.is_terminal and _one_terminal() else print, progress
 
 
 class _Meter:
@@ -137,7 +160,10 @@ def _bar(doing: str, total: int) -> Progress:
         TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TextColumn("{task.fields[speed]}"),
         TextColumn("[dim]{task.fields[name]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )  # fmt: skip
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False, expand=True)
+    bar = Progress(
+        *columns, console=Console(stderr=True), transient=True, auto_refresh=False, expand=True,
+        redirect_stdout=_one_terminal(),
+    )  # fmt: skip
     bar.add_task(doing, total=total, speed="", name="")
     bar.start()
     return bar

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hopwell.limits.prices import Prices
+    from hopwell.planner.question import Wanted
     from hopwell.planner.upgrade import Upgrade
 
 
@@ -37,11 +38,11 @@ def upgrade(
     from hopwell.cli.tables import one_output
     from hopwell.limits.prices import read_prices
     from hopwell.planner.model import PlanError, read_model
-    from hopwell.planner.question import parse_gpus, parse_load, parse_names, parse_number
+    from hopwell.planner.question import parse_load, parse_names, parse_number
     from hopwell.planner.upgrade import Cluster, advise
 
     one_output(as_json, as_markdown)
-    owned = parse_gpus(have)
+    owned = _gpus(have, "--have")
     if len(owned) != 1 or owned[0].most is None:
         raise PlanError(f"--have is {have!r}; give one count and GPU, as 16xh100")
     cluster = Cluster(
@@ -57,8 +58,23 @@ def upgrade(
         rate=rate,
     )
     listed = read_prices(prices)
-    advice = advise(cluster, tuple(wanted.gpu for wanted in parse_gpus(to)), listed)
+    advice = advise(cluster, tuple(wanted.gpu for wanted in _gpus(to, "--to")), listed)
     _print(advice, listed, as_json, as_markdown)
+
+
+def _gpus(text: str, option: str) -> tuple[Wanted, ...]:
+    """GPUs as `parse_gpus` reads them.
+
+    Raises:
+        PlanError: it names the option.
+    """
+    from hopwell.planner.model import PlanError
+    from hopwell.planner.question import parse_gpus
+
+    try:
+        return parse_gpus(text)
+    except PlanError as error:
+        raise PlanError(str(error).replace("--gpus", option, 1)) from None
 
 
 def _print(advice: Upgrade, prices: Prices, as_json: bool, as_markdown: bool) -> None:

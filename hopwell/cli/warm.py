@@ -37,7 +37,7 @@ def warm(
         if warming.full:
             print(f"all kernels are there already: {cache_folder()}")
             return
-        with kernel_progress() as progress:
+        with kernel_progress(aloud=True) as progress:
             count = warming.wait(progress)
     print(f"{count} kernels in {time.perf_counter() - started:.1f} s: {cache_folder()}")
 

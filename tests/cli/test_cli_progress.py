@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from hopwell.cli import progress as module
-from hopwell.cli.progress import byte_progress
+from hopwell.cli.progress import byte_progress, count_progress, weight_progress
 
 
 class Clock:
@@ -78,3 +78,31 @@ def test_work_that_fails_leaves_the_terminal_clean(clock: Clock, capsys: pytest.
         work(clock, progress, 5)
         raise ZeroDivisionError
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_done_aloud_is_told_in_lines_without_a_terminal(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with count_progress("Asking", aloud=True) as progress:
+        assert capsys.readouterr() == ("", "Asking\n"), "at once"
+        for done in range(1, 1001):
+            clock.now += 0.025
+            progress(done, 1000, "")
+    assert capsys.readouterr() == ("", "Asking: 400 of 1,000\nAsking: 800 of 1,000\n")
+    with count_progress("Answering") as progress:
+        clock.now += 60
+        progress(1, 2, "")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_printed_beside_a_bar_stays_on_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, terminal = io.StringIO(), Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with count_progress("Answering") as progress:
+        progress(0, 2, "")
+        print("a row")
+    with weight_progress() as (say, _):
+        say("a line")
+    assert out.getvalue() == "a row\na line\n"
+    assert "Answering" in terminal.getvalue() and "a row" not in terminal.getvalue()

@@ -26,6 +26,8 @@ def test_a_page_and_json() -> None:
         (("--have", "h100"), "give one count and GPU, as 16xh100"),
         (("--have", "8xh100,8xh200"), "give one count and GPU"),
         (("--have", "8xh100"), "as it is"),
+        (("--have", "foo"), "--have: 'foo' is not in the catalogue"),
+        (("--to", "0xh200"), "--to: '0xh200' has no GPU"),
         (("--engine", "ollama"), "--engine: 'ollama' is not known"),
         (("--tpot", "1ms"), "the best reachable is"),
     ],
