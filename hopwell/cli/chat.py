@@ -61,6 +61,7 @@ def chat(
     Reads a pipe too: everything on stdin is then one question, and thinking stands between <think> and </think>.
     """
     from hopwell.cli.console import note, utf8
+    from hopwell.engine.frontend import folder_here
     from hopwell.errors import HopwellError
 
     utf8()
@@ -68,6 +69,7 @@ def chat(
     options = opt.given(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed
     )
+    folder_here(model)  # a wrong name is told before what may still be typed
     question = None if sys.stdin.isatty() else _piped()
     llm = opt.load(
         model, device, dtype, tp, ep, dp_attention, drafts, chat_template, gpus,

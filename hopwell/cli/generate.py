@@ -86,6 +86,7 @@ def generate(
     place and hinders no other; the exit code is then 2.
     """
     from hopwell.cli.console import note, utf8
+    from hopwell.engine.frontend import folder_here
     from hopwell.errors import HopwellError
     from hopwell.limits.energy import Factors
 
@@ -95,10 +96,13 @@ def generate(
         n=n, max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed,
         stop=stop or None,
     )  # fmt: skip
+    folder_here(model)  # a wrong name is told before what may still be given
     texts = _texts([text.removeprefix(MARK) for text in prompts or ()], file)
     if chat is False and chat_template is not None:
         raise HopwellError("--chat-template is for --chat; leave --raw out")
     energy = opt.needs_energy(energy, grams_per_kwh, price_per_kwh)
+    if energy:
+        opt.check_counter(device)
     if energy and not as_json:
         raise HopwellError("--energy, --grams-per-kwh and --price-per-kwh are for --json; give it too")
     factors = Factors(grams_per_kwh, price_per_kwh)

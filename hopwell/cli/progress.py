@@ -108,8 +108,8 @@ def weight_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, in
         TextColumn("Compensating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
         TextColumn("[dim]{task.fields[name]}"),
     )  # fmt: skip
-    shown = {"disable": not console.is_terminal, "redirect_stdout": _one_terminal()}
-    with Progress(*columns, console=console, transient=True, **shown) as bar:
+    hidden, redirect = not console.is_terminal, _one_terminal()
+    with Progress(*columns, console=console, transient=True, disable=hidden, redirect_stdout=redirect) as bar:
         task = bar.add_task("", total=None, name="")
 
         def progress(done: int, total: int, name: str) -> None:

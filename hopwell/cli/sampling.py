@@ -79,6 +79,20 @@ def needs_energy(energy: bool | None, grams: float | None, price: float | None) 
     return True
 
 
+def check_counter(device: str) -> None:
+    """Tells before a model is loaded, and before any fault that could be mended.
+
+    Raises:
+        HopwellError: the device has no counter of joules.
+    """
+    from hopwell.engine.device import pick_device
+    from hopwell.engine.energy import NO_COUNTER, find_counter
+    from hopwell.errors import HopwellError
+
+    if find_counter([pick_device(device)]) is None:
+        raise HopwellError(f"{NO_COUNTER}; leave out --energy, --grams-per-kwh and --price-per-kwh")
+
+
 def check_gpus(ctx: typer.Context, gpus: int | None, *others: str) -> None:
     """
     Args:

@@ -116,11 +116,11 @@ def name_of(model: str | Path | None) -> str:
     return "nano" if model is None else str(model).rstrip("/").split("/")[-1]
 
 
-def resolve(model: str | Path | None) -> Path:
-    """The folder of a model: itself, the embedded one, or a download from the hub.
+def folder_here(model: str | Path | None) -> Path | None:
+    """The folder of a model that is here; None: it has a name of the hub's, which is not asked.
 
     Raises:
-        ModelError: there is no such folder and the hub has no such model, or cannot be reached.
+        ModelError: it is neither.
     """
     if not isinstance(model, str | Path | None):
         raise ModelError(f"model is {shown(model)}; give a folder, a hub name, or nothing for nano")
@@ -137,6 +137,17 @@ def resolve(model: str | Path | None) -> Path:
         if str(model) in shipped_names():
             raise ModelError(f"{model} is a shipped config without weights; give a folder, or a hub name")
         raise ModelError(f"{model}: no such folder, and not a hub name such as deepseek-ai/DeepSeek-R1")
+    return None
+
+
+def resolve(model: str | Path | None) -> Path:
+    """The folder of a model: itself, the embedded one, or a download from the hub.
+
+    Raises:
+        ModelError: there is no such folder and the hub has no such model, or cannot be reached.
+    """
+    if (folder := folder_here(model)) is not None:
+        return folder
     try:
         _check_small_files(fetch(str(model), SMALL_FILES), str(model))
         return fetch(str(model), [*SMALL_FILES, "*.safetensors"], again=True)

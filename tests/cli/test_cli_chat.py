@@ -34,6 +34,7 @@ def test_the_calculator_is_run() -> None:
     ("stdin", "options", "says"),
     [
         ("", (), "stdin holds no question"),
+        ("", ("nope",), "nope: no such folder"),
         (b"\xff\xfe", (), "stdin is not UTF-8 at byte 0"),
         ("1+1", ("--temperature", "-1"), "temperature is -1.0; give 0 to 100"),
         ("1+1", ("--top-p", "nan"), "top_p is nan"),

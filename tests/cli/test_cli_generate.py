@@ -120,6 +120,7 @@ def test_without_a_template_text_goes_on_but_a_bad_one_is_an_error(tmp_path: Pat
     ("arguments", "stdin", "says"),
     [
         ((), "", "stdin holds no prompts"),
+        (("-m", "nope"), "", "nope: no such folder"),
         (("x", "--file", __file__), "", "as arguments and with --file"),
         (("x", "--top-k", "-1"), "", "top_k is -1"),
         (("x", "-n", "0"), "", "n is 0; give 1 to 128"),
@@ -151,6 +152,14 @@ def test_a_file_is_utf8_and_its_byte_order_mark_no_part_of_the_prompt(tmp_path: 
     assert rows(run("--raw", "--json", "--max-tokens", "1", stdin=b"\xef\xbb\xbf1+1="))[0]["prompt"] == "1+1="
     file.write_bytes(b"1+1=\n\xff")
     assert refused("generate", "--file", file) == f"error: {file} is not UTF-8 at byte 5; convert it\n"
+
+
+def test_what_cannot_be_mended_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopwell.engine.energy.find_counter", lambda _: None)
+    for options in (("--energy",), ("--grams-per-kwh", "3"), ("--price-per-kwh", "3", "--json")):
+        assert refused("generate", "x", *options).startswith("error: no energy counter here: ")
+    monkeypatch.setattr("hopwell.engine.energy.find_counter", lambda _: lambda: 0.0)
+    assert "are for --json; give it too" in refused("generate", "x", "--grams-per-kwh", "3")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")

@@ -14,6 +14,7 @@ from commands import hopwell, refused
 from prometheus_client.parser import text_string_to_metric_families
 from server_fixture import Running, server
 
+from hopwell.engine import energy as energy_counters
 from hopwell.engine import loaded as loaded_models
 from hopwell.server.settings import ServerSettings, Tenant
 
@@ -25,7 +26,8 @@ SAID = "include_energy: this server has no energy counter"
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A counter of 150 W."""
-    monkeypatch.setattr(loaded_models, "find_counter", lambda *_: lambda: 150 * time.perf_counter())
+    for module in (loaded_models, energy_counters):
+        monkeypatch.setattr(module, "find_counter", lambda *_: lambda: 150 * time.perf_counter())
 
 
 @pytest.fixture
@@ -87,7 +89,8 @@ def test_a_stream_that_would_not_tell_is_refused(running: Running) -> None:
 
 
 def test_without_a_counter_it_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaded_models, "find_counter", lambda *_: None)
+    for module in (loaded_models, energy_counters):
+        monkeypatch.setattr(module, "find_counter", lambda *_: None)
     with server() as running:
         for path, body in (
             ("/v1/chat/completions", CHAT),
@@ -99,7 +102,7 @@ def test_without_a_counter_it_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
         assert "hopwell_energy" not in httpx.get(f"{running.url}/metrics", timeout=60).text
     assert "no energy counter here" in refused("generate", "1+1=", "--json", "--grams-per-kwh", "400")
     assert "leave --no-energy out" in refused("generate", "1+1=", "--json", "--no-energy", "--price-per-kwh", "1")
-    assert "are for --json" in refused("generate", "1+1=", "--energy")
+    assert "no energy counter here" in refused("generate", "1+1=", "--energy"), "told before --json is missed"
     assert "energy" not in json.loads(hopwell("generate", "1+1=", "--json", "--temperature", "0").out)
 
 
