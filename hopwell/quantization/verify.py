@@ -30,9 +30,9 @@ class Verdict:
     """The KL that the conversion was given, if any."""
 
     @property
-    def kept(self) -> bool:
-        """Whether the mean KL is within the budget; True without one."""
-        return self.budget is None or self.divergence.mean <= self.budget
+    def kept(self) -> bool | None:
+        """Whether the mean KL is within the budget; None without one."""
+        return None if self.budget is None else self.divergence.mean <= self.budget
 
     def as_row(self) -> dict[str, Any]:
         """For tables and results."""

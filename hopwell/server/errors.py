@@ -46,6 +46,9 @@ CONSTRAINTS = ("json_schema", "regex", "grammar")
 
 JSON_TYPES = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "true or false"}
 
+TYPE_WORDS = {"string_type": "a string", "dict_type": "an object", "model_type": "an object"}
+"""What is asked for by pydantic's complaints about a type."""
+
 
 class ApiError(Exception):
     """A request that is answered with an error.
@@ -128,13 +131,15 @@ def invalid(errors: Sequence[Any], body: Any) -> ApiError:
     """One of pydantic's complaints, as one line that names the field.
 
     Where a value could be one of several things, pydantic complains once for each; the complaint that came furthest
-    is about what was meant.
+    is about what was meant. Of several there, one about the value itself is; if all are about its type, they are told
+    together.
 
     Args:
         body: what was validated, to tell its keys from pydantic's names of alternatives.
     """
-    places = [_place(error["loc"], body, error["type"] == "missing") for error in errors]
-    place, first = max(zip(places, errors, strict=True), key=lambda pair: len(pair[0]))
+    placed = [(_place_of(error, body), error) for error in errors]
+    place = max((place for place, _ in placed), key=len)
+    first = _told([error for other, error in placed if other == place])
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         key = first["ctx"]["discriminator"].strip("'")
         place = [*place, "type" if key.endswith("()") else key]
@@ -160,6 +165,28 @@ def invalid(errors: Sequence[Any], body: Any) -> ApiError:
     result = ApiError(400, message, field, code)
     result.kind = first["type"]
     return result
+
+
+def _told(errors: Sequence[Any]) -> Any:
+    """One of the complaints at one place, or what stands for all: none of the types there may be was given."""
+    for error in errors:
+        if not error["type"].endswith("_type"):
+            return error
+    wanted = dict.fromkeys(_wanted(error) for error in errors)
+    return errors[0] if len(wanted) == 1 else {**errors[0], "msg": f"Input should be {' or '.join(wanted)}"}
+
+
+def _wanted(error: Any) -> str:
+    """What a complaint about a type asks for."""
+    if error["type"] == "list_type":
+        return f"a list of {'strings' if 'str]' in str(error['loc'][-1]) else 'objects'}"
+    return TYPE_WORDS.get(error["type"], str(error["msg"]).removeprefix("Input should be "))
+
+
+def _place_of(error: Any, body: Any) -> list[str]:
+    """Where in the body, or which parameter of the address."""
+    loc = error["loc"]
+    return [str(loc[-1])] if loc[:1] == ("query",) else _place(loc, body, error["type"] == "missing")
 
 
 def _place(loc: Sequence[str | int], body: Any, missing: bool) -> list[str]:

@@ -56,6 +56,9 @@ def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
     assert '"kept": true' in result.read_text()
     broken = call("verify", tmp_path / "out", "--against", source, "--data", text, "--budget", "1e-9")
     assert broken.exit_code == 1 and "not kept" in broken.output
+    unasked = call("verify", source, "--against", source, "--data", text, "--out", result)
+    assert unasked.exit_code == 0 and "no KL was promised" in unasked.output and "True" not in unasked.output
+    assert '"kept": null' in result.read_text()
 
 
 @pytest.mark.slow

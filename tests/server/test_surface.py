@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -252,7 +253,7 @@ def test_whoever_names_no_sampling_gets_what_the_models_authors_advise() -> None
         ([], "prompt", "prompt: Value should have at least 1 item"),
         ([[]], "prompt.0", "prompt.0: Value should have at least 1 item"),
         (["a", 1], "prompt.1", "prompt.1: Input should be a valid string"),
-        (7, "prompt", "prompt: Input should be a valid string"),
+        (7, "prompt", "prompt: Input should be a string, a list of strings, token ids or a list of lists of them"),
     ],
 )
 def test_a_prompt_is_told_what_it_was_meant_to_be(prompt: object, param: str, says: str) -> None:
@@ -260,6 +261,45 @@ def test_a_prompt_is_told_what_it_was_meant_to_be(prompt: object, param: str, sa
         CompletionRequest.model_validate({"prompt": prompt})
     fault = invalid(caught.value.errors(), {"prompt": prompt})
     assert fault.param == param and fault.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("chat/completions", {"stop": ["a"] * 17}, "stop: List should have at most 16 items"),
+        ("chat/completions", {"stop": 5}, "stop: Input should be a string or a list of strings"),
+        ("chat/completions", {"stop": ""}, "stop: String should have at least 1 character"),
+        ("chat/completions", {"stop": ["a", 5]}, "stop.1: Input should be a valid string"),
+        ("chat/completions", {"messages": [{"role": "user", "content": 5}]},
+         "messages.0.content: Input should be a string or a list of objects"),
+        ("messages", {"system": 5}, "system: Input should be a string or a list of objects"),
+        ("messages", {"stop_sequences": ["a"] * 17}, "stop_sequences: List should have at most 16 items"),
+        ("responses", {"input": 5}, "input: Input should be a string or a list of objects"),
+        ("responses", {"input": []}, "input: List should have at least 1 item"),
+    ],
+)  # fmt: skip
+def test_of_several_types_none_is_passed_over(http: httpx.Client, path: str, body: dict[str, Any], says: str) -> None:
+    asked = {} if path == "responses" else {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+    reply = http.post(f"/v1/{path}", json={**asked, **body})
+    error = reply.json()["error"]
+    assert reply.status_code == 400 and error["message"].startswith(says)
+    assert path == "messages" or error["param"] == says.partition(":")[0]
+
+
+def test_a_parameter_of_the_address_is_named(http: httpx.Client) -> None:
+    reply = http.get("/v1/limits", params={"engine": "x"})
+    error = reply.json()["error"]
+    assert reply.status_code == 400 and error["param"] == "engine" and error["message"].startswith("engine: ")
+
+
+def test_the_structured_example_of_the_docs_ends_by_itself(http: httpx.Client) -> None:
+    page = (Path(__file__).parents[2] / "docs/serving.md").read_text(encoding="utf-8")
+    body = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    (choice,) = http.post("/v1/chat/completions", json={**body, "temperature": 0}).json()["choices"]
+    answer = json.loads(choice["message"]["content"])
+    assert choice["finish_reason"] == "stop" and answer["unit"] in ("mm", "cm", "m", "km")
+    schema = body["response_format"]["json_schema"]["schema"]
+    assert all({"enum", "maxLength", "maximum"} & part.keys() for part in schema["properties"].values())
 
 
 @pytest.mark.parametrize("body", [[], "a", 7, True])

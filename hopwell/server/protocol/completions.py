@@ -22,10 +22,10 @@ from hopwell.server.protocol.common import (
 )
 
 
-def _prompt_kind(value: Any) -> str:
-    """Which of its types a prompt is meant to be, so that complaints are about that one."""
+def _prompt_kind(value: Any) -> str | None:
+    """Which of its types a prompt is meant to be, so that complaints are about that one; None: none of them."""
     if not isinstance(value, list):
-        return "text"
+        return "text" if isinstance(value, str) else None
     first = value[0] if value else 0
     return "texts" if isinstance(first, str) else "prompts" if isinstance(first, list) else "tokens"
 
@@ -35,7 +35,11 @@ Prompt = Annotated[
     | Annotated[Items[Text], Field(min_length=1, max_length=2048), Tag("texts")]
     | Annotated[Tokens, Field(min_length=1), Tag("tokens")]
     | Annotated[Items[Annotated[Tokens, Field(min_length=1)]], Field(min_length=1, max_length=2048), Tag("prompts")],
-    Discriminator(_prompt_kind),
+    Discriminator(
+        _prompt_kind,
+        custom_error_type="prompt_type",
+        custom_error_message="Input should be a string, a list of strings, token ids or a list of lists of them",
+    ),
 ]
 
 
