@@ -20,6 +20,7 @@ from hopwell.cli.clocks import clocks
 from hopwell.cli.console import check_utf8
 from hopwell.cli.doctor import doctor
 from hopwell.cli.generate import PromptCommand, generate
+from hopwell.cli.help import SETTINGS, GroupedCommand
 from hopwell.cli.inspect import inspect
 from hopwell.cli.pack import pack
 from hopwell.cli.planning import planning
@@ -40,11 +41,12 @@ app = typer.Typer(
     help="Runs the DeepSeek-R1 family, and says how close to the hardware's limit it is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings=SETTINGS,
 )
 app.command(cls=PromptCommand)(generate)
 for command in (chat, serve, top, clocks, upgrade, inspect, pack, synth, quantize, verify, verify_cache, warm, doctor):
-    app.command()(command)
+    app.command(cls=GroupedCommand)(command)
 app.add_typer(planning)
 app.add_typer(bench)
 

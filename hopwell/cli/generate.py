@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from hopwell.cli import sampling as opt
+from hopwell.cli.help import ENERGY, GroupedCommand
 
 if TYPE_CHECKING:
     from hopwell.chat.reply import ReplyParser
@@ -28,7 +28,7 @@ MARK = "\0"
 """Before such a prompt, until options are told from prompts."""
 
 
-class PromptCommand(TyperCommand):
+class PromptCommand(GroupedCommand):
     """Takes what begins with a minus and then a number for a prompt, in its place among the others."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
@@ -76,7 +76,9 @@ def generate(
     drafts: opt.Drafts = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
-    energy: Annotated[bool | None, typer.Option(help="For --json: joules, where there is a counter.")] = None,
+    energy: Annotated[
+        bool | None, typer.Option(help="For --json: joules, where there is a counter.", rich_help_panel=ENERGY)
+    ] = None,
     grams_per_kwh: opt.Grams = None,
     price_per_kwh: opt.Price = None,
 ) -> None:  # fmt: skip

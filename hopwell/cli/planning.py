@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from hopwell.cli.help import GroupedCommand
 from hopwell.cli.plan import plan
 from hopwell.cli.plan_article import article
 from hopwell.cli.plan_calibrate import calibrate
@@ -30,6 +31,7 @@ class _First(TyperGroup):
 
 planning = typer.Typer(name="plan", cls=_First, help="Which GPUs, how many, at what latency, watts and price.")
 OTHERS = (calibrate, verify, article)
-planning.command(epilog=f"Also: {', '.join(f'hopwell plan {other.__name__}' for other in OTHERS)}.")(plan)
+ALSO = f"Also: {', '.join(f'hopwell plan {other.__name__}' for other in OTHERS)}."
+planning.command(cls=GroupedCommand, epilog=ALSO)(plan)
 for command in OTHERS:
-    planning.command()(command)
+    planning.command(cls=GroupedCommand)(command)

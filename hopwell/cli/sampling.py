@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.help import ENERGY, LAYOUT, MODEL
+
 if TYPE_CHECKING:
     from hopwell.engine.llm import LLM
     from hopwell.engine.request import SamplingParams
@@ -20,31 +22,58 @@ MinP = Annotated[float | None, typer.Option(help="Tokens this probable beside th
 Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.", rich_help_panel=PANEL)]
 Stop = Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeatable.", rich_help_panel=PANEL)]
 MaxTokens = Annotated[int | None, typer.Option(help="Of an answer; default: to the end of the context.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 (matrices, on a CPU) or float32.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=MODEL)]
+Dtype = Annotated[
+    str, typer.Option(help="auto, bfloat16, float16 (matrices, on a CPU) or float32.", rich_help_panel=MODEL)
+]
 Drafts = Annotated[
     str | None,
-    typer.Option(metavar="0-3|auto", help="Of the MTP layer, a step; auto: as many as pay. [default: 1]"),
+    typer.Option(
+        metavar="0-3|auto", help="Of the MTP layer, a step; auto: as many as pay. [default: 1]", rich_help_panel=MODEL
+    ),
 ]
 Activations = Annotated[
-    str | None, typer.Option(help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]")
+    str | None,
+    typer.Option(
+        help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]", rich_help_panel=MODEL
+    ),
 ]
-Tp = Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.")]
-Ep = Annotated[int, typer.Option("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.")]
+Tp = Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.", rich_help_panel=LAYOUT)]
+Ep = Annotated[
+    int, typer.Option("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.", rich_help_panel=LAYOUT)
+]
 DpAttention = Annotated[
-    bool, typer.Option("--dp-attention", help="Each rank attends for, and caches, sequences of its own; on CPUs.")
+    bool,
+    typer.Option(
+        "--dp-attention",
+        help="Each rank attends for, and caches, sequences of its own; on CPUs.",
+        rich_help_panel=LAYOUT,
+    ),
 ]
 Gpus = Annotated[
     int | None,
-    typer.Option("--gpus", min=1, help="Choose the layout over so many GPUs of this host, or processes of a CPU."),
+    typer.Option(
+        "--gpus",
+        min=1,
+        help="Choose the layout over so many GPUs of this host, or processes of a CPU.",
+        rich_help_panel=LAYOUT,
+    ),
 ]
 FourBits = Annotated[
     str | None,
-    typer.Option(help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]"),
+    typer.Option(
+        help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]", rich_help_panel=MODEL
+    ),
 ]
-Grams = Annotated[float | None, typer.Option(min=0, help="CO2 of a kilowatt-hour, for requests' energy.")]
-Price = Annotated[float | None, typer.Option(min=0, help="Of a kilowatt-hour, in any currency, likewise.")]
-ChatTemplate = Annotated[Path | None, typer.Option(help="Jinja file in place of the checkpoint's chat template.")]
+Grams = Annotated[
+    float | None, typer.Option(min=0, help="CO2 of a kilowatt-hour, for requests' energy.", rich_help_panel=ENERGY)
+]
+Price = Annotated[
+    float | None, typer.Option(min=0, help="Of a kilowatt-hour, in any currency, likewise.", rich_help_panel=ENERGY)
+]
+ChatTemplate = Annotated[
+    Path | None, typer.Option(help="Jinja file in place of the checkpoint's chat template.", rich_help_panel=MODEL)
+]
 System = Annotated[str | None, typer.Option(help="System prompt.")]
 Thinking = Annotated[
     bool | None, typer.Option("--thinking/--no-thinking", help="For templates with a switch, such as V3.1's.")

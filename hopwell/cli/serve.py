@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from hopwell.cli import sampling as opt
+from hopwell.cli.help import ENERGY, LAYOUT, MEMORY, MODEL, SERVER, STEPS
 from hopwell.errors import HopwellError
 from hopwell.system import cores
 
@@ -24,14 +25,21 @@ CORES_A_WORKER = 8
 def serve(
     ctx: typer.Context,
     model: Annotated[str | None, typer.Argument(help="A checkpoint's folder or hub name; default: nano.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=SERVER)] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.", rich_help_panel=SERVER)] = 8000,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", "--served-model-name", help="The model's name in the API; several: A,B, or again."),
+        typer.Option(
+            "--name",
+            "--served-model-name",
+            help="The model's name in the API; several: A,B, or again.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     chat_template: opt.ChatTemplate = None,
-    api_keys: Annotated[Path | None, typer.Option(help="TOML file of tenants and keys.")] = None,
+    api_keys: Annotated[
+        Path | None, typer.Option(help="TOML file of tenants and keys.", rich_help_panel=SERVER)
+    ] = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
@@ -41,73 +49,148 @@ def serve(
     dp: Annotated[
         int,
         typer.Option(
-            min=1, max=64, help="Engines, each a whole model over its own --tp ranks; without joules or disk cache."
+            min=1,
+            max=64,
+            help="Engines, each a whole model over its own --tp ranks; without joules or disk cache.",
+            rich_help_panel=LAYOUT,
         ),
     ] = 1,
     prefill_engines: Annotated[
-        int, typer.Option(min=0, max=64, help="Further engines that compute prompts, and hand their pages over.")
+        int,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Further engines that compute prompts, and hand their pages over.",
+            rich_help_panel=LAYOUT,
+        ),
     ] = 0,
-    max_seqs: Annotated[int | None, typer.Option(min=1, help="Sequences that run at once.")] = None,
-    max_batch_tokens: Annotated[int | None, typer.Option(min=1, help="Rows of one step.")] = None,
-    max_model_len: Annotated[int | None, typer.Option(min=1, help="Prompt and answer together.")] = None,
-    max_waiting: Annotated[int | None, typer.Option(min=1, help="More than these are refused.")] = None,
-    step_timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds after which a step hangs.")] = None,
-    cache_tokens: Annotated[int | None, typer.Option(min=64, help="Size of the latent cache.")] = None,
-    cache_dtype: Annotated[str | None, typer.Option(help="Latent cache: auto, bfloat16 or fp8.")] = None,
+    max_seqs: Annotated[
+        int | None, typer.Option(min=1, help="Sequences that run at once.", rich_help_panel=STEPS)
+    ] = None,
+    max_batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Rows of one step.", rich_help_panel=STEPS)
+    ] = None,
+    max_model_len: Annotated[
+        int | None, typer.Option(min=1, help="Prompt and answer together.", rich_help_panel=STEPS)
+    ] = None,
+    max_waiting: Annotated[
+        int | None, typer.Option(min=1, help="More than these are refused.", rich_help_panel=STEPS)
+    ] = None,
+    step_timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds after which a step hangs.", rich_help_panel=STEPS)
+    ] = None,
+    cache_tokens: Annotated[
+        int | None, typer.Option(min=64, help="Size of the latent cache.", rich_help_panel=MEMORY)
+    ] = None,
+    cache_dtype: Annotated[
+        str | None, typer.Option(help="Latent cache: auto, bfloat16 or fp8.", rich_help_panel=MEMORY)
+    ] = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
     drafts: opt.Drafts = None,
-    prefix_cache: Annotated[bool, typer.Option(help="Reuse the latents of known prefixes.")] = True,
-    host_cache_gb: Annotated[float | None, typer.Option(help="Host memory for pages that the cache gives up.")] = None,
-    disk_cache: Annotated[Path | None, typer.Option(help="Folder for such pages; they survive a restart.")] = None,
-    disk_cache_gb: Annotated[float | None, typer.Option(help="What they may take there.")] = None,
-    page_store: Annotated[
-        str | None, typer.Option(help="Pages shared with other engines: dir:FOLDER, or MODULE:FUNCTION.")
+    prefix_cache: Annotated[
+        bool, typer.Option(help="Reuse the latents of known prefixes.", rich_help_panel=MEMORY)
+    ] = True,
+    host_cache_gb: Annotated[
+        float | None, typer.Option(help="Host memory for pages that the cache gives up.", rich_help_panel=MEMORY)
     ] = None,
-    page_store_gb: Annotated[float | None, typer.Option(help="What they may take in such a folder.")] = None,
-    cache_policy: Annotated[str | None, typer.Option(help="What goes first: lru, arc or rai.")] = None,
-    overlap: Annotated[bool | None, typer.Option(help="Schedule a step while the device runs another.")] = None,
-    graphs: Annotated[bool | None, typer.Option(help="Replay small steps as CUDA graphs.")] = None,
-    batch_invariant: Annotated[bool | None, typer.Option(help="Tokens do not depend on the batch.")] = None,
-    meter: Annotated[bool | None, typer.Option(help="Measure one step in so many, op by op.")] = None,
-    energy: Annotated[bool | None, typer.Option(help="Count joules and share them among requests.")] = None,
+    disk_cache: Annotated[
+        Path | None, typer.Option(help="Folder for such pages; they survive a restart.", rich_help_panel=MEMORY)
+    ] = None,
+    disk_cache_gb: Annotated[
+        float | None, typer.Option(help="What they may take there.", rich_help_panel=MEMORY)
+    ] = None,
+    page_store: Annotated[
+        str | None,
+        typer.Option(help="Pages shared with other engines: dir:FOLDER, or MODULE:FUNCTION.", rich_help_panel=MEMORY),
+    ] = None,
+    page_store_gb: Annotated[
+        float | None, typer.Option(help="What they may take in such a folder.", rich_help_panel=MEMORY)
+    ] = None,
+    cache_policy: Annotated[
+        str | None, typer.Option(help="What goes first: lru, arc or rai.", rich_help_panel=MEMORY)
+    ] = None,
+    overlap: Annotated[
+        bool | None, typer.Option(help="Schedule a step while the device runs another.", rich_help_panel=STEPS)
+    ] = None,
+    graphs: Annotated[
+        bool | None, typer.Option(help="Replay small steps as CUDA graphs.", rich_help_panel=STEPS)
+    ] = None,
+    batch_invariant: Annotated[
+        bool | None, typer.Option(help="Tokens do not depend on the batch.", rich_help_panel=STEPS)
+    ] = None,
+    meter: Annotated[
+        bool | None, typer.Option(help="Measure one step in so many, op by op.", rich_help_panel=ENERGY)
+    ] = None,
+    energy: Annotated[
+        bool | None, typer.Option(help="Count joules and share them among requests.", rich_help_panel=ENERGY)
+    ] = None,
     objective: Annotated[
-        str | None, typer.Option(help="What promised time is used for: latency (default), throughput or energy.")
+        str | None,
+        typer.Option(
+            help="What promised time is used for: latency (default), throughput or energy.", rich_help_panel=STEPS
+        ),
     ] = None,
     tpot_promise_ms: Annotated[
-        float | None, typer.Option(help="With energy: ms a token for requests without a promise. Default: 80.")
+        float | None,
+        typer.Option(
+            help="With energy: ms a token for requests without a promise. Default: 80.", rich_help_panel=STEPS
+        ),
     ] = None,
     hold_prompts: Annotated[
-        bool | None, typer.Option(help="With throughput or energy: prompts may wait for others.")
+        bool | None, typer.Option(help="With throughput or energy: prompts may wait for others.", rich_help_panel=STEPS)
     ] = None,
     max_degrees: Annotated[
-        int | None, typer.Option(help="Celsius, by NVML: from this, or while a GPU slows itself, batch requests wait.")
+        int | None,
+        typer.Option(
+            help="Celsius, by NVML: from this, or while a GPU slows itself, batch requests wait.",
+            rich_help_panel=ENERGY,
+        ),
     ] = None,
     grams_per_kwh: opt.Grams = None,
     price_per_kwh: opt.Price = None,
     deterministic: Annotated[bool | None, typer.Option(hidden=True)] = None,
-    forced_acceptance: Annotated[float | None, typer.Option(help="Benches only: tokens a step.")] = None,
-    max_body_mib: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = 16,
-    write_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a client may not read.")] = 60.0,
-    head_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to send a request's head.")] = 15.0,
-    max_connections: Annotated[int, typer.Option(min=1, help="Open at once.")] = 4096,
-    drain_timeout: Annotated[float, typer.Option(min=0.0, help="Seconds to finish after SIGTERM.")] = 60.0,
-    stream_interval: Annotated[int, typer.Option(min=1, help="Tokens a chunk of a stream.")] = 1,
+    forced_acceptance: Annotated[
+        float | None, typer.Option(help="Benches only: tokens a step.", rich_help_panel=STEPS)
+    ] = None,
+    max_body_mib: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.", rich_help_panel=SERVER)] = 16,
+    write_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a client may not read.", rich_help_panel=SERVER)
+    ] = 60.0,
+    head_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to send a request's head.", rich_help_panel=SERVER)
+    ] = 15.0,
+    max_connections: Annotated[int, typer.Option(min=1, help="Open at once.", rich_help_panel=SERVER)] = 4096,
+    drain_timeout: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to finish after SIGTERM.", rich_help_panel=SERVER)
+    ] = 60.0,
+    stream_interval: Annotated[int, typer.Option(min=1, help="Tokens a chunk of a stream.", rich_help_panel=STEPS)] = 1,
     cors_origin: Annotated[
-        list[str] | None, typer.Option(help="Origin whose pages may call, as https://a.example or *; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Origin whose pages may call, as https://a.example or *; repeatable.", rich_help_panel=SERVER
+        ),
     ] = None,
     api_workers: Annotated[
         int | None,
-        typer.Option(min=0, max=64, help="Processes of the API; 0: all in one. Default: one for 8 cores, 1 to 4."),
+        typer.Option(
+            min=0,
+            max=64,
+            help="Processes of the API; 0: all in one. Default: one for 8 cores, 1 to 4.",
+            rich_help_panel=SERVER,
+        ),
     ] = None,
     start_budget: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="Seconds that the start should take: says by phase what took longer, and than what."
+            min=0.0,
+            help="Seconds that the start should take: says by phase what took longer, and than what.",
+            rich_help_panel=SERVER,
         ),
     ] = None,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="Name under which it may be called, or *; repeatable.")
+        list[str] | None,
+        typer.Option(help="Name under which it may be called, or *; repeatable.", rich_help_panel=SERVER),
     ] = None,
 ) -> None:
     """Serve a model: OpenAI's and Anthropic's APIs, and a chat page at /."""

@@ -1,0 +1,31 @@
+"""What `--help` prints: every option's name whole, at any width, in groups; a terminal's width or 100 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Of every command's context."""
+MODEL, LAYOUT, MEMORY, STEPS, ENERGY, SERVER = "Model", "Layout", "Memory", "Steps", "Energy", "Server"
+"""Groups of options, by `rich_help_panel`."""
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose options are listed in groups, those of one `rich_help_panel` together.
+
+    Typer's tables would cut names to make room for types.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments, then groups in the order of their first options."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            usual = "Arguments" if param.param_type_name == "argument" else "Options"
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "rich_help_panel", None) or usual, []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
