@@ -51,7 +51,7 @@ def count_progress(doing: str, aloud: bool = False) -> Iterator[Callable[[int, i
 
     Args:
         doing: what stands before the bar, as "Answering".
-        aloud: the bar is there at once; without a terminal there are lines, one at once and then one in `SAY_EVERY`.
+        aloud: the bar is there at once; without a terminal there is a line in each `SAY_EVERY`.
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
@@ -76,8 +76,6 @@ def count_progress(doing: str, aloud: bool = False) -> Iterator[Callable[[int, i
 
     if aloud:
         bar.start()
-        if not terminal:
-            print(doing, file=sys.stderr, flush=True)
     try:
         yield progress
     finally:

@@ -84,7 +84,6 @@ def test_what_is_done_aloud_is_told_in_lines_without_a_terminal(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with count_progress("Asking", aloud=True) as progress:
-        assert capsys.readouterr() == ("", "Asking\n"), "at once"
         for done in range(1, 1001):
             clock.now += 0.025
             progress(done, 1000, "")
