@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hopwell.checkpoint.audit import by_module, kind_of
 from hopwell.cli.gpus import Asked, Chosen
 from hopwell.control import as_child
 from hopwell.engine.device import ONE_THREAD_BELOW, pick_device, pick_dtype
+from hopwell.engine.fitting import plain_weights
 from hopwell.engine.frontend import resolve
 from hopwell.engine.layouts import OF_EACH, WHICH, Held, Place, Way, hypothetical, size, ways
 from hopwell.engine.weights import config_of, open_weights
@@ -23,7 +24,7 @@ from hopwell.limits.pacing import OBJECTIVES
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import Weights, latent_bytes, weight_bytes
 from hopwell.model.inventory import inventory
-from hopwell.model.shipped import find_config, shipped_names
+from hopwell.model.shipped import find_config, shipped_config
 from hopwell.model.snapshot import Snapshot
 from hopwell.parallel.layout import Layout
 from hopwell.planner.choice import Served, question_of, ranked, words
@@ -177,7 +178,8 @@ def _held(asked: Asked, kind: str) -> tuple[Held, Values]:
     config says alone."""
     labels = dict[str, str]()
     named = Path(asked.model or "")
-    if named.is_file() or (asked.model in shipped_names() and not named.exists()):
+    shipped = asked.model is not None and not named.exists() and shipped_config(asked.model) is not None
+    if shipped or named.is_file():
         values = find_config(asked.model)
         config = ModelConfig.from_dict(values)
         if config.weight_block_size is None:
@@ -190,7 +192,9 @@ def _held(asked: Asked, kind: str) -> tuple[Held, Values]:
             most = max(part.nbytes for part in weights.parts)
             return Held(config, Weights(0, 0, most, 0), packed_for=weights.target.layout), values
         labels = {name: kind_of(module) for name, module in by_module(weights.tensors.values()).items()}
-    return (_on_gpus(asked, config, labels) if kind == "cuda" else _on_a_cpu(asked, config)), values
+    if kind == "cuda":
+        return _on_gpus(asked, config, labels), values
+    return Held(config, plain_weights(config, pick_dtype(asked.dtype, torch.device("cpu")))), values
 
 
 def _on_gpus(asked: Asked, config: ModelConfig, labels: Mapping[str, str]) -> Held:
@@ -198,14 +202,6 @@ def _on_gpus(asked: Asked, config: ModelConfig, labels: Mapping[str, str]) -> He
     return Held.on_gpus(
         config, weight_bytes(inventory(config), labels or None, packed, config.quantization), labels, packed
     )
-
-
-def _on_a_cpu(asked: Asked, config: ModelConfig) -> Held:
-    """Which holds plain values."""
-    specs = inventory(config)
-    sizes = astuple(weight_bytes(specs, {spec.module: Label.PLAIN for spec in specs}))
-    wide = pick_dtype(asked.dtype, torch.device("cpu")) == torch.float32
-    return Held(config, Weights(*((2 if wide else 1) * nbytes for nbytes in sizes)))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import astuple
 
 import torch
 
@@ -13,7 +14,7 @@ from hopwell.formats.blocks import FORMATS
 from hopwell.formats.labels import Label
 from hopwell.formats.packed import PACKABLE
 from hopwell.model.config import ModelConfig
-from hopwell.model.footprint import weight_bytes
+from hopwell.model.footprint import Weights, weight_bytes
 from hopwell.model.inventory import inventory
 from hopwell.model.sharding import share
 from hopwell.ops.variant import short
@@ -73,13 +74,18 @@ def check_memory(source: WeightReader, config: ModelConfig, layout: Layout, dtyp
     """
     if EXPANDED * source.total_bytes * dtype.itemsize <= 2 * memory:
         return
-    specs = inventory(config)
-    held = weight_bytes(specs, {spec.module: Label.PLAIN for spec in specs}).on_each(layout) * layout.world
-    if (needed := held * dtype.itemsize / 2) > memory:
+    if (needed := plain_weights(config, dtype).on_each(layout) * layout.world) > memory:
         raise LayoutError(
             f"the weights take {needed / 1e9:,.1f} GB in {short(dtype)}, and this machine has {memory / 1e9:,.1f} GB of"
             " memory; `hopwell inspect` says which GPUs hold them"
         )
+
+
+def plain_weights(config: ModelConfig, dtype: torch.dtype) -> Weights:
+    """What a CPU holds of a model: plain values."""
+    specs = inventory(config)
+    in_bf16 = weight_bytes(specs, {spec.module: Label.PLAIN for spec in specs})
+    return Weights(*(nbytes * dtype.itemsize // 2 for nbytes in astuple(in_bf16)))
 
 
 def _layouts(config: ModelConfig, like: Layout) -> Iterator[Layout]:

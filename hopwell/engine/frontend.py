@@ -132,9 +132,9 @@ def folder_here(model: str | Path | None) -> Path | None:
     if path.exists():
         raise ModelError(f"{path} is a file; give the folder of the checkpoint")
     if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
-        from hopwell.model.shipped import shipped_names  # torch: an API process, which has none, gets a folder
+        from hopwell.model.shipped import shipped_config  # torch: an API process, which has none, gets a folder
 
-        if str(model) in shipped_names():
+        if shipped_config(str(model)) is not None:
             raise ModelError(f"{model} is a shipped config without weights; give a folder, or a hub name")
         raise ModelError(f"{model}: no such folder, and not a hub name such as deepseek-ai/DeepSeek-R1")
     return None

@@ -160,3 +160,5 @@ def test_two_processes_of_a_cpu_answer_and_say_why() -> None:
 
 def test_inspect_says_how_serve_would_lay_it() -> None:
     assert "layout: 2 engines of one rank (2 processes" in hopwell("inspect", "--gpus", "2").out
+    found = [hopwell("inspect", name, "--gpus", "2") for name in ("v2-lite", "V2-Lite", "deepseek-v2-lite")]
+    assert len({(each.code, each.err) for each in found}) == 1 and "no such folder" not in found[0].err

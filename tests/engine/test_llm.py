@@ -156,6 +156,9 @@ def test_prompts_params_and_streams(folder: Path) -> None:
 def test_a_model_that_cannot_be_had_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         load_model(tmp_path / "missing")
+    for name in ("r1", "DeepSeek-R1"):
+        with pytest.raises(ModelError, match=f"^{name} is a shipped config without weights"):
+            load_model(name)
     with pytest.raises(ModelError, match="is a file"):
         load_model(folder / "config.json")
     with pytest.raises(ModelError, match="dtype 'int3'"):
