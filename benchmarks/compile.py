@@ -1,7 +1,6 @@
 """Compiles a model's kernels for Hopper and Blackwell without a GPU: `python -m benchmarks.compile r1-tp8`.
 
-`conversion` in place of a model are the kernels that `hopwell quantize` launches for R1's experts; `tried` are forms
-for Hopper that nothing chooses before they were timed.
+`conversion` in place of a model are the kernels that `hopwell quantize` launches for R1's experts.
 
 Prints a JSON list, an entry a compiled kernel: registers, local memory, shared memory, matrix instructions. `--out`
 writes what they come to by kernel's name: the most of each among its variants.
@@ -20,19 +19,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.compiled import Compiled, compile_all
-from benchmarks.forms import BY_32
-from benchmarks.four_bits import CASES, Work, draw
 from hopwell.bench.models import bench_config
 from hopwell.cli.result import write_result
 from hopwell.formats.blocks import FORMATS
 from hopwell.model.four_bits import FourBits
 from hopwell.model.settings import ModelSettings
 from hopwell.model.warm import MAX_ROWS, launches
-from hopwell.ops import attention_decode_triton
 from hopwell.ops.compile.aot import Launch, record
 from hopwell.ops.device import Device
-from hopwell.ops.linear_choice import PERSISTENT_ROWS
-from hopwell.ops.paging import CacheScales
 from hopwell.quantization.gptq import BLOCK
 
 SHARED_MEMORY = 232448
@@ -70,24 +64,6 @@ def conversion_launches(arch: int) -> list[Launch]:
     return record(run, Device.of_arch(arch))
 
 
-def tried_launches(arch: int) -> list[Launch]:
-    """Forms at a GPU's share of R1 over four: attention over an FP8 cache, and prompts' experts in NVFP4."""
-    from hopwell.ops.linear_persistent_packed_gluon import PERSISTENT
-
-    def run() -> None:
-        latent = torch.empty(64, 64, 576, dtype=torch.float8_e4m3fn, device="meta")
-        queries = torch.empty(128, 32, 576, dtype=torch.bfloat16, device="meta")
-        table = torch.empty(128, 17, dtype=torch.int32, device="meta")
-        positions = torch.empty(128, dtype=torch.int64, device="meta")
-        attention_decode_triton.decode(
-            queries, latent, table, positions, 0.1, CacheScales(0.1, 0.1), how=BY_32["32 by hand"]
-        )
-        for case in (case for case in CASES if case.model == "r1-tp4" and case.op != "dense"):
-            Work.of(case, 2048, draw("nvfp4", case, "meta"), "meta", PERSISTENT_ROWS).run(PERSISTENT, 1)
-
-    return record(run, Device.of_arch(arch))
-
-
 def kernel_rows(
     model: str,
     batches: list[int],
@@ -105,8 +81,6 @@ def kernel_rows(
     for arch in archs:
         if model == "conversion":
             todo = conversion_launches(arch)
-        elif model == "tried":
-            todo = tried_launches(arch)
         else:
             values = bench_config(model).raw
             if four_bits is not None:
@@ -153,7 +127,7 @@ def summaries(model: str, rows: Iterable[KernelRow]) -> list[KernelSummary]:
 def main() -> None:
     """Compiles, and prints or writes what came out."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("models", nargs="+", help="Or `conversion`, or `tried`.")
+    parser.add_argument("models", nargs="+", help="Or `conversion`.")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--archs", type=int, nargs="+", default=[90, 100])
     parser.add_argument("--cache-dtype", default="auto")

@@ -38,8 +38,7 @@ from hopwell.model.product_check import dequantized_rows
 from hopwell.ops import linear_triton, moe_down_triton, moe_up_triton
 from hopwell.ops.compile.aot import Launch, machine_code, record
 from hopwell.ops.device import Device
-from hopwell.ops.linear_choice import PERSISTENT_ROWS, Tiling, packed_form, packed_splits, row_tile
-from hopwell.ops.linear_persistent_packed_gluon import PERSISTENT
+from hopwell.ops.linear_choice import Tiling, packed_form, packed_splits, row_tile
 from hopwell.ops.moe_choice import SHORT
 from hopwell.ops.moe_experts import Groups
 from hopwell.ops.moe_grouping_triton import group_by_expert
@@ -142,7 +141,7 @@ class Work:
             copies = [weight, *(Weight(weight.stored.map(torch.clone)) for _ in range(count - 1))]
             return cls(case, rows, copies, random_rows(rows, case.width, fp8, device), [], [])
         ids = [_choice(case, rows, turn, device) for turn in range(TURNS)]
-        groups = [group_by_expert(each, case.experts, tile) for each in ids]
+        groups = [group_by_expert(each, case.experts, tile, weight.is_packed) for each in ids]
         entering = rows if case.op == "up" else rows * case.slots
         work = cls(case, rows, [weight], random_rows(entering, case.width, fp8, device), ids, groups)
         if case.op == "down" and not groups[0].sorted:  # the first product says which rows are whose
@@ -227,8 +226,6 @@ def cuts(work: Work) -> Iterator[tuple[Tiling, int | None]]:
     tiles = -(-case.out // form.rows) * min(case.experts, work.rows * case.slots)
     usual = packed_splits(tiles, steps, 16, form, device.multiprocessors) if case.op != "down" and tile <= 32 else 1
     splits = {1, max(1, usual // 2), usual, 2 * usual} if case.op != "down" and tile <= 32 else {1}
-    if tile == PERSISTENT_ROWS and device.has_gluon:
-        yield PERSISTENT, None
     for height, warps, stages, step, *registers in next(forms for most, forms in FORMS.items() if tile <= most):
         for split in sorted(splits):
             if steps % (split * step // STEP):
@@ -255,17 +252,17 @@ class Scope:
 
     def works(self, device: str) -> Iterator[tuple[str, Work]]:
         """Everything that is checked and timed, a format's weights of one case in memory at a time; of a search,
-        experts' rows in other tiles too."""
+        experts' rows in tiles of half and of twice as many too."""
         for case in self.cases:
             for label in self.labels:
                 weight = draw(label, case, device)
                 for count in self.rows:
                     work = Work.of(case, count, weight, device)
                     yield label, work
-                    if self.searched(label) and work.groups and work.groups[0].tile > 16 and count > 16:
-                        yield label, Work.of(case, count, weight, device, work.groups[0].tile // 2)
-                    if self.searched(label) and work.groups and work.groups[0].tile == PERSISTENT_ROWS // 2:
-                        yield label, Work.of(case, count, weight, device, PERSISTENT_ROWS)
+                    tile = work.groups[0].tile if self.searched(label) and work.groups and count > 16 else 0
+                    for other in (tile // 2, 2 * tile):
+                        if 16 <= other <= 128:
+                            yield label, Work.of(case, count, weight, device, other)
                 del weight
 
     def searched(self, label: str) -> bool:

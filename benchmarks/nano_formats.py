@@ -26,6 +26,7 @@ from hopwell.engine.describe import weight_bytes
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import load_model
 from hopwell.engine.request import SamplingParams
+from hopwell.errors import HopwellError
 from hopwell.formats.packed import PACKABLE
 from hopwell.model import NANO
 from training.nano.scoring import measure
@@ -40,7 +41,12 @@ def written(label: str, folder: Path, device: str) -> Path:
     """Nano in a format, rounded plainly."""
     out = folder / label.replace(" ", "_")
     command = [sys.executable, "-m", "hopwell", "quantize", str(NANO), str(out), "--plain", "--format", label]
-    subprocess.run([*command, "--device", device], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    layout = "compressed-tensors" if label.startswith("int4") else "modelopt"  # which has no INT4
+    done = subprocess.run(
+        [*command, "--layout", layout, "--device", device], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise HopwellError(f"quantize --format {label}: {done.stderr.strip()}")
     return out
 
 

@@ -57,7 +57,7 @@ class DecodeVariant(Variant):
     ahead: bool = True
     """Page numbers are read a page early; `_decode` alone may do without."""
     gluon: bool = False
-    """On Hopper: `_decode_64`; for 16 heads a program `_decode_16`, or for an FP8 cache `_decode_codes`."""
+    """On Hopper: `_decode_64`; for 16 heads a program `_decode_16`; for an FP8 cache `_decode_codes`, with 16 or 32."""
     splits: int = 1
     """KV splits of a sequence's context (flash-decoding)."""
 
@@ -121,11 +121,15 @@ def _decode(shape: Shape, fp8_cache: bool, device: Device) -> DecodeVariant:
     """On Hopper as `benchmarks.gpu --part forms` found it."""
     few, heads = shape.heads <= 16, "at most 16 heads" if shape.heads <= 16 else "more than 16 heads"
     cache, splits = "an FP8 cache" if fp8_cache else "a bf16 cache", _splits(shape.tokens, shape.heads, device)
-    if device.has_gluon and (fp8_cache or shape.tokens > 4 if few else not fp8_cache):
-        name = "gluon_fp8" if fp8_cache else "gluon_16" if few else "gluon_64"
-        why = f"{cache} and {heads} on Hopper"
+    if device.has_gluon and fp8_cache:
+        idle = 2 * shape.tokens * splits * cdiv(shape.heads, 32) <= device.multiprocessors
+        how, why = ((16, 4, 1) if few or idle else (32, 8, 1)), f"{cache} and {heads} on Hopper"
+        why += ", multiprocessors left" if idle and not few else ""
+        return DecodeVariant("gluon_fp8", why, False, *how, gluon=True, splits=splits)
+    if device.has_gluon and (shape.tokens > 4 or not few):
         how = (16, 4, 1) if few else (64, 8, 1)
-        return DecodeVariant(name, why, False, *how, gluon=True, splits=splits)
+        why = f"{cache} and {heads} on Hopper"
+        return DecodeVariant("gluon_16" if few else "gluon_64", why, False, *how, gluon=True, splits=splits)
     if not few or fp8_cache or device.capability >= 100 or shape.tokens > 4:
         why = f"{cache} and {heads}" + (" on Blackwell" if device.capability >= 100 else "")
         return DecodeVariant("triton", why, False, 16 if few else 32, 8, 3, splits=splits)

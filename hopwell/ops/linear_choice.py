@@ -54,8 +54,6 @@ class Tiling:
     """Tiles of tokens that take turns on a tile of weights; more than one only where the reduction is not cut."""
     registers: int | None = None
     """Of a thread at most; None: as the compiler likes."""
-    persistent: bool = False
-    """Of packed weights: warps that widen codes for those that multiply, in `linear_persistent_packed_gluon`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import triton.language as tl
 from torch import Tensor
 
 from hopwell.formats.packed import STEP, Packed
-from hopwell.ops import linear_persistent_packed_gluon
 from hopwell.ops.linear_choice import Tiling
 from hopwell.ops.packed_triton import packed_product
 from hopwell.ops.rows import Normed
@@ -78,9 +77,6 @@ def multiply(x: Normed, weight: Weight, out: Tensor, tiling: Tiling, eps: float 
         weight: packed [out, in].
         out: float32 or bf16 [splits, rows, out].
     """
-    if tiling.persistent:
-        linear_persistent_packed_gluon.multiply(x, weight, out[0], eps)
-        return
     stored, data = weight.stored, x.values
     assert isinstance(stored, Packed) and data is not None
     width_out, width_in = weight.shape

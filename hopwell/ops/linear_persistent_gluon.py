@@ -151,10 +151,9 @@ def _reduce(
 def _multiply(
     rows_from, weights_from, full, empty, x_scales, w_scales, sumsq, pairs, tiles, out, rows, count, eps,
     K: gl.constexpr, N: gl.constexpr, BK: gl.constexpr, KIND: gl.constexpr, SLOTS: gl.constexpr, BAND: gl.constexpr,
-    CHUNKS: gl.constexpr, FP8: gl.constexpr, HALF: gl.constexpr, FACTORS: gl.constexpr = False,
+    CHUNKS: gl.constexpr, FP8: gl.constexpr, HALF: gl.constexpr,
 ):  # fmt: skip
-    """A multiplying warpgroup: half of a tile's weights' rows, tile after tile. FACTORS: w_scales has one for each of
-    the weights' rows."""
+    """A multiplying warpgroup: half of a tile's weights' rows, tile after tile."""
     STEPS: gl.constexpr = K // BK
     BLOCKS: gl.constexpr = (N + 127) // 128
     M: gl.constexpr = ROWS // 2
@@ -173,7 +172,6 @@ def _multiply(
             at = wide * OUT + HALF * W
             block = gl.minimum(at // 128, BLOCKS - 1)
             scales = w_scales + (expert * BLOCKS + block) * STEPS if FP8 else w_scales
-            factors = w_scales + expert * N if FACTORS else w_scales
             if some > M:
                 acc0, acc1, slot, phase = _reduce(
                     rows_from, weights_from, full, empty, x_scales, scales, low, high, some, slot, phase, STEPS, FP8,
@@ -184,24 +182,19 @@ def _multiply(
                     rows_from, weights_from, full, empty, x_scales, scales, low, high, some, slot, phase, STEPS, FP8,
                     HALF, False,
                 )  # fmt: skip
-            _store(out, acc0, factors, sumsq, pairs, first, low, some, at, eps, K, N, KIND, CHUNKS, FACTORS)
+            _store(out, acc0, sumsq, pairs, first, low, some, at, eps, K, N, KIND, CHUNKS)
             if some > M:
-                _store(
-                    out, acc1, factors, sumsq, pairs, first + M, high, some - M, at, eps, K, N, KIND, CHUNKS, FACTORS
-                )
+                _store(out, acc1, sumsq, pairs, first + M, high, some - M, at, eps, K, N, KIND, CHUNKS)
 
 
 @gluon.jit
 def _store(
-    out, acc, factors, sumsq, pairs, first, row, some, column, eps,
-    K: gl.constexpr, N: gl.constexpr, KIND: gl.constexpr, CHUNKS: gl.constexpr, FACTORS: gl.constexpr,
+    out, acc, sumsq, pairs, first, row, some, column, eps,
+    K: gl.constexpr, N: gl.constexpr, KIND: gl.constexpr, CHUNKS: gl.constexpr,
 ):  # fmt: skip
     """Writes a warpgroup's sums, times 1 / rms where one is outstanding, to rows in the order that KIND has."""
     M: gl.constexpr = acc.shape[0]
     W: gl.constexpr = acc.shape[1]
-    if FACTORS:
-        weights_row = column + gl.arange(0, W, layout=gl.SliceLayout(0, acc.type.layout))
-        acc = acc * gl.load(factors + weights_row, weights_row < N, 0.0)[None, :]
     if CHUNKS > 0:
         valid = gl.arange(0, M, layout=gl.SliceLayout(1, acc.type.layout)) < some
         squares = gl.load(sumsq + row * CHUNKS, valid, 1.0)

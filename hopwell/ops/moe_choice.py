@@ -189,6 +189,9 @@ def cut_packed(op: Op, shape: Shape, device: Device) -> tuple[Tiling, int]:
     form, steps = packed_form(shape.tile), shape.width_in // STEP
     tiles = cdiv(shape.width_out, form.rows) * min(shape.tile_count, shape.experts)
     if op == "down":
-        return form, 4 if form.rows == STRIP and steps <= SHORT and tiles >= 4096 else 1
+        if form.rows != STRIP or steps > SHORT:
+            return form, 1
+        most = 4 if tiles < 1 << 14 else 8 if shape.tile == 16 else 16
+        return form, min(most, 1 << max(1, tiles // (3 * device.multiprocessors)).bit_length() - 1)
     most = 8 if shape.tile <= 32 else 1
     return replace(form, splits=packed_splits(tiles, steps, most, form, device.multiprocessors)), 1

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from hopwell.formats.mixed import Mixed
 from hopwell.formats.packed import STEP, Packed
-from hopwell.ops import linear_persistent_packed_gluon
 from hopwell.ops.linear_choice import Tiling
 from hopwell.ops.moe_choice import SHORT
 from hopwell.ops.moe_experts import Groups
@@ -189,9 +188,6 @@ def experts_up(x: Normed, weight: Weight, groups: Groups, out: Tensor, tiling: T
         x: bf16 values, a row a token; an outstanding rms is applied with `eps`.
         weight: packed [experts, out, in].
     """
-    if tiling.persistent:
-        linear_persistent_packed_gluon.multiply(x, weight, out[0], eps, groups)
-        return
     data = x.values
     assert data is not None
     tokens, slots = groups.expert_ids.shape
@@ -242,9 +238,6 @@ def experts_down(x: Normed, weight: Weight, groups: Groups, out: Tensor, tiling:
         weight: packed [experts, out, in].
         run: strips of 64 weights' rows that a program takes; more than one where the reduction is short.
     """
-    if tiling.persistent:
-        linear_persistent_packed_gluon.multiply(x, weight, out, groups=groups, down=True)
-        return
     data = x.values
     assert data is not None
     width_out, width_in = weight.shape[-2:]

@@ -32,7 +32,7 @@ PACKED = {"_product_packed", "_up_packed", "_down_packed"}
 LONG = {"_rows_by_weights", "_prefill_apart"}  # on Hopper
 CODES = {"_feed_back", "_descend", "_rescale"}
 MULTIPLY = {"_product", "_up", "_down", "_decode", "_decode_rows", "_absorb_query", "_combine_heads", "_prefill",
-            "_decode_64", "_decode_codes", "_rows_by_packed", *FEW, *LONG, *PACKED}  # fmt: skip
+            "_decode_64", "_decode_codes", *FEW, *LONG, *PACKED}  # fmt: skip
 
 
 CASES = {
@@ -80,7 +80,6 @@ CASES = {
         ("--batches", "32", "--max-rows", "140"),
         DECODE | PROMPT - {"_quantize"} | {"_down", "_decode_rows", "_prefill"},
     ),
-    "tried": ("tried", 90, (), {"_decode_codes", "_rows_by_packed"}),
     "conversion": ("conversion", 90, (), CODES),
     "conversion-blackwell": ("conversion", 100, (), CODES),
 }

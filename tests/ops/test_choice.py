@@ -63,6 +63,10 @@ def test_four_bits_have_a_kernel_of_their_own(formats: Formats, device: Device) 
             chosen = moe_choice.choose(op, shape, formats, device)
             assert (chosen.name, chosen.tiling.rows) == ("packed_triton", tile) and chosen.run >= 1
     assert moe_choice.choose_op((7168, 2048), (formats, formats), HOPPER).name == "grouped"
+    for tokens, run in ((1, 2), (8, 4), (32, 8), (128, 16)):  # of R1 over four GPUs
+        grouping = moe_choice.group(tokens, 9, 257, HOPPER, tile=32 if tokens == 128 else None, packed=True)
+        shape = moe_choice.Shape(tokens * 9, 257, grouping.tile, grouping.tile_count, 7168, 512)
+        assert moe_choice.choose("down", shape, formats, HOPPER).run == run
 
 
 def test_work_is_cut_for_the_multiprocessors_that_there_are() -> None:
@@ -163,7 +167,10 @@ def test_experts(
         (5, 16, False, HOPPER, "gluon_16", 16),
         (1, 128, False, HOPPER, "gluon_64", 64),
         (1, 16, True, HOPPER, "gluon_fp8", 16),
-        (1, 128, True, HOPPER, "triton", 32),
+        (1, 32, True, HOPPER, "gluon_fp8", 16),  # as many programs as multiprocessors
+        (2, 32, True, HOPPER, "gluon_fp8", 32),
+        (1, 128, True, HOPPER, "gluon_fp8", 32),
+        (1, 128, True, BLACKWELL, "triton", 32),
         (1, 16, False, BLACKWELL, "triton", 16),
         (5, 16, False, INTERPRETER, "triton", 16),
         (4, 16, False, INTERPRETER, "triton_swap_ab", 16),

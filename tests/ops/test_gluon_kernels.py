@@ -9,8 +9,7 @@ from torch import Tensor
 pytest.importorskip("triton")
 
 from benchmarks.forms import FORMS, FORMS_32, attention_error, poisoned
-from hopwell.formats.blocks import FP8_BLOCK, NVFP4
-from hopwell.formats.draw import draw_packed
+from hopwell.formats.blocks import FP8_BLOCK
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.formats.matrices import Fp8Block, Plain
 from hopwell.formats.plain import BF16
@@ -25,8 +24,7 @@ from hopwell.ops import (
 from hopwell.ops.attention_plan import query_tiles
 from hopwell.ops.attention_prefill_triton import prefill
 from hopwell.ops.device import Device
-from hopwell.ops.linear_choice import Shape, Tiling, choose, packed_form
-from hopwell.ops.linear_persistent_packed_gluon import PERSISTENT
+from hopwell.ops.linear_choice import Shape, Tiling, choose
 from hopwell.ops.moe_grouping_triton import group_by_expert
 from hopwell.ops.quantize_triton import quantize
 from hopwell.ops.rows import Normed
@@ -82,21 +80,17 @@ def test_products_are_their_twins(
             torch.testing.assert_close(out.float(), want.float(), atol=1e-2, rtol=2.0**-7)
 
 
-def routed(routing: str, tokens: int, experts: int, slots: int) -> Tensor:
+@pytest.mark.parametrize("fp8", [True, False], ids=["fp8", "bf16"])
+@pytest.mark.parametrize("routing", ["spread", "one expert takes all", "some get nothing"])
+def test_experts_are_their_twins_to_the_bit(routing: str, fp8: bool) -> None:
+    tokens, experts, slots, hidden, width = 700, 9, 3, 1024, 512
     ids = torch.rand(tokens, experts, generator=torch.Generator(DEVICE).manual_seed(3), device=DEVICE)
     if routing == "some get nothing":
         ids[:, 2:5] = -1
     ids = ids.topk(slots).indices.int()
     if routing == "one expert takes all":
         ids[:] = torch.tensor([7, 1, 8], device=DEVICE)
-    return ids
-
-
-@pytest.mark.parametrize("fp8", [True, False], ids=["fp8", "bf16"])
-@pytest.mark.parametrize("routing", ["spread", "one expert takes all", "some get nothing"])
-def test_experts_are_their_twins_to_the_bit(routing: str, fp8: bool) -> None:
-    tokens, experts, slots, hidden, width = 700, 9, 3, 1024, 512
-    groups = group_by_expert(routed(routing, tokens, experts, slots), experts, 128)
+    groups = group_by_expert(ids, experts, 128)
     x, inner = rows(tokens, hidden, fp8, 1), rows(tokens * slots, 2 * width, fp8, seed=5)
     up, down = weight(experts, 2 * width, hidden, fp8=fp8, seed=6), weight(experts, hidden, 2 * width, fp8=fp8, seed=7)
     formats = Formats(up.format, torch.float8_e4m3fn if fp8 else torch.bfloat16)
@@ -109,41 +103,6 @@ def test_experts_are_their_twins_to_the_bit(routing: str, fp8: bool) -> None:
         gots = (moe_up_triton.experts_up(x, up, groups, 1e-6), moe_down_triton.experts_down(inner, down, groups))
         for got, want in zip(gots, wants, strict=True):
             assert torch.equal(got, want) if fp8 else torch.allclose(got.float(), want.float(), atol=1e-2, rtol=1e-2)
-
-
-@pytest.mark.parametrize(
-    ("count", "width_out", "width_in", "chunks"), [(129, 2112, 1024, 0), (1000, 300, 1536, 7), (257, 256, 7168, 2)]
-)
-def test_products_with_nvfp4_are_their_twins(count: int, width_out: int, width_in: int, chunks: int) -> None:
-    x = rows(count, width_in, False, chunks)
-    w = Weight(draw_packed(NVFP4, (width_out, width_in), 0.05, 2, DEVICE))
-    want = linear_triton.product(x, w, 1e-6, packed_form(128), torch.bfloat16)[0]
-    for _ in range(20):
-        with poisoned():
-            got = linear_triton.product(x, w, 1e-6, PERSISTENT, torch.bfloat16)[0]
-        torch.testing.assert_close(got.float(), want.float(), atol=1e-2, rtol=2.0**-7)
-
-
-@pytest.mark.parametrize("routing", ["spread", "one expert takes all", "some get nothing"])
-def test_experts_in_nvfp4_are_their_twins(routing: str) -> None:
-    tokens, experts, slots, hidden, width = 700, 9, 3, 1024, 512
-    groups = group_by_expert(routed(routing, tokens, experts, slots), experts, 128)
-    x, inner = rows(tokens, hidden, False, 1), rows(tokens * slots, width, False, seed=5)
-    shapes = (experts, 2 * width, hidden), (experts, hidden, width)
-    up, down = (Weight(draw_packed(NVFP4, shape, 0.05, 6, DEVICE)) for shape in shapes)
-    twin = packed_form(128)
-    wants = (
-        moe_up_triton.experts_up(x, up, groups, 1e-6, twin, torch.bfloat16),
-        moe_down_triton.experts_down(inner, down, groups, twin, 1),
-    )
-    for _ in range(20):
-        with poisoned():
-            gots = (
-                moe_up_triton.experts_up(x, up, groups, 1e-6, PERSISTENT, torch.bfloat16),
-                moe_down_triton.experts_down(inner, down, groups, PERSISTENT, 1),
-            )
-        for got, want in zip(gots, wants, strict=True):
-            torch.testing.assert_close(got.float(), want.float(), atol=1e-2, rtol=2.0**-7)
 
 
 @pytest.mark.parametrize("count", [1, 8, 16, 17, 32])
