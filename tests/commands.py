@@ -9,10 +9,14 @@ import io
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
-from hopwell.cli import main
+from typer.main import get_command
+
+from hopwell.cli import app, main
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,12 @@ class Ran:
     err: str
 
 
+@cache
+def command() -> Any:
+    """All commands with their options, which Typer would make anew for each test."""
+    return get_command(app)
+
+
 def hopwell(*args: str | Path, stdin: str | bytes = "") -> Ran:
     """Runs the command's entry point, with `stdin` as what a pipe holds."""
     out, err = io.StringIO(), io.StringIO()
@@ -32,7 +42,7 @@ def hopwell(*args: str | Path, stdin: str | bytes = "") -> Ran:
     argv, pipe = mock.patch.object(sys, "argv", ["hopwell", *map(str, args)]), mock.patch.object(sys, "stdin", given)
     with argv, pipe, redirect_stdout(out), redirect_stderr(err):
         try:
-            main()
+            main(command())
         except SystemExit as exit_:
             code = exit_.code
     return Ran(int(str(code or 0)), out.getvalue(), err.getvalue())

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import typer
+from commands import command as all_commands
 from commands import hopwell
 
-from hopwell.cli import app
 from hopwell.cli.help import ENERGY, LAYOUT, MEMORY, MODEL, SERVER, STEPS
 
 
 def commands() -> dict[tuple[str, ...], Any]:
     """Every listed command by the words that call it."""
     found: dict[tuple[str, ...], Any] = {}
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), all_commands())]
     while waiting:
         words, command = waiting.pop()
         below = {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}

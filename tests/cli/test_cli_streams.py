@@ -20,7 +20,7 @@ from hopwell.cli import main
 
 def run():
     assert socket.socket().fileno() > 2 and sys.stdin.read() == ""
-    print("said")
+    print("said", flush=True)
     subprocess.run(["sh", "-c", "echo child; echo child >&2"], check=True)
     os.write(1, b"below"), os.write(2, b"below")
     print("said", file=sys.stderr)
