@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hostile import Attacked, attacked, request, within
+from hostile import Attacked, request, within
 from hostile_grammars import DEEP, ENDLESS, SLOW
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Attacked]:
-    with attacked("--max-seqs", "8", "--max-model-len", "1024") as it:
-        it.answers()
-        yield it
+@pytest.fixture
+def server(hardy_server: Attacked) -> Attacked:
+    return hardy_server
 
 
 @pytest.fixture(autouse=True)

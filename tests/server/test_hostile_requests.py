@@ -7,17 +7,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from hostile import Attacked, attacked
+from hostile import Attacked
 
 CALL = '{"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": %s}}]}]}'
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Attacked]:
-    with attacked("--max-seqs", "8", "--write-timeout", "2", "--max-model-len", "4096") as it:
-        it.answers()
-        yield it
+@pytest.fixture
+def server(hardy_server: Attacked) -> Attacked:
+    return hardy_server
 
 
 @pytest.fixture(autouse=True)
