@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
+from hostile import Attacked, attacked
 from quick_interpreter import quicken
 
 from hopwell.ops.process import own_process
@@ -68,3 +69,11 @@ def small_gpu() -> Iterator[None]:
     token = target.set(Device("small", 90, 16, interpreted=True))
     yield
     target.reset(token)
+
+
+@pytest.fixture(scope="session")
+def hardy_server() -> Iterator[Attacked]:
+    """`hopwell serve`, for those whose attacks leave it as it was: three processes that take seconds to start."""
+    with attacked("--max-seqs", "8", "--write-timeout", "2", "--max-model-len", "4096") as it:
+        it.answers()
+        yield it
