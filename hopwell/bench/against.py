@@ -92,11 +92,12 @@ def _side(command: list[str], environment: Mapping[str, str], say: Callable[[str
                 say(f"  {line.strip()}")
         code = run.wait()
         printed.seek(0)
-        lines = printed.read().strip().splitlines()
-    if code != 0 or not lines:
+        # a peer's workers may print after its result
+        result = next((line for line in reversed(printed.read().splitlines()) if line.startswith('{"engine"')), None)
+    if code != 0 or result is None:
         engine = "hopwell" if "hopwell.bench.own_side" in command else "vllm"
         raise HopwellError(f"{engine} has failed: {heard[-1] if heard else 'it wrote nothing'}")
-    return json.loads(lines[-1])
+    return json.loads(result)
 
 
 def compare(

@@ -26,6 +26,7 @@ from hopwell.model.forward_choice import unsuited
 from hopwell.model.fused import FusedTransformer
 from hopwell.model.routed import remembering
 from hopwell.model.transformer import Transformer
+from hopwell.ops.compile.guard import unwatched
 from hopwell.ops.sizes import PAGE
 
 STEPS = 32
@@ -185,7 +186,8 @@ class DecodeSteps:
         if self.device.type == "cuda" and unsuited(model) is None:
             chosen: list[Tensor] = []
             where, table = positions.to(self.device), table.to(self.device)
-            FusedTransformer(model).step(tokens, where, table, self.runner.latent, on_route=chosen.append)
+            with unwatched():
+                FusedTransformer(model).step(tokens, where, table, self.runner.latent, on_route=chosen.append)
         else:
             model, routers = remembering(model)
             model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)

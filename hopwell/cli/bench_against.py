@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hopwell.cli import sampling as opt
 from hopwell.cli.bench_gpu import (
     BATCHES,
     Activations,
@@ -16,7 +17,6 @@ from hopwell.cli.bench_gpu import (
     CacheDtype,
     Drafts,
     ForcedAcceptance,
-    FourBits,
     Plot,
     checked_acceptance,
     measured_ceilings,
@@ -37,7 +37,7 @@ def against(
     steps: Annotated[int | None, typer.Option(min=1, help="Tokens of a long answer, at least. Default: 128.")] = None,
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
-    four_bits: FourBits = "expanded",
+    four_bits: opt.FourBits = None,
     drafts: Drafts = 0,
     forced_acceptance: ForcedAcceptance = None,
     device: Annotated[str, typer.Option(help="For our side: auto, cpu, cuda.")] = "auto",
@@ -81,7 +81,8 @@ def against(
     pairs = [[size, length] for length in context or [1024, 8192] for size in batch or BATCHES]
     task = {"decode": pairs, "steps": steps or 128,
             "prefill": [prompt_shape(text) for text in prompts or ("8x2048", "1x16384")], "device": device,
-            "cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits, "gpus": gpus,
+            "cache_dtype": cache_dtype, "activations": activations, "gpus": gpus,
+            **({"four_bits": four_bits} if four_bits else {}),
             **({"drafts": drafts, "acceptance": acceptance} if drafts else {})}  # fmt: skip
     config = ModelConfig.from_file(checkpoint)
     if longest(task) > config.max_position_embeddings:

@@ -20,7 +20,7 @@ Batch = Annotated[list[int] | None, typer.Option(min=1, help="Sequences; may be 
 Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; may be repeated. Default: 1024.")]
 Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.", callback=check_file)]
 Activations = Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")]
-FourBits = Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")]
+FourBits = Annotated[str, typer.Option(help="Weights of four bits: packed or expanded.")]
 Drafts = Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")]
 ForcedAcceptance = Annotated[float | None, typer.Option(help="Tokens a step with drafts.")]
 CacheDtype = Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")]
@@ -45,7 +45,7 @@ def engine(
     energy: Annotated[bool, typer.Option(help="Also read the energy counter, two seconds a row.")] = False,
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
-    four_bits: FourBits = "expanded",
+    four_bits: FourBits = "packed",
     drafts: Drafts = 0,
     forced_acceptance: ForcedAcceptance = None,
     out: Out = None,

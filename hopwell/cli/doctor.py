@@ -19,7 +19,7 @@ def doctor(
     ] = None,
     activations: Annotated[str | None, typer.Option(help="For --kernels: fp8, bf16 or auto.")] = None,
     four_bits: Annotated[
-        str | None, typer.Option(help="For --kernels: weights of four bits expanded or packed.  [default: expanded]")
+        str | None, typer.Option(help="For --kernels: weights of four bits packed or expanded.  [default: packed]")
     ] = None,
 ) -> None:
     """Say what this machine can run, why not the rest, and what would help.
@@ -30,7 +30,7 @@ def doctor(
     settings = {"cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}
     settings = {name: value for name, value in settings.items() if value is not None}
     if kernels is not None:
-        _print_kernels(kernels, device, max_batch_tokens or 2048, settings, as_json)
+        _print_kernels(kernels, device, max_batch_tokens or 2048, {"four_bits": "packed", **settings}, as_json)
         return
     import json
     from dataclasses import asdict

@@ -24,7 +24,7 @@ class Asked:
     objective: str = "latency"
     drafts: int | str | None = None
     cache_dtype: str = "auto"
-    four_bits: str = "expanded"
+    four_bits: str = "packed"
     tpot_promise_ms: float | None = None
     copies: bool = False
     """Several engines will do."""

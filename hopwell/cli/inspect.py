@@ -26,8 +26,9 @@ def inspect(
     ] = None,
     read: Annotated[bool, typer.Option("--read", help="Read a folder's tensors too, and check every value.")] = False,
     packed: Annotated[
-        bool, typer.Option("--packed", help="On a GPU, four bits stay packed, as with --four-bits packed.")
-    ] = False,
+        bool | None,
+        typer.Option("--packed/--expanded", help="How a GPU holds four bits, as serve --four-bits. [default: packed]"),
+    ] = None,
     gpus: opt.Gpus = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -42,10 +43,12 @@ def inspect(
     from hopwell.model.snapshot import Snapshot
 
     if model is not None and Snapshot.is_at(Path(model)):
-        if packed:
-            raise HopwellError("--packed is for checkpoints; a snapshot tells how it was packed: leave it out")
-        _inspect_snapshot(Snapshot.open(Path(model)), read, _layout(model, gpus, False), as_json)
+        if packed is not None:
+            given = "--packed" if packed else "--expanded"
+            raise HopwellError(f"{given} is for checkpoints; a snapshot tells how it was packed: leave it out")
+        _inspect_snapshot(Snapshot.open(Path(model)), read, _layout(model, gpus, True), as_json)
         return
+    packed = packed is not False
     with byte_progress("Reading", "Read") as progress:
         report = inspect_model(model, read, progress, packed)
     layout = _layout(model, gpus, packed)

@@ -31,6 +31,6 @@ def pack(
 
     began = time.perf_counter()
     with ended_like_interrupted(), byte_progress("Packing", None) as progress:
-        snapshot = write(model, out, device, dtype, four_bits or "expanded", tp, ep, dp_attention, progress)
+        snapshot = write(model, out, device, dtype, four_bits, tp, ep, dp_attention, progress)
     seconds = time.perf_counter() - began
     print(f"{out}: {snapshot.describe()}, {snapshot.nbytes:,} bytes in {seconds:.1f} s")

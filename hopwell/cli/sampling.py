@@ -62,7 +62,7 @@ Gpus = Annotated[
 FourBits = Annotated[
     str | None,
     typer.Option(
-        help="Weights of four bits on a GPU: expanded (to bf16) or packed. [default: expanded]", rich_help_panel=MODEL
+        help="Weights of four bits on a GPU: packed, or expanded to bf16. [default: packed]", rich_help_panel=MODEL
     ),
 ]
 Grams = Annotated[

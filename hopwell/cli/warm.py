@@ -15,7 +15,7 @@ def warm(
     model: Annotated[str | None, typer.Argument(help="A folder, a shipped name or a hub name; default: nano.")] = None,
     cache_dtype: Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")] = "auto",
     activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
-    four_bits: Annotated[str, typer.Option(help="Weights of four bits: expanded or packed.")] = "expanded",
+    four_bits: Annotated[str, typer.Option(help="Weights of four bits: packed or expanded.")] = "packed",
     max_batch_tokens: Annotated[int, typer.Option(min=1, help="Rows of the longest step.")] = 2048,
     arch: Annotated[int | None, typer.Option(help="90 (Hopper), 100 (Blackwell); default: this GPU's.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Compilers at once; default: one a core.")] = None,

@@ -45,8 +45,8 @@ class EngineConfig:
     op and number of rows takes what costs no time; None: as the device does it unasked, FP8 by a GPU's kernels and
     unrounded in plain PyTorch."""
     four_bits: str = "expanded"
-    """How a GPU holds matrices that are stored in four bits: "expanded" to bf16 when they are loaded, or "packed", at a
-    quarter of the bytes, for kernels that widen them in registers."""
+    """How a GPU holds matrices that are stored in four bits: "packed" for kernels that widen them in registers, which
+    is what it does unasked, or "expanded" to bf16 when they are loaded, as on a CPU."""
     max_waiting: int = 16384
     """Requests beyond this are refused as overloaded."""
     step_timeout: float = 120.0

@@ -12,6 +12,7 @@ from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError, c
 from hopwell.model.latent_cache import page_bytes, step_bytes
 from hopwell.model.settings import ModelSettings
 from hopwell.model.transformer import Transformer
+from hopwell.ops.device import has_kernels
 from hopwell.ops.sizes import PAGE
 from hopwell.system import memory_bytes
 
@@ -53,6 +54,7 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
         chosen |= {"drafts": MAX_DRAFTS if has_mtp else 0, "adaptive_drafts": has_mtp}
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
+        chosen.setdefault("four_bits", "packed" if has_kernels(device) else "expanded")
         chosen.setdefault("overlap", ranks == 1 or not chosen["drafts"])  # drafts over several GPUs have not run yet
     chosen.setdefault("meter", device.type == "cpu")
     if device.type == "cpu":  # a short chunk's attention stays in the CPU's cache

@@ -38,7 +38,7 @@ def pack(
     out: Path,
     device: str = "auto",
     dtype: str = "auto",
-    four_bits: str = "expanded",
+    four_bits: str | None = None,
     tp: int = 1,
     ep: int = 1,
     dp_attention: bool = False,
@@ -49,7 +49,7 @@ def pack(
     Args:
         model, device, dtype, tp, ep, dp_attention: as `load_model` has them; so will the snapshot be loaded.
         out: a new folder.
-        four_bits: as `ModelSettings` has it.
+        four_bits: as `EngineConfig` has it; None: as the device does it unasked.
         progress: called with bytes read and written, how many there will be, and what is done.
 
     Raises:
@@ -57,7 +57,8 @@ def pack(
     """
     layout, where = Layout.of(tp, ep, dp_attention), pick_device(device)
     kind = pick_dtype(dtype, where)
-    packed = model_settings(engine_config({"four_bits": four_bits}, where, False)).four_bits == "packed"
+    asked = {} if four_bits is None else {"four_bits": four_bits}
+    packed = model_settings(engine_config(asked, where, False)).four_bits == "packed"
     path = resolve(model)
     checkpoint = Checkpoint.open(path)
     config = config_of(checkpoint)

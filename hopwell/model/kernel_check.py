@@ -105,7 +105,7 @@ def _first_line(error: Exception) -> str:
 
 def _batch(model: Transformer, query_lens: list[int], seq_lens: list[int], draw: int) -> tuple[ForwardBatch, Tensor]:
     """Random tokens, and a cache of random rows on pages in random order."""
-    device, generator = model.device, torch.Generator().manual_seed(sum(seq_lens) + (draw << 32))
+    device, generator = model.device, torch.Generator().manual_seed(sum(seq_lens) + 7919 * draw)
     pages = -(-max(seq_lens) // PAGE)
     count = pages * len(seq_lens)
     table = torch.randperm(count, generator=generator).view(len(seq_lens), pages).int().to(device)

@@ -82,7 +82,8 @@ def cut(weight: Weight, row: Row, layout: Layout) -> Weight:
     if isinstance(stored, FOUR_BITS) and (found := _in_groups(stored, dim, part)) is not None:
         return Weight(found)
     names = ("rows", "columns")[dim]
-    remedy = f"give --ep {layout.tp}, or fewer ranks" if row in tuple(EXPERT) else "give fewer ranks"
+    first = f"--ep {layout.tp} or " if row in tuple(EXPERT) else ""
+    remedy = f"give {'--four-bits expanded or ' if isinstance(stored, FOUR_BITS) else first}fewer ranks"
     raise LayoutError(
         f"{row.pattern}: TP{layout.tp} cuts its {weight.shape[dim]:,} {names} at {part.stop or part.start},"
         f" inside a block of {stored.format.name}; {remedy}"

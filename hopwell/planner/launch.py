@@ -39,8 +39,6 @@ def _hopwell(option: Option, model: str, length: int) -> str:
     cache = "fp8" if option.precision.cache == "fp8" else "bfloat16"
     words = ["hopwell serve", model, f"--max-seqs {_users(option)}", f"--cache-dtype {cache}"]
     words += [f"--drafts {option.drafts}", f"--max-model-len {length}"]
-    if option.precision.weight("experts") < 1:
-        words.append("--four-bits packed")
     layout = option.layout
     if layout.gpus > 1:
         words.append(f"--tp {layout.gpus}")

@@ -77,6 +77,14 @@ def test_a_side_that_fails_is_named() -> None:
         against._side([sys.executable, "-m", "hopwell.bench.own_side", "/nowhere", task], {})
 
 
+def test_what_is_printed_after_a_result_is_no_result() -> None:
+    """A peer's workers may have a last word."""
+    code = """print('{"engine": "x", "ready_s": 1.0}'); print('destroyed'); print('{"not": "it"}')"""
+    assert against._side([sys.executable, "-c", code], {}) == {"engine": "x", "ready_s": 1.0}
+    with pytest.raises(HopwellError, match="vllm has failed: it wrote nothing"):
+        against._side([sys.executable, "-c", "print('destroyed')"], {})
+
+
 def test_spread_tokens_touch_what_chance_gives() -> None:
     config = models.bench_config("r1-tp8")
     assert against.expected_experts(config, 1) == pytest.approx(8)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from hopwell.engine import defaults
 from hopwell.engine.defaults import engine_config
 from hopwell.engine.device_recorder import DeviceRecorder
 from hopwell.engine.llm import LLM
@@ -159,9 +160,10 @@ def test_over_ranks_exchanges_are_rows() -> None:
         loaded.close()
 
 
-def test_where_it_is_on() -> None:
+def test_where_it_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine_config({}, torch.device("cpu"), has_mtp=True).meter
     assert not engine_config({"meter": False}, torch.device("cpu"), has_mtp=True).meter
+    monkeypatch.setattr(defaults, "has_kernels", lambda _: True)
     assert not engine_config({}, torch.device("cuda"), has_mtp=True).meter
     assert engine_config({"meter": True}, torch.device("cuda"), has_mtp=True).meter
 

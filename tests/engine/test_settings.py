@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from hopwell.engine import defaults
 from hopwell.engine.config import EngineConfigError
 from hopwell.engine.defaults import engine_config
 from hopwell.engine.engine import Engine
@@ -42,6 +43,16 @@ def nano() -> LoadedModel:
 def test_what_would_have_no_effect_is_refused_by_name(device: str, settings: dict[str, Any]) -> None:
     with pytest.raises(EngineConfigError, match=f"^{next(iter(settings))} .*leave"):
         engine_config(settings, torch.device(device), has_mtp=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "kernels", "way"), [("cpu", False, "expanded"), ("cuda", True, "packed"), ("cuda", False, "expanded")]
+)
+def test_four_bits_stay_packed_where_there_are_kernels_for_them(
+    monkeypatch: pytest.MonkeyPatch, device: str, kernels: bool, way: str
+) -> None:
+    monkeypatch.setattr(defaults, "has_kernels", lambda _: kernels)
+    assert engine_config({}, torch.device(device), has_mtp=True).four_bits == way
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -44,3 +46,15 @@ class RecompileGuard:
             raise LateCompileError(f"{repr} was compiled after the engine was ready")
         log.warning("compiled after the engine was ready: %s", repr)
         return False
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """For a bench's own kernels, which no request waits for."""
+    from triton import knobs
+
+    hook, knobs.runtime.jit_cache_hook = knobs.runtime.jit_cache_hook, None
+    try:
+        yield
+    finally:
+        knobs.runtime.jit_cache_hook = hook
