@@ -19,7 +19,7 @@ from server_fixture import Running, server
 PROMETHEUS = shutil.which("prometheus")
 DASHBOARD = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text(encoding="utf-8"))
 TARGETS = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]]
-ABSENT_HERE = ("hopwell_gpu_", "hopwell_faults_total", "hopwell_latency_missed_total")
+ABSENT_HERE = ("hopwell_gpu_", "hopwell_energy_", "hopwell_faults_total", "hopwell_latency_missed_total")
 """Metrics without a sample where there is no GPU, no fault and no promise broken."""
 WINDOW = "1m"
 
@@ -81,7 +81,7 @@ def ask(client: httpx.Client, expression: str) -> list[dict[str, Any]]:
 @pytest.mark.skipif(PROMETHEUS is None, reason="needs Prometheus: apt-get install prometheus")
 def test_every_expression_has_an_answer(tmp_path: Path) -> None:
     body = {"prompt": "1+1=" * 40, "max_tokens": 60, "ignore_eos": True}
-    with server(max_seqs=4) as running, prometheus(running, tmp_path) as client:
+    with server(max_seqs=4, objective="energy") as running, prometheus(running, tmp_path) as client:
         end, unanswered = time.monotonic() + 120, list(TARGETS)
         while unanswered and time.monotonic() < end:
             httpx.post(f"{running.url}/v1/completions", json=body, timeout=300).raise_for_status()
@@ -97,5 +97,7 @@ def test_every_expression_has_an_answer(tmp_path: Path) -> None:
         assert sum(by_title["Where a step goes"].values()) == pytest.approx(1)
         assert 0 < by_title["Of the hardware's limit, all ops"][""] < 1.5
         assert {"experts", "attention", "o"} <= by_title["Of the limit, by op"].keys()
+        held = {sample["metric"]["what"] for sample in ask(client, "hopwell_held_seconds_total")}
+        assert held == {"steps", "prompts"}
         names = {sample["metric"]["model_name"] for sample in ask(client, "hopwell_steps_total")}
         assert names == {"nano"}, "the dashboard's variable"
