@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from hopwell.cache.tiers import Fetch
 from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, State
 from hopwell.engine.tiering import Tiering
@@ -35,7 +36,10 @@ class Fetches:
         turn has come, for others may have left pages meanwhile."""
         if self._tiering is None or seq.awaited is not None or seq.fetches == MAX_FETCHES:
             return False
-        arrived = lambda fetch: self._post(lambda: self._queue(seq))  # noqa: E731
+
+        def arrived(fetch: Fetch) -> None:
+            self._post(lambda: self._queue(seq, fetch))
+
         seq.awaited = self._tiering.begin(self._scheduler.lookup_keys(seq), arrived)
         if seq.awaited is None:
             return False
@@ -50,13 +54,15 @@ class Fetches:
             assert self._tiering is not None and seq.awaited is not None
             self._tiering.late(seq.awaited)
             seq.awaited = None
-            self._queue(seq)
+            self._waiting.remove(seq)
+            self._scheduler.add(seq)
 
     def remove(self, seq: Sequence) -> None:
         """It has ended while it waited."""
         self._waiting.remove(seq)
 
-    def _queue(self, seq: Sequence) -> None:
-        if seq in self._waiting:
+    def _queue(self, seq: Sequence, fetch: Fetch) -> None:
+        """Hazard: what is told of a fetch that was late may come while the sequence waits for its next one."""
+        if seq.awaited is not None and seq.awaited.fetch is fetch and seq in self._waiting:
             self._waiting.remove(seq)
             self._scheduler.add(seq)

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,15 @@ from toy import ToyModel, ask, run, toy_answer, toy_engine
 from benchmarks.stress import make_cases, run_stress
 from hopwell.cache.disk import DiskTier
 from hopwell.cache.host import HostTier
-from hopwell.cache.tiers import Tiers
+from hopwell.cache.tiers import Fetch, Tiers
 from hopwell.engine.config import EngineConfigError
 from hopwell.engine.engine import Engine
+from hopwell.engine.fetches import Fetches
 from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
 from hopwell.engine.page_mover import Move, PageMover, host_memory
 from hopwell.engine.request import Request, SamplingParams
+from hopwell.engine.sequence import Awaited
 from hopwell.engine.tiering import Tiering
 
 PAGE_GB = 512 / 1e9
@@ -180,6 +183,7 @@ import sys
 sys.path[:0] = sys.argv[3:]
 from test_engine_tiers import ToyModel, ask, disk, run, toy_engine
 from pathlib import Path
+from types import SimpleNamespace
 engine = toy_engine(ToyModel(), pages=14, **disk(Path(sys.argv[1]), 4000))
 for i in range(10**9):
     start = int(sys.argv[2]) + i % 50
@@ -387,3 +391,28 @@ def test_random_bursts_over_two_engines_that_share_a_store(burst: Any, tmp_path:
         assert not result.wrong and not engine.metrics.tier_faults
         hits = engine.metrics.tier_hit_tokens["store"]
     assert hits > 1000, "the second finds the first's"
+
+
+def test_a_fetch_that_comes_late_queues_nobody_who_waits_for_another() -> None:
+    """It may be told of between the look at the deadline and the next step, when a second fetch has begun."""
+    told: list[Callable[[], None]] = []
+    arrivals: list[Callable[[Fetch], None]] = []
+
+    def begin(keys: Sequence[bytes], done: Callable[[Fetch], None]) -> Awaited:
+        arrivals.append(done)
+        return Awaited(Fetch(keys, [], [], done), 0, -1.0)
+
+    queued: list[Any] = []
+    tiering: Any = SimpleNamespace(begin=begin, late=lambda awaited: None)
+    scheduler: Any = SimpleNamespace(lookup_keys=lambda seq: [b"key"], add=queued.append)
+    fetches, seq = Fetches(tiering, scheduler, told.append), SimpleNamespace(awaited=None, fetches=0)
+    assert fetches.begin(seq)  # type: ignore[arg-type]
+    first = seq.awaited.fetch  # type: ignore[attr-defined]
+    arrivals[0](first)
+    fetches.end_late()
+    assert queued == [seq] and fetches.begin(seq)  # type: ignore[arg-type]
+    told[0]()
+    assert len(fetches) == 1 and queued == [seq], "its pages are not there yet"
+    arrivals[1](seq.awaited.fetch)  # type: ignore[attr-defined]
+    told[1]()
+    assert not len(fetches) and queued == [seq, seq]
