@@ -266,21 +266,16 @@ class GraphedModel:
         return self.by_kernels and (self.batch_invariant or rows <= self.sizes[-1])
 
     def size_of(self, batch: ForwardBatch, latent: Tensor) -> int | None:
-        """Of the one graph that holds a batch; None: none does, or several must be replayed for it."""
-        if self.is_long(batch, latent):
-            return None
-        spread = self.model.spread(batch, latent)
-        rows = len(batch.tokens) if spread is None else max(spread.counts)
+        """Of the one graph that holds a step which is not long; None: several must be replayed for it."""
+        rows = max(lengths.rows for lengths in self.model.lengths(batch, latent))
         return next((size for size in self.sizes if size >= rows), None)
 
     def is_long(self, batch: ForwardBatch, latent: Tensor) -> bool:
         """Whether no whole graph holds a step: it is too long, or over another cache than the graphs'."""
         if latent is not self._latent or self.batch_invariant:
             return latent is not self._latent
-        spread = self.model.spread(batch, latent)
-        each = [(batch.query_lens, batch.seq_lens)] if spread is None else spread.lengths
-        steps = (choose_step(*lengths, self.sizes[-1], 1 + MAX_DRAFTS) for lengths in each)
-        return any(step.name == "layer_graphs" for step in steps)
+        each = self.model.lengths(batch, latent)
+        return any(choose_step(*one, self.sizes[-1], 1 + MAX_DRAFTS).name == "layer_graphs" for one in each)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:

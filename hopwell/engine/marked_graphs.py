@@ -89,11 +89,10 @@ class MarkedGraphs:
         if not self.graphed.by_kernels:
             with plain_ops():
                 return self.graphed.model.marked(self.recorder).step(batch, latent, rows)
-        twin = self._twin(self.steps, batch, latent)
         if self.graphed.is_long(batch, latent):
             self.recorder.batch(Lengths(batch.query_lens, batch.seq_lens))
             hidden, scores = self.graphed.long_step(batch, latent, self._marked), None
-        elif twin is None:
+        elif (twin := self._twin(self.steps, batch, latent)) is None:
             return self._whole(batch, lambda: self.graphed.step(batch, latent, rows))
         else:
             hidden, scores = self._replay(twin, None, batch)
@@ -127,8 +126,8 @@ class MarkedGraphs:
         return FusedTransformer(self.graphed.model.marked(self.recorder))
 
     def _twin(self, twins: dict[int, Twin], batch: ForwardBatch, latent: Tensor) -> Twin | None:
-        """What may be replayed for a batch and has not been since the recorder was started: an event tells when it was
-        passed last, and no more."""
+        """What may be replayed for a step that is not long, and has not been since the recorder was started: an event
+        tells when it was passed last, and no more."""
         size = self.graphed.size_of(batch, latent)
         twin = None if size is None else twins.get(size)
         return None if twin is None or self.recorder.has_played(twin.tape) else twin

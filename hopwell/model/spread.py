@@ -31,8 +31,6 @@ class Spread:
     """[own tokens]: their rows in the batch."""
     counts: list[int]
     """Rows of each rank."""
-    lengths: list[Lengths]
-    """Of each rank's sequences."""
     owners: NDArray[np.int64]
     """[tokens]: the rank of each row of the batch."""
     places: NDArray[np.int64]
@@ -50,14 +48,11 @@ class Spread:
         of_sequence = table[:, 0] // pages
         owners = np.repeat(of_sequence, batch.query_lens).astype(np.int64)
         each = [(owners == other).nonzero()[0] for other in range(world)]
-        places, counts = np.empty_like(owners), [max(len(rows), 1) for rows in each]
+        places = np.empty_like(owners)
         for rows in each:
             places[rows] = np.arange(len(rows))
-        new, lengths = ([list[int]() for _ in range(world)] for _ in range(2))
-        for query, length, owner in zip(batch.query_lens, batch.seq_lens, of_sequence.tolist(), strict=True):
-            new[owner].append(query)
-            lengths[owner].append(length)
-        rows = each[rank]
+        lengths = lengths_of_ranks(batch, world, pages)
+        counts, rows = [max(one.rows, 1) for one in lengths], each[rank]
         if not len(rows):
             nowhere = torch.zeros(1, dtype=torch.int64)
             own = ForwardBatch(nowhere, nowhere, [1], [1], torch.full((1, 1), pages, dtype=torch.int32))
@@ -65,9 +60,8 @@ class Spread:
             # columns beyond a sequence's own pages may be any cache's, and a step that is ahead may read one of them
             own_table = torch.from_numpy(np.clip(table[of_sequence == rank] - rank * pages, 0, pages))
             tokens, positions = (_taken(given, rows) for given in (batch.tokens, batch.positions))
-            own = ForwardBatch(tokens, positions, new[rank], lengths[rank], own_table)
-        found = [Lengths(*each) for each in zip(new, lengths, strict=True)]
-        return cls(batch, own, rows, counts, found, owners, places, exchange)
+            own = ForwardBatch(tokens, positions, [*lengths[rank].query_lens], [*lengths[rank].seq_lens], own_table)
+        return cls(batch, own, rows, counts, owners, places, exchange)
 
     def mine(self, rows: Tensor) -> Tensor:
         """Of the batch's rows [tokens, width], this rank's: [own tokens, width], zeros in one that leads nowhere."""
@@ -97,6 +91,16 @@ class Spread:
         total = self.exchange.sum_rows(share, self.counts)
         marks.mark("exchange")
         return total
+
+
+def lengths_of_ranks(batch: ForwardBatch, world: int, pages: int) -> list[Lengths]:
+    """Of each rank's sequences; `pages` as `Spread.of` has it."""
+    new, lengths = ([list[int]() for _ in range(world)] for _ in range(2))
+    owners = (batch.host_pages[:, 0] // pages).tolist()
+    for query, length, owner in zip(batch.query_lens, batch.seq_lens, owners, strict=True):
+        new[owner].append(query)
+        lengths[owner].append(length)
+    return [Lengths(*each) for each in zip(new, lengths, strict=True)]
 
 
 def _taken(tensor: Tensor, rows: NDArray[np.int64]) -> Tensor:

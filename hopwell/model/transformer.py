@@ -14,7 +14,7 @@ from hopwell.limits.marks import UNMARKED, Lengths, Marks
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
-from hopwell.model.spread import Spread
+from hopwell.model.spread import Spread, lengths_of_ranks
 from hopwell.ops.device import upload
 from hopwell.ops.exchange import Exchange
 from hopwell.ops.linear import linear
@@ -234,6 +234,12 @@ class Transformer:
             return None
         assert self.exchange is not None, "ranks that attend for their own sequences have an exchange"
         return Spread.of(batch, self.exchange, self.layout.rank, self.layout.tp, latent.shape[1] - 1)
+
+    def lengths(self, batch: ForwardBatch, latent: Tensor) -> list[Lengths]:
+        """Of the sequences of each rank that attends for its own; of all, where none does."""
+        if not self.layout.dp_attention:
+            return [Lengths(batch.query_lens, batch.seq_lens)]
+        return lengths_of_ranks(batch, self.layout.tp, latent.shape[1] - 1)
 
     def _of_all(self, x: Tensor, spread: Spread | None) -> Tensor:
         """All ranks' rows, in the batch's order."""
