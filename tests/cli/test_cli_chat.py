@@ -13,14 +13,12 @@ GREEDY = ("--temperature", "0", "--device", "cpu")
 
 
 def test_a_pipe_is_one_question() -> None:
-    command = (*HOPWELL, "chat", *GREEDY, "--seed", "1")
-    done = subprocess.run(command, input=b"What is 37 * 43?\n", capture_output=True, timeout=250)
-    said = done.stdout.decode()
-    assert done.returncode == 0
-    assert said.startswith("<think>\n") and said.count("</think>\n\n") == 1
-    assert said.endswith("\n\n37 * 43 = \\boxed{1591}\n")
-    assert b"\x1b" not in done.stdout + done.stderr
-    (note,) = done.stderr.decode().splitlines()
+    done = hopwell("chat", *GREEDY, "--seed", "1", stdin="What is 37 * 43?\n")
+    assert done.code == 0
+    assert done.out.startswith("<think>\n") and done.out.count("</think>\n\n") == 1
+    assert done.out.endswith("\n\n37 * 43 = \\boxed{1591}\n")
+    assert "\x1b" not in done.out + done.err
+    (note,) = done.err.splitlines()
     assert "tokens, " in note and "tokens/s, first after" in note
 
 

@@ -50,10 +50,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def as_packed(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pack(checkpoint, out := tmp_path_factory.mktemp("once") / "packed", "cpu", "float32")
+    return out
+
+
 @pytest.fixture
-def packed(checkpoint: Path, tmp_path: Path) -> Path:
-    pack(checkpoint, tmp_path / "packed", "cpu", "float32")
-    return tmp_path / "packed"
+def packed(as_packed: Path, tmp_path: Path) -> Path:
+    """A copy of one's own, to be spoilt."""
+    return Path(shutil.copytree(as_packed, tmp_path / "packed"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

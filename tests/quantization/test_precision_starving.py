@@ -27,7 +27,8 @@ FRESH = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(9
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose router never takes three of the experts."""
-    config = tiny_config("r1", num_hidden_layers=2, num_nextn_predict_layers=0)
+    few = {"n_routed_experts": 8, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2}
+    config = tiny_config("r1", num_hidden_layers=2, num_nextn_predict_layers=0, **few)
     tensors = random_tensors(config, dtype=torch.bfloat16)
     tensors["model.layers.1.mlp.gate.e_score_correction_bias"][list(UNROUTED)] = -100.0
     return write_checkpoint(tmp_path_factory.mktemp("source"), config, tensors)
