@@ -153,7 +153,7 @@ def headlines(report: dict[str, Any], width: int) -> list[str]:
         f" the host {host}"
     )
     lines.append(f"1 step in {report['every']} measured op by op, {100 * report['overhead']:.2f} % of the time")
-    last = report["history"][-1]
+    last = report["now"]
     lines.append(
         f"{last['running']} run, {last['waiting']} wait; cache {last['pages_used']:,} of {last['pages_total']:,} pages"
     )

@@ -265,8 +265,12 @@ class Engine:
         m, last = self.metrics, self._told
         self._told = m.computed_tokens, m.generated_tokens, m.step_time.total
         rows, tokens, seconds = (now - before for now, before in zip(self._told, last, strict=True))
-        used = m.pages_total - m.pages_free - m.pages_cached
-        meter.history.step(seconds, host, int(rows), int(tokens), m.running, m.waiting, used, m.pages_total)
+        meter.history.step(seconds, host, int(rows), int(tokens), *self._at_work())
+
+    def _at_work(self) -> tuple[int, int, int, int]:
+        """Sequences that run and wait, pages in use and in all."""
+        m = self.metrics
+        return m.running, m.waiting, m.pages_total - m.pages_free - m.pages_cached, m.pages_total
 
     def counted(self) -> Metrics:
         """What was counted so far, the meter's counts with it."""
@@ -279,7 +283,10 @@ class Engine:
 
     def limits(self) -> Report:
         """What the last seconds' steps took, op by op, of what the device can do; from any thread."""
-        report = Report(on=False) if self.meter is None else self.meter.report()
+        report = Report(on=False)
+        if self.meter is not None:
+            report = self.meter.report()
+            report.now = self.meter.history.now(*self._at_work())
         report.pacing, report.thermal = self._restraints()
         return report
 

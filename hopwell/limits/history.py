@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(slots=True)
 class Point:
-    """One second with steps in it."""
+    """One second with steps in it, or this moment."""
 
     at: float
     """By the clock of the world, Unix seconds."""
@@ -110,6 +110,8 @@ class Report:
     ops: list[Row] = field(default_factory=list)
     """The same of all layers together, the longest first; with the host's."""
     history: list[Point] = field(default_factory=list)
+    now: Point | None = None
+    """What runs, waits and is cached at this moment, of no steps: where nothing runs, the last of `history` is old."""
     pacing: PacingState | None = None
     """Where the objective is not latency, whether or not the meter is on."""
     thermal: ThermalState | None = None
@@ -165,6 +167,11 @@ class History:
             point.host_seconds += host_seconds
             point.running, point.waiting = running, waiting
             point.pages_used, point.pages_total, point.board = pages_used, pages_total, self.board
+
+    def now(self, running: int, waiting: int, pages_used: int, pages_total: int) -> Point:
+        """This moment, which no step is part of."""
+        at, board = float(int(self._clock())), self.board
+        return Point(at, running=running, waiting=waiting, pages_used=pages_used, pages_total=pages_total, board=board)
 
     def measure(self, reading: Reading) -> None:
         """Takes in what was measured of a step."""

@@ -30,6 +30,8 @@ REPORT: dict[str, Any] = {
     "mean_rows": 128.0, "host_us": 321.0, "every": 64, "overhead": 0.0123, "layers": 61,
     "history": [{"at": second, "tokens": 12_345, "running": 128, "waiting": 9, "pages_used": 12_345,
                  "pages_total": 67_890, "board": None} for second in range(100)],
+    "now": {"at": 99, "tokens": 0, "running": 128, "waiting": 9, "pages_used": 12_345, "pages_total": 67_890,
+            "board": None},
     "ops": [row("experts_of_a_very_long_name", 1_234_567.0), row("attention", 23_456.0)],
     "rows": [row("attention", 23_456.0, 0), row("attention", 23_456.0, 61)],
 }  # fmt: skip
@@ -63,6 +65,15 @@ def test_columns_go_from_the_least_worth_to_the_most() -> None:
         before = now
     assert before == {"op", "us", "of limit"}
     assert "░" not in shown(80) and "limit us" in shown(80) and "░" in shown(120)
+
+
+def test_an_idle_server_is_not_shown_as_it_last_ran() -> None:
+    idle = {"at": 150, "tokens": 0, "running": 0, "waiting": 0, "pages_used": 3, "pages_total": 67_890, "board": None}
+    console = Console(width=100, file=io.StringIO())
+    console.print(screen(REPORT | {"now": idle}, console))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0 run, 0 wait; cache 3 of 67,890 pages" in said
+    assert f"tokens/s {9 * '█'}{51 * ' '} 12,345 at most" in said, "51 seconds without a step"
 
 
 def test_into_a_pipe_it_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,3 +198,16 @@ def test_the_ceilings_are_measured_once_a_model(nano: LoadedModel) -> None:
     assert meters[0].history is not meters[1].history  # type: ignore[union-attr]
     for llm in (first, second):
         llm.engine.close()
+
+
+def test_what_is_told_of_this_moment_is_not_the_last_step(nano: LoadedModel) -> None:
+    """A request that is left ends without a step that would say so."""
+    with measuring(nano, max_seqs=1) as (llm, _):
+        stream = llm.stream(llm.render([{"role": "user", "content": QUESTIONS[0]}]), SamplingParams(max_tokens=50))
+        next(stream)
+        report = llm.limits()
+        assert report.now is not None and report.now.running == 1 and report.now.pages_used > 0
+        stream.close()
+        report = llm.limits()
+        assert report.history[-1].running == 1 and report.now is not None and report.now.running == 0
+        assert report.now.steps == report.now.tokens == 0 and report.now.at >= report.history[-1].at

@@ -54,6 +54,11 @@ def test_a_report(running: Running) -> None:
     assert sum(row.us for row in report.ops) == pytest.approx(report.measured_us + report.host_us)
     assert sum(point.tokens for point in report.history) == 240
     assert report.history[-1].board is None, "a CPU has no board"
+    assert report.now is not None and report.now.at >= report.history[-1].at
+    assert (report.now.running, report.now.waiting, report.now.steps) == (0, 0, 0), (
+        "it is idle, whatever the last step saw"
+    )
+    assert report.now.pages_total == report.history[-1].pages_total > report.now.pages_used
 
 
 def test_reports_are_plain_json(running: Running) -> None:
@@ -136,7 +141,8 @@ def test_where_there_are_sensors_they_are_told() -> None:
         assert meter is not None
         meter.history.board = Board(watts=412.5, degrees=61, sm_mhz=1755, slowed_by=["power cap"])
         httpx.post(f"{running.url}/v1/completions", json={**LONG, "max_tokens": 20}, timeout=300).raise_for_status()
-        assert report_of(running).history[-1].board == meter.history.board
+        report = report_of(running)
+        assert report.now is not None and report.now.board == report.history[-1].board == meter.history.board
         found = counters(running)
         assert (found["hopwell_gpu_watts", ""], found["hopwell_gpu_degrees", ""]) == (412.5, 61)
         assert ("hopwell_gpu_memory_mhz", "") not in found

@@ -121,7 +121,7 @@ function plots(report) {
   }));
   by("roofline").replaceChildren();
   roofline(by("roofline"), report.bytes_per_s, Math.max(...Object.values(report.flops_per_s)), dots);
-  const now = report.history.at(-1).at, first = report.history[0].at;
+  const now = report.now.at, first = report.history[0].at;
   const from = Math.max(now - WINDOW, Math.min(first, now - 60));
   const points = report.history.filter((point) => point.at >= from), box = by("minutes");
   const curve = (title, value, most = null, apart = 1) => {
@@ -145,7 +145,7 @@ function show(report) {
     ? "This server does not measure itself. Start it with --meter."
     : ready ? "" : "No step yet: ask the model something.";
   if (!ready) return;
-  head(report, report.history.at(-1));
+  head(report, report.now);
   bar(report);
   map(report);
   plots(report);
