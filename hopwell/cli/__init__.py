@@ -20,7 +20,7 @@ from hopwell.cli.clocks import clocks
 from hopwell.cli.console import check_utf8
 from hopwell.cli.doctor import doctor
 from hopwell.cli.generate import PromptCommand, generate
-from hopwell.cli.help import SETTINGS, GroupedCommand
+from hopwell.cli.help import SETTINGS, GroupedCommand, ListedGroup
 from hopwell.cli.inspect import inspect
 from hopwell.cli.pack import pack
 from hopwell.cli.planning import planning
@@ -38,6 +38,7 @@ from hopwell.system import forget_stdout, open_missing_streams
 
 app = typer.Typer(
     name="hopwell",
+    cls=ListedGroup,
     help="Runs the DeepSeek-R1 family, and says how close to the hardware's limit it is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

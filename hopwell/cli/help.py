@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Of every command's context."""
+WHOLE = 1000
+"""Characters: more than any first sentence has."""
 MODEL, LAYOUT, MEMORY, STEPS, ENERGY, SERVER = "Model", "Layout", "Memory", "Steps", "Energy", "Server"
 """Groups of options, by `rich_help_panel`."""
 
@@ -29,3 +31,15 @@ class GroupedCommand(TyperCommand):
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records)
+
+
+class ListedGroup(TyperGroup):
+    """A group whose commands are listed with the whole of their first sentence; click would cut it at the margin."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Each command's name and what it does."""
+        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(WHOLE)) for name, command in listed if command and not command.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)

@@ -29,9 +29,18 @@ class _First(TyperGroup):
         return "" if name == next(iter(self.commands)) else name, command, rest
 
 
+class _Itself(GroupedCommand):
+    """The command that a group stands for: its usage is the group's name, without the blank before its own."""
+
+    class context_class(GroupedCommand.context_class):
+        @property
+        def command_path(self) -> str:
+            return super().command_path.rstrip()
+
+
 planning = typer.Typer(name="plan", cls=_First, help="Which GPUs, how many, at what latency, watts and price.")
 OTHERS = (calibrate, verify, article)
 ALSO = f"Also: {', '.join(f'hopwell plan {other.__name__}' for other in OTHERS)}."
-planning.command(cls=GroupedCommand, epilog=ALSO)(plan)
+planning.command(cls=_Itself, epilog=ALSO)(plan)
 for command in OTHERS:
     planning.command(cls=GroupedCommand)(command)

@@ -50,3 +50,19 @@ def test_what_serve_takes_is_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_option_is_told_without_a_frame() -> None:
     ran = hopwell("serve", "--prot", "1")
     assert ran.code == 2 and "No such option" in ran.err and "--port" in ran.err and "─" not in ran.err
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_no_width_cuts_what_a_command_does(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in ((), ("bench",)):
+        said = " ".join(hopwell(*words, "--help").out.split("\nCommands:\n")[1].split())
+        assert "..." not in said
+        for (*group, name), command in commands().items():
+            if tuple(group) == words:
+                assert f"{name} {command.get_short_help_str(1000)}" in said, name
+
+
+def test_the_command_that_a_group_stands_for_is_called_as_the_group() -> None:
+    for ran in (hopwell("plan"), hopwell("plan", "--nosuch"), hopwell("plan", "--help")):
+        assert "hopwell plan [OPTIONS] {model}\n" in ran.out + ran.err and "plan  " not in ran.out + ran.err
