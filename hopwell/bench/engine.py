@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from hopwell.bench.models import bench_config
@@ -155,6 +155,7 @@ def decode_rows(
     settings: ModelSettings | None = None,
     drafts: int = 0,
     acceptance: float = 1.0,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Iterator[StepRow]:
     """Times decode steps, greedy sampling included, for every batch and context, as the engine's runner runs them.
 
@@ -165,16 +166,20 @@ def decode_rows(
         settings: the limit is that of e4m3 rows for all formats of activations.
         drafts: of the MTP layer, a step; they are verified and drafted as served.
         acceptance: tokens a step of a sequence with drafts, on average.
+        progress: told how many rows are done, how many there are, and of which the next is.
 
     Raises:
         ConfigError: no such config, or no MTP layer to draft with.
     """
     config, settings, batches = bench_config(name, layers, drafts > 0), settings or ModelSettings(), list(batches)
+    contexts, done = list(contexts), 0
     model = random_transformer(config, device, packed=settings.four_bits == "packed")
     graphed, width = GraphedModel(settings.of(model), max_rows=max(batches) * (1 + drafts)), 1 + drafts
     for context in contexts:
         steps = DecodeSteps(graphed, max(batches), context, drafts, acceptance)
         for batch in batches:
+            progress(done, len(contexts) * len(batches), f"batch {batch} over {context}")
+            done += 1
             distinct = steps.distinct(batch * width, graphed.model)
             one = distinct if not drafts else steps.distinct(batch, graphed.model)
             seconds, tokens, _ = steps.measure(batch, rounds=5)

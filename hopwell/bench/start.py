@@ -31,9 +31,13 @@ RATE_BYTES = 8 << 30
 VLLM = {"decode": [[1, 64]], "prefill": [], "steps": 8}
 """What vLLM is asked for once it is ready; its start is what counts here."""
 Rows = list[dict[str, Any]]
+Progress = Callable[[int, int, str], None]
+"""Told how many processes have ended, how many there are, and of which side the next is."""
 
 
-def bench_start(model: str | None, device: str, runs: int, cold: bool = False) -> Rows:
+def bench_start(
+    model: str | None, device: str, runs: int, cold: bool = False, progress: Progress = lambda *_: None
+) -> Rows:
     """Starts our engine `runs` times, after once for the file cache.
 
     Returns:
@@ -46,10 +50,18 @@ def bench_start(model: str | None, device: str, runs: int, cold: bool = False) -
         HopwellError: a process failed, its last line; or files cannot be measured cold.
     """
     folder = resolve(model)
-    return in_turn({SIDES[0]: (folder, lambda: _run(SIDES[0], model, device))}, runs, cold)
+    return in_turn({SIDES[0]: (folder, lambda: _run(SIDES[0], model, device))}, runs, cold, progress)
 
 
-def bench_beside(model: str | None, device: str, runs: int, cold: bool, packed: bool, peer_site: Path | None) -> Rows:
+def bench_beside(
+    model: str | None,
+    device: str,
+    runs: int,
+    cold: bool,
+    packed: bool,
+    peer_site: Path | None,
+    progress: Progress = lambda *_: None,
+) -> Rows:
     """The same of our engine from a checkpoint's folder and, where asked for, from a snapshot of it; of safetensors'
     own loader, which only brings the tensors to the device; and of vLLM, if it is there.
 
@@ -72,10 +84,15 @@ def bench_beside(model: str | None, device: str, runs: int, cold: bool, packed: 
             sides["hopwell, packed"] = (snapshot, lambda: _run("hopwell", str(snapshot), device))
         if peer_site is not None:
             sides["vllm"] = (folder, lambda: _vllm(folder, peer_site))
-        return in_turn(sides, runs, cold)
+        return in_turn(sides, runs, cold, progress)
 
 
-def in_turn(sides: dict[str, tuple[Path, Callable[[], dict[str, Any]]]], runs: int, cold: bool) -> Rows:
+def in_turn(
+    sides: dict[str, tuple[Path, Callable[[], dict[str, Any]]]],
+    runs: int,
+    cold: bool,
+    progress: Progress = lambda *_: None,
+) -> Rows:
     """Runs each side in turn, once more than asked for, for what the first alone meets.
 
     Args:
@@ -88,7 +105,8 @@ def in_turn(sides: dict[str, tuple[Path, Callable[[], dict[str, Any]]]], runs: i
         limits[name] = nbytes / read_rate(paths, RATE_BYTES)
     rows: dict[str, Rows] = {name: [] for name in sides}
     for number in range(runs + 1):
-        for name, (_, run) in sides.items():
+        for place, (name, (_, run)) in enumerate(sides.items()):
+            progress(number * len(sides) + place, (runs + 1) * len(sides), name)
             cached = _lay(files[name][0], cold)
             row = {"of": name, "files": "cold" if cold else "warm", "run": str(number), "cached_percent": cached}
             rows[name].append(row | {"bytes": files[name][1]} | run() | {"limit_s": round(limits[name], 3)})

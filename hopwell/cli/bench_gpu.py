@@ -10,6 +10,7 @@ import typer
 
 from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
+from hopwell.cli.sampling import FixedDrafts
 
 if TYPE_CHECKING:
     from hopwell.limits.ceilings import Ceilings
@@ -21,7 +22,6 @@ Context = Annotated[list[int] | None, typer.Option(min=1, help="Tokens of each; 
 Plot = Annotated[Path | None, typer.Option(help="PNG for percent of the limit by batch.", callback=check_file)]
 Activations = Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")]
 FourBits = Annotated[str, typer.Option(help="Weights of four bits: packed or expanded.")]
-Drafts = Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")]
 ForcedAcceptance = Annotated[float | None, typer.Option(help="Tokens a step with drafts.")]
 CacheDtype = Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")]
 Layers = Annotated[int | None, typer.Option(min=2, help="Cut the model to this many layers, one of them dense.")]
@@ -46,23 +46,26 @@ def engine(
     cache_dtype: CacheDtype = "auto",
     activations: Activations = None,
     four_bits: FourBits = "packed",
-    drafts: Drafts = 0,
+    drafts: FixedDrafts = 0,
     forced_acceptance: ForcedAcceptance = None,
     out: Out = None,
     plot: Plot = None,
 ) -> None:
     """A whole model's decode steps as the engine runs them: milliseconds, percent of the limit. Random weights."""
     from hopwell.bench.engine import decode_rows
+    from hopwell.cli.progress import count_progress
     from hopwell.model.settings import ModelSettings
 
     acceptance = checked_acceptance(drafts, forced_acceptance)
     limit = measured_ceilings()
     settings = ModelSettings(cache_dtype=cache_dtype, activations=activations, four_bits=four_bits)
-    found = decode_rows(
-        model, batch or BATCHES, context or [1024], limit, layers, energy,
-        settings=settings, drafts=drafts, acceptance=acceptance,
-    )  # fmt: skip
-    show([asdict(row) for row in found], "engine", out, plot, ceilings=asdict(limit))
+    with count_progress("Timing steps", aloud=True) as progress:
+        found = decode_rows(
+            model, batch or BATCHES, context or [1024], limit, layers, energy,
+            settings=settings, drafts=drafts, acceptance=acceptance, progress=progress,
+        )  # fmt: skip
+        rows = [asdict(row) for row in found]
+    show(rows, "engine", out, plot, ceilings=asdict(limit))
 
 
 def checked_acceptance(drafts: int, forced: float | None) -> float:

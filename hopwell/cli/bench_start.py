@@ -31,15 +31,17 @@ def start(
     nano alone is slower, warm, than promised.
     """
     from hopwell.bench.start import bench_beside, bench_start
+    from hopwell.cli.progress import count_progress
     from hopwell.cli.tables import print_rows
     from hopwell.engine.frontend import name_of
 
     compared = beside or packed or peer_site is not None
-    rows = (
-        bench_beside(model, device, runs, cold, packed, peer_site)
-        if compared
-        else bench_start(model, device, runs, cold)
-    )
+    with count_progress("Starting", aloud=True) as progress:
+        rows = (
+            bench_beside(model, device, runs, cold, packed, peer_site, progress)
+            if compared
+            else bench_start(model, device, runs, cold, progress)
+        )
     print_rows(rows)
     if out is not None:
         write_result(out, "start", rows, model=name_of(model), max_after_torch_s=MAX_AFTER_TORCH, max_load_s=MAX_LOAD)

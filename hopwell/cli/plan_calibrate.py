@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli.outputs import check_folder
+from hopwell.cli.sampling import FixedDrafts
 from hopwell.cli.urls import with_scheme
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ Gpus = Annotated[str | None, typer.Option(help="What it runs on, as 8xh200.")]
 EngineName = Annotated[str | None, typer.Option(help="hopwell, sglang, vllm or trtllm.  [default: it says]")]
 PrecisionName = Annotated[str | None, typer.Option(help="bf16, fp8, nvfp4 or int4.  [default: as released]")]
 LayoutName = Annotated[str | None, typer.Option(help="As the planner names it: TP8, DP8 EP8.  [default: TP]")]
-Drafts = Annotated[int, typer.Option(min=0, max=3, help="MTP's drafts a step.")]
 Words = Annotated[int, typer.Option(min=1, help="Of a prompt, about.")]
 Tokens = Annotated[int, typer.Option(min=2, help="Of an answer.")]
 Key = Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")]
@@ -38,7 +38,7 @@ def calibrate(
     engine: EngineName = None,
     precision: PrecisionName = None,
     layout: LayoutName = None,
-    drafts: Drafts = 0,
+    drafts: FixedDrafts = 0,
     users: Annotated[list[int] | None, typer.Option(min=1, help="At once; repeatable.  [default: 1, 16, 64]")] = None,
     input_words: Words = 512,
     output_tokens: Tokens = 128,
@@ -125,12 +125,12 @@ def _kernels(device: str, folder: Path | None, as_json: bool) -> None:
     entries = [fitted.entry for fitted in found]
     path = None if trial else write_kernels(entries, rows, gpu, about, folder)
     if as_json:
-        _print_json({**about, "file": str(path), "kernels": entries, "rows": rows})
+        _print_json({**about, "file": path and str(path), "kernels": entries, "rows": rows})
         return
     from hopwell.cli.tables import print_rows
 
     print_rows([_line(fitted) for fitted in found], f"{device_name()}: us of a case, and errors of predictions in %")
-    print("tried out on a CPU, against H200's constants: nothing is kept" if trial else f"kept in {path}")
+    print("tried out on a CPU, against H200's constants: nothing is kept" if path is None else _kept(path, ""))
 
 
 def _line(fitted: Fitted) -> dict[str, Any]:
@@ -169,7 +169,15 @@ def _server(setting: Setting, loads: list[Any], own: Any, url: str, folder: Path
     print_rows(lines, f"{setting.name}, at {url}")
     print(f"steps take {served.step:.2f} x what was predicted; first token: {served.host_us / 1e3:,.0f} ms and "
           f"{served.first:.2f} x the kernels")  # fmt: skip
-    print(f"kept in {path}: hopwell plan uses it for {setting.engine.title} on {setting.gpu.name}")
+    print(_kept(path, f" for {setting.engine.title} on {setting.gpu.name}"))
+
+
+def _kept(path: Path, what: str) -> str:
+    """Where a calibration is, and whether plans will find it there."""
+    from hopwell.planner.calibration import place
+
+    used = f"hopwell plan uses it{what}"
+    return f"kept in {path}: {used if path.parent == place() else f'{used} once it is in {place()}'}"
 
 
 def _print_json(found: dict[str, Any]) -> None:

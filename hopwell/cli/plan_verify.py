@@ -11,7 +11,6 @@ import typer
 from hopwell.cli.outputs import check_file
 from hopwell.cli.plan_calibrate import (
     AsJson,
-    Drafts,
     EngineName,
     IgnoreEos,
     Key,
@@ -22,6 +21,7 @@ from hopwell.cli.plan_calibrate import (
     Words,
     server_setting,
 )
+from hopwell.cli.sampling import FixedDrafts
 
 if TYPE_CHECKING:
     from hopwell.planner.calibration import Loaded
@@ -35,7 +35,7 @@ def verify(
     engine: EngineName = None,
     precision: PrecisionName = None,
     layout: LayoutName = None,
-    drafts: Drafts = 0,
+    drafts: FixedDrafts = 0,
     users: Annotated[list[int] | None, typer.Option(min=1, help="At once; repeatable.  [default: 16]")] = None,
     input_words: Words = 512,
     output_tokens: Tokens = 128,

@@ -64,8 +64,16 @@ def quantize(
     from hopwell.cli.texts import sequences_of
     from hopwell.engine.device import pick_device
     from hopwell.quantization.convert import Conversion
+    from hopwell.quantization.hessian import PrecisionError
     from hopwell.quantization.plan import Settings, open_source, with_columns
 
+    if not (budget or size or fit):
+        for name, value in (("--offer", offer), ("--residual-columns", residual_columns)):
+            if value:
+                raise PrecisionError(
+                    f"{name} is for a choice, and {f'--format {format}' if format else 'no goal'} leaves none; give"
+                    f" --budget, --bytes or --fit{' in its place' if format else ''}, or leave {name} out"
+                )
     torch.set_num_threads(threads)
     formats = tuple(offer or ["nvfp4"])
     settings = Settings(
@@ -95,6 +103,7 @@ def verify(
 ) -> None:
     """Check every fingerprint, and measure KL and top-1 agreement against the reference."""
     from hopwell.cli.moved import check_checkout, run_script
+    from hopwell.cli.progress import count_progress
     from hopwell.cli.tables import print_rows
     from hopwell.cli.texts import sequences_of
     from hopwell.quantization.verify import open_checked
@@ -105,7 +114,9 @@ def verify(
     converted, reference = folder_of(model), folder_of(against)
     for folder in (converted, reference):
         open_checked(folder)
-    verdict = measure(converted, reference, sequences_of(reference, data, seed, fresh=True), budget)
+    sequences = sequences_of(reference, data, seed, fresh=True)
+    with count_progress("Comparing tokens", aloud=True) as progress:
+        verdict = measure(converted, reference, sequences, budget, progress)
     print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in verdict.as_row().items()}])
     if tasks:
         run_script("nano", [converted, "--against", reference, "--problems", tasks, "--unseen", 0, "--outside", 0,

@@ -32,6 +32,7 @@ Drafts = Annotated[
         metavar="0-3|auto", help="Of the MTP layer, a step; auto: as many as pay. [default: 1]", rich_help_panel=MODEL
     ),
 ]
+FixedDrafts = Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")]
 Activations = Annotated[
     str | None,
     typer.Option(

@@ -35,7 +35,7 @@ def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> lis
             return sampled(source, TOKENS, seed)
         tokenizer = Tokenizer.open(source)
         return [tokenizer.encode(problem, special=False) for problem in nanos_problems(fresh)]
-    return cut_sequences(Tokenizer.open(source).encode(read_text(text)))
+    return cut_sequences(Tokenizer.open(source).encode(read_text(text)), str(text))
 
 
 def knows_nanos_tokens(folder: Path) -> bool:

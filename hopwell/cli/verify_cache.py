@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hopwell.cli.result import Out, write_result
+from hopwell.errors import HopwellError
 
 
 def verify_cache(
@@ -21,6 +22,7 @@ def verify_cache(
 ) -> None:
     """Calibrate an FP8 latent cache, judge it by a long generation, and leave the decision beside the weights."""
     from hopwell.checkpoint.files import check_writable
+    from hopwell.cli.progress import count_progress
     from hopwell.cli.quantize import folder_of
     from hopwell.cli.tables import print_rows
     from hopwell.cli.texts import sequences_of
@@ -33,11 +35,17 @@ def verify_cache(
     if not dry_run:
         check_writable(folder)  # now, and not after minutes of generation
     sequences = sequences_of(folder, data, seed=0, fresh=False)
+    if prompts >= len(sequences):  # scales of no text at all would refuse any cache
+        raise HopwellError(
+            f"--prompts is {prompts:,}, and {data or 'the text'} has {len(sequences):,} passages, one of which at least"
+            f" is calibrated on; give {len(sequences) - 1:,} or fewer{', or a longer --data' * (data is not None)}"
+        )
     whole = load_model(str(folder))
     loaded = whole.model
     scales = calibrate(loaded, sequences[prompts:])
     starts = [s[: max(1, len(s) // 2)] for s in sequences[:prompts]]
-    verdict = generate_and_judge(loaded, scales, starts, tokens, limit, tuple(whole.eos_token_ids))
+    with count_progress("Generating", aloud=True) as progress:
+        verdict = generate_and_judge(loaded, scales, starts, tokens, limit, tuple(whole.eos_token_ids), progress)
     rows = [
         {"quarter": i + 1, "tokens": q.tokens, "kl": q.mean, "p99": q.p99, "top1": q.top1}
         for i, q in enumerate(verdict.quarters)

@@ -7,7 +7,7 @@ the model writes a long text on the FP8 cache, token by token, and every step is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,14 @@ def generate_and_judge(
     tokens: int,
     limit: float,
     eos_token_ids: Sequence[int] = (),
+    progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> CacheVerdict:
     """Every prompt goes on for `tokens` greedy tokens on the FP8 cache; both caches see the same tokens.
 
     Args:
         limit: mean KL, nats a token, that no quarter of the generation may exceed.
         eos_token_ids: what a sequence says after one of these is not judged: nobody would read it.
+        progress: told how many steps are done, how many there are at most, and an empty name.
 
     Raises:
         CacheFormatError: the device has no FP8, or the generation outgrows the model's context.
@@ -111,7 +113,8 @@ def generate_and_judge(
     lengths, fresh = [0] * len(prompts), [list(p) for p in prompts]
     kls, sames, alive = [], [], torch.ones(len(prompts), dtype=torch.bool, device=model.device)
     ends = torch.tensor(list(eos_token_ids), device=model.device)
-    for _ in range(tokens):
+    for step in range(tokens):
+        progress(step, tokens, "")
         lengths = [n + len(f) for n, f in zip(lengths, fresh, strict=True)]
         counts = [len(f) for f in fresh]
         batch = ForwardBatch(

@@ -240,24 +240,27 @@ def bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def cut_sequences(tokens: Sequence[int]) -> list[list[int]]:
+def cut_sequences(tokens: Sequence[int], name: str) -> list[list[int]]:
     """A text's tokens in stretches of 512.
+
+    Args:
+        name: of the text, for errors.
 
     Raises:
         PrecisionError: there are fewer than 2048.
     """
-    check_tokens(len(tokens))
+    check_tokens(len(tokens), name)
     pieces = [list(tokens[i : i + SEQUENCE]) for i in range(0, len(tokens), SEQUENCE)]
     return [piece for piece in pieces if len(piece) >= 64]
 
 
-def check_tokens(count: int) -> None:
+def check_tokens(count: int, name: str = "the text to calibrate on") -> None:
     """
     Raises:
-        PrecisionError: calibration text is too short.
+        PrecisionError: a text is too short.
     """
     if count < FEWEST_TOKENS:
-        raise PrecisionError(f"calibration text has {count} tokens; give {FEWEST_TOKENS} or more")
+        raise PrecisionError(f"{name} has {count:,} tokens; give {FEWEST_TOKENS:,} or more")
 
 
 def identity(

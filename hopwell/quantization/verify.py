@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,19 @@ def promised(folder: Path) -> float | None:
         ) from None
 
 
-def verify(model: Path, against: Path, sequences: Sequence[Sequence[int]], budget: float | None = None) -> Verdict:
+def verify(
+    model: Path,
+    against: Path,
+    sequences: Sequence[Sequence[int]],
+    budget: float | None = None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> Verdict:
     """Compares `model` with the reference `against` in float32, every tensor against its fingerprint.
 
     Args:
         sequences: fresh text, as tokens.
         budget: mean KL to keep; default: the one in the model's report.
+        progress: told how many tokens are compared, how many there are, and an empty name.
 
     Raises:
         CheckpointError: a checkpoint cannot be loaded, or a tensor is not the one that was converted.
@@ -87,4 +94,4 @@ def verify(model: Path, against: Path, sequences: Sequence[Sequence[int]], budge
     for name in checkpoint.tensors:
         checkpoint.read(name)  # also those that loading skips
     converted = load_transformer(checkpoint, "cpu", torch.float32)
-    return Verdict(compare(expected, converted, sequences), len(checkpoint.fingerprints), budget)
+    return Verdict(compare(expected, converted, sequences, progress), len(checkpoint.fingerprints), budget)

@@ -61,8 +61,11 @@ def test_sides_take_turns_and_the_first_of_each_does_not_count() -> None:
         order.append(name)
         return dict.fromkeys(PHASES, float(len(order)))
 
-    rows = in_turn({name: (NANO, lambda name=name: side(name)) for name in "ab"}, runs=3, cold=False)
+    told: list[tuple[int, int, str]] = []
+    sides = {name: (NANO, lambda name=name: side(name)) for name in "ab"}
+    rows = in_turn(sides, runs=3, cold=False, progress=lambda *each: told.append(each))
     assert order == ["a", "b"] * 4
+    assert told == [(done, 8, name) for done, name in enumerate(order)]
     assert [(row["of"], row["run"], row["load_s"]) for row in rows[:4]] == [
         ("a", "1", 3.0), ("a", "2", 5.0), ("a", "3", 7.0), ("a", "median", 5.0),
     ]  # fmt: skip

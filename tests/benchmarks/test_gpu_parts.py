@@ -60,7 +60,10 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_decode_steps_and_their_kernels_from_an_fp8_cache(no_clock: None) -> None:
-    (row,) = engine.decode_rows("r1-tp8", [2], [65], LIMIT, 2, False, DEVICE, ModelSettings(cache_dtype="fp8"))
+    told: list[tuple[int, int, str]] = []
+    settings, progress = ModelSettings(cache_dtype="fp8"), lambda *each: told.append(each)
+    (row,) = engine.decode_rows("r1-tp8", [2], [65], LIMIT, 2, False, DEVICE, settings, progress=progress)
+    assert told == [(0, 1, "batch 2 over 65")]
     assert row.cache_dtype == "fp8" and row.ms == 1.0 and row.percent_of_limit == pytest.approx(100 * row.limit_ms)
     found = list(layer.op_rows("r1-tp8", [1], [65], LIMIT, 2, DEVICE, "fp8"))
     assert len(found) == 14 and all(row.us == pytest.approx(500) for row in found)

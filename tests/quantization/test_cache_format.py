@@ -45,7 +45,10 @@ def test_scales_hold_what_calibration_saw_and_no_more(model: Transformer) -> Non
 
 
 def test_a_good_cache_is_approved_and_its_scales_serve(model: Transformer, folder: Path) -> None:
-    verdict = generate_and_judge(model, calibrate(model, TEXT), PROMPTS, 80, limit=0.1)
+    told: list[tuple[int, int, str]] = []
+    scales, progress = calibrate(model, TEXT), lambda *each: told.append(each)
+    verdict = generate_and_judge(model, scales, PROMPTS, 80, limit=0.1, progress=progress)
+    assert told == [(step, 80, "") for step in range(80)]
     assert verdict.kept and verdict.saturated == 0.0
     assert [q.tokens for q in verdict.quarters] == [40] * 4 and all(0 < q.mean < 0.1 for q in verdict.quarters)
     assert decided_scales(folder, model) is None

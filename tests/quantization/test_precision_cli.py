@@ -16,11 +16,13 @@ from typer.testing import CliRunner, Result
 
 from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.cli.quantize import quantize, verify
+from hopwell.cli.verify_cache import verify_cache
 from hopwell.errors import HopwellError
 
 app = Typer(pretty_exceptions_enable=False)
 app.command()(quantize)
 app.command()(verify)
+app.command()(verify_cache)
 
 
 def call(*args: str | Path) -> Result:
@@ -42,7 +44,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
+def test_quantize_then_verify(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopwell.cli.progress.SAY_EVERY", 0.0)
     text = tmp_path / "text.txt"
     letters = torch.randint(33, 127, (6000,), generator=torch.Generator().manual_seed(0))
     text.write_text("".join(map(chr, letters[:3000].tolist())))
@@ -54,11 +57,40 @@ def test_quantize_then_verify(source: Path, tmp_path: Path) -> None:
     checked = call("verify", tmp_path / "out", "--against", source, "--data", text, "--out", result)
     assert checked.exit_code == 0, checked.output
     assert '"kept": true' in result.read_text()
+    assert "Comparing tokens: 2,048 of 3,000" in checked.stderr and "Comparing" not in checked.stdout
     broken = call("verify", tmp_path / "out", "--against", source, "--data", text, "--budget", "1e-9")
     assert broken.exit_code == 1 and "not kept" in broken.output
     unasked = call("verify", source, "--against", source, "--data", text, "--out", result)
     assert unasked.exit_code == 0 and "no KL was promised" in unasked.output and "True" not in unasked.output
     assert '"kept": null' in result.read_text()
+
+
+def test_a_text_that_is_too_short_is_named(source: Path, tmp_path: Path) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("abc" * 341)
+    for words in (("verify", source, "--against", source, "--data"), ("verify-cache", source, "--data"),
+                  ("quantize", source, tmp_path / "out", "--calibration"),
+                  ("quantize", source, tmp_path / "out", "--calibration", text, "--judge")):  # fmt: skip
+        refused = call(*words, text).exception
+        assert isinstance(refused, HopwellError) and str(refused) == f"{text} has 1,023 tokens; give 2,048 or more"
+
+
+@pytest.mark.parametrize("given", [("--offer", "mxfp4"), ("--residual-columns", "--layout", "hopwell")])
+def test_what_is_offered_needs_a_goal_to_choose_by(given: tuple[str, ...], source: Path, tmp_path: Path) -> None:
+    for more, left in (((), "no goal"), (("--format", "nvfp4"), "--format nvfp4")):
+        refused = call("quantize", source, tmp_path / "out", *given, *more).exception
+        assert isinstance(refused, HopwellError)
+        assert str(refused).startswith(f"{given[0]} is for a choice, and {left} leaves none; give --budget, --bytes or")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cache_is_not_judged_by_scales_of_no_text(source: Path, tmp_path: Path) -> None:
+    """Five passages: all of them as prompts would leave none to calibrate on."""
+    text = tmp_path / "text.txt"
+    text.write_text("abcdefgh" * 320)
+    refused = call("verify-cache", source, "--data", text, "--dry-run").exception
+    told = f"--prompts is 16, and {text} has 5 passages, one of which at least is calibrated on; give 4 or fewer"
+    assert isinstance(refused, HopwellError) and str(refused) == f"{told}, or a longer --data"
 
 
 @pytest.mark.slow

@@ -48,10 +48,14 @@ def test_three_loads_are_kept_and_used(running: Running, cache: Path) -> None:
     assert mine["tpot_ms"]["p50"] > plain["tpot_ms"]["p50"]
 
 
-def test_a_table_says_before_and_now(running: Running, cache: Path) -> None:
+def test_a_table_says_before_and_now(running: Running, cache: Path, tmp_path: Path) -> None:
     ran = hopwell("plan", "calibrate", *NANO, "--url", running.url)
     assert ran.code == 0 and "error now" in ran.out and f"kept in {cache}" in ran.out
     assert "ms a token" in ran.out and "ms to first" in ran.out
+    assert ran.out.endswith("server-hopwell-H200.json: hopwell plan uses it for Hopwell on H200\n")
+    ran = hopwell("plan", "calibrate", *NANO, "--users", "1", "--url", running.url, "--folder", tmp_path / "mine")
+    kept = tmp_path / "mine" / "server-hopwell-H200.json"
+    assert ran.out.endswith(f"kept in {kept}: hopwell plan uses it for Hopwell on H200 once it is in {cache}\n")
 
 
 @pytest.mark.slow
