@@ -41,7 +41,9 @@ class PublicRow:
 
     @property
     def title(self) -> str:
-        where = f"{self.layout.gpus} x {self.gpu} {self.precision} {self.layout.name}, {self.engine} {self.version}"
+        where = (
+            f"R1 on {self.layout.gpus} x {self.gpu}, {self.precision} {self.layout.name}, {self.engine} {self.version}"
+        )
         return f"{where}, {self.date}, {self.input}/{self.output}, {self.users} users"
 
     def predicted_tpot_ms(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hopwell.model import shipped_name
-from hopwell.planner.engines import FOUR_BITS
 from hopwell.planner.question import Option
 
 HUB = {
@@ -28,7 +27,16 @@ def launch_command(option: Option, model: str, length: float) -> str:
     across = (
         f"  # on each of {hosts} hosts, with the engine's own options for node rank and address" if hosts > 1 else ""
     )
-    return make(option, model, int(length)) + across
+    return make(option, model, int(length)) + _copy(option) + across
+
+
+def _copy(option: Option) -> str:
+    """What the weights must be made into first, where the model is not released in what was planned."""
+    name = option.precision.name
+    if name == option.machine.model.stored or not option.engine.can_run(option.layout, option.gpu):
+        return ""
+    how = "" if name == "bf16" else ": see hopwell quantize"
+    return f"  # of a copy with experts in {name}{how}"
 
 
 def _users(option: Option) -> int:
@@ -43,12 +51,9 @@ def _hopwell(option: Option, model: str, length: int) -> str:
     if layout.gpus > 1:
         words.append(f"--tp {layout.gpus}")
     words += ["--dp-attention"] * (layout.dp > 1) + [f"--ep {layout.gpus}"] * (layout.expert_whole > 1)
-    note = ""
-    if not option.engine.can_run(layout, option.gpu):
-        note = "  # refused on GPUs in this version"
-    elif option.precision.name in FOUR_BITS and option.machine.model.stored not in FOUR_BITS:
-        note = f"  # of a copy with experts in {option.precision.name}: see hopwell quantize"
-    return " ".join(words) + note
+    return " ".join(words) + (
+        "" if option.engine.can_run(layout, option.gpu) else "  # refused on GPUs in this version"
+    )
 
 
 def _sglang(option: Option, model: str, length: int) -> str:

@@ -171,7 +171,7 @@ def parse_number(text: str, option: str, kind: str, low: float, high: float) -> 
     value = float(match[1]) * units[match[2]]
     if not low <= value <= high:
         raise PlanError(
-            f"{option} is {text!r}; it can be from {low:,g} to {high:,g}{' ms' if kind == 'ms' else ' tokens'}"
+            f"{option} is {text!r}; it can be from {low:,.10g} to {high:,.10g}{' ms' if kind == 'ms' else ' tokens'}"
         )
     return value
 

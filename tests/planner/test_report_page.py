@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
 from hopwell.limits.prices import read_prices
+from hopwell.planner.evidence import public_rows
 from hopwell.planner.launch import launch_command
 from hopwell.planner.model import read_model
 from hopwell.planner.page import frontier, page
 from hopwell.planner.plot import Mark, curves
-from hopwell.planner.question import Question, parse_gpus
+from hopwell.planner.question import PlanError, Question, parse_gpus, parse_number
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
 from hopwell.planner.uncertainty import band
@@ -46,3 +49,28 @@ def test_a_command_says_how_the_model_lies_and_in_what() -> None:
         assert command.startswith("hopwell serve deepseek-ai/DeepSeek-R1 ") and "refused" not in command
         assert command.endswith("# of a copy with experts in nvfp4: see hopwell quantize")
         assert launch_command(option, "/models/R1", 2048).startswith("hopwell serve /models/R1 ")
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "copied"),
+    [("r1", "fp8", False), ("r1", "nvfp4", True), ("v2-lite", "bf16", False), ("v2-lite", "fp8", True)],
+)
+def test_commands_say_where_weights_are_not_as_released(model: str, precision: str, copied: bool) -> None:
+    """Whichever engine it is: R1 is released in fp8, V2-Lite in bf16."""
+    seen = set()
+    asked = Question(read_model(model), parse_gpus("8xb200"), Load(1024, 1024), 2000, 80, precisions=(precision,))
+    for option in search(asked, PRICES).options:
+        seen.add(option.engine.name)
+        command = launch_command(option, model, 2048)
+        assert ("of a copy with experts in" in command) == copied
+        assert not copied or command.endswith(f"  # of a copy with experts in {precision}: see hopwell quantize")
+    assert seen
+
+
+def test_bounds_are_written_out() -> None:
+    with pytest.raises(PlanError, match="it can be from 1 to 10,000,000 tokens"):
+        parse_number("0", "--input", "tokens", 1, 1e7)
+
+
+def test_a_public_row_says_whose_it_is() -> None:
+    assert all(row.title.startswith("R1 on ") for row in public_rows())
