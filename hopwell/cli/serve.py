@@ -314,7 +314,8 @@ def serve(
 
 @contextmanager
 def told_in_options() -> Iterator[None]:
-    """An engine's errors as whoever gave options knows its settings: `max_seqs` is `--max-seqs` here."""
+    """An engine's errors as whoever gave options knows its settings: `max_seqs` is `--max-seqs` here, and
+    `hold_prompts=False` `--no-hold-prompts`."""
     from hopwell.engine.config import EngineConfig
 
     try:
@@ -322,8 +323,12 @@ def told_in_options() -> Iterator[None]:
     except HopwellError as error:
         settings = [field.name for field in fields(EngineConfig)]
         named = "|".join(name if "_" in name else f"^{name}" for name in settings)
-        options = re.sub(rf"(?<![\w/-])(?:{named})(?![\w/])", lambda name: "--" + name[0].replace("_", "-"), str(error))
-        raise HopwellError(options) from None
+
+        def option(found: re.Match[str]) -> str:
+            return ("--no-" if found["off"] else "--") + found["name"].replace("_", "-")
+
+        told = re.sub(rf"(?<![\w/-])(?P<name>{named})(?P<off>=False)?(?![\w/])", option, str(error))
+        raise HopwellError(told) from None
 
 
 def one_engine_only(api_workers: int | None, device: str, energy: bool | None, disk_cache: Path | None) -> str | None:

@@ -129,7 +129,7 @@ class EngineConfig:
         if self.objective not in OBJECTIVES:
             raise EngineConfigError(f"objective is {self.objective!r}; known: {', '.join(OBJECTIVES)}")
         if not self.hold_prompts and self.objective == "latency":
-            raise EngineConfigError("hold_prompts is off, and objective 'latency' holds none; leave it out")
+            raise EngineConfigError("hold_prompts=False is for the objectives throughput and energy; leave it out")
         promise = self.tpot_promise_ms
         if promise is not None and self.objective != "energy":
             raise EngineConfigError(f"tpot_promise_ms needs objective 'energy'; it is {self.objective!r}")

@@ -78,3 +78,8 @@ def test_settings_are_called_as_their_options_are() -> None:
     assert {"--" + name.replace("_", "-") for name in names} <= known
     with pytest.raises(HopwellError, match=r"^--drafts is 9, as /tmp/max_seqs says, not xmax_seqs$"), told_in_options():
         raise EngineConfigError("drafts is 9, as /tmp/max_seqs says, not xmax_seqs")
+    with (
+        pytest.raises(HopwellError, match=r"^--no-hold-prompts is for the objectives .*; leave it out$"),
+        told_in_options(),
+    ):
+        EngineConfig(hold_prompts=False)
