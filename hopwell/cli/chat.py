@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 HELP = """\
 /reset   begin a new conversation
 /help    this list
-A line that ends in \\ goes on in the next. Ctrl-C stops the answer, Ctrl-D leaves."""
-COMMAND = re.compile(r"/[a-z]+")  # "/4" is a question: divide by four
+A line that ends in \\ goes on in the next.
+Ctrl-C stops the answer, Ctrl-D leaves."""
+COMMAND = re.compile(r"/[A-Za-z]+")  # "/4" is a question: divide by four
 
 
 class ToolName(StrEnum):
@@ -132,13 +133,13 @@ def _questions(talk: Conversation) -> Iterator[str]:
         if not COMMAND.fullmatch(text):
             if text:
                 yield text
-        elif text == "/reset":
+        elif text.lower() == "/reset":
             talk.reset()
             note("a new conversation")
-        elif text == "/help":
+        elif text.lower() == "/help":
             print(HELP)
         else:
-            print(f"error: {text} is unknown; known: /reset, /help", file=sys.stderr)
+            print(f"error: {text} is unknown; known: /reset, /help; Ctrl-D leaves", file=sys.stderr)
 
 
 def _line(prompt: str) -> str:

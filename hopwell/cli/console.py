@@ -141,6 +141,11 @@ class AnswerPrinter:
             self._column_zero = text.endswith("\n")
 
 
+def cut_off(max_tokens: int | None) -> str:
+    """What ended an answer of full length."""
+    return "cut off by --max-tokens" if max_tokens is not None else "cut off at the end of the context"
+
+
 def summary(turn: Turn, max_tokens: int | None) -> str:
     """Tokens, speed and time to the first token of an answer, and why it ended if not by itself."""
     parts = [f"{turn.tokens:,} tokens"]
@@ -149,7 +154,7 @@ def summary(turn: Turn, max_tokens: int | None) -> str:
     if turn.first is not None:
         parts.append(f"first after {turn.first:.2f} s")
     if turn.finish_reason == "length":
-        parts.append("cut off by --max-tokens" if max_tokens is not None else "cut off at the end of the context")
+        parts.append(cut_off(max_tokens))
     elif turn.finish_reason == "abort":
         parts.append("stopped")
     if not turn.kept:

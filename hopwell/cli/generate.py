@@ -87,7 +87,7 @@ def generate(
     Without --json the thinking stands between <think> and </think>. A prompt that cannot be served is told of in its
     place and hinders no other; the exit code is then 2.
     """
-    from hopwell.cli.console import note, utf8
+    from hopwell.cli.console import cut_off, note, utf8
     from hopwell.engine.frontend import folder_here
     from hopwell.errors import HopwellError
     from hopwell.limits.energy import Factors
@@ -117,7 +117,7 @@ def generate(
     params = opt.params_of(llm, options)
     if not isinstance(asked[0], str):  # through the one template all of them end alike
         params = replace(params, thinking=llm.thinking(asked[0]))
-    started, tokens, failed = time.perf_counter(), 0, 0
+    started, tokens, failed, cut = time.perf_counter(), 0, 0, 0
     if len(texts) == n == 1 and not as_json:
         answers = _streamed(llm, asked[0], params)
     else:
@@ -125,6 +125,7 @@ def generate(
     for place, completion in answers:
         tokens += sum(len(answer.tokens) for answer in completion.answers)
         failed += any(answer.error is not None for answer in completion.answers)
+        cut += sum(answer.finish_reason == "length" for answer in completion.answers)
         if as_json:
             for row in _rows(llm, place, texts[place], asked[place], completion, factors):
                 print(json.dumps(row, ensure_ascii=False), flush=True)
@@ -132,7 +133,11 @@ def generate(
             _show(llm, place, texts[place], asked[place], completion)
     seconds = time.perf_counter() - started
     what = f"{len(texts):,} prompts, " if len(texts) > 1 else ""
-    note(f"{what}{tokens:,} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s")
+    told = f"{what}{tokens:,} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s"
+    if cut:
+        many = f"{cut:,} answers " if len(texts) * n > 1 else ""
+        told += f", {many}{cut_off(max_tokens)}"
+    note(told)
     if failed:
         raise typer.Exit(2)
 

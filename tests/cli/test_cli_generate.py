@@ -36,6 +36,13 @@ def test_one_question_is_answered_through_the_template() -> None:
     assert "tokens/s" in done.stderr and "\x1b" not in done.stdout + done.stderr
 
 
+def test_what_is_cut_off_is_told() -> None:
+    assert "stop" in rows(run("--json", "5 + 5", *GREEDY))[0]["finish_reason"]
+    assert "cut off" not in run("5 + 5", "6 + 6", *GREEDY).err
+    assert run("5 + 5", "--max-tokens", "3", *GREEDY).err.endswith(", cut off by --max-tokens\n")
+    assert run("5 + 5", "6 + 6", "--max-tokens", "3", *GREEDY).err.endswith(", 2 answers cut off by --max-tokens\n")
+
+
 @pytest.mark.slow
 def test_activations_are_taken_or_refused_by_name() -> None:
     done = run("What is 37 * 43?", "--activations", "fp8", *GREEDY)
