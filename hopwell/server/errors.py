@@ -146,13 +146,15 @@ def invalid(errors: Sequence[Any], body: Any) -> ApiError:
     field = ".".join(place) or None
     code = "invalid_value"
     match first["type"]:
-        case "extra_forbidden":
+        case "extra_forbidden" | "none_required":
             message, code = f"{field} is not supported by this server; remove it", "unsupported_parameter"
         case "union_tag_invalid":
             tag, known = first["ctx"]["tag"][:80], first["ctx"]["expected_tags"]
             message, code = f"{field}: {tag!r} is not supported by this server; known: {known}", "unsupported_value"
         case "union_tag_not_found":
             message = f"{field}: Field required"
+        case "literal_error" if field and (only := _only(first["ctx"]["expected"])):
+            message = f"{field}: only {only} is supported by this server"
         case "missing" if field is None:
             message = "the body is empty; send a JSON object"
         case "model_attributes_type" if field is None:
@@ -165,6 +167,13 @@ def invalid(errors: Sequence[Any], body: Any) -> ApiError:
     result = ApiError(400, message, field, code)
     result.kind = first["type"]
     return result
+
+
+def _only(expected: str) -> str | None:
+    """The one value that there may be, as JSON has it; None: there are several, as "'a' or 'b'"."""
+    if " or " in expected:
+        return None
+    return {"True": "true", "False": "false"}.get(expected, expected)
 
 
 def _told(errors: Sequence[Any]) -> Any:

@@ -55,7 +55,9 @@ class JsonRequest(HttpRequest):
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if self.method == "POST" and kind != "application/json" and not kind.endswith("+json"):
             # what browsers post across origins without asking first has another type, or none
-            raise ApiError(400, "the content-type is not application/json", "content-type", "invalid_value")
+            raise ApiError(
+                400, "the content-type is not application/json; send that header", "content-type", "invalid_value"
+            )
         body = await self.body()
         if len(body) > LARGE:
             async with self.app.state.parsing:

@@ -135,6 +135,30 @@ def test_what_cannot_be_honoured_is_refused_by_name(
     assert error["param"].split(".")[0] == param and error["type"] == "invalid_request_error" and error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/v1/chat/completions", {**ASK, "store": True}, "store: only false is supported by this server"),
+        ("/v1/completions", {"prompt": "a", "best_of": 2}, "best_of: only 1 is supported by this server"),
+        ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix: only '' is supported by this server"),
+        (
+            "/v1/responses",
+            {"input": "a", "truncation": "auto"},
+            "truncation: only 'disabled' is supported by this server",
+        ),
+        (
+            "/v1/responses",
+            {"input": "a", "conversation": "c"},
+            "conversation is not supported by this server; remove it",
+        ),
+    ],
+)
+def test_refusals_speak_of_json_and_not_of_python(
+    http: httpx.Client, path: str, body: dict[str, Any], told: str
+) -> None:
+    assert http.post(path, json=body).json()["error"]["message"] == told
+
+
 def test_errors_of_anthropics_api_have_its_shape(http: httpx.Client) -> None:
     reply = http.post("/v1/messages", json={"messages": [], "max_tokens": 1})
     assert reply.status_code == 400
