@@ -126,7 +126,7 @@ class Row:
 
     def shape(self, config: ModelConfig) -> tuple[int, ...]:
         """The logical shape: of the values, however they are stored. Of a matrix [out, in]."""
-        return tuple(side.length(config) for side in self.sides)
+        return tuple([side.length(config) for side in self.sides])
 
     def matrix(self, config: ModelConfig) -> tuple[int, int]:
         """The shape of a row that is a matrix: [out, in]."""
@@ -153,8 +153,10 @@ class Row:
 
     def deviation(self, config: ModelConfig) -> float:
         """Of random values with which activations keep their size."""
-        unit = 1 / math.sqrt(self.shape(config)[-1])
-        return unit / self.kind.reads if self.kind.deviation is None else self.kind.deviation
+        return self._deviation(self.shape(config))
+
+    def _deviation(self, shape: tuple[int, ...]) -> float:
+        return 1 / math.sqrt(shape[-1]) / self.kind.reads if self.kind.deviation is None else self.kind.deviation
 
     def specs(self, config: ModelConfig, layer: int = 0, expert: int = 0) -> Iterator[TensorSpec]:
         """What a checkpoint holds of it: the tensor, and its scales where the config has FP8 blocks."""
@@ -163,7 +165,7 @@ class Row:
         spec = partial(
             TensorSpec, part=self.part,
             quantisable=kind.formats != PLAIN,
-            deviation=self.deviation(config),
+            deviation=self._deviation(shape),
             mean=kind.mean,
             copy_of=None if original is None else original.name(),
         )  # fmt: skip
