@@ -54,6 +54,7 @@ def nanos_problems(fresh: bool) -> list[str]:
 
 def sampled(folder: Path, tokens: int, seed: int) -> list[list[int]]:
     """What a model writes unprompted at temperature 1, at least `tokens` tokens of it."""
+    from hopwell.cli.progress import count_progress
     from hopwell.engine.llm import LLM
     from hopwell.engine.request import SamplingParams
 
@@ -63,6 +64,8 @@ def sampled(folder: Path, tokens: int, seed: int) -> list[list[int]]:
     params = [
         SamplingParams(max_tokens=SAMPLE_TOKENS - 1, ignore_eos=True, seed=seed * count + i) for i in range(count)
     ]
-    done = llm.generate([[first]] * count, params)
+    total = count * (SAMPLE_TOKENS - 1)
+    with count_progress("Writing text", aloud=True) as progress:
+        done = llm.generate([[first]] * count, params, lambda written: progress(written, total, ""))
     llm.close()
     return [[first, *completion.answers[0].tokens] for completion in done]

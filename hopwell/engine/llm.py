@@ -135,13 +135,17 @@ class LLM:
         """By id, of requests that run."""
 
     def generate(
-        self, prompts: Prompt | Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+        progress: Callable[[int], None] = lambda tokens: None,
     ) -> list[Completion]:
         """Answers prompts, all at once.
 
         Args:
             prompts: text or token ids, one or several.
             params: for all, or one a prompt; None: as the model's authors recommend.
+            progress: called with the tokens of all answers, step by step.
 
         Returns:
             A completion for each prompt, in their order; of no prompts none.
@@ -154,10 +158,12 @@ class LLM:
         if len(each) != len(batch):
             raise HopwellError(f"{len(batch)} prompts and {len(each)} params; give one, or one a prompt")
         requests = [self._request(prompt, p) for prompt, p in zip(batch, each, strict=True)]
-        done = {r.request_id: _completion(r) for r in requests}
+        done, tokens = {r.request_id: _completion(r) for r in requests}, 0
         for outputs in self._run(requests):
             for output in outputs:
                 done[output.request_id].add(output)
+                tokens += sum(len(each.tokens) for each in output.outputs)
+            progress(tokens)
         return list(done.values())
 
     def chat(

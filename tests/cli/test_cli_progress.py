@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from hopwell.cli import progress as module
+from hopwell.cli import texts
 from hopwell.cli.progress import byte_progress, count_progress, weight_progress
+from hopwell.model.shipped import NANO
 
 
 class Clock:
@@ -105,3 +107,13 @@ def test_what_is_printed_beside_a_bar_stays_on_stdout(monkeypatch: pytest.Monkey
         say("a line")
     assert out.getvalue() == "a row\na line\n"
     assert "Answering" in terminal.getvalue() and "a row" not in terminal.getvalue()
+
+
+def test_a_model_that_writes_its_own_text_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(texts, "SAMPLE_TOKENS", 40)
+    assert [len(text) for text in texts.sampled(NANO, 80, seed=0)] == [40, 40]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Writing text: ")]
+    assert len(told) > 5 and told[-1] == "Writing text: 78 of 78"
