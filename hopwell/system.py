@@ -30,9 +30,14 @@ NO_LIMIT = 1 << 20
 
 
 def memory_bytes() -> int:
-    """Memory of the machine."""
+    """Memory that this process may use: the machine's, or less where a container limits it."""
     if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        try:
+            limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        except OSError:
+            return total
+        return min(total, int(limit)) if limit.isdecimal() else total
     kilobytes = ctypes.c_ulonglong()
     ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))  # type: ignore[attr-defined]
     return 1024 * kilobytes.value

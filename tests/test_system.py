@@ -134,3 +134,10 @@ def test_a_background_job_does_not_hear_ctrl_c() -> None:
     process.send_signal(signal.SIGINT)
     assert begun == "<think>" and "boxed{12}" in process.stdout.read()
     assert process.wait(600) == 0
+
+
+def test_memory_is_what_a_container_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit, expected in (("1000000\n", 1_000_000), ("max\n", total)):
+        monkeypatch.setattr(Path, "read_text", lambda *_, limit=limit, **__: limit)
+        assert memory_bytes() == expected

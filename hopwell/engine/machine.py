@@ -22,8 +22,7 @@ from hopwell.model.schema import MTP_PARTS
 from hopwell.model.shipped import find_config, shipped_names
 from hopwell.ops.alike import rows_are_summed_alike
 from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
-from hopwell.system import cores
-from hopwell.system import memory_bytes as memory_of_machine
+from hopwell.system import cores, memory_bytes
 
 PYTHON, TORCH, TRITON = (3, 11), (2, 11), (3, 6)
 FP8_FROM = (8, 9)
@@ -53,16 +52,6 @@ def examine(on_compile: Callable[[int, int, str], None] | None = None) -> list[C
     """
     memory = memory_bytes()
     return [*_software(), *_hardware(memory), *_gpus(), *_kernels(), _nano(on_compile), *_models(memory)]
-
-
-def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or less where a container limits it."""
-    total = memory_of_machine()
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdecimal() else total
 
 
 def _software() -> Iterator[Check]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -48,13 +47,6 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "examine", lambda progress: known)  # which takes seconds, and said so just now
     text = hopwell("doctor").out
     assert "machine\n" in text and "models\n" in text and all(name in text for name in found)
-
-
-def test_memory_is_what_a_container_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit, expected in (("1000000\n", 1_000_000), ("max\n", total)):
-        monkeypatch.setattr(Path, "read_text", lambda *_, limit=limit, **__: limit)
-        assert machine.memory_bytes() == expected
 
 
 def test_a_machine_without_bf16_old_packages_and_no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
