@@ -53,8 +53,6 @@ class HostTier:
         self._lock = threading.Lock()
         self._free = list(range(len(memory) - 1, -1, -1))
         self._pages: OrderedDict[bytes, HostPage] = OrderedDict()
-        self.evicted = 0
-        """Pages given up for others."""
 
     def __len__(self) -> int:
         """Pages that are there, or on their way."""
@@ -81,7 +79,6 @@ class HostTier:
         for key, page in self._pages.items():  # those at the front that are leased are few
             if not page.leases:
                 del self._pages[key]
-                self.evicted += 1
                 return page.slot
         return None
 

@@ -41,11 +41,6 @@ class EnginesApart(EngineCopies):
         troubles = [self.clients[copy].trouble for copy in self._decoding]
         return troubles[0] if all(troubles) else ""
 
-    @property
-    def draining(self) -> bool:
-        """As `EngineClient`."""
-        return self._closing
-
     async def generate(self, request: Request) -> AsyncGenerator[RequestOutput, None]:
         """As `EngineClient`; a prompt is computed apart if that is worth the way.
 

@@ -67,11 +67,6 @@ class EngineClient:
         """Whether the engine runs, and no step hangs."""
         return not self.trouble
 
-    @property
-    def draining(self) -> bool:
-        """Whether new requests are refused because this API is stopping."""
-        return self._draining
-
     async def connect(self, end: socket.socket) -> wire.Info:
         """Speaks to the engine at the other end from now on; returns what it tells of itself.
 

@@ -113,11 +113,6 @@ class EngineCopies:
         """Whether an engine runs."""
         return not self.trouble
 
-    @property
-    def draining(self) -> bool:
-        """As `EngineClient`."""
-        return self.clients[0].draining
-
     async def connect(self, end: socket.socket, copy: int) -> wire.Info:
         """Speaks to a copy at the other end from now on: its first process, or one that has taken its place.
 

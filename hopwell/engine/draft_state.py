@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hopwell.engine.batch import Ints
 from hopwell.engine.random import uniform
 from hopwell.engine.sampler import to_device
-
-Ints = NDArray[np.int64]
-
 
 LENGTH, LIMIT, SEED, DRAFTED, LAST = range(5)
 """Columns: tokens known, of which the last is not yet in the cache; tokens at which the sequence ends; its seed; drafts

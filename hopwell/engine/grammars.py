@@ -21,7 +21,7 @@ from hashlib import sha256
 from llguidance import LLMatcher
 
 from hopwell.bounded import Bounded, BoundedError, Limits
-from hopwell.engine.constraints import constraint_text, too_complex
+from hopwell.engine.constraints import constraint_text, first_line, too_complex
 from hopwell.engine.grammar import GrammarCompiler, GrammarState
 from hopwell.engine.masks import Allowance, BoundedMatcher, Deputy
 from hopwell.engine.request import RequestError, SamplingParams
@@ -123,7 +123,7 @@ class Grammars:
         if error.kind == "memory":
             return f"{name} takes more than {self.limits.memory >> 20} MiB to compile; simplify it"
         if error.kind == "raised":
-            return f"{name} cannot be used: {str(error).strip().partition(chr(10))[0][:300]}"
+            return f"{name} cannot be used: {first_line(error)}"
         return f"{name} is nested, or refers from one part to the next, too deeply; simplify it"
 
     def _settle(self, name: str, text: str, refusal: str | None) -> None:

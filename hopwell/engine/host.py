@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hopwell.cache.prefix import PAGE
 from hopwell.engine import wire
@@ -287,13 +287,13 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
     Args:
         phases: seconds of the start, before the model's own.
     """
-    invariant = engine.config.batch_invariant
+    in_force = _in_force(engine, loaded)
     return wire.Info(
         model_len=engine.model_len,
         vocab_size=engine.vocab_size,
         pages=engine.metrics.pages_total,
-        batch_invariant=invariant if loaded is None else invariant and loaded.batch_invariant,
-        settings=asdict(engine.config) | _in_force(engine, loaded),
+        batch_invariant=in_force["batch_invariant"],
+        settings=asdict(engine.config) | in_force,
         energy=engine.energy is not None,
         about={} if loaded is None else about(engine, loaded.path, loaded.model, loaded.layout),
         phases=phases if loaded is None else phases | loaded.phases,
@@ -303,10 +303,11 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
     )
 
 
-def _in_force(engine: Engine, loaded: LoadedModel | None = None) -> dict[str, object]:
+def _in_force(engine: Engine, loaded: LoadedModel | None) -> dict[str, Any]:
     """What settings of `EngineConfig` that leave a choice have come to, and the layout."""
     latent = engine.runner.latent.dtype
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
+        "batch_invariant": engine.config.batch_invariant and (loaded is None or loaded.batch_invariant),
         "max_model_len": engine.model_len,
         "cache_tokens": engine.metrics.pages_total * PAGE,
         "cache_dtype": next((name for name, dtype in CACHE_DTYPES.items() if dtype == latent), str(latent)[6:]),
@@ -316,7 +317,6 @@ def _in_force(engine: Engine, loaded: LoadedModel | None = None) -> dict[str, ob
     layout = loaded.layout
     return found | {
         "activations": entering(loaded.model, engine.config.activations),
-        "batch_invariant": engine.config.batch_invariant and loaded.batch_invariant,
         "device": loaded.model.device.type,
         "tp": layout.tp,
         "ep": layout.tp if layout.ep else 1,

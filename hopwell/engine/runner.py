@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.engine.ahead import StepAhead
-from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Result, StepResult
+from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Ints, Result, StepResult
 from hopwell.engine.draft_state import Progress, Told, packed, unpacked
 from hopwell.engine.logits_processor import LogitsProcessor
 from hopwell.engine.logprobs import prompt_logprobs, token_logprobs
@@ -34,7 +34,6 @@ from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.limits.marks import UNMARKED, Marks
 from hopwell.model.batch import ForwardBatch
 
-Ints = NDArray[np.int64]
 T = TypeVar("T")
 INPUTS, SAMPLING = "inputs", "sampling"
 """What the runner does of a step, as the meter has it."""

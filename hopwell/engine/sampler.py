@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hopwell.engine.batch import Ints
 from hopwell.engine.random import gumbel
 from hopwell.engine.request import SamplingParams
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(slots=True)

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from hopwell.engine.batch import Ints
 from hopwell.engine.random import uniform
-
-Ints = NDArray[np.int64]
 
 
 def accepted_drafts(drawn: Ints, drafts: Ints, count: Ints) -> Ints:
