@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli import sampling as opt
-from hopwell.cli.help import ENERGY, GroupedCommand
+from hopwell.cli.help import GroupedCommand, in_energy
 
 if TYPE_CHECKING:
     from hopwell.chat.reply import ReplyParser
@@ -77,7 +77,7 @@ def generate(
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
     energy: Annotated[
-        bool | None, typer.Option(help="For --json: joules, where there is a counter.", rich_help_panel=ENERGY)
+        bool | None, in_energy(help="For --json: joules, where there is a counter.")
     ] = None,
     grams_per_kwh: opt.Grams = None,
     price_per_kwh: opt.Price = None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -11,7 +13,10 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 WHOLE = 1000
 """Characters: more than any first sentence has."""
 MODEL, LAYOUT, MEMORY, STEPS, ENERGY, SERVER = "Model", "Layout", "Memory", "Steps", "Energy", "Server"
-"""Groups of options, by `rich_help_panel`."""
+in_model, in_layout, in_memory, in_steps, in_energy, in_server = (
+    partial(typer.Option, rich_help_panel=group) for group in (MODEL, LAYOUT, MEMORY, STEPS, ENERGY, SERVER)
+)
+"""Options of a group."""
 
 
 class GroupedCommand(TyperCommand):

@@ -3,78 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopwell.cli.help import ENERGY, LAYOUT, MODEL
+from hopwell.cli.help import in_energy, in_layout, in_model
 
 if TYPE_CHECKING:
     from hopwell.engine.llm import LLM
     from hopwell.engine.request import SamplingParams
 
-PANEL = "Sampling (default: as the model's authors recommend)"
-Temperature = Annotated[float | None, typer.Option(help="0 takes the best token each time.", rich_help_panel=PANEL)]
-TopP = Annotated[float | None, typer.Option(help="Fewest tokens that reach this probability.", rich_help_panel=PANEL)]
-TopK = Annotated[int | None, typer.Option(help="This many tokens; 0: all.", rich_help_panel=PANEL)]
-MinP = Annotated[float | None, typer.Option(help="Tokens this probable beside the best.", rich_help_panel=PANEL)]
-Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.", rich_help_panel=PANEL)]
-Stop = Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeatable.", rich_help_panel=PANEL)]
+in_sampling = partial(typer.Option, rich_help_panel="Sampling (default: as the model's authors recommend)")
+Temperature = Annotated[float | None, in_sampling(help="0 takes the best token each time.")]
+TopP = Annotated[float | None, in_sampling(help="Fewest tokens that reach this probability.")]
+TopK = Annotated[int | None, in_sampling(help="This many tokens; 0: all.")]
+MinP = Annotated[float | None, in_sampling(help="Tokens this probable beside the best.")]
+Seed = Annotated[int | None, in_sampling(help="Same seed, same answer.")]
+Stop = Annotated[list[str] | None, in_sampling(help="Text that ends an answer; repeatable.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Of an answer; default: to the end of the context.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=MODEL)]
-Dtype = Annotated[
-    str, typer.Option(help="auto, bfloat16, float16 (matrices, on a CPU) or float32.", rich_help_panel=MODEL)
-]
+Device = Annotated[str, in_model(help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, in_model(help="auto, bfloat16, float16 (matrices, on a CPU) or float32.")]
 Drafts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="0-3|auto", help="Of the MTP layer, a step; auto: as many as pay. [default: 1]", rich_help_panel=MODEL
-    ),
+    str | None, in_model(metavar="0-3|auto", help="Of the MTP layer, a step; auto: as many as pay. [default: 1]")
 ]
 FixedDrafts = Annotated[int, typer.Option(min=0, max=3, help="Of the MTP layer, a step.")]
 Activations = Annotated[
-    str | None,
-    typer.Option(
-        help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]", rich_help_panel=MODEL
-    ),
+    str | None, in_model(help="Before FP8 weights: fp8, bf16, or auto (by op and batch). [default: the device's]")
 ]
-Tp = Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.", rich_help_panel=LAYOUT)]
-Ep = Annotated[
-    int, typer.Option("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.", rich_help_panel=LAYOUT)
-]
+Tp = Annotated[int, in_layout("--tp", min=1, help="Ranks that share every layer.")]
+Ep = Annotated[int, in_layout("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.")]
 DpAttention = Annotated[
-    bool,
-    typer.Option(
-        "--dp-attention",
-        help="Each rank attends for, and caches, sequences of its own; on CPUs.",
-        rich_help_panel=LAYOUT,
-    ),
+    bool, in_layout("--dp-attention", help="Each rank attends for, and caches, sequences of its own; on CPUs.")
 ]
 Gpus = Annotated[
     int | None,
-    typer.Option(
-        "--gpus",
-        min=1,
-        help="Choose the layout over so many GPUs of this host, or processes of a CPU.",
-        rich_help_panel=LAYOUT,
-    ),
+    in_layout("--gpus", min=1, help="Choose the layout over so many GPUs of this host, or processes of a CPU."),
 ]
 FourBits = Annotated[
-    str | None,
-    typer.Option(
-        help="Weights of four bits on a GPU: packed, or expanded to bf16. [default: packed]", rich_help_panel=MODEL
-    ),
+    str | None, in_model(help="Weights of four bits on a GPU: packed, or expanded to bf16. [default: packed]")
 ]
-Grams = Annotated[
-    float | None, typer.Option(min=0, help="CO2 of a kilowatt-hour, for requests' energy.", rich_help_panel=ENERGY)
-]
-Price = Annotated[
-    float | None, typer.Option(min=0, help="Of a kilowatt-hour, in any currency, likewise.", rich_help_panel=ENERGY)
-]
-ChatTemplate = Annotated[
-    Path | None, typer.Option(help="Jinja file in place of the checkpoint's chat template.", rich_help_panel=MODEL)
-]
+Grams = Annotated[float | None, in_energy(min=0, help="CO2 of a kilowatt-hour, for requests' energy.")]
+Price = Annotated[float | None, in_energy(min=0, help="Of a kilowatt-hour, in any currency, likewise.")]
+ChatTemplate = Annotated[Path | None, in_model(help="Jinja file in place of the checkpoint's chat template.")]
 System = Annotated[str | None, typer.Option(help="System prompt.")]
 Thinking = Annotated[
     bool | None, typer.Option("--thinking/--no-thinking", help="For templates with a switch, such as V3.1's.")

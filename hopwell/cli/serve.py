@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from hopwell.cli import sampling as opt
-from hopwell.cli.help import ENERGY, LAYOUT, MEMORY, MODEL, SERVER, STEPS
+from hopwell.cli.help import in_energy, in_layout, in_memory, in_model, in_server, in_steps
 from hopwell.errors import HopwellError
 from hopwell.system import cores
 
@@ -25,21 +25,14 @@ CORES_A_WORKER = 8
 def serve(
     ctx: typer.Context,
     model: Annotated[str | None, typer.Argument(help="A checkpoint's folder or hub name; default: nano.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=SERVER)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.", rich_help_panel=SERVER)] = 8000,
+    host: Annotated[str, in_server(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, in_server(min=0, max=65535, help="0: any free one.")] = 8000,
     name: Annotated[
         list[str] | None,
-        typer.Option(
-            "--name",
-            "--served-model-name",
-            help="The model's name in the API; several: A,B, or again.",
-            rich_help_panel=MODEL,
-        ),
+        in_model("--name", "--served-model-name", help="The model's name in the API; several: A,B, or again."),
     ] = None,
     chat_template: opt.ChatTemplate = None,
-    api_keys: Annotated[
-        Path | None, typer.Option(help="TOML file of tenants and keys.", rich_help_panel=SERVER)
-    ] = None,
+    api_keys: Annotated[Path | None, in_server(help="TOML file of tenants and keys.")] = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     tp: opt.Tp = 1,
@@ -48,149 +41,72 @@ def serve(
     gpus: opt.Gpus = None,
     dp: Annotated[
         int,
-        typer.Option(
-            min=1,
-            max=64,
-            help="Engines, each a whole model over its own --tp ranks; without joules or disk cache.",
-            rich_help_panel=LAYOUT,
+        in_layout(
+            min=1, max=64, help="Engines, each a whole model over its own --tp ranks; without joules or disk cache."
         ),
     ] = 1,
     prefill_engines: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=64,
-            help="Further engines that compute prompts, and hand their pages over.",
-            rich_help_panel=LAYOUT,
-        ),
+        int, in_layout(min=0, max=64, help="Further engines that compute prompts, and hand their pages over.")
     ] = 0,
-    max_seqs: Annotated[
-        int | None, typer.Option(min=1, help="Sequences that run at once.", rich_help_panel=STEPS)
-    ] = None,
-    max_batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Rows of one step.", rich_help_panel=STEPS)
-    ] = None,
-    max_model_len: Annotated[
-        int | None, typer.Option(min=1, help="Prompt and answer together.", rich_help_panel=STEPS)
-    ] = None,
-    max_waiting: Annotated[
-        int | None, typer.Option(min=1, help="More than these are refused.", rich_help_panel=STEPS)
-    ] = None,
-    step_timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds after which a step hangs.", rich_help_panel=STEPS)
-    ] = None,
-    cache_tokens: Annotated[
-        int | None, typer.Option(min=64, help="Size of the latent cache.", rich_help_panel=MEMORY)
-    ] = None,
-    cache_dtype: Annotated[
-        str | None, typer.Option(help="Latent cache: auto, bfloat16 or fp8.", rich_help_panel=MEMORY)
-    ] = None,
+    max_seqs: Annotated[int | None, in_steps(min=1, help="Sequences that run at once.")] = None,
+    max_batch_tokens: Annotated[int | None, in_steps(min=1, help="Rows of one step.")] = None,
+    max_model_len: Annotated[int | None, in_steps(min=1, help="Prompt and answer together.")] = None,
+    max_waiting: Annotated[int | None, in_steps(min=1, help="More than these are refused.")] = None,
+    step_timeout: Annotated[float | None, in_steps(min=0.1, help="Seconds after which a step hangs.")] = None,
+    cache_tokens: Annotated[int | None, in_memory(min=64, help="Size of the latent cache.")] = None,
+    cache_dtype: Annotated[str | None, in_memory(help="Latent cache: auto, bfloat16 or fp8.")] = None,
     activations: opt.Activations = None,
     four_bits: opt.FourBits = None,
     drafts: opt.Drafts = None,
-    prefix_cache: Annotated[
-        bool, typer.Option(help="Reuse the latents of known prefixes.", rich_help_panel=MEMORY)
-    ] = True,
-    host_cache_gb: Annotated[
-        float | None, typer.Option(help="Host memory for pages that the cache gives up.", rich_help_panel=MEMORY)
-    ] = None,
-    disk_cache: Annotated[
-        Path | None, typer.Option(help="Folder for such pages; they survive a restart.", rich_help_panel=MEMORY)
-    ] = None,
-    disk_cache_gb: Annotated[
-        float | None, typer.Option(help="What they may take there.", rich_help_panel=MEMORY)
-    ] = None,
+    prefix_cache: Annotated[bool, in_memory(help="Reuse the latents of known prefixes.")] = True,
+    host_cache_gb: Annotated[float | None, in_memory(help="Host memory for pages that the cache gives up.")] = None,
+    disk_cache: Annotated[Path | None, in_memory(help="Folder for such pages; they survive a restart.")] = None,
+    disk_cache_gb: Annotated[float | None, in_memory(help="What they may take there.")] = None,
     page_store: Annotated[
-        str | None,
-        typer.Option(help="Pages shared with other engines: dir:FOLDER, or MODULE:FUNCTION.", rich_help_panel=MEMORY),
+        str | None, in_memory(help="Pages shared with other engines: dir:FOLDER, or MODULE:FUNCTION.")
     ] = None,
-    page_store_gb: Annotated[
-        float | None, typer.Option(help="What they may take in such a folder.", rich_help_panel=MEMORY)
-    ] = None,
-    cache_policy: Annotated[
-        str | None, typer.Option(help="What goes first: lru, arc or rai.", rich_help_panel=MEMORY)
-    ] = None,
-    overlap: Annotated[
-        bool | None, typer.Option(help="Schedule a step while the device runs another.", rich_help_panel=STEPS)
-    ] = None,
-    graphs: Annotated[
-        bool | None, typer.Option(help="Replay small steps as CUDA graphs.", rich_help_panel=STEPS)
-    ] = None,
-    batch_invariant: Annotated[
-        bool | None, typer.Option(help="Tokens do not depend on the batch.", rich_help_panel=STEPS)
-    ] = None,
-    meter: Annotated[
-        bool | None, typer.Option(help="Measure one step in so many, op by op.", rich_help_panel=ENERGY)
-    ] = None,
-    energy: Annotated[
-        bool | None, typer.Option(help="Count joules and share them among requests.", rich_help_panel=ENERGY)
-    ] = None,
+    page_store_gb: Annotated[float | None, in_memory(help="What they may take in such a folder.")] = None,
+    cache_policy: Annotated[str | None, in_memory(help="What goes first: lru, arc or rai.")] = None,
+    overlap: Annotated[bool | None, in_steps(help="Schedule a step while the device runs another.")] = None,
+    graphs: Annotated[bool | None, in_steps(help="Replay small steps as CUDA graphs.")] = None,
+    batch_invariant: Annotated[bool | None, in_steps(help="Tokens do not depend on the batch.")] = None,
+    meter: Annotated[bool | None, in_energy(help="Measure one step in so many, op by op.")] = None,
+    energy: Annotated[bool | None, in_energy(help="Count joules and share them among requests.")] = None,
     objective: Annotated[
-        str | None,
-        typer.Option(
-            help="What promised time is used for: latency (default), throughput or energy.", rich_help_panel=STEPS
-        ),
+        str | None, in_steps(help="What promised time is used for: latency (default), throughput or energy.")
     ] = None,
     tpot_promise_ms: Annotated[
-        float | None,
-        typer.Option(
-            help="With energy: ms a token for requests without a promise. Default: 80.", rich_help_panel=STEPS
-        ),
+        float | None, in_steps(help="With energy: ms a token for requests without a promise. Default: 80.")
     ] = None,
     hold_prompts: Annotated[
-        bool | None, typer.Option(help="With throughput or energy: prompts may wait for others.", rich_help_panel=STEPS)
+        bool | None, in_steps(help="With throughput or energy: prompts may wait for others.")
     ] = None,
     max_degrees: Annotated[
-        int | None,
-        typer.Option(
-            help="Celsius, by NVML: from this, or while a GPU slows itself, batch requests wait.",
-            rich_help_panel=ENERGY,
-        ),
+        int | None, in_energy(help="Celsius, by NVML: from this, or while a GPU slows itself, batch requests wait.")
     ] = None,
     grams_per_kwh: opt.Grams = None,
     price_per_kwh: opt.Price = None,
     deterministic: Annotated[bool | None, typer.Option(hidden=True)] = None,
-    forced_acceptance: Annotated[
-        float | None, typer.Option(help="Benches only: tokens a step.", rich_help_panel=STEPS)
-    ] = None,
-    max_body_mib: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.", rich_help_panel=SERVER)] = 16,
-    write_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds a client may not read.", rich_help_panel=SERVER)
-    ] = 60.0,
-    head_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to send a request's head.", rich_help_panel=SERVER)
-    ] = 15.0,
-    max_connections: Annotated[int, typer.Option(min=1, help="Open at once.", rich_help_panel=SERVER)] = 4096,
-    drain_timeout: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to finish after SIGTERM.", rich_help_panel=SERVER)
-    ] = 60.0,
-    stream_interval: Annotated[int, typer.Option(min=1, help="Tokens a chunk of a stream.", rich_help_panel=STEPS)] = 1,
+    forced_acceptance: Annotated[float | None, in_steps(help="Benches only: tokens a step.")] = None,
+    max_body_mib: Annotated[int, in_server(min=1, help="Largest body, in MiB.")] = 16,
+    write_timeout: Annotated[float, in_server(min=0.1, help="Seconds a client may not read.")] = 60.0,
+    head_timeout: Annotated[float, in_server(min=0.1, help="Seconds to send a request's head.")] = 15.0,
+    max_connections: Annotated[int, in_server(min=1, help="Open at once.")] = 4096,
+    drain_timeout: Annotated[float, in_server(min=0.0, help="Seconds to finish after SIGTERM.")] = 60.0,
+    stream_interval: Annotated[int, in_steps(min=1, help="Tokens a chunk of a stream.")] = 1,
     cors_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Origin whose pages may call, as https://a.example or *; repeatable.", rich_help_panel=SERVER
-        ),
+        list[str] | None, in_server(help="Origin whose pages may call, as https://a.example or *; repeatable.")
     ] = None,
     api_workers: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            max=64,
-            help="Processes of the API; 0: all in one. Default: one for 8 cores, 1 to 4.",
-            rich_help_panel=SERVER,
-        ),
+        in_server(min=0, max=64, help="Processes of the API; 0: all in one. Default: one for 8 cores, 1 to 4."),
     ] = None,
     start_budget: Annotated[
         float | None,
-        typer.Option(
-            min=0.0,
-            help="Seconds that the start should take: says by phase what took longer, and than what.",
-            rich_help_panel=SERVER,
-        ),
+        in_server(min=0.0, help="Seconds that the start should take: says by phase what took longer, and than what."),
     ] = None,
     allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name under which it may be called, or *; repeatable.", rich_help_panel=SERVER),
+        list[str] | None, in_server(help="Name under which it may be called, or *; repeatable.")
     ] = None,
 ) -> None:
     """Serve a model: OpenAI's and Anthropic's APIs, and a chat page at /."""
