@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hopwell.limits.catalogue import Gpu
-from hopwell.planner.kernels import Kernel
+from hopwell.planner.kernels import Kernel, architecture
 from hopwell.planner.layout import Layout
 from hopwell.planner.model import Model, PlanError, Precision
 
@@ -78,6 +78,12 @@ class Engine:
     """What a server of his, on such GPUs, has shown."""
     over_several: float = 0.0
     """Of a decode step over several GPUs, what it takes beside what kernels and exchanges say."""
+
+    def first_token_us(self, gpu: Gpu, kernels: float) -> float:
+        """From a request's arrival to its first token, of which kernels take so long."""
+        if self.served:
+            return self.served.host_us + self.served.first * kernels
+        return self.first_us[architecture(gpu)] + kernels
 
     def can_run(self, layout: Layout, gpu: Gpu) -> bool:
         """Whether this version lays a model out so; else figures are what kernels allow."""

@@ -13,11 +13,10 @@ from hopwell.limits.catalogue import find_gpu
 from hopwell.planner.engines import find_engine
 from hopwell.planner.kernels import EVIDENCE
 from hopwell.planner.layout import Layout
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import read_model
 from hopwell.planner.question import Option, Question
-from hopwell.planner.serving import Load, Serving
-from hopwell.planner.step import Machine
+from hopwell.planner.serving import Load
+from hopwell.planner.setting import Setting
 
 PATH = Path(__file__).with_name("public.toml")
 
@@ -50,10 +49,9 @@ class PublicRow:
         """ms between tokens of the same configuration, by the model."""
         gpu, engine = find_gpu(self.gpu), find_engine(self.engine)
         precision = engine.precisions[self.precision].on(gpu.sm >= 100)
-        machine = Machine(read_model("deepseek-r1"), precision, self.layout, gpu, engine)
-        memory = plan_memory(machine.model, precision, self.layout, gpu, engine)
+        setting = Setting(read_model("deepseek-r1"), gpu, engine, precision, self.layout)
         load = Load(_file()["nominal"] * self.input, _file()["nominal"] * self.output)
-        return Serving(machine, memory, load).at(self.users, _file()["rounds"]).tpot_ms
+        return setting.predict(load, self.users, _file()["rounds"]).tpot_ms
 
 
 @cache

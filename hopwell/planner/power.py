@@ -8,6 +8,7 @@ and V3.1 on 8 B200 (482 W at batch 8 to 891 at 128).
 from __future__ import annotations
 
 from hopwell.limits.catalogue import Gpu
+from hopwell.planner.kernels import architecture
 from hopwell.planner.serving import Point
 from hopwell.planner.step import Machine
 
@@ -23,7 +24,7 @@ ERROR = 0.15
 def board_watts(machine: Machine, point: Point) -> float:
     """Mean W of one GPU of a replica at a point of load."""
     gpu = machine.gpu
-    arch = "blackwell" if gpu.sm >= 100 else "hopper"
+    arch = architecture(gpu)
     moved = sum(op.moved for op in point.decode) / point.decode_us * 1e6
     flops = sum(op.flops for op in point.decode) / point.decode_us * 1e6
     share = SLOPE[arch] * moved / gpu.bandwidth + flops / (gpu.fp8 or gpu.bf16)
@@ -34,4 +35,4 @@ def board_watts(machine: Machine, point: Point) -> float:
 
 def prompt_watts(gpu: Gpu) -> float:
     """Mean W of a GPU that computes prompts alone, busy for four fifths of the time."""
-    return 0.8 * PROMPTS * gpu.tdp + 0.2 * IDLE["blackwell" if gpu.sm >= 100 else "hopper"]
+    return 0.8 * PROMPTS * gpu.tdp + 0.2 * IDLE[architecture(gpu)]

@@ -104,19 +104,11 @@ class Option:
     @property
     def dollars_per_million(self) -> Band:
         """Output tokens."""
-        price, made = self.dollars_per_hour, self.tokens_per_s
-        hour = 3600 / 1e6
-        spread = ((price.p90 / price.p50 - 1) ** 2 + (made.p90 / made.p50 - 1) ** 2) ** 0.5
-        middle = price.p50 / (made.p50 * hour)
-        return Band(middle / (1 + spread), middle, middle * (1 + spread))
+        return _quotient(self.dollars_per_hour, self.tokens_per_s.times(3600 / 1e6))
 
     @property
     def joules_per_token(self) -> Band:
-        spread = (
-            (self.watts.p90 / self.watts.p50 - 1) ** 2 + (self.tokens_per_s.p90 / self.tokens_per_s.p50 - 1) ** 2
-        ) ** 0.5
-        middle = self.watts.p50 / self.tokens_per_s.p50
-        return Band(middle / (1 + spread), middle, middle * (1 + spread))
+        return _quotient(self.watts, self.tokens_per_s)
 
     @property
     def name(self) -> str:
@@ -126,6 +118,13 @@ class Option:
         return (
             f"{self.gpus} x {self.gpu.name}, {self.engine.title} {self.precision.name} {self.layout.name}{apart}{mtp}"
         )
+
+
+def _quotient(one: Band, other: Band) -> Band:
+    """Of two figures whose errors are independent."""
+    spread = ((one.p90 / one.p50 - 1) ** 2 + (other.p90 / other.p50 - 1) ** 2) ** 0.5
+    middle = one.p50 / other.p50
+    return Band(middle / (1 + spread), middle, middle * (1 + spread))
 
 
 def parse_gpus(text: str) -> tuple[Wanted, ...]:

@@ -223,9 +223,6 @@ def as_json(answer: Answer, prices: Prices, model: str, top: int, seen: Sequence
 def _option(option: Option, question: Question, prices: Prices, model: str) -> dict[str, Any]:
     layout, memory = option.layout, option.memory
 
-    def bounds(band: Band) -> dict[str, float]:
-        return {"p10": band.p10, "p50": band.p50, "p90": band.p90}
-
     return {
         "gpu": option.gpu.name,
         "gpus": option.gpus,
@@ -239,15 +236,15 @@ def _option(option: Option, question: Question, prices: Prices, model: str) -> d
         "prompts": None if option.prompts is None else
                    {"layout": option.prompts.layout.name, "replicas": option.prompts.replicas},
         "users": {"offered": option.point.users, "admitted": option.point.admitted, "most": option.most_users},
-        "tpot_ms": bounds(option.tpot_ms),
-        "ttft_ms": bounds(option.ttft_ms),
-        "tokens_per_s": bounds(option.tokens_per_s),
-        "capacity_tokens_per_s": bounds(option.capacity),
-        "dollars_per_hour": bounds(option.dollars_per_hour),
-        "dollars_per_million_tokens": bounds(option.dollars_per_million),
-        "watts": bounds(option.watts),
-        "joules_per_token": bounds(option.joules_per_token),
-        "co2_g_per_thousand_tokens": bounds(_co2(option, prices)),
+        "tpot_ms": option.tpot_ms._asdict(),
+        "ttft_ms": option.ttft_ms._asdict(),
+        "tokens_per_s": option.tokens_per_s._asdict(),
+        "capacity_tokens_per_s": option.capacity._asdict(),
+        "dollars_per_hour": option.dollars_per_hour._asdict(),
+        "dollars_per_million_tokens": option.dollars_per_million._asdict(),
+        "watts": option.watts._asdict(),
+        "joules_per_token": option.joules_per_token._asdict(),
+        "co2_g_per_thousand_tokens": _co2(option, prices)._asdict(),
         "memory": {"weights": memory.weights, "cache": memory.cache, "token": memory.token, "tokens": memory.tokens},
         "step_us": {op.name: op.us for op in option.point.decode},
         "evidence": shares(option),

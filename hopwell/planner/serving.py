@@ -107,8 +107,4 @@ class Serving:
     def first_us(self, step: float, queue: float = 0.0) -> float:
         """From arrival to the first token, nobody waiting for cache: half a step of others, the prompts before it, its
         own, the host."""
-        engine = self.machine.engine
-        kernels = step / 2 + self.prompt_us + queue
-        if engine.served:
-            return engine.served.host_us + engine.served.first * kernels
-        return engine.first_us["blackwell" if self.machine.gpu.sm >= 100 else "hopper"] + kernels
+        return self.machine.engine.first_token_us(self.machine.gpu, step / 2 + self.prompt_us + queue)

@@ -172,13 +172,10 @@ def tails(option: Option, question: Question, trace: Sequence[Arrival] = ()) -> 
     server = server_of(option, question.load)
     stream = trace or poisson(question.rate or 1.0, question.load, REQUESTS * min(option.replicas, 8))
     mine = [each for each in stream[:: option.replicas] if each.input + each.output <= server.tokens]
-    served = option.engine.served
-    host = served.host_us if served else option.engine.first_us["blackwell" if option.gpu.sm >= 100 else "hopper"]
-    factor = served.first if served else 1.0
     seen = simulate(mine, server)[0 if trace else len(mine) // 10 :]
     if not seen:
         return None
-    first = [(host + factor * each.ttft) / 1e3 for each in seen]
+    first = [option.engine.first_token_us(option.gpu, each.ttft) / 1e3 for each in seen]
     between = [each.tpot / 1e3 for each in seen]
     kept = sum(a <= question.ttft_ms and b <= question.tpot_ms for a, b in zip(first, between, strict=True))
     return Tails(_percentiles(first), _percentiles(between), kept / len(seen), len(seen))
