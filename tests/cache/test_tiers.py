@@ -214,6 +214,7 @@ for number in range(10**9):
 
 def test_killed_while_it_writes(tmp_path: Path) -> None:
     """After kill -9 in the middle, what was told to be written is there and whole; of the next one, all or nothing."""
+    most = -1
     for round in range(3):
         paths = [str(Path(__file__).parent), *sys.path]
         child = subprocess.Popen(
@@ -231,7 +232,8 @@ def test_killed_while_it_writes(tmp_path: Path) -> None:
         child.wait()
         disk = DiskTier(tmp_path, "model", BYTES, 4000 * BYTES)
         assert all(found(disk, number) for number in range(last + 1))
-        assert len(disk) <= last + 2, "and nothing else"
+        most = max(most, last)  # a later child skips what is there, and may be killed before it comes to its end
+        assert len(disk) <= most + 2, "and nothing else"
         disk.close()
 
 
