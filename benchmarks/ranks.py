@@ -7,19 +7,27 @@
 Sums of shares are rounded otherwise than whole ones, and in random weights that often decides which experts are chosen.
 How far it reaches says the floor: one GPU's logits by other kernels, whose roundings differ as little. From them the
 shares' may not differ by much more than from each other. Repeated, a run must give the same bits.
+
+    python -m benchmarks.ranks nano --tp 2 --ahead
+
+holds an engine whose steps are given to the ranks before the last ones' tokens are known to one that waits for them:
+answers of several lengths, greedy and drawn, with no drafts, one and three, token by token.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from torch import Tensor
 
 from benchmarks import script
+from hopwell.engine.llm import LLM
+from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
+from hopwell.engine.request import SamplingParams
 from hopwell.engine.runnable import Model, close_model
 from hopwell.errors import HopwellError
 from hopwell.model.batch import ForwardBatch
@@ -54,6 +62,42 @@ def run(model: Model, vocabulary: int, has_mtp: bool) -> list[Tensor]:
     return found
 
 
+ANSWERS, ANSWER = 16, 96
+"""With `--ahead`: how many, and the tokens of the longest."""
+
+
+def answers(loaded: LoadedModel, settings: dict[str, Any], drafts: int, overlap: bool) -> list[list[int]]:
+    """Half of them greedy, prompts and lengths all different."""
+    generator = torch.Generator().manual_seed(5)
+    vocabulary, llm = loaded.model.config.vocab_size, LLM(loaded, **settings, drafts=drafts, overlap=overlap)
+    prompts = [torch.randint(vocabulary, (7 + 9 * i,), generator=generator).tolist() for i in range(ANSWERS)]
+    params = [
+        SamplingParams(temperature=float(i % 2), seed=i, max_tokens=ANSWER - 3 * i, ignore_eos=True)
+        for i in range(ANSWERS)
+    ]
+    found = [completion.answers[0].tokens for completion in llm.generate(prompts, params)]
+    llm.close()
+    return found
+
+
+def compare_ahead(folder: str, device: str, settings: dict[str, Any], tp: int, dp_attention: bool) -> None:
+    """Steps given ahead, and steps that wait.
+
+    Raises:
+        HopwellError: a token differs.
+    """
+    loaded = load_model(folder, device, "auto", settings=settings, tp=tp, dp_attention=dp_attention)
+    try:
+        for drafts in (0, 1, 3) if loaded.model.has_mtp else (0,):
+            waiting, ahead = (answers(loaded, settings, drafts, overlap) for overlap in (False, True))
+            same = sum(map(list.__eq__, waiting, ahead))
+            print(f"{loaded.layout.name}, {drafts} drafts: {same} of {ANSWERS} answers are the same", flush=True)
+            if same < ANSWERS:
+                raise HopwellError("steps given ahead drew other tokens")
+    finally:
+        loaded.close()
+
+
 def worst(found: list[Tensor], wanted: list[Tensor]) -> tuple[float, float, float]:
     """The median row's error over its deviation, the worst row's, and the part of rows whose best token is the same."""
     ours, theirs = torch.cat(found), torch.cat(wanted)
@@ -63,10 +107,10 @@ def worst(found: list[Tensor], wanted: list[Tensor]) -> tuple[float, float, floa
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint.")],
+    folder: Annotated[str, typer.Argument(help="A checkpoint, or `nano`.")],
     tp: Annotated[int, typer.Option(min=1)] = 1,
     dp_attention: Annotated[bool, typer.Option("--dp-attention", help="Each rank with sequences of its own.")] = False,
-    four_bits: str = "expanded",
+    four_bits: str | None = None,
     cache_dtype: str = "auto",
     activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
     graphs: Annotated[bool, typer.Option(help="The chain of kernels; else op by op.")] = True,
@@ -74,11 +118,19 @@ def main(
     save: Annotated[Path | None, typer.Option(help="Where the logits go.")] = None,
     against: Annotated[Path | None, typer.Option(help="Logits that were saved before.")] = None,
     floor: Annotated[Path | None, typer.Option(help="Others, computed otherwise; with --against.")] = None,
+    ahead: Annotated[bool, typer.Option("--ahead", help="Instead: do steps given ahead draw the same tokens?")] = False,
 ) -> None:
     """Logits over `tp` ranks, kept or compared."""
+    if ahead and (save or against):
+        raise HopwellError("--ahead compares tokens; leave --save and --against out")
     if (floor is None) != (against is None):
         raise HopwellError("--against and --floor go together")
-    settings = {"four_bits": four_bits, "cache_dtype": cache_dtype, "activations": activations}
+    settings = {"cache_dtype": cache_dtype, "activations": activations} | (
+        {} if four_bits is None else {"four_bits": four_bits}
+    )
+    if ahead:
+        compare_ahead(folder, device, settings, tp, dp_attention)
+        return
     loaded = load_model(folder, device, "auto", settings=settings, tp=tp, dp_attention=dp_attention)
     try:
         config = loaded.config(**settings, batch_invariant=False, drafts=0, **({} if graphs else {"graphs": False}))
