@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from hopwell.engine.constraints import BETWEEN_TOKENS, constraint_text, first_line, too_complex
 from hopwell.engine.masks import ALLOWANCE, BoundedMatcher
 from hopwell.engine.request import RequestError, SamplingParams
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Mark(Enum):
@@ -107,6 +109,8 @@ class GrammarState:
 
     def allowed(self) -> np.ndarray:
         """The tokens that may come next, bool [vocabulary]; all False if the grammar has failed."""
+        import numpy as np  # not by the child that checks grammars: half of its start
+
         if self._matcher.is_error():
             return np.zeros(self._vocab_size, np.bool_)
         if self._matcher.is_stopped():
