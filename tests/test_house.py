@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,14 +40,17 @@ def modules(path: Path) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imports(path: Path) -> list[tuple[int, str]]:
     """Line and file of every import of the package's own, wherever in the file it stands."""
+    found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             names += [name if name in FILES else node.module for name in inner]
-        yield from ((node.lineno, name) for name in names if name in FILES)
+        found += [(node.lineno, name) for name in names if name in FILES]
+    return found
 
 
 def literals(path: Path) -> Iterator[tuple[int, str]]:

@@ -102,7 +102,7 @@ def test_steps_count_where_a_server_holds_them(cards: None, monkeypatch: pytest.
         return told | buckets | {"hopwell_generated_tokens_total": 100.0 * looks, "hopwell_pace_seconds": 0.06}
 
     monkeypatch.setattr(clocks, "scrape", scrape)
-    seen = clocks.look(nvml, [0, 1], "", None, 2.0)
+    seen = clocks.look(nvml, [0, 1], "", None, 1.1)
     assert seen.paced and seen.gap == 0.025
     advice = advise(seen, CLOCKS, 0.08)
     assert advice.mhz == 1200 and any("which the server holds to a pace" in line for line in advice.evidence)
