@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -34,6 +34,8 @@ ROOMS = ((1, 8192), (0, 512), (2, 640))
 """Drafts and tokens of the cache: in the last two pages run out."""
 LONG = [(2, 1, ROOMS[:2]), (2, 2, ROOMS[1:2]), (4, 1, ROOMS[:1]), (4, 4, ROOMS[-1:])]
 """Ranks, those of the experts, rooms."""
+Share = Callable[..., LoadedModel]
+"""Loads nano over so many ranks; of them those of the experts, and whether each attends for its own."""
 
 
 def layouts(*by_gloo: int) -> list[Any]:
@@ -68,13 +70,24 @@ def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(loading, "GLOO", request.param == "gloo")
 
 
-@contextmanager
-def shared_by(tp: int, ep: int = 1, dp_attention: bool = False) -> Iterator[LoadedModel]:
-    loaded = load_model(device="cpu", dtype="float32", tp=tp, ep=ep, dp_attention=dp_attention)
-    try:
-        yield loaded
-    finally:
-        loaded.close()
+@pytest.fixture(scope="module")
+def shared_by() -> Iterator[Share]:
+    """Loads a layout, unless it is that of the test before: ranks take seconds to start."""
+    latest: dict[tuple[object, ...], LoadedModel] = {}
+
+    def load(tp: int, ep: int = 1, dp_attention: bool = False) -> LoadedModel:
+        key = (loading.GLOO, tp, ep, dp_attention)
+        if key not in latest:
+            leave()
+            latest[key] = load_model(device="cpu", dtype="float32", tp=tp, ep=ep, dp_attention=dp_attention)
+        return latest[key]
+
+    def leave() -> None:
+        while latest:
+            latest.popitem()[1].close()
+
+    yield load
+    leave()
 
 
 def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]:
@@ -103,42 +116,42 @@ def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]
 
 @pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(0, 3), indirect=["exchange"])
 def test_tokens_are_those_of_one_process(
-    expected: Callable[..., Any], tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
+    shared_by: Share, expected: Callable[..., Any], exchange: None, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
 ) -> None:
-    with shared_by(tp, ep) as loaded:
-        for drafts, tokens in rooms:
-            settings = {"drafts": drafts, "cache_tokens": tokens}
-            assert session(loaded, **settings) == expected(**settings), f"{drafts} drafts, {tokens} tokens"
+    loaded = shared_by(tp, ep)
+    for drafts, tokens in rooms:
+        settings = {"drafts": drafts, "cache_tokens": tokens}
+        assert session(loaded, **settings) == expected(**settings), f"{drafts} drafts, {tokens} tokens"
 
 
 @pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(1, 2), indirect=["exchange"])
 def test_tokens_are_those_of_one_process_where_ranks_attend_for_their_own(
-    expected: Callable[..., Any], tp: int, ep: int, rooms: tuple[tuple[int, int], ...], exchange: None
+    shared_by: Share, expected: Callable[..., Any], exchange: None, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
 ) -> None:
     """As many pages a rank as one process has: what is given up is not the same then."""
-    with shared_by(tp, ep, dp_attention=True) as loaded:
-        for drafts, tokens in rooms:
-            settings = {"drafts": drafts, "cache_tokens": tokens}
-            wanted, known = expected(**settings)
-            found = session(loaded, **settings | {"cache_tokens": tp * tokens})
-            assert found[0] == wanted, f"{drafts} drafts, {tokens} tokens"
-            assert tokens < 8192 or found[1] == known
+    loaded = shared_by(tp, ep, dp_attention=True)
+    for drafts, tokens in rooms:
+        settings = {"drafts": drafts, "cache_tokens": tokens}
+        wanted, known = expected(**settings)
+        found = session(loaded, **settings | {"cache_tokens": tp * tokens})
+        assert found[0] == wanted, f"{drafts} drafts, {tokens} tokens"
+        assert tokens < 8192 or found[1] == known
 
 
-def test_each_rank_has_pages_for_its_own_sequences(alone: LoadedModel) -> None:
+def test_each_rank_has_pages_for_its_own_sequences(shared_by: Share, alone: LoadedModel) -> None:
     """Two long ones go to two ranks, and together they fill both caches."""
     greedy = SamplingParams(temperature=0.0, max_tokens=100, ignore_eos=True)
     prompts = [[5 + i] * 150 for i in range(2)]
-    with shared_by(2, dp_attention=True) as loaded:
-        llm = LLM(loaded, cache_tokens=640, max_seqs=2, max_batch_tokens=64)
-        assert llm.engine.model_len == 320 and llm.engine.runner.latent.shape[1] == 5 + 1
-        found = [done.answers[0].tokens for done in llm.generate(prompts, greedy)]
-        assert [pool.available for pool in llm.engine.pools] == [5, 5] and not llm.engine.metrics.preemptions
-        assert all(pool.prefix.idle >= 3 for pool in llm.engine.pools)
-        llm.close()
-        free = LLM(loaded, max_seqs=2, max_model_len=640)
-        assert free.engine.metrics.pages_total == 20 and len(free.engine.pools) == 2
-        free.close()
+    loaded = shared_by(2, dp_attention=True)
+    llm = LLM(loaded, cache_tokens=640, max_seqs=2, max_batch_tokens=64)
+    assert llm.engine.model_len == 320 and llm.engine.runner.latent.shape[1] == 5 + 1
+    found = [done.answers[0].tokens for done in llm.generate(prompts, greedy)]
+    assert [pool.available for pool in llm.engine.pools] == [5, 5] and not llm.engine.metrics.preemptions
+    assert all(pool.prefix.idle >= 3 for pool in llm.engine.pools)
+    llm.close()
+    free = LLM(loaded, max_seqs=2, max_model_len=640)
+    assert free.engine.metrics.pages_total == 20 and len(free.engine.pools) == 2
+    free.close()
     whole = LLM(alone, max_seqs=2)
     assert found == [done.answers[0].tokens for done in whole.generate(prompts, greedy)]
     whole.close()
@@ -155,24 +168,24 @@ def test_each_rank_has_pages_for_its_own_sequences(alone: LoadedModel) -> None:
     indirect=["exchange"],
 )
 def test_settings_hold_on_all_ranks(
-    expected: Callable[..., Any], several: list[dict[str, Any]], exchange: None, dp_attention: bool
+    shared_by: Share, expected: Callable[..., Any], several: list[dict[str, Any]], exchange: None, dp_attention: bool
 ) -> None:
-    with shared_by(2, 1, dp_attention) as loaded:
-        assert isinstance(loaded.model.exchange, GroupExchange) is loading.GLOO
-        for settings in several:
-            assert session(loaded, cache_tokens=4096, **settings) == expected(cache_tokens=4096, **settings), settings
+    loaded = shared_by(2, 1, dp_attention)
+    assert isinstance(loaded.model.exchange, GroupExchange) is loading.GLOO
+    for settings in several:
+        assert session(loaded, cache_tokens=4096, **settings) == expected(cache_tokens=4096, **settings), settings
 
 
 @pytest.mark.slow
-def test_two_engines_stand_on_the_same_ranks(alone: LoadedModel) -> None:
+def test_two_engines_stand_on_the_same_ranks(shared_by: Share, alone: LoadedModel) -> None:
     prompts = [[5, 6, 7], [8, 9]]
     params = SamplingParams(temperature=0.0, max_tokens=8, ignore_eos=True)
-    with shared_by(2) as loaded:
-        one, two = LLM(loaded, cache_tokens=512, max_seqs=2), LLM(loaded, cache_tokens=1024, max_seqs=2, drafts=0)
-        found = [one.generate(prompts[0], params), two.generate(prompts[1], params), one.generate(prompts[1], params)]
-        one.close()
-        found.append(two.generate(prompts[0], params))
-        two.close()
+    loaded = shared_by(2)
+    one, two = LLM(loaded, cache_tokens=512, max_seqs=2), LLM(loaded, cache_tokens=1024, max_seqs=2, drafts=0)
+    found = [one.generate(prompts[0], params), two.generate(prompts[1], params), one.generate(prompts[1], params)]
+    one.close()
+    found.append(two.generate(prompts[0], params))
+    two.close()
     whole = LLM(alone, cache_tokens=512, max_seqs=2)
     expected = [whole.generate(prompt, params)[0].answers[0].tokens for prompt in prompts]
     whole.close()
