@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hopwell.errors import HopwellError
+from hopwell.limits.catalogue import catalogue
 
 PATH = Path(__file__).with_name("prices.toml")
 
@@ -98,7 +99,7 @@ def read_prices(path: Path | None = None) -> Prices:
     try:
         return parse_prices(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeError) as error:
-        raise PriceError(f"{path}: cannot be read: {error}") from None
+        raise PriceError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_prices(text: str, path: str) -> Prices:
@@ -126,6 +127,8 @@ def parse_prices(text: str, path: str) -> Prices:
     gpus = {}
     for name, entry in values["gpu"].items():
         missing = {"rent", "own", "buy", "resale", "provisioned_kw"} - entry.keys()
+        if name not in catalogue():
+            raise PriceError(f"{path}: [gpu.{name}] is not in the catalogue; GPUs there are {', '.join(catalogue())}")
         if missing:
             raise PriceError(f"{path}: [gpu.{name}] lacks {', '.join(sorted(missing))}")
         ranges = {key: _range(entry[key], f"gpu.{name}.{key}") for key in ("rent", "own", "buy", "resale")}

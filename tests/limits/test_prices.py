@@ -41,6 +41,8 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
         ("[gpu.H100]\nrent = [3, 2, 1]", r"gpu.H100.rent is \[3, 2, 1\]; give a number, or three that rise"),
         ("[gpu.H100]\nrent = -1", "gpu.H100.rent"),
         ("[gpu.L40S]\nrent = 1", r"\[gpu.L40S\] lacks buy"),
+        ("[gpu.h200]\nrent = 1", r"\[gpu.h200\] is not in the catalogue"),
+        ("[gpu.H2000]\nrent = 1", r"\[gpu.H2000\] is not in the catalogue; GPUs there are A100, H100,"),
         ("rent", "cannot be read"),
         ("gpu.H100 = 3", r"gpu.H100 is 3; it is a table"),
         ("[gpu.H100]\nrent = 0", "gpu.H100.rent is 0.0; give a number above 0"),
@@ -54,3 +56,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PriceError, match=message):
         read_prices(path)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(PriceError) as caught:
+        read_prices(tmp_path / "mine.toml")
+    assert str(caught.value) == f"{tmp_path / 'mine.toml'}: cannot be read: No such file or directory"
