@@ -130,7 +130,7 @@ class LLM:
         self.engine = model.engine(config or model.config(**settings))
         self.tokenizer = self.loaded.tokenizer
         self.default_params = self.loaded.default_params
-        self._serial = count()
+        self._serial, self._closed = count(), False
         self._readers: dict[str, Reader] = {}
         """By id, of requests that run."""
 
@@ -256,6 +256,7 @@ class LLM:
 
     def close(self) -> None:
         """Ends the engine, and other ranks that this object started."""
+        self._closed = True
         self.engine.close()
         if self._owns:
             self.loaded.close()
@@ -290,6 +291,8 @@ class LLM:
             self._cancel(open_ids)
 
     def _submit(self, request: Request) -> None:
+        if self._closed:
+            raise HopwellError("this LLM has been closed; make another")
         self.engine.submit(request)
         self._readers[request.request_id] = Reader(request, self.tokenizer)
 

@@ -199,3 +199,13 @@ def test_nano_thinks_and_is_right(drafts: int) -> None:
     if drafts:
         assert llm.engine.metrics.acceptance_length > 1.7
     llm.close()
+
+
+def test_what_is_closed_says_so(folder: Path) -> None:
+    llm = LLM(folder, device="cpu", max_seqs=2)
+    assert llm.generate([1, 2], SamplingParams(max_tokens=1))[0].answers
+    llm.close()
+    llm.close()
+    for ask in (lambda: llm.generate([1, 2]), lambda: next(llm.stream([1, 2])), lambda: next(llm.each([[1, 2]]))):
+        with pytest.raises(HopwellError, match="this LLM has been closed; make another"):
+            ask()
