@@ -135,7 +135,7 @@ def generate(
     what = f"{len(texts):,} prompts, " if len(texts) > 1 else ""
     told = f"{what}{tokens:,} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s"
     if cut:
-        many = f"{cut:,} answers " if len(texts) * n > 1 else ""
+        many = f"{cut:,} answer{'s' if cut > 1 else ''} " if len(texts) * n > 1 else ""
         told += f", {many}{cut_off(max_tokens)}"
     note(told)
     if failed:

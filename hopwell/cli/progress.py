@@ -103,11 +103,13 @@ def weight_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, in
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("Compensating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
-        TextColumn("[dim]{task.fields[name]}"),
+        TextColumn("Compensating"), BarColumn(bar_width=16), TaskProgressColumn(), TimeRemainingColumn(),
+        TextColumn("left"), _name(),
     )  # fmt: skip
     hidden, redirect = not console.is_terminal, _one_terminal()
-    with Progress(*columns, console=console, transient=True, disable=hidden, redirect_stdout=redirect) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=hidden, expand=True, redirect_stdout=redirect
+    ) as bar:
         task = bar.add_task("", total=None, name="")
 
         def progress(done: int, total: int, name: str) -> None:
@@ -152,11 +154,16 @@ class _Meter:
             self._bar.stop()
 
 
+def _name() -> TextColumn:
+    """What a bar is at: it takes the room that is left, and nothing else is cut for it."""
+    return TextColumn("[dim]{task.fields[name]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+
+
 def _bar(doing: str, total: int) -> Progress:
     """A started bar with one task; drawn only when it is updated."""
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TextColumn("{task.fields[speed]}"),
-        TextColumn("[dim]{task.fields[name]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        _name(),
     )  # fmt: skip
     bar = Progress(
         *columns, console=Console(stderr=True), transient=True, auto_refresh=False, expand=True,

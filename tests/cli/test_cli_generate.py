@@ -40,6 +40,7 @@ def test_what_is_cut_off_is_told() -> None:
     assert "stop" in rows(run("--json", "5 + 5", *GREEDY))[0]["finish_reason"]
     assert "cut off" not in run("5 + 5", "6 + 6", *GREEDY).err
     assert run("5 + 5", "--max-tokens", "3", *GREEDY).err.endswith(", cut off by --max-tokens\n")
+    assert run("Hello", "25 + 38", "--max-tokens", "40", *GREEDY).err.endswith(", 1 answer cut off by --max-tokens\n")
     assert run("5 + 5", "6 + 6", "--max-tokens", "3", *GREEDY).err.endswith(", 2 answers cut off by --max-tokens\n")
 
 

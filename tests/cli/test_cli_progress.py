@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -117,3 +119,24 @@ def test_a_model_that_writes_its_own_text_says_how_far_it_is(
     assert [len(text) for text in texts.sampled(NANO, 80, seed=0)] == [40, 40]
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Writing text: ")]
     assert len(told) > 5 and told[-1] == "Writing text: 78 of 78"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_long_name_cuts_no_figure(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, name = Terminal(), "model.layers.60.mlp.shared_experts.gate_proj"
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with weight_progress() as (_, progress):
+        for done in range(1, 8):
+            progress(done, 8, name)
+        time.sleep(0.3)  # two pictures
+    pictures = [
+        line
+        for line in re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))
+        if name[:8] in line
+    ]
+    assert pictures
+    for picture in pictures:
+        assert re.fullmatch(r"Compensating \S+ +\d+% (\d:\d\d:\d\d|-:--:--) left model\.layer\S+ *", picture), picture
+        assert len(picture) <= columns
