@@ -32,6 +32,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None, wrap
             name.replace("_", " "),
             justify="right" if numbers else "left",
             no_wrap=not wrap and (numbers or len(rows[0]) > 4),
+            overflow="fold",  # of a word longer than its column nothing is lost
         )
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))

@@ -18,6 +18,16 @@ def test_numbers_stand_to_the_right_and_nothing_is_cut(capsys: pytest.CaptureFix
     assert lines[2].index("12.5") + 4 == lines[3].index("1000") + 4
 
 
+def test_a_word_longer_than_its_column_is_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hopwell.cli.tables.UNBOUND", 40)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_rows([{"a": "fifth-generation cores " * 5, "b": "docs/printed-kernel.md " * 5, "c": "x " * 50}], wrap=True)
+    said = capsys.readouterr().out
+    assert "…" not in said and "".join(said.split()).count("x") == 50
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (7, "7"), (999, "999"), (999.6, "1k"), (1234, "1.23k"), (71_424, "71.4k"), (4_230_000, "4.23M"),
