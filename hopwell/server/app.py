@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import hopwell
+from hopwell.engine.request import EngineDownError
 from hopwell.server import chat_routes, completions_routes, info_routes, messages_routes, plan_routes, responses_routes
 from hopwell.server.errors import ApiError, invalid
 from hopwell.server.gate import Gate
@@ -71,6 +72,10 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def api_error(http: HttpRequest, error: ApiError) -> Response:
         return answer(http, error)
+
+    @app.exception_handler(EngineDownError)
+    async def engine_down(http: HttpRequest, error: EngineDownError) -> Response:
+        return answer(http, ApiError(503, str(error), None, "engine"))
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(http: HttpRequest, error: RequestValidationError) -> Response:

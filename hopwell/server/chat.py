@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import Request as HttpRequest
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from hopwell.chat.template import TemplateError
 from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams, SequenceOutput, TokenLogprobs
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, invalid
-from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Content, Message, ToolMessage
+from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Message, ToolMessage
 from hopwell.server.service import Service, structure
 from hopwell.server.tools import constraint, offered
 
@@ -262,11 +262,15 @@ def _check_arguments(text: str, field: str) -> None:
         raise ApiError(400, f"{field} is not JSON: {error}", field, "invalid_value") from None
 
 
-def text_of(content: Content | None) -> str:
+class Worded(Protocol):
+    """A part of a content."""
+
+    text: str
+
+
+def text_of(content: str | Sequence[Worded] | None) -> str:
     """The text of content that may come in parts."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part.text for part in content)
+    return content if isinstance(content, str) else "".join(part.text for part in content or ())
 
 
 def _is_json(text: str) -> bool:

@@ -13,7 +13,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
 from hopwell.engine.copies import EngineCopies
-from hopwell.engine.request import EngineDownError
 from hopwell.limits.history import Report
 from hopwell.server.chat import render
 from hopwell.server.errors import ApiError
@@ -38,11 +37,15 @@ from hopwell.server.settings import Tenant
 router = APIRouter(responses=ERRORS, route_class=JsonRoute)
 
 
+def _check_runs(service: Service) -> None:
+    if trouble := service.engine.trouble:
+        raise ApiError(503, f"the engine does not run: {trouble}; see the server's log", None, "engine")
+
+
 @router.get("/health")
 async def health(http: HttpRequest) -> dict[str, str]:
     """200 while the engine runs: not once its thread has died, or while a step hangs."""
-    if trouble := service_of(http).engine.trouble:
-        raise ApiError(503, f"the engine does not run: {trouble}; see the server's log", None, "engine")
+    _check_runs(service_of(http))
     return {"status": "ok"}
 
 
@@ -50,8 +53,7 @@ async def health(http: HttpRequest) -> dict[str, str]:
 async def ready(http: HttpRequest) -> dict[str, str]:
     """200 while new requests are accepted: not once the server drains, nor while the engine does not run."""
     service = service_of(http)
-    if trouble := service.engine.trouble:
-        raise ApiError(503, f"the engine does not run: {trouble}; see the server's log", None, "engine")
+    _check_runs(service)
     if service.draining:
         raise ApiError(503, "the server takes no new requests", None, "draining")
     return {"status": "ready"}
@@ -63,10 +65,7 @@ async def ready(http: HttpRequest) -> dict[str, str]:
 async def metrics(http: HttpRequest) -> Response:
     """Prometheus's text format."""
     service = service_of(http)
-    try:
-        counted = await service.engine.all_metrics()
-    except EngineDownError as error:
-        raise ApiError(503, str(error), None, "engine") from None
+    counted = await service.engine.all_metrics()
     several = isinstance(service.engine, EngineCopies)
     return Response(generate_latest(registry(counted, service.name, several)), media_type=CONTENT_TYPE_LATEST)
 
@@ -79,11 +78,8 @@ async def limits(http: HttpRequest, engine: int | None = None) -> Response:
     count = len(client.clients) if isinstance(client, EngineCopies) else 1
     if engine is not None and not 1 <= engine <= count:
         raise ApiError(400, f"engine is {engine}; give 1 to {count}", "engine", "invalid_value")
-    try:
-        chosen = None if engine is None else engine - 1
-        report = await (client.limits(chosen) if isinstance(client, EngineCopies) else client.limits())
-    except EngineDownError as error:
-        raise ApiError(503, str(error), None, "engine") from None
+    chosen = None if engine is None else engine - 1
+    report = await (client.limits(chosen) if isinstance(client, EngineCopies) else client.limits())
     return Response(msgspec.json.encode(report), media_type="application/json")
 
 
@@ -157,10 +153,7 @@ async def detokenize(http: HttpRequest, body: DetokenizeRequest) -> DetokenizeRe
 async def server_info(http: HttpRequest) -> ServerInfo:
     """The settings in force, and the mean acceptance length where sglang's bench looks for it."""
     service = service_of(http)
-    try:
-        counted = await service.engine.metrics()
-    except EngineDownError as error:
-        raise ApiError(503, str(error), None, "engine") from None
+    counted = await service.engine.metrics()
     return ServerInfo(
         version=hopwell.__version__,
         model=service.name,
@@ -176,8 +169,4 @@ async def flush_cache(http: HttpRequest, body: FlushRequest | None = None) -> Fl
     tenant: Tenant = http.state.tenant
     if not tenant.flush_cache:
         raise ApiError(403, f"{tenant.name} may not; give it flush_cache = true in the file of keys", None, "forbidden")
-    service = service_of(http)
-    try:
-        return FlushReply(flushed_pages=await service.engine.flush_cache())
-    except EngineDownError as error:
-        raise ApiError(503, str(error), None, "engine") from None
+    return FlushReply(flushed_pages=await service_of(http).engine.flush_cache())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks
-from hopwell.server.chat import Chat, chat_request, render, switched
+from hopwell.server.chat import Chat, chat_request, render, switched, text_of
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.messages import (
@@ -116,7 +116,7 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
 def _turns(body: MessagesRequest) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     if body.system:
-        turns.append({"role": "system", "content": _text(body.system)})
+        turns.append({"role": "system", "content": text_of(body.system)})
     for turn in body.messages:
         match turn:
             case UserTurn():
@@ -124,7 +124,7 @@ def _turns(body: MessagesRequest) -> list[dict[str, Any]]:
             case AssistantTurn():
                 turns.append(_assistant(turn))
             case SystemTurn():
-                turns.append({"role": "system", "content": _text(turn.content)})
+                turns.append({"role": "system", "content": text_of(turn.content)})
     return turns
 
 
@@ -143,10 +143,6 @@ def _choice(choice: ToolChoice) -> dict[str, Any]:
     return fields
 
 
-def _text(content: str | Sequence[TextBlock] | None) -> str:
-    return content if isinstance(content, str) else "".join(block.text for block in content or ())
-
-
 def _user(turn: UserTurn) -> list[dict[str, Any]]:
     """A user's turn: results of tools become messages of their own, before the text."""
     if isinstance(turn.content, str):
@@ -157,12 +153,12 @@ def _user(turn: UserTurn) -> list[dict[str, Any]]:
         if isinstance(block, ToolResultBlock)
     ]
     texts = [block for block in turn.content if isinstance(block, TextBlock)]
-    return results + ([{"role": "user", "content": _text(texts)}] if texts or not results else [])
+    return results + ([{"role": "user", "content": text_of(texts)}] if texts or not results else [])
 
 
 def _result(block: ToolResultBlock) -> str:
     """A tool's result; the model is told of a failure in words, for its format has no other place."""
-    text = _text(block.content)
+    text = text_of(block.content)
     return f"Error: {text}" if block.is_error else text
 
 

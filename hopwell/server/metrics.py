@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -173,12 +174,8 @@ def _meter(totals: Totals, model: list[str]) -> Iterator[Metric]:
     yield _gauge("hopwell_meter_every", "Steps from one that is measured to the next.", model, totals.every)
     yield _gauge("hopwell_meter_overhead", "Share of the time that measuring takes.", model, totals.overhead)
     yield _gauge("hopwell_limit_bytes_per_second", "Measured ceiling of memory.", model, totals.bytes_per_s)
-    ceilings = GaugeMetricFamily(
-        "hopwell_limit_flops_per_second", "Measured ceiling of products.", labels=["model_name", "format"]
-    )
-    for form, rate in totals.flops_per_s.items():
-        ceilings.add_metric([*model, form or "other"], rate)
-    yield ceilings
+    rates, text = {form or "other": rate for form, rate in totals.flops_per_s.items()}, "Measured ceiling of products."
+    yield _gauges("hopwell_limit_flops_per_second", text, model, "format", rates)
     for name, text in BOARD.items():
         value = None if totals.board is None else getattr(totals.board, name)
         if value is not None:
@@ -193,13 +190,10 @@ def _tiers(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
     yield _counters("hopwell_tier_declined_pages", text, model, "tier", metrics.tier_declined_pages)
     yield _counters("hopwell_tier_faults", "Pages lost.", model, "tier kind", metrics.tier_faults)
     text = "What a page takes, to compute or to fetch."
-    seconds = GaugeMetricFamily("hopwell_tier_page_seconds", text, labels=["model_name", "way"])
-    for way, value in list(metrics.tier_page_seconds.items()):
-        seconds.add_metric([*model, way], value)
-    yield seconds
+    yield _gauges("hopwell_tier_page_seconds", text, model, "way", metrics.tier_page_seconds)
 
 
-def registry(engines: Mapping[int, Metrics], name: str, label: bool = False) -> CollectorRegistry:
+def registry(engines: Mapping[int, Metrics], name: str, label: bool) -> CollectorRegistry:
     """What engines have counted, for a scraper.
 
     Args:
@@ -221,12 +215,18 @@ def _counter(name: str, text: str, model: list[str], value: float) -> Metric:
     return family
 
 
-def _counters(name: str, text: str, model: list[str], labels: str, counts: Mapping[str, float]) -> Metric:
+def _labelled(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, text: str, model: list[str], labels: str,
+    counts: Mapping[str, float],
+) -> Metric:  # fmt: skip
     """One of each key, whose words are the values of `labels`."""
-    family = CounterMetricFamily(name, text, labels=["model_name", *labels.split()])
+    family = kind(name, text, labels=["model_name", *labels.split()])
     for key, count in list(counts.items()):
         family.add_metric([*model, *(key.split() if " " in labels else [str(key)])], count)
     return family
+
+
+_counters, _gauges = partial(_labelled, CounterMetricFamily), partial(_labelled, GaugeMetricFamily)
 
 
 def _gauge(name: str, text: str, model: list[str], value: float) -> Metric:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks, Change
-from hopwell.server.chat import Chat, chat_request, effort
+from hopwell.server.chat import FUNCTION, Chat, chat_request, effort, text_of
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.responses import (
@@ -20,7 +20,6 @@ from hopwell.server.protocol.responses import (
     InputCallOutput,
     InputDetails,
     InputMessage,
-    InputText,
     NamedChoice,
     Namespace,
     OutputDetails,
@@ -33,8 +32,6 @@ from hopwell.server.protocol.responses import (
 from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
 from hopwell.server.service import Service
 from hopwell.server.sse import EventStream, event, primed
-
-FUNCTION = {"name", "description", "parameters", "strict"}
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -103,7 +100,7 @@ def _add_turn(turns: list[dict[str, Any]], item: Any) -> None:
     """Adds an input item to the conversation; calls that follow each other are one turn."""
     match item:
         case InputMessage():
-            turns.append({"role": item.role, "content": _joined(item.content)})
+            turns.append({"role": item.role, "content": text_of(item.content)})
         case InputCall():
             if not turns or turns[-1]["role"] != "assistant":
                 turns.append({"role": "assistant", "content": None})
@@ -112,11 +109,7 @@ def _add_turn(turns: list[dict[str, Any]], item: Any) -> None:
                 {"id": item.call_id, "type": "function", "function": function}
             )
         case InputCallOutput():
-            turns.append({"role": "tool", "tool_call_id": item.call_id, "content": _joined(item.output)})
-
-
-def _joined(content: str | Sequence[InputText]) -> str:
-    return content if isinstance(content, str) else "".join(part.text for part in content)
+            turns.append({"role": "tool", "tool_call_id": item.call_id, "content": text_of(item.output)})
 
 
 def _flat(body: ResponsesRequest) -> Iterator[tuple[ResponseTool, str | None]]:
