@@ -9,9 +9,9 @@ from typing import Any
 
 from hopwell.checkpoint import files
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.model.fields import ARCHITECTURES, ELSEWHERE, FIXED, unknown_fields
+from hopwell.model.fields import ARCHITECTURES, FIXED, check_kind, unknown_fields
 from hopwell.model.quantization import Quantization, read_quantization
-from hopwell.model.reading import ConfigError, FieldReader
+from hopwell.model.reading import ConfigError, FieldReader, sizes
 from hopwell.model.rope_fields import read_rope
 from hopwell.ops.rope import RopeConfig
 from hopwell.ops.router import RouterConfig
@@ -98,36 +98,19 @@ class ModelConfig:
         v3 = FAMILIES[model_type] == "deepseek_v3"
         for name, only in FIXED.items():
             read.expect(name, only)
-        heads = read.integer("num_attention_heads", 1, 1024)
-        read.expect("num_key_value_heads", heads)
-
-        layers = read.integer("num_hidden_layers", 1, 1000)
-        experts = read.integer("n_routed_experts", 1, 4096)
+        found = sizes(read)
+        read.expect("num_key_value_heads", found["num_attention_heads"])
+        read.expect("num_mtp_layers", found["num_nextn_predict_layers"])
+        experts, rope_dim, nope_dim = (found[s] for s in ("n_routed_experts", "qk_rope_head_dim", "qk_nope_head_dim"))
         for alias in ("num_experts", "num_local_experts"):  # transformers' other names for it
             read.expect(alias, experts)
-        rope_dim, nope_dim = read.integer("qk_rope_head_dim", 2, 1024), read.integer("qk_nope_head_dim", 1, 4096)
         if rope_dim % 2:
             raise ConfigError(f"config.json: qk_rope_head_dim is {rope_dim}, expected an even number")
         read.expect("qk_head_dim", nope_dim + rope_dim)
         read.expect("head_dim", rope_dim, nope_dim + rope_dim)
         return cls(
             model_type=model_type,
-            vocab_size=read.integer("vocab_size", 2, 1 << 24),
-            hidden_size=read.integer("hidden_size", 1, 1 << 20),
-            intermediate_size=read.integer("intermediate_size", 1, 1 << 20),
-            moe_intermediate_size=read.integer("moe_intermediate_size", 1, 1 << 20),
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            n_routed_experts=experts,
-            n_shared_experts=read.integer("n_shared_experts", 0, 64, null=0),
-            first_k_dense_replace=read.integer("first_k_dense_replace", 0, layers, null=0),
-            q_lora_rank=read.integer("q_lora_rank", 1, 1 << 20) if values.get("q_lora_rank") is not None else None,
-            kv_lora_rank=read.integer("kv_lora_rank", 1, 1 << 16),
-            qk_nope_head_dim=nope_dim,
-            qk_rope_head_dim=rope_dim,
-            v_head_dim=read.integer("v_head_dim", 1, 4096),
-            max_position_embeddings=read.integer("max_position_embeddings", 1, 1 << 24),
-            num_nextn_predict_layers=_mtp_layers(read),
+            **found,
             rms_norm_eps=read.number("rms_norm_eps", 1e-12, 1.0, default=1e-6),
             rope=read_rope(read, rope_dim),
             router=_router(read, v3, experts),
@@ -152,20 +135,11 @@ def read_config(path: Path, beside: Path | None = None) -> dict[str, Any]:
 
 
 def _model_type(read: FieldReader) -> str:
-    found = read.values.get("model_type")
-    if isinstance(found, str) and (what := ELSEWHERE.get(found)):
-        raise ConfigError(f"config.json: model_type is {found!r}: {what}")
+    check_kind(read)
     architectures = read.values.get("architectures")
     if isinstance(architectures, list) and architectures and not set(map(str, architectures)) & set(ARCHITECTURES):
         raise read.fault("architectures", f"one of {', '.join(ARCHITECTURES)}")
     return read.choice("model_type", tuple(FAMILIES))
-
-
-def _mtp_layers(read: FieldReader) -> int:
-    """Under the released name, or that of transformers 5."""
-    name = "num_nextn_predict_layers" if "num_nextn_predict_layers" in read.values else "num_mtp_layers"
-    read.expect("num_mtp_layers", found := read.integer(name, 0, 1, default=0))
-    return found
 
 
 def _router(read: FieldReader, v3: bool, experts: int) -> RouterConfig:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hopwell.model.reading import ConfigError, FieldReader
+
 FIXED: dict[str, Any] = {
     "hidden_act": "silu",
     "attention_bias": False,
@@ -57,6 +59,16 @@ HARMLESS = frozenset({
     "transformers_version", "use_bfloat16", "use_cache", "v_head_dim", "vocab_size",
 })  # fmt: skip
 """Fields that are read elsewhere, or that no token depends on: of training, of how a library computes, of texts."""
+
+
+def check_kind(read: FieldReader) -> None:
+    """
+    Raises:
+        ConfigError: the model is one that users may take for one of the family.
+    """
+    found = read.values.get("model_type")
+    if isinstance(found, str) and (what := ELSEWHERE.get(found)):
+        raise ConfigError(f"config.json: model_type is {found!r}: {what}")
 
 
 def unknown_fields(values: Mapping[str, Any]) -> list[str]:

@@ -72,6 +72,36 @@ class FieldReader:
         return value if value is not None else null if null is not None and name in self.values else default
 
 
+def sizes(read: FieldReader) -> dict[str, Any]:
+    """A model's sizes, under the names of config.json.
+
+    Raises:
+        ConfigError: one is missing or wrong.
+    """
+    layers = read.integer("num_hidden_layers", 1, 1000)
+    # the released name, or that of transformers 5
+    mtp = "num_nextn_predict_layers" if "num_nextn_predict_layers" in read.values else "num_mtp_layers"
+    has_rank = read.values.get("q_lora_rank") is not None
+    return {
+        "vocab_size": read.integer("vocab_size", 2, 1 << 24),
+        "hidden_size": read.integer("hidden_size", 1, 1 << 20),
+        "intermediate_size": read.integer("intermediate_size", 1, 1 << 20),
+        "moe_intermediate_size": read.integer("moe_intermediate_size", 1, 1 << 20),
+        "num_hidden_layers": layers,
+        "num_attention_heads": read.integer("num_attention_heads", 1, 1024),
+        "n_routed_experts": read.integer("n_routed_experts", 1, 4096),
+        "n_shared_experts": read.integer("n_shared_experts", 0, 64, null=0),
+        "first_k_dense_replace": read.integer("first_k_dense_replace", 0, layers, null=0),
+        "q_lora_rank": read.integer("q_lora_rank", 1, 1 << 20) if has_rank else None,
+        "kv_lora_rank": read.integer("kv_lora_rank", 1, 1 << 16),
+        "qk_nope_head_dim": read.integer("qk_nope_head_dim", 1, 4096),
+        "qk_rope_head_dim": read.integer("qk_rope_head_dim", 2, 1024),
+        "v_head_dim": read.integer("v_head_dim", 1, 4096),
+        "max_position_embeddings": read.integer("max_position_embeddings", 1, 1 << 24),
+        "num_nextn_predict_layers": read.integer(mtp, 0, 1, default=0),
+    }
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "..."

@@ -13,8 +13,8 @@ import hopwell
 from hopwell.checkpoint.files import SNAPSHOT_FILE
 from hopwell.errors import HopwellError
 from hopwell.model import SHORT_NAMES, shipped_name
-from hopwell.model.fields import ELSEWHERE
-from hopwell.model.reading import ConfigError, FieldReader
+from hopwell.model.fields import check_kind
+from hopwell.model.reading import ConfigError, FieldReader, sizes
 from hopwell.planner.work import BYTES_PER_WEIGHT
 
 MODELS = Path(hopwell.__file__).with_name("model")
@@ -127,34 +127,12 @@ def model_of(values: Mapping[str, Any], name: str) -> Model:
         ConfigError: naming the field, what it holds and what it may hold.
     """
     read = FieldReader(values)
-    found = values.get("model_type")
-    if isinstance(found, str) and (what := ELSEWHERE.get(found)):
-        raise ConfigError(f"config.json: model_type is {found!r}: {what}")
+    check_kind(read)
     read.choice("model_type", FAMILY)
-    layers = read.integer("num_hidden_layers", 1, 1000)
-    mtp = "num_nextn_predict_layers" if "num_nextn_predict_layers" in values else "num_mtp_layers"
-    experts = read.integer("n_routed_experts", 1, 4096)
-    return Model(
-        name=name,
-        hidden_size=read.integer("hidden_size", 1, 1 << 20),
-        num_hidden_layers=layers,
-        first_k_dense_replace=read.integer("first_k_dense_replace", 0, layers, null=0),
-        num_attention_heads=read.integer("num_attention_heads", 1, 1024),
-        q_lora_rank=read.integer("q_lora_rank", 1, 1 << 20) if values.get("q_lora_rank") is not None else None,
-        kv_lora_rank=read.integer("kv_lora_rank", 1, 1 << 16),
-        qk_nope_head_dim=read.integer("qk_nope_head_dim", 1, 4096),
-        qk_rope_head_dim=read.integer("qk_rope_head_dim", 2, 1024),
-        v_head_dim=read.integer("v_head_dim", 1, 4096),
-        n_routed_experts=experts,
-        n_shared_experts=read.integer("n_shared_experts", 0, 64, null=0),
-        num_experts_per_tok=read.integer("num_experts_per_tok", 1, experts),
-        intermediate_size=read.integer("intermediate_size", 1, 1 << 20),
-        moe_intermediate_size=read.integer("moe_intermediate_size", 1, 1 << 20),
-        vocab_size=read.integer("vocab_size", 2, 1 << 24),
-        num_nextn_predict_layers=read.integer(mtp, 0, 1, default=0),
-        max_position_embeddings=read.integer("max_position_embeddings", 1, 1 << 24),
-        stored=_stored(values.get("quantization_config")),
-    )
+    found = sizes(read)
+    top_k = read.integer("num_experts_per_tok", 1, found["n_routed_experts"])
+    stored = _stored(values.get("quantization_config"))
+    return Model(name=name, num_experts_per_tok=top_k, stored=stored, **found)
 
 
 def shipped_models() -> dict[str, Path]:
