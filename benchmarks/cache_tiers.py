@@ -76,7 +76,7 @@ def _bring(host: HostTier, disk: DiskTier | None, key: bytes) -> str | None:
         return "host"
     if disk is None or key not in disk or (page := host.reserve(key)) is None:
         return None
-    page.checksum = disk.read(key, host.data(page))
+    page.checksum = disk.import_page(key, host.data(page).data)
     host.release(page)
     return "disk"
 
@@ -87,7 +87,7 @@ def _save(host: HostTier, disk: DiskTier | None, keys: Sequence[bytes]) -> None:
     for page in reversed(new):
         page.checksum = host.checksum(page)
         if disk is not None:
-            disk.write(page.key, page.checksum, host.data(page))
+            disk.export_page(page.key, page.checksum, host.data(page).data)
         host.release(page)
 
 

@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hopwell.cache.host import Bytes
 from hopwell.errors import HopwellError
 from hopwell.system import lock_file
 
@@ -111,8 +110,8 @@ class DiskTier:
         """Pages."""
         return self._shards_at_most * self._per_shard
 
-    def write(self, key: bytes, checksum: bytes, page: Bytes) -> None:
-        """Keeps a page, and gives up the oldest shard for it if need be.
+    def export_page(self, key: bytes, checksum: bytes, page: memoryview) -> None:
+        """As `PageStore`; gives up the oldest shard for it if need be.
 
         Raises:
             DiskFault: it is not kept.
@@ -123,7 +122,7 @@ class DiskTier:
             try:
                 shard = self._writable()
                 place = shard.used
-                _write(shard.file, page.data, self._data + place * self._stride)
+                _write(shard.file, page, self._data + place * self._stride)
                 entry = ENTRY.pack(key, checksum, place, _crc(key, checksum, place))
                 _write(shard.file, memoryview(entry), self._table + place * ENTRY_BYTES)
             except OSError as error:
@@ -133,8 +132,8 @@ class DiskTier:
                 shard.keys.add(key)
                 self._places[key] = shard, place, checksum
 
-    def read(self, key: bytes, into: Bytes) -> bytes | None:
-        """Reads a page; returns the checksum that it should have, or None if it is not kept (any more).
+    def import_page(self, key: bytes, into: memoryview) -> bytes | None:
+        """As `PageStore`.
 
         Raises:
             DiskFault: it cannot be read, and is not kept any more.
@@ -146,9 +145,8 @@ class DiskTier:
             file = os.dup(shard.file)  # the shard may be given up meanwhile
         try:
             done, at = 0, self._data + place * self._stride
-            view = into.data
-            while done < len(view):
-                got = os.preadv(file, [view[done:]], at + done)
+            while done < len(into):
+                got = os.preadv(file, [into[done:]], at + done)
                 if not got:
                     raise DiskFault("short")
                 done += got

@@ -65,12 +65,8 @@ class Fetch:
         """Whether a store is, or was, asked what it has."""
         self.done = False
         self.abandoned = False
-        self._tell = done
-
-    def finish(self) -> None:
-        """All that can be had is there."""
-        self.done = True
-        self._tell(self)
+        self.tell = done
+        """Called with it once all that can be had is there."""
 
 
 class Tiers:
@@ -94,11 +90,12 @@ class Tiers:
         self._behind = 0  # pages that wait to be written
         self._rest_until = 0.0
         self._threads = [threading.Thread(target=self._check, name="hopwell-host-tier", daemon=True)]
-        self._behind_host = disk is not None or store is not None
+        self._below = store if disk is None else disk  # hazard: an empty one is false
+        """What is behind host memory."""
         self._most_behind = max(1, len(host.memory) // 2)
         if store is None:  # else whole prompts are handed on, however long
             self._most_behind = min(BACKLOG, self._most_behind)
-        if self._behind_host:
+        if self._below is not None:
             self._threads.append(threading.Thread(target=self._serve_disk, name="hopwell-disk-tier", daemon=True))
         for thread in self._threads:
             thread.start()
@@ -223,7 +220,7 @@ class Tiers:
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Calls `done`, in a thread of the tiers', once all pages that were filled before are where they go."""
-        last = (lambda: self._disk_jobs.put((WRITE, next(self._order), done))) if self._behind_host else done
+        last = (lambda: self._disk_jobs.put((WRITE, next(self._order), done))) if self._below is not None else done
         self._checks.put(last)
 
     def give_up(self, fetch: Fetch) -> None:
@@ -244,12 +241,11 @@ class Tiers:
         """Writes what is still to be written, if the disk takes it in time, and ends the threads."""
         self._checks.put(None)
         self._threads[0].join(CLOSE_SECONDS)
-        behind = self.store if self.disk is None else self.disk  # hazard: an empty one is false
-        if behind is not None:
+        if self._below is not None:
             self._disk_jobs.put((WRITE, next(self._order), None))
             self._threads[1].join(CLOSE_SECONDS)
             if not self._threads[1].is_alive():  # else its descriptors end with the process
-                behind.close()
+                self._below.close()
 
     # -- the threads
 
@@ -304,7 +300,7 @@ class Tiers:
             fetch.done = True
         self.abandon(rest)
         if not fetch.abandoned:
-            fetch.finish()
+            fetch.tell(fetch)
 
     def _whole(self, page: HostPage) -> bool:
         if page.checksum == self.host.checksum(page):
@@ -315,12 +311,9 @@ class Tiers:
 
     def _read(self, page: HostPage) -> bool:
         """Fills a slot from what is behind host memory."""
+        assert self._below is not None
         try:
-            if self.store is not None:
-                checksum = self.store.import_page(page.key, self.host.data(page).data)
-            else:
-                assert self.disk is not None
-                checksum = self.disk.read(page.key, self.host.data(page))
+            checksum = self._below.import_page(page.key, self.host.data(page).data)
         except DiskFault as fault:
             self.counts.faults[f"disk {fault.kind}"] += 1
             return False
@@ -339,7 +332,7 @@ class Tiers:
 
     def _write(self, page: HostPage) -> None:
         """Has a leased page written, unless the disk has it or is behind; ends the lease."""
-        known = not self._behind_host or (self.disk is not None and page.key in self.disk)
+        known = self._below is None or (self.disk is not None and page.key in self.disk)
         if known or not self.host.holds(page):
             self.host.release(page)
             return
@@ -352,15 +345,11 @@ class Tiers:
         self._disk_jobs.put((WRITE, next(self._order), lambda: self._write_now(page)))
 
     def _write_now(self, page: HostPage) -> None:
-        assert page.checksum is not None
+        assert page.checksum is not None and self._below is not None
         try:
             if not self.host.holds(page):  # all was to be forgotten
                 return
-            if self.store is not None:
-                self.store.export_page(page.key, page.checksum, self.host.data(page).data)
-            else:
-                assert self.disk is not None
-                self.disk.write(page.key, page.checksum, self.host.data(page))
+            self._below.export_page(page.key, page.checksum, self.host.data(page).data)
             self.counts.written += 1
         except DiskFault as fault:
             self.counts.faults[f"disk {fault.kind}"] += 1

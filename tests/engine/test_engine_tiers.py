@@ -128,14 +128,14 @@ def test_a_slow_disk_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
     expected = run(engine, [ask(prompt, max_tokens=8)])["r"].answers[0].tokens
     engine.close()
     engine = toy_engine(model, **disk(tmp_path))
-    read = DiskTier.read
+    read = DiskTier.import_page
     released = threading.Event()
 
     def slow(self: DiskTier, key: bytes, into: Any) -> bytes | None:
         released.wait(30)
         return read(self, key, into)
 
-    monkeypatch.setattr(DiskTier, "read", slow)
+    monkeypatch.setattr(DiskTier, "import_page", slow)
     monkeypatch.setattr("hopwell.engine.tiering.UNKNOWN_WAIT", 0.05)
     answer = run(engine, [ask(prompt, max_tokens=8)])["r"]
     assert answer.answers[0].tokens == expected and answer.cached_tokens == 0
