@@ -23,6 +23,7 @@ from hopwell.limits.ceilings import Ceilings
 from hopwell.model.config import ModelConfig
 from hopwell.model.sharding import share
 from hopwell.parallel.layout import Layout
+from hopwell.planner.work import distinct_experts
 
 ROOT = Path(__file__).parents[2]
 Rows = list[dict[str, Any]]
@@ -119,13 +120,14 @@ def compare(
     """
     rows: Rows = []
     config = one_of(config, gpus)
+    experts = config.n_routed_experts, config.router.top_k
     what = "decode, ms a token of each" if drafts else "decode step, ms"
     for index, row in enumerate(ours["decode"]):
         batch, context = row["batch"], row["context"]
         other = theirs["decode"][index] if theirs else {}
         floor = None
         if limit is not None:
-            touched = expected_experts(config, batch * (1 + drafts)), expected_experts(config, batch)
+            touched = distinct_experts(*experts, batch * (1 + drafts)), distinct_experts(*experts, batch)
             floor = 1e3 * limit.floor_of(decode_costs(config, batch, context, drafts, touched)) / acceptance
         rows.append({"what": what, "batch": batch, "context": context, "prompts": None,
                      **_pair(row["ms_per_step"], other.get("ms_per_step"), floor, lower=True)})  # fmt: skip
@@ -136,7 +138,7 @@ def compare(
         prompts, tokens = row["prompts"], row["tokens"]
         floor = None
         if limit is not None:
-            touched = expected_experts(config, prompts * tokens)
+            touched = distinct_experts(*experts, prompts * tokens)
             costs = step_costs(config, [tokens] * prompts, [tokens] * prompts, touched, drawn=prompts)
             floor = prompts * tokens / limit.floor_of(costs)
         other = theirs["prefill"][index]["tokens_per_s"] if theirs else None
@@ -161,9 +163,3 @@ def _pair(ours: float, theirs: float | None, limit: float | None, lower: bool) -
 def one_of(config: ModelConfig, gpus: int) -> ModelConfig:
     """What one of several GPUs computes: its heads and widths, and of the head its rows."""
     return replace(share(config, Layout(gpus)), vocab_size=-(-config.vocab_size // gpus))
-
-
-def expected_experts(config: ModelConfig, tokens: int) -> float:
-    """Distinct experts that so many tokens touch in a layer when they are spread evenly and independently."""
-    experts = config.n_routed_experts
-    return experts * (1 - (1 - config.router.top_k / experts) ** tokens)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hopwell.bench.models import bench_config
-from hopwell.bench.steps import DecodeSteps
+from hopwell.bench.steps import DecodeSteps, Measured
 from hopwell.engine.graphs import GraphedModel
 from hopwell.formats.plain import BF16
 from hopwell.limits.ceilings import Ceilings
@@ -46,6 +47,35 @@ class StepRow:
     """Of a sequence: with drafts, as many as were to be accepted."""
     tokens_per_s_user: float = 0.0
     gpus: int = 1
+
+
+def step_row(
+    model: str, config: ModelConfig, batch: int, context: int, distinct: float, measured: Measured,
+    costs: Sequence[OpCost], ceilings: Ceilings, **how: Any,
+) -> StepRow:  # fmt: skip
+    """What was measured of a step beside the least that its ops cost.
+
+    Args:
+        how: the row's fields that say how it was run.
+    """
+    seconds, tokens, joules = measured
+    moved, limit = sum(cost.bytes for cost in costs), ceilings.floor_of(costs)
+    return StepRow(
+        model=model,
+        layers=config.num_hidden_layers,
+        batch=batch,
+        context=context,
+        distinct_experts=distinct,
+        ms=1e3 * seconds,
+        gigabytes=moved / 1e9,
+        gb_per_s=moved / seconds / 1e9,
+        percent_of_limit=100 * limit / seconds,
+        millijoules_per_token=None if joules is None else 1e3 * joules / (batch * tokens),
+        limit_ms=1e3 * limit,
+        tokens_per_step=tokens,
+        tokens_per_s_user=tokens / seconds,
+        **how,
+    )
 
 
 def step_costs(
@@ -182,15 +212,12 @@ def decode_rows(
             done += 1
             distinct = steps.distinct(batch * width, graphed.model)
             one = distinct if not drafts else steps.distinct(batch, graphed.model)
-            seconds, tokens, _ = steps.measure(batch, rounds=5)
+            measured = steps.measure(batch, rounds=5)
             joules = steps.measure(batch, seconds=2.0).joules if energy else None
             cached = steps.runner.latent.dtype.itemsize
             costs = decode_costs(config, batch, context, drafts, (distinct, one), cached)
-            moved, limit = sum(cost.bytes for cost in costs), ceilings.floor_of(costs)
-            yield StepRow(
-                name, config.num_hidden_layers, batch, context, distinct, seconds * 1e3, moved / 1e9,
-                moved / seconds / 1e9, 100 * limit / seconds,
-                None if joules is None else 1e3 * joules / (batch * tokens),
-                1e3 * limit, settings.cache_dtype, settings.activations, drafts, tokens, tokens / seconds,
+            yield step_row(
+                name, config, batch, context, distinct, measured._replace(joules=joules), costs, ceilings,
+                cache_dtype=settings.cache_dtype, activations=settings.activations, drafts=drafts,
             )  # fmt: skip
         steps.runner.close()  # the next cache may need its memory

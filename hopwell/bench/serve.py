@@ -72,35 +72,14 @@ def bench_serve(
     Raises:
         HopwellError: the server cannot be reached, or refuses the first request.
     """
-    root = url.rstrip("/").removesuffix("/v1")
-
-    def count_of(kind: str, level: float) -> int:
-        return max(requests, turns * int(level)) if kind == "concurrency" else requests
-
-    rows = _sweep(root, load, concurrency, rates, count_of, model, key, clients, joules, say, progress)
-    return [{**row, "gpus": gpus, "output_tokens_per_s_per_gpu": row["output_tokens_per_s"] / gpus} for row in rows]
-
-
-def _sweep(
-    url: str,
-    load: Load,
-    concurrency: Sequence[int],
-    rates: Sequence[float],
-    count_of: Callable[[str, float], int],
-    model: str | None,
-    key: str | None,
-    clients: int,
-    joules: Counter | None,
-    say: Callable[[str], None],
-    progress: Callable[[int, int, str], None],
-) -> list[dict[str, Any]]:
+    url = url.rstrip("/").removesuffix("/v1")
     model = model or _first_model(url, key)
     rng = random.Random(load.seed or time.time_ns())
     (warm,) = ask_all(Traffic(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat))
     if warm.error:
         raise HopwellError(f"{url} refuses the warm-up request: {warm.error}")
     levels = [("concurrency", float(n)) for n in concurrency] + [("rate", r) for r in rates]
-    counts = [count_of(kind, level) for kind, level in levels]
+    counts = [max(requests, turns * int(level)) if kind == "concurrency" else requests for kind, level in levels]
     answered, rows = itertools.count(1), []
     with clients_of(clients) as ask:
         for (kind, level), count in zip(levels, counts, strict=True):
@@ -113,7 +92,8 @@ def _sweep(
             samples = ask(Traffic(url, key, kind, level, bodies, load.chat, rng.getrandbits(32)), told)
             used = joules() - before if joules and before is not None else None
             seconds = max(sample.last for sample in samples) - min(sample.sent for sample in samples)
-            rows.append({**summary(samples, seconds, **{kind: level}), **_energy(used, samples)})
+            row: dict[str, Any] = {**summary(samples, seconds, **{kind: level}), **_energy(used, samples)}
+            rows.append({**row, "gpus": gpus, "output_tokens_per_s_per_gpu": row["output_tokens_per_s"] / gpus})
             say(_line(kind, level, rows[-1]))
     return rows
 

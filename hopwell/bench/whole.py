@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hopwell.bench.engine import StepRow, decode_costs, step_costs
+from hopwell.bench.engine import StepRow, decode_costs, step_costs, step_row
 from hopwell.bench.steps import DecodeSteps, RandomPrompts, page_table
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.defaults import cache_pages, model_settings
 from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.runnable import Model, close_model
 from hopwell.limits.ceilings import Ceilings
-from hopwell.limits.cost import OpCost
 from hopwell.limits.history import Row
 from hopwell.limits.meter import Reading, Sums
 from hopwell.limits.power import all_joules
@@ -142,7 +141,11 @@ class Whole:
             if on_ops is not None:
                 on_ops(self._ops(case, batch, steps.ops(batch)))
             costs = decode_costs(self.share, batch, case.context, case.drafts, (verified, one), cached, self.pools)
-            yield self._row(case, batch, verified, measured.seconds, measured.tokens, measured.joules, costs)
+            yield step_row(
+                self.name, self.share, batch, case.context, verified, measured, costs, self.ceilings,
+                cache_dtype=self.settings.get("cache_dtype", "auto"), activations=self.settings.get("activations"),
+                drafts=case.drafts, gpus=self.gpus,
+            )  # fmt: skip
 
     def _ops(self, case: Case, batch: int, readings: Sequence[Reading]) -> list[OpRow]:
         kinds = ["dense" if isinstance(layer.network, Dense) else "MoE" for layer in self.loaded.model.layers] + ["MTP"]
@@ -162,37 +165,6 @@ class Whole:
             measured = row.us, sums.seconds / whole, row.gb_per_s, row.limit_us, row.percent
             rows.append(OpRow(case.context, batch, case.drafts, kind, op, count, *measured))
         return sorted(rows, key=lambda row: -row.share)
-
-    def _row(
-        self,
-        case: Case,
-        batch: int,
-        distinct: float,
-        seconds: float,
-        tokens: float,
-        joules: float | None,
-        costs: Sequence[OpCost],
-    ) -> StepRow:
-        moved, limit = sum(cost.bytes for cost in costs), self.ceilings.floor_of(costs)
-        return StepRow(
-            model=self.name,
-            layers=self.share.num_hidden_layers,
-            batch=batch,
-            context=case.context,
-            distinct_experts=distinct,
-            ms=1e3 * seconds,
-            gigabytes=moved / 1e9,
-            gb_per_s=moved / seconds / 1e9,
-            percent_of_limit=100 * limit / seconds,
-            millijoules_per_token=None if joules is None else 1e3 * joules / (batch * tokens),
-            limit_ms=1e3 * limit,
-            cache_dtype=self.settings.get("cache_dtype", "auto"),
-            activations=self.settings.get("activations"),
-            drafts=case.drafts,
-            tokens_per_step=tokens,
-            tokens_per_s_user=tokens / seconds,
-            gpus=self.gpus,
-        )
 
     def prompts(self, shapes: Sequence[tuple[int, int]]) -> Iterator[PromptRow]:
         """Prompts of so many tokens, so many at once, each shape in one step: the first token's logits included."""

@@ -17,6 +17,7 @@ from hopwell.bench.plots import plot_limit
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
 from hopwell.model.shipped import NANO
+from hopwell.planner.work import distinct_experts
 
 LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
 PROMPT = {"prompts": 8, "tokens": 2048}
@@ -87,8 +88,11 @@ def test_what_is_printed_after_a_result_is_no_result() -> None:
 
 def test_spread_tokens_touch_what_chance_gives() -> None:
     config = models.bench_config("r1-tp8")
-    assert against.expected_experts(config, 1) == pytest.approx(8)
-    assert against.expected_experts(config, 128) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 128))
+    experts = config.n_routed_experts, config.router.top_k
+    assert distinct_experts(*experts, 1) == pytest.approx(8)
+    assert distinct_experts(*experts, 128) == pytest.approx(
+        256 * (1 - (1 - 8 / 256) ** 128)
+    )
 
 
 def test_drafts_are_measured_by_the_token_and_told_to_the_peer() -> None:
