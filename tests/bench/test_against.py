@@ -90,9 +90,7 @@ def test_spread_tokens_touch_what_chance_gives() -> None:
     config = models.bench_config("r1-tp8")
     experts = config.n_routed_experts, config.router.top_k
     assert distinct_experts(*experts, 1) == pytest.approx(8)
-    assert distinct_experts(*experts, 128) == pytest.approx(
-        256 * (1 - (1 - 8 / 256) ** 128)
-    )
+    assert distinct_experts(*experts, 128) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 128))
 
 
 def test_drafts_are_measured_by_the_token_and_told_to_the_peer() -> None:
