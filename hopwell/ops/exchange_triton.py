@@ -89,29 +89,34 @@ def _exchange_add_norm(
     """Residual + all ranks' parts, then RMSNorm with its division deferred: arguments as `_add_norm` has them, and
     peers int64 [WORLD], capacity the rows of an inbox, TURN 0 or 1, OWNED: rows have owners.
 
-    Grid (tokens, chunks of CHUNK values), the same on all ranks.
+    Grid (tokens, chunks of CHUNK values), the same on all ranks. What does not depend on the kernel before is read
+    before it has ended: the norm's weights, and the addresses, for which every push would wait.
     """
     let_next_start()
     token, chunk = tl.program_id(0), tl.program_id(1)
     col = columns(chunk, CHUNK)
     inside = col < WIDTH
     w = tl.load(weight + col, mask=inside, other=0.0)
+    inboxes = ()
+    for peer in tl.static_range(WORLD):  # pyright: ignore[reportGeneralTypeIssues]
+        inboxes = inboxes + (_inbox(peers, peer),)  # noqa: RUF005
+    owner = token % WORLD
+    to_owner = _inbox(peers, owner)
     wait_for_inputs()
     bits = _flagged(to_bf16(sum_parts(parts, part_weights, token, col, tokens, WIDTH, PARTS, PER_TOKEN)))
     stride = capacity.to(tl.int64) * WIDTH
     row = token.to(tl.int64) * WIDTH
     slots = TURN * WORLD * stride + row  # of this row; a rank's is RANK * stride from there
-    at = _inbox(peers, RANK) + slots + col
+    at = inboxes[RANK] + slots + col
     if OWNED:
-        owner = token % WORLD
         if owner == RANK:
             x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
             made = _flagged(to_bf16(x + _taken(at, bits, stride, inside, RANK, WORLD)))
             for peer in tl.static_range(WORLD):
                 if peer != RANK:
-                    tl.store(_inbox(peers, peer) + slots + RANK * stride + col, made, mask=inside)
+                    tl.store(inboxes[peer] + slots + RANK * stride + col, made, mask=inside)
         else:
-            tl.store(_inbox(peers, owner) + slots + RANK * stride + col, bits, mask=inside)
+            tl.store(to_owner + slots + RANK * stride + col, bits, mask=inside)
             from_owner = at + owner * stride
             made = tl.load(from_owner, mask=inside, other=0, volatile=True)
             while _empty(made) > 0:
@@ -120,7 +125,7 @@ def _exchange_add_norm(
         x = _value(made)
     else:
         for peer in tl.static_range(WORLD):
-            tl.store(_inbox(peers, peer) + slots + RANK * stride + col, bits, mask=inside)
+            tl.store(inboxes[peer] + slots + RANK * stride + col, bits, mask=inside)
         x = tl.load(residual + row + col, mask=inside, other=0.0).to(tl.float32)
         x = to_bf16(x + _taken(at, bits, stride, inside, -1, WORLD)).to(tl.float32)
     tl.store(residual_out + row + col, x.to(tl.bfloat16), mask=inside)
