@@ -31,10 +31,15 @@ PAGE = tl.constexpr(sizes.PAGE)
 
 
 @triton.jit
-def _rotate(x, rope, positions, ROWS: tl.constexpr, DIM: tl.constexpr):
-    """RoPE on interleaved pairs: x float32 [ROWS, DIM], rope [positions, DIM / 2, 2], positions [ROWS]."""
+def _angles(rope, positions, ROWS: tl.constexpr, DIM: tl.constexpr):
+    """cos and sin float32 [ROWS, DIM / 2] of positions [ROWS]: rope [positions, DIM / 2, 2]."""
     angle = rope + positions[:, None] * DIM + tl.arange(0, DIM)[None, :]
-    cos, sin = tl.split(tl.reshape(tl.load(angle), (ROWS, DIM // 2, 2)))
+    return tl.split(tl.reshape(tl.load(angle), (ROWS, DIM // 2, 2)))
+
+
+@triton.jit
+def _rotate(x, cos, sin, ROWS: tl.constexpr, DIM: tl.constexpr):
+    """RoPE on interleaved pairs: x float32 [ROWS, DIM]."""
     even, odd = tl.split(tl.reshape(x, (ROWS, DIM // 2, 2)))
     return tl.reshape(tl.join(even * cos - odd * sin, even * sin + odd * cos), (ROWS, DIM))
 
@@ -70,28 +75,33 @@ def _latent_and_query(
 
     Grid (tokens, 2): program 0 writes the cache row [RANK | ROPE] to its page, program 1 normalises the query's Q_RANK
     values, to FP8 with a scale for each 128 or to bf16. parts float32 [PARTS, tokens, Q_WIDTH + RANK + ROPE].
+
+    Where a row goes, its angles and the norms' weights are there before the step begins, and read before the kernel
+    before has ended.
     """
     let_next_start()
     token = tl.program_id(0)
     ROW: tl.constexpr = Q_WIDTH + RANK + ROPE
     row = parts + token.to(tl.int64) * ROW
     stride = tokens.to(tl.int64) * ROW
-    wait_for_inputs()
     if tl.program_id(1) == 0:  # the cache row
         c = tl.arange(0, RANK)
         r = tl.arange(0, ROPE)
         one = tl.arange(0, 1)
+        position = tl.load(positions + token)
+        column = 0 if OWN_PAGE else position // PAGE
+        page = tl.load(page_table + token * table_width + column)
+        slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
+        cos, sin = _angles(rope, position + one, 1, ROPE)
+        kv_weight = tl.load(kv_norm + c)
+        wait_for_inputs()
         kv = tl.zeros((RANK,), tl.float32)
         k_rope = tl.zeros((1, ROPE), tl.float32)
         for part in tl.static_range(PARTS):
             kv += tl.load(row + part * stride + Q_WIDTH + c)
             k_rope += tl.load(row + part * stride + Q_WIDTH + RANK + r)[None, :]
-        position = tl.load(positions + token)
-        column = 0 if OWN_PAGE else position // PAGE
-        page = tl.load(page_table + token * table_width + column)
-        slot = latent + (page.to(tl.int64) * PAGE + position % PAGE) * (RANK + ROPE)
-        kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * tl.load(kv_norm + c)
-        rotated = _rotate(k_rope, rope, position + one, 1, ROPE)
+        kv = kv * tl.rsqrt(tl.sum(kv * kv) / RANK + eps) * kv_weight
+        rotated = _rotate(k_rope, cos, sin, 1, ROPE)
         rotated_at = slot + RANK + one[:, None] + r[None, :]
         if latent.dtype.element_ty == tl.float8e4nv:
             tl.store(slot + c, to_e4m3(tl.div_rn(kv, tl.zeros_like(kv) + latent_scale)))
@@ -102,10 +112,12 @@ def _latent_and_query(
     elif Q_RANK > 0:
         col = tl.arange(0, GROUPS)[:, None] * 128 + tl.arange(0, 128)[None, :]
         inside = col < Q_RANK
+        q_weight = tl.load(q_norm + col, mask=inside, other=0.0)
+        wait_for_inputs()
         q = tl.zeros((GROUPS, 128), tl.float32)
         for part in tl.static_range(PARTS):
             q += tl.load(row + part * stride + col, mask=inside, other=0.0)
-        q = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * tl.load(q_norm + col, mask=inside, other=0.0)
+        q = q * tl.rsqrt(tl.sum(q * q) / Q_RANK + eps) * q_weight
         if CODES:
             code, scale = quantize_groups(q)
             tl.store(codes + token.to(tl.int64) * Q_RANK + col, code, mask=inside)
@@ -193,10 +205,11 @@ def _rotate_query(
     k, r = tl.arange(0, NOPE), tl.arange(0, ROPE)
     rows = q + t.to(tl.int64)[:, None] * row_stride + head * (NOPE + ROPE)
     place = (t.to(tl.int64) * HEADS + head)[:, None]
+    cos, sin = _angles(rope, tl.load(positions + t, mask=t < tokens, other=0), BT, ROPE)
     wait_for_inputs()
     let_next_start()
     rotary = tl.load(rows + NOPE + r[None, :], mask=valid, other=0.0).to(tl.float32)
-    rotated = _rotate(rotary, rope, tl.load(positions + t, mask=t < tokens, other=0), BT, ROPE)
+    rotated = _rotate(rotary, cos, sin, BT, ROPE)
     tl.store(q_rope + place * ROPE + r[None, :], to_bf16(rotated), mask=valid)
     nope = tl.load(rows + k[None, :], mask=valid, other=0.0).to(tl.float32)
     tl.store(q_nope + place * NOPE + k[None, :], to_bf16(nope), mask=valid)
@@ -249,12 +262,13 @@ def _absorb_query(
     out = queries + (t.to(tl.int64) * HEADS + head)[:, None] * (RANK + ROPE)
     if chunk == RANK // BN:  # one program more, for the rotary part
         r = tl.arange(0, ROPE)
+        cos, sin = _angles(rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)
         wait_for_inputs()
         let_next_start()
         q_rope = tl.zeros((BT, ROPE), tl.float32)
         for part in tl.static_range(PARTS):
             q_rope += tl.load(rows + part * stride + NOPE + r[None, :], mask=valid[:, None], other=0.0).to(tl.float32)
-        rotated = _rotate(q_rope, rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)
+        rotated = _rotate(q_rope, cos, sin, BT, ROPE)
         tl.store(out + RANK + r[None, :], to_bf16(rotated), mask=valid[:, None])
         return
     k = tl.arange(0, NOPE)
