@@ -128,7 +128,8 @@ class EngineClient:
                 self.abort(request.request_id)
 
     def abort(self, request_id: str) -> None:
-        """Cancels a request; its stream ends with `FinishReason.ABORT`. Unknown ids do nothing."""
+        """Cancels a request; its stream ends with `FinishReason.ABORT`, or with a `RequestError` while its constraint
+        is being compiled. Unknown ids do nothing."""
         self._send(wire.Abort(request_id))
 
     def abort_all(self) -> None:

@@ -264,6 +264,7 @@ class _Link:
     def _abort(self, request_id: str) -> None:
         if (task := self._coming.pop(request_id, None)) is not None:
             task.cancel()
+            self.send(wire.Refused.of(request_id, RequestError("the request was cancelled", kind="overloaded")))
         elif self.host._owners.get(request_id) is self:
             self.host.engine.abort(request_id)
 

@@ -328,3 +328,18 @@ def test_leaving_while_a_grammar_compiles_submits_nothing() -> None:
             assert engine.engine.metrics.prompt_tokens == 1
 
     asyncio.run(main())
+
+
+def test_a_request_that_is_cancelled_while_its_grammar_compiles_ends() -> None:
+    """Its stream is waited for, as by a server that drains and is told to hurry."""
+
+    async def main() -> None:
+        async with running(model=ToyModel(vocab=262)) as engine:
+            stream = asyncio.create_task(collect(engine, ask([9], "x", **ENDLESS["multiples"])))
+            await asyncio.sleep(0.2)
+            engine.abort_all()
+            async with asyncio.timeout(3):
+                with pytest.raises(RequestError, match="cancelled"):
+                    await stream
+
+    asyncio.run(main())
