@@ -67,6 +67,12 @@ def test_every_room_has_a_floor() -> None:
     assert found - {"__init__", "__main__", "__pycache__"} == set(ROOMS)
 
 
+def test_every_room_says_its_floor() -> None:
+    for room, floor in FLOORS.items():
+        if (path := PACKAGE / room / "__init__.py").exists():
+            assert f'"""Floor {floor}. ' in path.read_text(encoding="utf-8"), room
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_lower_floors(room: str) -> None:
     files = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").exists() else sorted((PACKAGE / room).rglob("*.py"))

@@ -1,6 +1,6 @@
 """Floor 8. The `hopwell` command: parse, call, print.
 
-One file a command. Each imports what it needs inside its function, so that `hopwell --help` stays instant.
+One file a group of commands. Each imports what it needs inside its function, so that `hopwell --help` stays instant.
 """
 
 from __future__ import annotations

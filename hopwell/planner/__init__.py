@@ -1,1 +1,1 @@
-"""Floor 7. What hardware that is not at hand would do: predictions with bands, ranked, priced; upgrades."""
+"""Floor 6. What hardware that is not at hand would do: predictions with bands, ranked, priced; upgrades."""
