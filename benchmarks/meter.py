@@ -19,6 +19,7 @@ import typer
 from benchmarks import script
 from benchmarks.options import Checkpoint
 from benchmarks.speed import questions
+from hopwell.bench.whole import by_kind
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.engine.llm import LLM
@@ -29,7 +30,6 @@ from hopwell.engine.request import SamplingParams
 from hopwell.limits.history import Row
 from hopwell.limits.marks import GAPS, UNMARKED, Recorder
 from hopwell.limits.meter import Pace, Reading, Sums
-from hopwell.model.transformer import Dense
 
 Batches = Annotated[list[int] | None, typer.Option(min=1, help="Answers at once; may be repeated.")]
 
@@ -126,7 +126,6 @@ def limit_rows(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Of decode steps: each op by kind of layer beside its limit; and sums of ops beside the steps left alone."""
     ops, sums = [], []
-    kinds = [("dense" if isinstance(layer.network, Dense) else "MoE") for layer in loaded.model.layers]
     for batch in batches:
         llm = LLM(loaded, max_seqs=batch, drafts=0, prefix_cache=False)
         params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True)
@@ -135,8 +134,8 @@ def limit_rows(
         decode = readings[1:]  # the first reads the prompts
         found: dict[tuple[str, str], list[Sums]] = defaultdict(list)
         for reading in decode:
-            for (layer, op), one in reading.items():
-                found["" if layer is None else kinds[layer], op].append(one)
+            for key, _, one in by_kind(reading, loaded.model):
+                found[key].append(one)
         for (kind, op), each in found.items():
             middle = Sums(*(median(getattr(one, name) for one in each) for name in Sums.__slots__))
             row = Row.of((None, op), middle, 1)

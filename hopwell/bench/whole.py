@@ -148,14 +148,12 @@ class Whole:
             )  # fmt: skip
 
     def _ops(self, case: Case, batch: int, readings: Sequence[Reading]) -> list[OpRow]:
-        kinds = ["dense" if isinstance(layer.network, Dense) else "MoE" for layer in self.loaded.model.layers] + ["MTP"]
         ordered = sorted(readings, key=lambda reading: reading.seconds)
         middle = ordered[len(ordered) // 4 : len(ordered) - len(ordered) // 4]
         found: dict[tuple[str, str], Sums] = {}
         places: dict[tuple[str, str], set[int | None]] = {}
         for reading in middle:
-            for (layer, op), sums in reading.items():
-                key = ("" if layer is None else kinds[layer], op)
+            for key, layer, sums in by_kind(reading, self.loaded.model):
                 found.setdefault(key, Sums()).add(sums)
                 places.setdefault(key, set()).add(layer)
         whole, rows = sum(reading.seconds for reading in middle), list[OpRow]()
@@ -224,6 +222,13 @@ class Whole:
     def _config(self, **settings: Any) -> EngineConfig:
         chosen = {"max_seqs": 1, **self.settings, **settings}
         return self.loaded.config(**chosen, batch_invariant=False)
+
+
+def by_kind(reading: Reading, model: Transformer) -> Iterator[tuple[tuple[str, str], int | None, Sums]]:
+    """What was measured, by the kind of layer ("dense", "MoE", "MTP"; "" is none) and op, with the layer."""
+    kinds = ["dense" if isinstance(layer.network, Dense) else "MoE" for layer in model.layers] + ["MTP"]
+    for (layer, op), sums in reading.items():
+        yield ("" if layer is None else kinds[layer], op), layer, sums
 
 
 def synchronize(device: torch.device) -> None:

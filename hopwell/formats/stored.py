@@ -118,7 +118,7 @@ def misfits(found: Mapping[str, Header], shape: tuple[int, int], group: int | No
     known = {*layout.parts, *(ACTIVATION_SUFFIXES if layout.kind != Label.PLAIN else ())}
     what = f"a weight in {dtype_name(high['weight'][1])}" if layout.kind == Label.PLAIN else layout.name
     told += [Misfit("surplus", suffix, f"does not go with {what}") for suffix in sorted(high.keys() - known)]
-    return told + (_residual_misfits(found, layout, shape) if len(high) < len(found) else [])
+    return told + (_residual_misfits(found, shape) if len(high) < len(found) else [])
 
 
 def usual_tensors(label: str, shape: tuple[int, int]) -> dict[str, Header]:
@@ -181,7 +181,7 @@ def _misfit(suffix: str, part: Part, found: Header | None) -> Misfit | None:
     return None
 
 
-def _residual_misfits(found: Mapping[str, Header], layout: Layout, shape: tuple[int, int]) -> list[Misfit]:
+def _residual_misfits(found: Mapping[str, Header], shape: tuple[int, int]) -> list[Misfit]:
     """Of Hopwell's own residual columns: the tensors of a narrower matrix, and which columns it adds to."""
     columns = found.get(COLUMNS)
     if columns is None:

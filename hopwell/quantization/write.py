@@ -56,7 +56,7 @@ def write_checkpoint(
     shards: dict[str, dict[str, str]] = {}
     for index in [*layers, None]:
         label = "rest" if index is None else f"layer-{index:03}"
-        tensors = dict(_copied(source, index, layers, replaced, formats, writer))
+        tensors = dict(_copied(source, index, layers, replaced, writer))
         for row in rows:
             if row.layer == index and chosen[row.name] != SOURCE:
                 for module, q in quantized(row, chosen[row.name]):
@@ -89,7 +89,6 @@ def _copied(
     index: int | None,
     layers: Sequence[int],
     replaced: set[str],
-    formats: Mapping[str, str],
     writer: str,
 ) -> Iterator[tuple[str, Tensor]]:
     """Tensors of layer `index` that stay as they are; with None, those of no converted layer."""

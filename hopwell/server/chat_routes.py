@@ -89,17 +89,14 @@ async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> Async
                 more["role"] = "assistant"
                 if not part.events:  # the first token may have no text yet
                     more["content"] = ""
-            if part.finish_reason is not None:
-                more_choice: dict[str, Any] = {"stop_reason": part.stop_reason}
-            else:
-                more_choice = {}
+            ended = {} if part.finish_reason is None else {"stop_reason": part.stop_reason}
             logprobs = token_logprobs(chat.service, part.logprobs) if body.logprobs else None
             choice = ChunkChoice(
                 index=part.index,
                 delta=delta(part.events, more),
                 logprobs=logprobs,
                 finish_reason=part.finish_reason,  # pyright: ignore[reportArgumentType]
-                **more_choice,
+                **ended,
             )
             yield chunk([choice], each)
     if options and options.include_usage:
@@ -113,7 +110,6 @@ def text_of_kind(events: list[Event], kind: str) -> str:
 
 def message(events: list[Event]) -> Delta:
     """A whole message; content is null where there is none beside tool calls."""
-    thought, text = text_of_kind(events, "reasoning"), text_of_kind(events, "content")
     calls = [
         CalledTool(
             id=e.call_id,
@@ -123,12 +119,7 @@ def message(events: list[Event]) -> Delta:
         for e in events
         if e.kind == "call"
     ]
-    fields: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
-    if thought:
-        fields |= {"reasoning_content": thought, "reasoning": thought}
-    if calls:
-        fields["tool_calls"] = calls
-    return Delta(**fields)
+    return _delta(events, calls, {"role": "assistant", "content": None if calls else ""})
 
 
 def arguments_of(events: list[Event], index: int) -> str:
@@ -138,11 +129,6 @@ def arguments_of(events: list[Event], index: int) -> str:
 
 def delta(events: list[Event], fields: dict[str, Any]) -> Delta:
     """A part of a message."""
-    thought, text = text_of_kind(events, "reasoning"), text_of_kind(events, "content")
-    if thought:
-        fields |= {"reasoning_content": thought, "reasoning": thought}
-    if text:
-        fields["content"] = text
     calls: list[CalledTool] = []
     for e in events:
         if e.kind == "call":
@@ -150,6 +136,14 @@ def delta(events: list[Event], fields: dict[str, Any]) -> Delta:
             calls.append(CalledTool(index=e.index, id=e.call_id, type="function", function=function))
         elif e.kind == "arguments":
             calls.append(CalledTool(index=e.index, function=CalledFunction(arguments=e.text)))
+    return _delta(events, calls, fields)
+
+
+def _delta(events: list[Event], calls: list[CalledTool], fields: dict[str, Any]) -> Delta:
+    if thought := text_of_kind(events, "reasoning"):
+        fields |= {"reasoning_content": thought, "reasoning": thought}
+    if text := text_of_kind(events, "content"):
+        fields["content"] = text
     if calls:
         fields["tool_calls"] = calls
     return Delta(**fields)
