@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hopwell.cli import sampling as opt
+from hopwell.cli import options as opt
 from hopwell.cli.bench_gpu import (
     BATCHES,
     Activations,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.options import FixedDrafts
 from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
-from hopwell.cli.sampling import FixedDrafts
 
 if TYPE_CHECKING:
     from hopwell.limits.ceilings import Ceilings

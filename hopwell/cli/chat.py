@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopwell.cli import sampling as opt
+from hopwell.cli import options as opt
 from hopwell.system import ignored
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopwell.cli import sampling as opt
+from hopwell.cli import options as opt
 from hopwell.cli.help import GroupedCommand, in_energy
 
 if TYPE_CHECKING:

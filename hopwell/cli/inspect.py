@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopwell.cli import sampling as opt
+from hopwell.cli import options as opt
 
 if TYPE_CHECKING:
     from hopwell.checkpoint.audit import Fault

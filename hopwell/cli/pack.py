@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hopwell.cli import sampling as opt
+from hopwell.cli import options as opt
 from hopwell.cli.outputs import NewFolder
 from hopwell.system import ended_like_interrupted
 

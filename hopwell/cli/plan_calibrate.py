@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.options import FixedDrafts
 from hopwell.cli.outputs import check_folder
-from hopwell.cli.sampling import FixedDrafts
 from hopwell.cli.urls import with_scheme
 
 if TYPE_CHECKING:

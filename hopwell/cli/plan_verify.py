@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.options import FixedDrafts
 from hopwell.cli.outputs import check_file
 from hopwell.cli.plan_calibrate import (
     AsJson,
@@ -21,7 +22,6 @@ from hopwell.cli.plan_calibrate import (
     Words,
     server_setting,
 )
-from hopwell.cli.sampling import FixedDrafts
 
 if TYPE_CHECKING:
     from hopwell.planner.calibration import Loaded

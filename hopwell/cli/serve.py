@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hopwell.cli import sampling as opt
+from hopwell.cli import options as opt
 from hopwell.cli.help import in_energy, in_layout, in_memory, in_model, in_server, in_steps
 from hopwell.errors import HopwellError
 from hopwell.system import cores

@@ -1,4 +1,4 @@
-"""Options that `chat` and `generate` share: where the model runs, and how its tokens are chosen."""
+"""Options that several commands have: where the model runs, how tokens are chosen; and what comes of them."""
 
 from __future__ import annotations
 
