@@ -34,7 +34,8 @@ PAGE = tl.constexpr(sizes.PAGE)
 def _angles(rope, positions, ROWS: tl.constexpr, DIM: tl.constexpr):
     """cos and sin float32 [ROWS, DIM / 2] of positions [ROWS]: rope [positions, DIM / 2, 2]."""
     angle = rope + positions[:, None] * DIM + tl.arange(0, DIM)[None, :]
-    return tl.split(tl.reshape(tl.load(angle), (ROWS, DIM // 2, 2)))
+    cos, sin = tl.split(tl.reshape(tl.load(angle), (ROWS, DIM // 2, 2)))
+    return cos, sin
 
 
 @triton.jit
@@ -205,7 +206,8 @@ def _rotate_query(
     k, r = tl.arange(0, NOPE), tl.arange(0, ROPE)
     rows = q + t.to(tl.int64)[:, None] * row_stride + head * (NOPE + ROPE)
     place = (t.to(tl.int64) * HEADS + head)[:, None]
-    cos, sin = _angles(rope, tl.load(positions + t, mask=t < tokens, other=0), BT, ROPE)
+    at = tl.load(positions + t, mask=t < tokens, other=0)
+    cos, sin = _angles(rope, at, BT, ROPE)  # pyright: ignore[reportGeneralTypeIssues]
     wait_for_inputs()
     let_next_start()
     rotary = tl.load(rows + NOPE + r[None, :], mask=valid, other=0.0).to(tl.float32)
@@ -262,7 +264,7 @@ def _absorb_query(
     out = queries + (t.to(tl.int64) * HEADS + head)[:, None] * (RANK + ROPE)
     if chunk == RANK // BN:  # one program more, for the rotary part
         r = tl.arange(0, ROPE)
-        cos, sin = _angles(rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)
+        cos, sin = _angles(rope, tl.load(positions + t, mask=valid, other=0), BT, ROPE)  # pyright: ignore[reportGeneralTypeIssues]
         wait_for_inputs()
         let_next_start()
         q_rope = tl.zeros((BT, ROPE), tl.float32)

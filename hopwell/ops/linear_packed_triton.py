@@ -60,12 +60,15 @@ def _product_packed(
     begin = split * PER_SPLIT
     end = tl.minimum(begin + PER_SPLIT, STEPS)
     x_at = x + row[:, None].to(tl.int64) * K + tl.arange(0, 128)[None, :]
+    factor = tl.load(factors + tl.minimum(rn, N - 1))  # ahead of the loop, as in `linear_triton`
+    if CHUNKS > 0:
+        rms = inverse_rms(sumsq, row, valid, K, CHUNKS, CHUNKS_P2, eps)
     acc = packed_product(
         w, w_scales, x_at, valid, tile_n * BN, begin, end, N, STEPS, BN, BT, FORMAT, ZEROS, SCALES, UNROLL
     )  # fmt: skip
-    acc *= tl.load(factors + tl.minimum(rn, N - 1))[:, None]
+    acc *= factor[:, None]
     if CHUNKS > 0:
-        acc *= inverse_rms(sumsq, row, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
+        acc *= rms[None, :]
     store_product(out, acc, split * tokens + row, rn, valid, N, False)
 
 

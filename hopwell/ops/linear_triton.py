@@ -92,6 +92,8 @@ def _product(
     w_at = w_rows + rk[None, :]
     x_at = x + x_rows[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = zero_product(BN, BT, ROWS_FIRST)
+    if CHUNKS > 0:  # read ahead of the loop: after it, nothing would be left to wait beside
+        rms = for_tokens(inverse_rms(sumsq, x_rows, valid, K, CHUNKS, CHUNKS_P2, eps), ROWS_FIRST)
     if FP8 and x.dtype.element_ty == tl.float8e4nv:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + x_rows * (K // 128) + begin
@@ -137,7 +139,7 @@ def _product(
             x_at += BK
 
     if CHUNKS > 0:
-        acc *= for_tokens(inverse_rms(sumsq, x_rows, valid, K, CHUNKS, CHUNKS_P2, eps), ROWS_FIRST)
+        acc *= rms
     store_product(out, acc, split * tokens + x_rows, rn, valid, N, ROWS_FIRST)
 
 

@@ -108,10 +108,13 @@ def _up_packed(
     w += expert.to(tl.int64) * (STRIPS * STEPS * 1024)
     w_scales += expert.to(tl.int64) * (STRIPS * STEPS * SCALES)
     n0 = tl.program_id(0) * BN
-    acc = packed_product(w, w_scales, x_at, valid, n0, begin, end, N, STEPS, BN, BT, FORMAT, ZEROS, SCALES, UNROLL)
-    acc *= tl.load(factors + expert * N + tl.minimum(rn, N - 1))[:, None]
+    factor = tl.load(factors + expert * N + tl.minimum(rn, N - 1))  # ahead of the loop, as in `linear_triton`
     if CHUNKS > 0:
-        acc *= inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps)[None, :]
+        rms = inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps)
+    acc = packed_product(w, w_scales, x_at, valid, n0, begin, end, N, STEPS, BN, BT, FORMAT, ZEROS, SCALES, UNROLL)
+    acc *= factor[:, None]
+    if CHUNKS > 0:
+        acc *= rms[None, :]
     store_product(out, acc, split * tokens * SLOTS + place, rn, valid, N, False)
 
 
@@ -158,9 +161,10 @@ def _down_packed(
     w += expert.to(tl.int64) * (STRIPS * STEPS * 1024)
     w_scales += expert.to(tl.int64) * (STRIPS * STEPS * SCALES)
     factors += expert * N
+    factor = tl.load(factors + tl.minimum(rn, N - 1))
     if STEPS > _SHORT or BN != 64:
         acc = packed_product(w, w_scales, x_at, valid, n0, 0, STEPS, N, STEPS, BN, BT, FORMAT, ZEROS, SCALES, UNROLL)
-        acc *= tl.load(factors + tl.minimum(rn, N - 1))[:, None]
+        acc *= factor[:, None]
         store_product(out, acc, pair, rn, valid, N, False)
         return
     # the tokens' rows are read once, and a turn of the loop takes a strip of the weights through all steps
@@ -171,11 +175,13 @@ def _down_packed(
     s_at = scale_places(w_scales, n0, N, BN, STEPS, SCALES)
     for _ in range(0, tl.minimum(RUN, STRIPS - n0 // BN)):
         acc = zero_product(BN, BT, False)
+        following = tl.load(factors + tl.minimum(rn + BN, N - 1))  # hazard: what feeds no product is not pipelined
         for step in tl.static_range(0, STEPS):
             words, scales = tl.load(w_at + step * 1024), tl.load(s_at + step * SCALES)
             acc = multiply(decode(words, scales, BN, FORMAT, ZEROS), rows[step], acc, False)
-        acc *= tl.load(factors + tl.minimum(rn, N - 1))[:, None]
+        acc *= factor[:, None]
         store_product(out, acc, pair, rn, valid, N, False)
+        factor = following
         w_at += STEPS * 1024
         s_at += STEPS * SCALES
         rn += BN

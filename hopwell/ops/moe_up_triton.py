@@ -92,6 +92,8 @@ def _up(
     w_at = w + expert.to(tl.int64) * (N * K) + tl.minimum(rn, N - 1)[:, None] * K + begin * BK + rk[None, :]
     x_at = x + token[:, None].to(tl.int64) * K + begin * BK + rk[None, :]
     acc = zero_product(BN, BT, ROWS_FIRST)
+    if CHUNKS > 0:  # ahead of the loop, as in `linear_triton`
+        rms = for_tokens(inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps), ROWS_FIRST)
     if FP8 and x.dtype.element_ty == tl.float8e4nv:
         # hazard: loads that feed no product are not pipelined; each step loads the next step's scales itself
         a_at = x_scales + token * STEPS + begin
@@ -128,7 +130,7 @@ def _up(
             w_at += BK
             x_at += BK
     if CHUNKS > 0:
-        acc *= for_tokens(inverse_rms(sumsq, token, valid, K, CHUNKS, CHUNKS_P2, eps), ROWS_FIRST)
+        acc *= rms
     store_product(out, acc, split * tokens * SLOTS + place, rn, valid, N, ROWS_FIRST)
 
 
