@@ -134,9 +134,9 @@ def test_faults_are_one_line(source: Path, tmp_path: Path) -> None:
     (broken / "tokenizer.json").symlink_to(source / "tokenizer.json")
     for model, args, message in (
         (source, ("--budget", "kl=0.1", "--format", "nvfp4"), "exclude each other"),
-        (source, ("--format", "nvfp4", "--calibration", short), "300 tokens; give 2048"),
+        (source, ("--format", "nvfp4", "--calibration", short), "300 tokens; give 2,048"),
         (source, ("--format", "nvfp4", "--calibration", tmp_path / "none.txt"), "none.txt: cannot read: No such file"),
-        (source, ("--calibration", long, "--judge", short), "300 tokens; give 2048"),
+        (source, ("--calibration", long, "--judge", short), "300 tokens; give 2,048"),
         (source, ("--format", "nvfp5", "--calibration", short), "'nvfp5' is unknown; known: nvfp4"),
         (source, ("--format", "nvfp4+10", "--calibration", short), "in percent, as nvfp4+10%"),
         (source, ("--format", "nvfp4+10%", "--calibration", short), "modelopt has no layout for residual columns"),

@@ -189,7 +189,7 @@ def test_refusals_say_what_would_do(source: Path, nvfp4: Path, tmp_path: Path, m
         convert(source, tmp_path / "b", parse_bytes("20kB"))
     with pytest.raises(PrecisionError, match="converted by Hopwell already"):
         convert(nvfp4, tmp_path / "c", Goal(format="nvfp4"))
-    with pytest.raises(PrecisionError, match="100 tokens; give 2048"):
+    with pytest.raises(PrecisionError, match="100 tokens; give 2,048"):
         Conversion(source, tmp_path / "d", Settings(Goal(format="nvfp4")), [[1] * 100])
     with pytest.raises(PrecisionError, match="not empty"):
         convert(source, nvfp4, Goal(format="nvfp4"))

@@ -177,7 +177,7 @@ NAN_TOKEN = 777
 def sick_rows(running: Running) -> Iterator[list[bool]]:
     """Prompts with `NAN_TOKEN` give NaN; so do all rows while the list holds True."""
     runner = running.host.engine.runner
-    model, armed = runner.model, [False]
+    model, meter, armed = runner.model, runner.meter, [False]
 
     class Sick:
         def __getattr__(self, name: str) -> object:
@@ -190,9 +190,9 @@ def sick_rows(running: Running) -> Iterator[list[bool]]:
                     rows.fill_(float("nan"))
             return hidden, model.logits(hidden if wanted is None else hidden[wanted])
 
-    runner.model = Sick()  # type: ignore[assignment]
+    runner.model, runner.meter = Sick(), None  # type: ignore[assignment]  # a measured step would take another model
     yield armed
-    runner.model = model
+    runner.model, runner.meter = model, meter
 
 
 def test_nan_logits_fail_one_request_of_a_batch(running: Running, sick_rows: list[bool]) -> None:
