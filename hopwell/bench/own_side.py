@@ -25,7 +25,7 @@ def main() -> None:
         forced_acceptance=task.get("acceptance"), max_seqs=most(task), max_batch_tokens=STEP_TOKENS,
         max_model_len=longest(task), cache_tokens=cache_tokens(task), prefix_cache=False, overlap=True,
         cache_dtype=task.get("cache_dtype", "auto"), activations=task.get("activations"),
-        tp=task.get("gpus", 1), **{name: task[name] for name in ("four_bits",) if name in task},
+        tp=task.get("gpus", 1), **({"four_bits": task["four_bits"]} if "four_bits" in task else {}),
     )  # fmt: skip
     ready = time.perf_counter() - began
 

@@ -223,4 +223,6 @@ def test_a_near_tie_is_no_fault(monkeypatch: pytest.MonkeyPatch, case: Lengths, 
     monkeypatch.setattr(kernel_check, "_attention_fault", lambda *_: None)
     monkeypatch.setattr(kernel_check, "_chain_fault", chain)
     fault = kernel_fault(FusedTransformer(model("r1-tp8")))
+    tokens = [kernel_check._batch(model("r1-tp8"), *case, draw)[0].tokens.tolist() for draw in range(4)]
+    assert len({tuple(some) for some in tokens}) == 4, "draws differ"
     assert (fault is not None and "0.36" in fault) == found
