@@ -27,10 +27,11 @@ from benchmarks.planner_rows import Pair, predict, public
 from hopwell.cli.tables import print_rows
 from hopwell.limits.catalogue import find_gpu
 from hopwell.limits.prices import read_prices
+from hopwell.planner.asked import parse_gpus
 from hopwell.planner.engines import find_engine
 from hopwell.planner.layout import Layout
 from hopwell.planner.model import Model, read_model
-from hopwell.planner.question import Question, parse_gpus
+from hopwell.planner.question import Question
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
 from hopwell.planner.step import Machine, total
@@ -184,7 +185,7 @@ def wide() -> list[dict[str, Any]]:
     rows = []
     for kind, name, form, gpus, sequences, context, measured, source in WIDE:
         gpu, engine = find_gpu(name), find_engine("sglang")
-        precision = engine.precisions[form].on(gpu.sm >= 100)
+        precision = engine.precision(form, gpu)
         machine = Machine(read_model("deepseek-r1"), precision, Layout(1, gpus, 1, gpus), gpu, engine)
         if kind == "decode":
             rate = sequences / total(machine.decode(sequences * gpus, context)) * 1e6

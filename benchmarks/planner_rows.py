@@ -13,7 +13,6 @@ from pathlib import Path
 from hopwell.limits.catalogue import find_gpu
 from hopwell.planner.engines import find_engine
 from hopwell.planner.layout import Layout
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import read_model
 from hopwell.planner.serving import Load, Point, Serving
 from hopwell.planner.step import Machine
@@ -129,8 +128,6 @@ def layout_of(values: dict[str, str]) -> Layout:
 def predict(row: Row) -> Pair | None:
     """The planner's view of a row; None where it says that the model does not fit."""
     gpu, engine = find_gpu(row.gpu), find_engine(row.engine)
-    precision = engine.precisions[row.precision].on(gpu.sm >= 100)
-    machine = Machine(read_model(row.model), precision, row.layout, gpu, engine)
-    memory = plan_memory(machine.model, precision, row.layout, gpu, engine)
-    serving = Serving(machine, memory, row.load)
+    machine = Machine(read_model(row.model), engine.precision(row.precision, gpu), row.layout, gpu, engine)
+    serving = Serving(machine, row.load)
     return Pair(row, machine, serving.at(row.users, ROUNDS)) if serving.limit >= 1 else None

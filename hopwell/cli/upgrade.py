@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hopwell.limits.prices import Prices
-    from hopwell.planner.question import Wanted
     from hopwell.planner.upgrade import Upgrade
 
 
@@ -37,12 +36,12 @@ def upgrade(
     """Software first, then H200, B200, GB200, B300 and GB300: same load, money, power and racks, with the pay-back."""
     from hopwell.cli.tables import one_output
     from hopwell.limits.prices import read_prices
+    from hopwell.planner.asked import ENGINES, PRECISIONS, parse_gpus, parse_load, parse_names, parse_number
     from hopwell.planner.model import PlanError, read_model
-    from hopwell.planner.question import parse_load, parse_names, parse_number
     from hopwell.planner.upgrade import Cluster, advise
 
     one_output(as_json, as_markdown)
-    owned = _gpus(have, "--have")
+    owned = parse_gpus(have, "--have")
     if len(owned) != 1 or owned[0].most is None:
         raise PlanError(f"--have is {have!r}; give one count and GPU, as 16xh100")
     cluster = Cluster(
@@ -53,28 +52,13 @@ def upgrade(
         ttft_ms=parse_number(ttft, "--ttft", "ms", 1, 1e7),
         tpot_ms=parse_number(tpot, "--tpot", "ms", 0.01, 1e6),
         sure=sure,
-        engine=(parse_names(engine, "--engine", ("hopwell", "sglang", "trtllm", "vllm")) or ("sglang",))[0],
-        precision=(parse_names(precision, "--precision", ("bf16", "fp8", "nvfp4", "int4")) or ("fp8",))[0],
+        engine=(parse_names(engine, "--engine", ENGINES) or ("sglang",))[0],
+        precision=(parse_names(precision, "--precision", PRECISIONS) or ("fp8",))[0],
         rate=rate,
     )
     listed = read_prices(prices)
-    advice = advise(cluster, tuple(wanted.gpu for wanted in _gpus(to, "--to")), listed)
+    advice = advise(cluster, tuple(wanted.gpu for wanted in parse_gpus(to, "--to")), listed)
     _print(advice, listed, as_json, as_markdown)
-
-
-def _gpus(text: str, option: str) -> tuple[Wanted, ...]:
-    """GPUs as `parse_gpus` reads them.
-
-    Raises:
-        PlanError: it names the option.
-    """
-    from hopwell.planner.model import PlanError
-    from hopwell.planner.question import parse_gpus
-
-    try:
-        return parse_gpus(text)
-    except PlanError as error:
-        raise PlanError(str(error).replace("--gpus", option, 1)) from None
 
 
 def _print(advice: Upgrade, prices: Prices, as_json: bool, as_markdown: bool) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hopwell.limits.catalogue import Gpu
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.question import Question
 from hopwell.planner.serving import Serving
 from hopwell.planner.step import Machine
@@ -34,8 +33,7 @@ def sides_of(question: Question, gpu: Gpu, machines: Sequence[Machine]) -> list[
     """Layouts within the promise: the one of the least GPU time, then smaller ones, which may be enough."""
     found: list[tuple[float, Side]] = []
     for machine in machines:
-        memory = plan_memory(question.model, machine.precision, machine.layout, gpu, machine.engine)
-        serving = Serving(machine, memory, question.load)
+        serving = Serving(machine, question.load)
         side = Side(serving, _first_ms(question, gpu, serving), BUSY / serving.prompt_share_us * 1e6)
         if serving.limit >= 1 and promised(question, side.first_ms):
             found.append((serving.prompt_share_us * side.gpus, side))

@@ -7,7 +7,7 @@ four bits, MTP and the better of two engines against two hosts of H100 as of ear
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from math import hypot
@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 
 from hopwell.limits.catalogue import Gpu, find_gpu
 from hopwell.limits.prices import Prices
+from hopwell.planner.asked import parse_gpus
 from hopwell.planner.engines import find_engine
 from hopwell.planner.kernels import exchange
 from hopwell.planner.layout import Layout, layouts
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import Model, PlanError, read_model
 from hopwell.planner.power import ERROR
-from hopwell.planner.question import Option, Question, parse_gpus
+from hopwell.planner.question import Option, Question
 from hopwell.planner.search import search
-from hopwell.planner.serving import Load
+from hopwell.planner.serving import Load, Serving
 from hopwell.planner.step import Machine, total
 from hopwell.planner.uncertainty import FIRST_ERROR, PROMPT_ERROR, Band, band, figures, step_error
 
@@ -233,7 +233,7 @@ class _Answers:
 
     def _tight(self, gpu: Gpu, precision: str) -> Machine:
         engine = find_engine("sglang")
-        return Machine(self.r1, engine.precisions[precision].on(gpu.sm >= 100), TIGHT, gpu, engine)
+        return Machine(self.r1, engine.precision(precision, gpu), TIGHT, gpu, engine)
 
 
 def a_gpu(one: Option, other: Option) -> Band:
@@ -281,13 +281,9 @@ def _percent(share: Band) -> str:
 
 def _fewest(model: Model, precision: str, gpu: Gpu) -> int:
     """GPUs of the smallest layout that holds a request of 9,000 tokens, whichever engine."""
-    return min(_holding(model, precision, gpu))
-
-
-def _holding(model: Model, precision: str, gpu: Gpu) -> Iterator[int]:
-    for name in ("sglang", "trtllm"):
-        engine = find_engine(name)
-        for layout in layouts(model, gpu, precision):
-            memory = plan_memory(model, engine.precisions[precision].on(gpu.sm >= 100), layout, gpu, engine)
-            if memory.sequences(9000, engine, layout.dp) >= 1:
-                yield layout.gpus
+    return min(
+        layout.gpus
+        for engine in map(find_engine, ("sglang", "trtllm"))
+        for layout in layouts(model, gpu, precision)
+        if Serving(Machine(model, engine.precision(precision, gpu), layout, gpu, engine), LOAD).limit >= 1
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hopwell.limits.catalogue import Gpu
 from hopwell.limits.prices import PriceError, read_prices
-from hopwell.planner.classes import promises
+from hopwell.planner.asked import promises
 from hopwell.planner.layout import Layout
 from hopwell.planner.model import Model, PlanError
 from hopwell.planner.question import Option, Question, Wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,12 @@ class Engine:
     over_several: float = 0.0
     """Of a decode step over several GPUs, what it takes beside what kernels and exchanges say."""
 
+    def precision(self, name: str, gpu: Gpu) -> Precision:
+        """One of `precisions`, with the cache that it has on a GPU."""
+        found = self.precisions[name]
+        own = gpu.sm >= 100 and found.blackwell_cache
+        return replace(found, cache=own) if own else found
+
     def first_token_us(self, gpu: Gpu, kernels: float) -> float:
         """From a request's arrival to its first token, of which kernels take so long."""
         if self.served:
@@ -112,7 +118,7 @@ def find_engine(name: str) -> Engine:
 
 def precisions_of(model: Model, engine: Engine, gpu: Gpu, wanted: tuple[str, ...]) -> Iterator[Precision]:
     """Those that a model may be served in: as released, or converted to fewer bits."""
-    for name, precision in engine.precisions.items():
+    for name in engine.precisions:
         if wanted and name not in wanted:
             continue
         if name == "bf16" and model.stored != "bf16" and "bf16" not in wanted:
@@ -123,7 +129,7 @@ def precisions_of(model: Model, engine: Engine, gpu: Gpu, wanted: tuple[str, ...
             continue
         if name == "int4" and not (wanted or model.stored == "int4" or gpu.fp4 is None):
             continue
-        yield precision.on(gpu.sm >= 100)
+        yield engine.precision(name, gpu)
 
 
 def _engine(name: str, entry: Mapping[str, Any]) -> Engine:

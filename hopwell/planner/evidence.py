@@ -48,8 +48,7 @@ class PublicRow:
     def predicted_tpot_ms(self) -> float:
         """ms between tokens of the same configuration, by the model."""
         gpu, engine = find_gpu(self.gpu), find_engine(self.engine)
-        precision = engine.precisions[self.precision].on(gpu.sm >= 100)
-        setting = Setting(read_model("deepseek-r1"), gpu, engine, precision, self.layout)
+        setting = Setting(read_model("deepseek-r1"), gpu, engine, engine.precision(self.precision, gpu), self.layout)
         load = Load(_file()["nominal"] * self.input, _file()["nominal"] * self.output)
         return setting.predict(load, self.users, _file()["rounds"]).tpot_ms
 

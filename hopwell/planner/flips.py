@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import Precision
 from hopwell.planner.question import Option, Question
 from hopwell.planner.serving import Load, Serving
@@ -30,8 +29,7 @@ def flips(option: Option, question: Question) -> Iterator[Flip]:
 
     def turned(what: str, other: Precision, drafts: int, other_load: Load, accepted: float | None = None) -> Flip:
         machine = Machine(question.model, other, option.layout, option.gpu, option.engine)
-        memory = plan_memory(question.model, other, option.layout, option.gpu, option.engine, drafts > 0)
-        serving = Serving(machine, memory, other_load, drafts, option.prompts is None)
+        serving = Serving(machine, other_load, drafts, option.prompts is None)
         serving.accepted = accepted or serving.accepted
         if serving.limit < 1:
             return Flip(what, float("inf"), False)

@@ -7,12 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from hopwell.limits.prices import parse_prices, read_prices
-from hopwell.planner.asked import ENGINES, GPUS, ORDERS, PRECISIONS, Asked
+from hopwell.planner.asked import CLASSES, ENGINES, GPUS, ORDERS, PRECISIONS, WHOLE, Asked
 from hopwell.planner.calibration import NOTHING, read_calibration
-from hopwell.planner.classes import WHOLE
 from hopwell.planner.model import model_of, read_model, shipped_models, shipped_path
 from hopwell.planner.page import plots
-from hopwell.planner.question import CLASSES
 from hopwell.planner.report import as_json, card, describe, simulated, table, tail_lines
 from hopwell.planner.search import search
 from hopwell.system import yield_cores
@@ -64,11 +62,8 @@ def answer(
         PlanError, ConfigError, PriceError: the message names what is wrong.
     """
     sizes = read_model(str(shipped_path(model))) if config is None else model_of(config, model)
-    put = Asked(**asked)
-    question, listed = (
-        put.question(sizes, read_calibration() if calibrated else NOTHING),
-        parse_prices(prices, "prices"),
-    )
+    put, listed = Asked(**asked), parse_prices(prices, "prices")
+    question = put.question(sizes, read_calibration() if calibrated else NOTHING)
     found = search(question, listed)
     seen = simulated(found, 1) if tails and question.rate is not None else []
     words = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hopwell.limits.catalogue import Gpu
 from hopwell.planner.engines import Engine
 from hopwell.planner.layout import Layout
 from hopwell.planner.model import Model, Precision
+from hopwell.planner.step import Machine
 from hopwell.planner.work import CACHE_BYTES
 
 GIB = 1 << 30
@@ -27,10 +27,6 @@ class Memory:
     """Of the whole replica."""
     total: int
     """The card's."""
-
-    @property
-    def fits(self) -> bool:
-        return self.tokens > 0
 
     def sequences(self, length: float, engine: Engine, groups: int) -> int:
         """How many sequences of `length` tokens run at once, by cache and by the engine's own limit a group."""
@@ -52,15 +48,14 @@ def weight_bytes(model: Model, precision: Precision, layout: Layout, mtp: bool) 
     return routed + shared + networks + heads + copied + vocabulary + mtp * 4 * model.hidden_size**2
 
 
-def plan_memory(
-    model: Model, precision: Precision, layout: Layout, gpu: Gpu, engine: Engine, mtp: bool = False
-) -> Memory:
+def plan_memory(machine: Machine, mtp: bool = False) -> Memory:
     """How one GPU's memory is divided, with the engine's own fraction."""
-    weights = weight_bytes(model, precision, layout, mtp)
+    model, layout, gpu, engine = machine.model, machine.layout, machine.gpu, machine.engine
+    weights = weight_bytes(model, machine.precision, layout, mtp)
     reserve = engine.reserve_gib * GIB
     if engine.fraction_of_free:
         cache = (gpu.memory - weights - reserve) * engine.memory_fraction
     else:
         cache = gpu.memory * engine.memory_fraction - weights - reserve
-    token = (model.num_hidden_layers + mtp) * model.latent_dim * CACHE_BYTES[precision.cache]
+    token = (model.num_hidden_layers + mtp) * model.latent_dim * CACHE_BYTES[machine.precision.cache]
     return Memory(weights, reserve, cache, token, max(0, int(cache / token)) * layout.dp, gpu.memory)

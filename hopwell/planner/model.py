@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -180,10 +180,6 @@ class Precision:
     cache: str = "bf16"
     blackwell_cache: str | None = None
     """Of engines whose default it is there; None: as elsewhere."""
-
-    def on(self, blackwell: bool) -> Precision:
-        """As it is resolved on a GPU."""
-        return replace(self, cache=self.blackwell_cache) if blackwell and self.blackwell_cache else self
 
     def weight(self, part: str) -> float:
         """Bytes of a weight of `experts`, `attention` or `dense`."""

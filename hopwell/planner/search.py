@@ -11,7 +11,6 @@ from hopwell.limits.prices import Prices
 from hopwell.planner.apart import Side, promised, sides_of
 from hopwell.planner.engines import Engine, engines, find_engine, precisions_of
 from hopwell.planner.layout import WORLDS, layouts
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import PlanError, Precision
 from hopwell.planner.power import ERROR, board_watts, prompt_watts
 from hopwell.planner.question import Option, Prompts, Question, Wanted
@@ -143,17 +142,15 @@ class _Finder:
         return (rough.gpus, spare) if _demand(self.question) else (rough.gpus / rough.rate, spare)
 
     def _of(self, machine: Machine, sides: list[Side]) -> Iterator[_Rough]:
-        model, engine = self.question.model, machine.engine
-        counts = [0, *engine.mtp] if self.question.mtp and model.num_nextn_predict_layers else [0]
-        for drafts in counts:
-            memory = plan_memory(model, machine.precision, machine.layout, self.gpu, engine, drafts > 0)
-            serving = Serving(machine, memory, self.question.load, drafts)
+        mtp = self.question.mtp and self.question.model.num_nextn_predict_layers
+        for drafts in (0, *machine.engine.mtp) if mtp else (0,):
+            serving = Serving(machine, self.question.load, drafts)
             if serving.limit < 1:
                 continue
             self.smallest = min(self.smallest or 1 << 30, machine.layout.gpus)
             if found := self._most(serving, None):
                 yield self._rough(serving, found, None)
-            apart = Serving(machine, memory, self.question.load, drafts, colocated=False)
+            apart = Serving(machine, self.question.load, drafts, colocated=False)
             if sides and (found := self._most(apart, sides[0])):
                 yield min(self._with(sides, apart, found), key=self._order)
 
@@ -257,7 +254,7 @@ class _Finder:
             point = self._at(serving, question.users / replicas, rough.side)
             rate = point.requests_per_s * replicas
         side = rough.side
-        apart = Prompts(side.serving.machine.layout, rough.sides, side.requests_per_s) if side else None
+        apart = Prompts(side.serving.machine.layout, rough.sides) if side else None
         sigma = step_error(serving.machine, point, serving.drafts)
         output = serving.load.output
         made = band(rate * output, 0.0 if question.rate is not None else sigma)

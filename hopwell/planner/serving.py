@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from hopwell.planner.memory import Memory
+from hopwell.planner.memory import plan_memory
 from hopwell.planner.step import Machine, Op, total
 
 CHUNK = 8192
@@ -43,10 +43,11 @@ class Point:
 class Serving:
     """A machine under a load. Steps' times are kept: a curve asks for them again."""
 
-    def __init__(self, machine: Machine, memory: Memory, load: Load, drafts: int = 0, colocated: bool = True) -> None:
-        self.machine, self.memory, self.load, self.drafts, self.colocated = machine, memory, load, drafts, colocated
+    def __init__(self, machine: Machine, load: Load, drafts: int = 0, colocated: bool = True) -> None:
+        self.machine, self.load, self.drafts, self.colocated = machine, load, drafts, colocated
+        self.memory = plan_memory(machine, drafts > 0)
         engine, layout = machine.engine, machine.layout
-        self.limit = memory.sequences(load.input + load.output, engine, layout.dp)
+        self.limit = self.memory.sequences(load.input + load.output, engine, layout.dp)
         self.accepted = engine.mtp[drafts][1] if drafts else 1.0
         self.fresh = max(1.0, load.input * (1 - load.cached))
         together = max(1.0, min(CHUNK // self.fresh, 4.0))

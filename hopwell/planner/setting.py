@@ -9,7 +9,6 @@ from typing import Any
 from hopwell.limits.catalogue import CatalogueError, Gpu, find_gpu, parse_gpus
 from hopwell.planner.engines import Engine, find_engine
 from hopwell.planner.layout import Layout, layouts
-from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import Model, PlanError, Precision
 from hopwell.planner.serving import Load, Point, Serving
 from hopwell.planner.step import Machine
@@ -38,9 +37,8 @@ class Setting:
         Raises:
             PlanError: it does not hold one request of it.
         """
-        memory = plan_memory(self.model, self.precision, self.layout, self.gpu, self.engine, self.drafts > 0)
         machine = Machine(self.model, self.precision, self.layout, self.gpu, self.engine)
-        serving = Serving(machine, memory, load, self.drafts)
+        serving = Serving(machine, load, self.drafts)
         if serving.limit < 1:
             raise PlanError(f"{self.name}: does not fit with one request of that length; is --layout right?")
         return serving
@@ -70,8 +68,8 @@ class Setting:
             KeyError, TypeError, HopwellError: it is no setting.
         """
         gpu, engine = find_gpu(values["gpu"]), find_engine(values["engine"])
-        precision = engine.precisions[values["precision"]].on(gpu.sm >= 100)
-        return cls(Model(**values["model"]), gpu, engine, precision, Layout(**values["layout"]), values["drafts"])
+        precision, layout = engine.precision(values["precision"], gpu), Layout(**values["layout"])
+        return cls(Model(**values["model"]), gpu, engine, precision, layout, values["drafts"])
 
 
 def parse_setting(
@@ -104,7 +102,7 @@ def parse_setting(
         raise PlanError(f"--layout: {layout!r} is none of {count} x {gpu.name}; give {known}")
     if drafts and (drafts not in profile.mtp or not model.num_nextn_predict_layers):
         raise PlanError(f"--drafts: {drafts} is not known of {model.name} and {profile.title}; give 0 to 3, or 0")
-    return Setting(model, gpu, profile, profile.precisions[name].on(gpu.sm >= 100), ways[wanted], drafts)
+    return Setting(model, gpu, profile, profile.precision(name, gpu), ways[wanted], drafts)
 
 
 def _plain(layout: str) -> str:

@@ -143,7 +143,7 @@ def server_of(option: Option, load: Load) -> Server:
     def prompt(tokens: float) -> Serving:
         key = _near(tokens)
         if key not in prompts:
-            prompts[key] = Serving(machine, option.memory, Load(tokens, load.output, load.cached), option.drafts)
+            prompts[key] = Serving(machine, Load(tokens, load.output, load.cached), option.drafts)
         return prompts[key]
 
     accepted = engine.mtp[option.drafts][1] if option.drafts else 1.0

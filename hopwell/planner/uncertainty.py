@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-from math import erf, exp, log, log10, sqrt
+from math import exp, log, log10, sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 from hopwell.planner.serving import Point
 from hopwell.planner.step import Machine
 
+NORMAL = NormalDist()
 Z = 1.2816
 """Of a normal distribution, from the median to P90."""
 PROMPT_ERROR, FIRST_ERROR = 0.15, 0.35
@@ -59,22 +60,12 @@ def step_error(machine: Machine, point: Point, drafts: int) -> float:
 
 def chance(value: float, sigma: float, limit: float) -> float:
     """That a figure stays at or under `limit`."""
-    return 0.5 * (1 + erf(log(limit / value) / sigma / sqrt(2))) if value > 0 else 1.0
-
-
-@cache
-def z_of(sure: float) -> float:
-    """Standard deviations from the median to the quantile `sure`, by bisection."""
-    low, high = -8.0, 8.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 0.5 * (1 + erf(middle / sqrt(2))) < sure else (low, middle)
-    return low
+    return NORMAL.cdf(log(limit / value) / sigma) if value > 0 else 1.0
 
 
 def quantile_factor(sure: float, sigma: float) -> float:
     """What a figure grows to at the quantile `sure`."""
-    return exp(z_of(sure) * sigma)
+    return exp(NORMAL.inv_cdf(sure) * sigma)
 
 
 def figures(value: float, digits: int = 2) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from hopwell.limits.catalogue import find_gpu
 from hopwell.limits.prices import read_prices
+from hopwell.planner.asked import parse_gpus
 from hopwell.planner.calibration import (
     NOTHING,
     Loaded,
@@ -20,7 +21,7 @@ from hopwell.planner.calibration import (
     write_server,
 )
 from hopwell.planner.model import PlanError, read_model
-from hopwell.planner.question import Question, parse_gpus
+from hopwell.planner.question import Question
 from hopwell.planner.report import as_json, card
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load

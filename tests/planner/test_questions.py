@@ -11,11 +11,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from hopwell.limits.prices import read_prices
+from hopwell.planner.asked import parse_gpus
 from hopwell.planner.flips import flips
 from hopwell.planner.kernels import exchange, kernel
 from hopwell.planner.memory import weight_bytes
 from hopwell.planner.model import PlanError, read_model
-from hopwell.planner.question import Option, Question, parse_gpus
+from hopwell.planner.question import Option, Question
 from hopwell.planner.report import card, table
 from hopwell.planner.search import Answer, search
 from hopwell.planner.serving import Load, Serving
@@ -73,7 +74,7 @@ def check(question: Question) -> None:
         for option in answer.options:
             assert option.memory.weights + max(0.0, option.memory.cache) <= option.gpu.memory
             least = weight_bytes(question.model, option.precision, option.layout, option.drafts > 0)
-            assert option.memory.weights >= least * (1 - 1e-9) and option.memory.fits
+            assert option.memory.weights >= least * (1 - 1e-9) and option.memory.tokens > 0
             assert option.point.admitted <= min(option.point.users, option.memory.tokens) + 1e-9
             assert option.tpot_ms.p50 <= question.tpot_ms and option.ttft_ms.p50 <= question.ttft_ms
             longer_is_slower(question, option.point.users, option)
@@ -97,10 +98,7 @@ def bandwidth_is_never_slower(question: Question, users: float, option: Option) 
     gpu = replace(option.gpu, bandwidth=1.5 * option.gpu.bandwidth)
     machine = Machine(question.model, option.precision, option.layout, gpu, option.engine)
     colocated = option.prompts is None
-    was, now = (
-        Serving(each, option.memory, question.load, option.drafts, colocated).at(users)
-        for each in (option.machine, machine)
-    )
+    was, now = (Serving(each, question.load, option.drafts, colocated).at(users) for each in (option.machine, machine))
     assert now.tpot_ms <= was.tpot_ms * (1 + 1e-9) and now.decode_us <= was.decode_us * (1 + 1e-9)
     if colocated:  # else prompts' own GPUs decide
         assert now.requests_per_s >= was.requests_per_s * (1 - 1e-9)
@@ -111,7 +109,7 @@ def longer_is_slower(question: Question, users: float, option: Option) -> None:
     token alone may come sooner: who waits longer for the rest asks less often."""
     load, colocated = question.load, option.prompts is None
     longer = replace(load, input=1.3 * load.input)
-    one, other = (Serving(option.machine, option.memory, each, option.drafts, colocated) for each in (load, longer))
+    one, other = (Serving(option.machine, each, option.drafts, colocated) for each in (load, longer))
     if other.limit < 1:
         return
     was, now = one.at(users), other.at(users)

@@ -7,12 +7,13 @@ from xml.etree import ElementTree
 import pytest
 
 from hopwell.limits.prices import read_prices
+from hopwell.planner.asked import parse_gpus, parse_number
 from hopwell.planner.evidence import public_rows
 from hopwell.planner.launch import launch_command
-from hopwell.planner.model import read_model
+from hopwell.planner.model import PlanError, read_model
 from hopwell.planner.page import frontier, page
 from hopwell.planner.plot import Mark, curves
-from hopwell.planner.question import PlanError, Question, parse_gpus, parse_number
+from hopwell.planner.question import Question
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
 from hopwell.planner.uncertainty import band

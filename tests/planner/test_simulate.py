@@ -10,8 +10,9 @@ from statistics import mean
 import pytest
 
 from hopwell.limits.prices import read_prices
+from hopwell.planner.asked import parse_gpus
 from hopwell.planner.model import PlanError, read_model
-from hopwell.planner.question import Question, parse_gpus
+from hopwell.planner.question import Question
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
 from hopwell.planner.simulate import Arrival, Server, poisson, simulate, tails
