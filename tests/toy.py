@@ -15,12 +15,12 @@ from torch import Tensor
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.engine import Engine
 from hopwell.engine.llm import Answer, Completion
-from hopwell.engine.random import mix
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import Request, SamplingParams
 from hopwell.engine.runnable import Model
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops.random import mix
 
 TOKENIZER = Tokenizer(byte_tokenizer(), {})
 

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hopwell.ops import drafts_triton
+
 
 @dataclass(slots=True)
 class CapturedStep:
@@ -58,10 +60,12 @@ class CapturedStep:
             if not known:
                 host[2 * size :].view(np.int32)[: size * columns] = table.ravel()
             self.packed[first:used].copy_(packed[first:], non_blocking=True)
-        for at, source in zip((0, size), given, strict=False):
-            self.packed[at : at + rows] = source
+        if len(given) == 2:
+            drafts_triton.fill(tokens, positions, self.packed, size)
+        elif given:
+            self.packed[:rows] = tokens
             if rows < size:
-                self.packed[at + rows : at + size] = source[-1]
+                self.packed[rows:size] = tokens[-1]
         if not known:
             sent = self.packed[2 * size :].view(torch.int32)[: size * columns].view(size, columns)
             self.page_table[:, :columns] = sent

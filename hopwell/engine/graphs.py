@@ -34,9 +34,10 @@ from hopwell.model.fused import FusedTransformer
 from hopwell.model.kernel_check import kernel_fault
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.transformer import Transformer
-from hopwell.ops import tokens_triton
+from hopwell.ops import drafts, drafts_triton, tokens_triton
 from hopwell.ops.compile.guard import RecompileGuard
 from hopwell.ops.device import Device, plain_ops
+from hopwell.ops.drafts import DraftOps
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +201,10 @@ class GraphedModel:
         for count in LOGIT_ROWS:
             rows = torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
             self.greedy(self.logits(rows))
+        if self.has_mtp:
+            step = self._steps[self.sizes[0]]
+            zero = torch.zeros(1, dtype=torch.int64, device=self.device)
+            drafts_triton.fill(zero, zero, step.packed, step.size)
         if self.batch_invariant:  # it has no long steps
             return
         here, packed = Device.of(self.device), self.fused.packs_experts
@@ -261,6 +266,11 @@ class GraphedModel:
             return self.fused.draft_long(hidden, batch, latent)
         return self.replay(self._drafts, hidden, batch)[0]
 
+    @property
+    def draft_ops(self) -> DraftOps:
+        """By kernels on a GPU."""
+        return drafts_triton if self.device.type == "cuda" else drafts
+
     def takes_positions(self, rows: int) -> bool:
         """Whether a step of so many rows may have positions that only the device knows, as whole graphs may."""
         return self.by_kernels and (self.batch_invariant or rows <= self.sizes[-1])
@@ -319,7 +329,8 @@ class GraphedModel:
             if step.hidden_in is not None and hidden is not None:
                 some = hidden[piece]
                 step.hidden_in[: len(some)] = some
-                step.hidden_in[len(some) :] = some[-1]
+                if len(some) < step.size:
+                    step.hidden_in[len(some) :] = some[-1]
             step.replay()
             for parts, made in ((hidden_parts, step.hidden), (scores, step.logits)):
                 if made is not None:  # the next piece's replay writes over it

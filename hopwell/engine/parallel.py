@@ -19,9 +19,10 @@ from torch import Tensor
 
 from hopwell.engine.config import EngineConfig
 from hopwell.engine.page_mover import put_pages
-from hopwell.engine.runnable import Markable, Model, Positioned, close_model
+from hopwell.engine.runnable import Markable, Model, Positioned, close_model, draft_ops
 from hopwell.limits.marks import Marks, Recorder
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops.drafts import DraftOps
 from hopwell.ops.exchange import Broadcasting, Exchange
 from hopwell.parallel.launch import Ranks
 from hopwell.parallel.memory import RankLost
@@ -227,6 +228,11 @@ class ParallelModel:
         marked = copy(self)
         marked.own = self.own.marked(marks)
         return marked
+
+    @property
+    def draft_ops(self) -> DraftOps:
+        """As this rank's share has it, whose alone drafts are."""
+        return draft_ops(self.own)
 
     def takes_positions(self, rows: int) -> bool:
         """As this rank's share does; the others' get them from its device."""

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from hopwell.limits.marks import Marks
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops import drafts
+from hopwell.ops.drafts import DraftOps
 
 
 class Model(Protocol):
@@ -60,6 +62,11 @@ class Closing(Protocol):
     def close(self) -> None:
         """Gives that back; no step may follow."""
         ...
+
+
+def draft_ops(model: Model) -> DraftOps:
+    """What works out a step's positions where a model computes."""
+    return getattr(model, "draft_ops", drafts)
 
 
 def close_model(model: Model) -> None:

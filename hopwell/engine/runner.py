@@ -23,12 +23,12 @@ from torch import Tensor
 
 from hopwell.engine.ahead import StepAhead
 from hopwell.engine.batch import Admission, Batch, Chunk, InFlightStep, Ints, Result, StepResult
-from hopwell.engine.draft_state import Progress, Told, packed, unpacked
+from hopwell.engine.draft_state import Progress, Told
 from hopwell.engine.logits_processor import LogitsProcessor
 from hopwell.engine.logprobs import prompt_logprobs, token_logprobs
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.page_mover import Move, PageMover
-from hopwell.engine.runnable import Markable, Model, Positioned, close_model
+from hopwell.engine.runnable import Markable, Model, Positioned, close_model, draft_ops
 from hopwell.engine.sampler import Arrival, Drawing, Sampler, to_device, to_host
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.limits.marks import UNMARKED, Marks
@@ -62,6 +62,10 @@ class Runner:
             self._marked = model.marked(meter.recorder)
         self.model, self.drafts, self.forced_acceptance = model, drafts, forced_acceptance
         self.device = model.device
+        # before the model's graphs, after which nothing may compile
+        self._progress = Progress(slots, drafts, self.device, forced_acceptance, draft_ops(model)) if drafts else None
+        self._progress_holds = False
+        """Whether it says what is said here and what follows from steps that are ahead."""
         self.latent = model.new_latent(num_pages)
         self.mover: PageMover | None = None
         """Moves pages from and to host memory, where there is a tier for them."""
@@ -82,9 +86,6 @@ class Runner:
         self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
         self._runs_ahead = overlap and on_gpu
         self._ahead: StepAhead[Drawing] | StepAhead[Arrival] | None = None
-        self._progress = Progress(slots, drafts, self.device) if drafts else None
-        self._progress_holds = False
-        """Whether it says what is said here and what follows from steps that are ahead."""
 
     def launch(self, batch: Batch) -> InFlightStep:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
@@ -199,28 +200,28 @@ class Runner:
         if not self._progress_holds:
             progress.load(self._length, self._limit, self.sampler.seed, self._drafted, self._last, self._draft)
             self._progress_holds = True
-        pages, going = torch.from_numpy(batch.pages[live]), progress.begin(self._tensor(slots), width)
+        pages, going = torch.from_numpy(batch.pages[live]), progress.begin(slots, width)
         # at most: a step that is ahead may have gained as many, and this one writes as many
         reach = np.minimum(self._length[slots] + 2 * (1 + self.drafts), self._limit[slots]).tolist()
         forward = ForwardBatch(going.tokens, going.positions, [width] * len(slots), reach, pages)
         marks.mark(INPUTS)
         hidden, logits = model.step(forward, self.latent)
-        drawn, bits = self.sampler.pick(logits, np.repeat(slots, width), going.positions + 1).view(2, -1, width)
-        rows = going.verify(drawn, following, self.forced_acceptance)
+        found = self.sampler.pick(logits, np.repeat(slots, width), going.places)
+        verified = going.verify(found, following)
         marks.mark(SAMPLING, len(logits))
-        hidden = model.draft(hidden, replace(forward, tokens=drawn.flatten()), self.latent)[rows]
-        drafts: list[Tensor] = []
+        hidden = model.draft(hidden, replace(forward, tokens=verified.drawn), self.latent)
+        if following:
+            hidden, (positions, places) = hidden.index_select(0, verified.source), verified.at
         for i in range(following):
-            positions = going.next_positions(i)
-            if drafts:
-                one = ForwardBatch(drafts[-1], positions, [1] * len(slots), reach, pages)
+            if i:
+                one = ForwardBatch(found[0], positions, [1] * len(slots), reach, pages)
                 marks.mark(INPUTS)
                 hidden = model.draft(hidden, one, self.latent)
-            drafts.append(self.sampler.pick(model.logits(hidden), slots, positions + 2)[0])
+            found = self.sampler.pick(model.logits(hidden), slots, places)
+            positions, places = going.drafted(found, i)
             marks.mark(SAMPLING, len(slots))
-        going.end(drafts)
         self._asked[slots] = following
-        told = to_host(packed(going, drawn, bits))
+        told = to_host(verified.told)
         size = len(batch.pages), len(forward.positions)
         measured = self._stop(marks)
         self._ahead = StepAhead(self._read_drafted, slots, self._tenancy[slots], live, *size, told, started, measured)
@@ -308,7 +309,7 @@ class Runner:
 
     def _read_drafted(self, step: StepAhead[Arrival]) -> StepResult:
         """The tokens of a step with drafts that was given ahead."""
-        told, result = unpacked(step.drawn.read(), self.drafts), StepResult.empty(step.height, 1 + self.drafts)
+        told, result = Told.of(step.drawn.read(), self.drafts), StepResult.empty(step.height, 1 + self.drafts)
         width = told.drawn.shape[1]
         result.tokens[step.rows, :width], result.counts[step.rows] = told.drawn, told.gained
         result.drafted[step.rows], result.computed = told.verified, step.computed

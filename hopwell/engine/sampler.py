@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.engine.batch import Ints
-from hopwell.engine.random import gumbel
 from hopwell.engine.request import SamplingParams
+from hopwell.ops.random import gumbel
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hopwell.engine.batch import Ints
-from hopwell.engine.random import uniform
+from hopwell.ops.random import uniform
 
 
 def accepted_drafts(drawn: Ints, drafts: Ints, count: Ints) -> Ints:

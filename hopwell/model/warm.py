@@ -30,9 +30,10 @@ from hopwell.model.random_weights import random_transformer
 from hopwell.model.settings import ModelSettings
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.shipped import truncate
-from hopwell.ops import tokens_triton
+from hopwell.ops import drafts_triton, tokens_triton
 from hopwell.ops.compile.aot import Launch, build_stub, machine_code, record
 from hopwell.ops.device import HOPPER, Device
+from hopwell.ops.drafts import LAST
 from hopwell.ops.paging import CacheScales
 from hopwell.system import cores
 
@@ -99,7 +100,16 @@ def launches(
         if model.mtp is not None:
             fused.draft_long(hidden, batch, latent)
 
+    def speculation() -> None:
+        state, slots, found = meta(1, LAST + 2), meta(1), meta(2, 1)
+        tokens, positions, _ = drafts_triton.begin(state, slots, 1)
+        told = drafts_triton.verify(state, slots, found, 1, 1, None).told
+        drafts_triton.drafted(state, slots, told, found, 1, 0)
+        drafts_triton.fill(tokens, positions, meta(2), 1)
+
     found: dict[Launch, None] = {}
+    if model.mtp is not None:
+        found |= dict.fromkeys(record(speculation, device))
     for rows in sizes:
         found |= dict.fromkeys(record(lambda rows=rows: small(rows), device))
     for query_lens, seq_lens in eager_batches(model.config, max_rows, device, fused.packs_experts):

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopwell.engine.logprobs import token_logprobs
-from hopwell.engine.random import uniform
 from hopwell.engine.request import RequestError, SamplingParams
 from hopwell.engine.sampler import Sampler
+from hopwell.ops.random import uniform
 
 DRAWS = 40_000
 
