@@ -22,8 +22,8 @@ import typer
 
 from benchmarks import script
 from benchmarks.gpu_parts import PARTS
-from hopwell.cli.bench_gpu import needs_gpu, rounded
-from hopwell.cli.tables import print_rows
+from hopwell.cli.bench_gpu import needs_gpu
+from hopwell.cli.tables import print_rows, rounded
 from hopwell.errors import HopwellError
 
 

@@ -19,9 +19,8 @@ import typer
 
 from benchmarks import script
 from benchmarks.options import Device
-from hopwell.cli.bench_gpu import rounded
 from hopwell.cli.result import Out, write_result
-from hopwell.cli.tables import print_rows
+from hopwell.cli.tables import print_rows, rounded
 from hopwell.engine.describe import weight_bytes
 from hopwell.engine.llm import LLM
 from hopwell.engine.loading import load_model

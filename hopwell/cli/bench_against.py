@@ -19,10 +19,10 @@ from hopwell.cli.bench_gpu import (
     Plot,
     checked_acceptance,
     measured_ceilings,
-    rounded,
     show,
 )
 from hopwell.cli.result import Out, write_result
+from hopwell.errors import HopwellError
 
 
 def against(
@@ -73,7 +73,6 @@ def against(
 
     from hopwell.bench.against import MILLIJOULES, compare, sides
     from hopwell.bench.side import longest
-    from hopwell.errors import HopwellError
     from hopwell.model.config import ModelConfig
 
     acceptance = checked_acceptance(drafts, forced_acceptance)
@@ -116,7 +115,7 @@ def _through_http(
 ) -> None:
     """Prints what callers see of both, and writes and draws it where asked."""
     from hopwell.bench.against_serve import Loads, beside, serve_sides, vocabulary_of
-    from hopwell.cli.tables import print_rows
+    from hopwell.cli.tables import print_rows, rounded
 
     loads = Loads(vocabulary_of(checkpoint), input_tokens, output_tokens, concurrency, rates, clients)
     rows = serve_sides(checkpoint, loads, peer_site, options, gpus=gpus)
@@ -137,8 +136,6 @@ def prompt_shape(text: str) -> tuple[int, int]:
     Raises:
         HopwellError: it is no such thing.
     """
-    from hopwell.errors import HopwellError
-
     parts = text.split("x")
     if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
         raise HopwellError(f"--prompts {text}: give prompts and tokens of each, as 8x2048")

@@ -11,6 +11,7 @@ import typer
 from hopwell.cli.options import FixedDrafts
 from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.limits.ceilings import Ceilings
@@ -74,8 +75,6 @@ def checked_acceptance(drafts: int, forced: float | None) -> float:
     Raises:
         HopwellError: there is none for drafts, or one that they cannot give.
     """
-    from hopwell.errors import HopwellError
-
     if drafts and forced is None:
         raise HopwellError("give --forced-acceptance with --drafts: what random tokens accept says nothing")
     if forced is not None and not 1 <= forced <= 1 + drafts:
@@ -92,7 +91,7 @@ def show(
     **meta: Any,
 ) -> None:
     """Prints rows, and writes and draws them where asked; `drawn` in their place in the plot."""
-    from hopwell.cli.tables import print_rows
+    from hopwell.cli.tables import print_rows, rounded
 
     print_rows([rounded(row) for row in rows])
     if out is not None:
@@ -110,8 +109,6 @@ def needs_gpu() -> None:
     """
     import torch
 
-    from hopwell.errors import HopwellError
-
     if not torch.cuda.is_available():
         raise HopwellError("this bench needs an NVIDIA GPU, and PyTorch sees none")
 
@@ -126,7 +123,3 @@ def measured_ceilings() -> Ceilings:
 
     needs_gpu()
     return Ceilings.measure()
-
-
-def rounded(row: dict[str, object]) -> dict[str, object]:
-    return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from hopwell.cli.outputs import check_file
 from hopwell.cli.result import Out, write_result
-from hopwell.cli.urls import with_scheme
+from hopwell.cli.servers import Key, with_scheme
+from hopwell.errors import HopwellError
 
 HERE = ("127.0.0.1", "localhost", "::1")
 SHOWN = (
@@ -39,7 +42,7 @@ def serve(
     chat: Annotated[bool, typer.Option("--chat", help="Use chat completions.")] = False,
     ignore_eos: Annotated[bool, typer.Option(help="Ask for answers of full length.")] = True,
     model: Annotated[str | None, typer.Option(help="Default: the first the server lists.")] = None,
-    key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
+    key: Key = None,
     gpus: Annotated[int, typer.Option(min=1, help="Behind the server.")] = 1,
     clients: Annotated[int, typer.Option(min=1, help="Processes that ask.")] = 1,
     energy: Annotated[
@@ -52,7 +55,6 @@ def serve(
     out: Out = None,
 ) -> None:
     """TTFT, TPOT, ITL, E2E and goodput of a server over a sweep of load. Exits 1 if a request failed."""
-    from dataclasses import asdict
 
     from hopwell.bench.plots import plot_pareto
     from hopwell.bench.serve import Load, bench_serve
@@ -103,9 +105,6 @@ def local_counter(url: str, gpus: int) -> Callable[[], float]:
     Raises:
         HopwellError: the server runs elsewhere, or NVML counts no joules here.
     """
-    from urllib.parse import urlsplit
-
-    from hopwell.errors import HopwellError
     from hopwell.limits.power import all_joules
 
     if (host := urlsplit(url).hostname) not in HERE:

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hopwell.cli.bench_gpu import Activations, CacheDtype, needs_gpu, rounded
+from hopwell.cli.bench_gpu import Activations, CacheDtype, needs_gpu
 from hopwell.cli.result import Out, write_result
+from hopwell.errors import HopwellError
 
 CASES = ["1024:1,8,32,128", "8192:1,8", "32768:1,8"]
 DRAFTED = ["1024:1,8,32:1:1.8", "1024:1,8,32:3:2.5"]
@@ -46,7 +47,7 @@ def whole(
     from hopwell.cli.bench_against import prompt_shape
     from hopwell.cli.bench_gpu import measured_ceilings
     from hopwell.cli.progress import byte_progress, kernel_progress
-    from hopwell.cli.tables import print_rows
+    from hopwell.cli.tables import print_rows, rounded
     from hopwell.engine.loading import load_model
 
     needs_gpu()
@@ -110,7 +111,6 @@ def parsed(text: str) -> Any:
     """
     from hopwell.bench.whole import Case
     from hopwell.cli.bench_gpu import checked_acceptance
-    from hopwell.errors import HopwellError
 
     try:
         context, batches, *drafted = text.split(":")
@@ -128,7 +128,6 @@ def checkpoint_of(model: str, format: str | None, attention: str | None, layers:
     Raises:
         HopwellError: options that only a config can have, or that go together.
     """
-    from hopwell.errors import HopwellError
     from hopwell.model.four_bits import FourBits
     from hopwell.model.shipped import find_config, truncate
     from hopwell.model.synthesis import synthesise

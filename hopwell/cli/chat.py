@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hopwell.cli import options as opt
+from hopwell.errors import HopwellError
 from hopwell.system import ignored
 
 if TYPE_CHECKING:
@@ -63,7 +65,6 @@ def chat(
     """
     from hopwell.cli.console import note, utf8
     from hopwell.engine.frontend import folder_here
-    from hopwell.errors import HopwellError
 
     utf8()
     opt.check_gpus(ctx, gpus)
@@ -80,7 +81,7 @@ def chat(
     from hopwell.engine.describe import precision
 
     talk = Conversation(
-        llm, opt.params_of(llm, options), system, _tools(tools or ()), opt.template_variables(llm, thinking)
+        llm, replace(llm.default_params, **options), system, _tools(tools or ()), opt.template_variables(llm, thinking)
     )
     if question is not None:
         if not _answer(talk, question):
@@ -100,7 +101,6 @@ def chat(
 
 def _piped() -> str:
     from hopwell.cli.console import read_text
-    from hopwell.errors import HopwellError
 
     text = read_text(None).strip()
     if not text:

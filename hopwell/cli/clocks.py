@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopwell.cli.urls import with_scheme
+from hopwell.cli.servers import Key, ask, with_scheme
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
+    from httpx import Response
+
     from hopwell.limits.advice import Seen
 
 GAPS, STEPS = "hopwell_itl_seconds_bucket", "hopwell_step_seconds_bucket"
@@ -29,15 +32,13 @@ def clocks(
     gpus: Annotated[str | None, typer.Option(help="The server's GPUs as NVML numbers them, such as 0,1.")] = None,
     low: Annotated[int, typer.Option(help="The lowest clock to advise, MHz, 1000 or more.")] = 1200,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
+    key: Key = None,
 ) -> None:
     """Say which clock would still keep a server's promise of latency, and why; it only observes and advises.
 
     Decoding waits for memory: a lower clock of the multiprocessors costs it little and saves energy. Nothing is set;
     what is advised may be tried by hand, and this command says what it has saved.
     """
-    from dataclasses import asdict
-
     from hopwell.engine.request import LATENCY_CLASSES
     from hopwell.limits.advice import advise
     from hopwell.limits.clocks import import_nvml, whitelist
@@ -115,22 +116,18 @@ def scrape(url: str, key: str | None) -> dict[str, float]:
     Raises:
         HopwellError: nothing answers there, or it is no server of ours.
     """
-    import httpx
     from prometheus_client.parser import text_string_to_metric_families
 
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    try:
-        reply = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/metrics", headers=headers, timeout=10)
-        reply.raise_for_status()
+    def read(reply: Response) -> dict[str, float]:
         found = {
             f"{sample.name} {sample.labels['le']}" if sample.name in (GAPS, STEPS) else sample.name: sample.value
             for family in text_string_to_metric_families(reply.text)
             for sample in family.samples
         }
-        found["hopwell_waiting"]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError) as error:
-        raise HopwellError(f"{url}: {error}; is `hopwell serve` running there?") from None
-    return found
+        found["hopwell_waiting"]  # or it is another's
+        return found
+
+    return ask(url, "/metrics", key, read)
 
 
 def _numbers(text: str) -> list[int]:

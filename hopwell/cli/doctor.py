@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+
+from hopwell.cli.outputs import print_json
+from hopwell.errors import HopwellError
 
 
 def doctor(
@@ -32,12 +36,8 @@ def doctor(
     if kernels is not None:
         _print_kernels(kernels, device, max_batch_tokens or 2048, {"four_bits": "packed", **settings}, as_json)
         return
-    import json
-    from dataclasses import asdict
-
     from hopwell.cli.progress import kernel_progress
     from hopwell.engine.machine import examine
-    from hopwell.errors import HopwellError
 
     others = {"device": device, "max_batch_tokens": max_batch_tokens, **settings}
     for name in (name for name, value in others.items() if value is not None):
@@ -47,7 +47,7 @@ def doctor(
         checks = examine(progress)
     runs = next(check.ok for check in checks if check.name == "nano")
     if as_json:
-        print(json.dumps({"nano_runs": runs, "checks": [asdict(check) for check in checks]}, indent=1))
+        print_json({"nano_runs": runs, "checks": [asdict(check) for check in checks]})
     else:
         width = max(len(check.name) for check in checks)
         group = ""
@@ -63,9 +63,6 @@ def doctor(
 
 
 def _print_kernels(model: str, device: str | None, max_rows: int, settings: dict[str, Any], as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
-
     import torch
 
     from hopwell.cli.tables import print_rows
@@ -81,6 +78,6 @@ def _print_kernels(model: str, device: str | None, max_rows: int, settings: dict
     values = find_config(model)
     rows = [asdict(row) for row in kernel_table(values, found, max_rows, ModelSettings(**settings))]
     if as_json:
-        print(json.dumps({"model": model, "device": asdict(found), "kernels": rows}, indent=1))
+        print_json({"model": model, "device": asdict(found), "kernels": rows})
     else:
         print_rows(rows, f"{model} on {found.name}")

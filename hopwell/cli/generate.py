@@ -15,6 +15,7 @@ import typer
 
 from hopwell.cli import options as opt
 from hopwell.cli.help import GroupedCommand, in_energy
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.chat.reply import ReplyParser
@@ -89,7 +90,6 @@ def generate(
     """
     from hopwell.cli.console import cut_off, note, utf8
     from hopwell.engine.frontend import folder_here
-    from hopwell.errors import HopwellError
     from hopwell.limits.energy import Factors
 
     utf8()
@@ -114,9 +114,9 @@ def generate(
         max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy, meter=False,
     )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]
-    params = opt.params_of(llm, options)
     if not isinstance(asked[0], str):  # through the one template all of them end alike
-        params = replace(params, thinking=llm.thinking(asked[0]))
+        options["thinking"] = llm.thinking(asked[0])
+    params = replace(llm.default_params, **options)
     started, tokens, failed, cut = time.perf_counter(), 0, 0, 0
     if len(texts) == n == 1 and not as_json:
         answers = _streamed(llm, asked[0], params)
@@ -149,7 +149,6 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
         HopwellError: there are none, or two sources of them.
     """
     from hopwell.cli.console import read_text
-    from hopwell.errors import HopwellError
 
     if prompts and file is not None:
         raise HopwellError("prompts were given as arguments and with --file; give one")
@@ -166,7 +165,6 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
 def _prompt(llm: LLM, text: str, chat: bool | None, system: str | None, thinking: bool | None) -> Prompt:
     """What the model reads: the rendered conversation, or the text."""
     from hopwell.chat.template import NoTemplateError
-    from hopwell.errors import HopwellError
 
     try:
         variables = {} if chat is False else opt.template_variables(llm, thinking)

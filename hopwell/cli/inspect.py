@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli import options as opt
+from hopwell.cli.outputs import print_json
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.checkpoint.audit import Fault
@@ -38,7 +40,6 @@ def inspect(
     packed snapshot it tells what it is for; with --read, every byte is held to its digest.
     """
     from hopwell.cli.progress import byte_progress
-    from hopwell.errors import HopwellError
     from hopwell.model.report import inspect_model
     from hopwell.model.snapshot import Snapshot
 
@@ -53,9 +54,7 @@ def inspect(
         report = inspect_model(model, read, progress, packed)
     layout = _layout(model, gpus, packed)
     if as_json:
-        import json
-
-        print(json.dumps(report.as_json() | layout, indent=1))
+        print_json(report.as_json() | layout)
     else:
         _print(report)
         for name, why in layout.items():
@@ -82,9 +81,7 @@ def _inspect_snapshot(snapshot: Snapshot, read: bool, layout: dict[str, str], as
         with byte_progress("Reading", "Read") as progress:
             snapshot.verify(progress)
     if as_json:
-        import json
-
-        print(json.dumps(snapshot.as_json() | layout, indent=1))
+        print_json(snapshot.as_json() | layout)
         return
     print(f"{snapshot.path}: {snapshot.describe()}")
     files = "1 file" if len(snapshot.parts) == 1 else f"{len(snapshot.parts)} files"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli.help import in_energy, in_layout, in_model
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.engine.llm import LLM
-    from hopwell.engine.request import SamplingParams
 
 in_sampling = partial(typer.Option, rich_help_panel="Sampling (default: as the model's authors recommend)")
 Temperature = Annotated[float | None, in_sampling(help="0 takes the best token each time.")]
@@ -75,8 +74,6 @@ def needs_energy(energy: bool | None, grams: float | None, price: float | None) 
     if grams is None and price is None:
         return energy
     if energy is False:
-        from hopwell.errors import HopwellError
-
         raise HopwellError("--grams-per-kwh and --price-per-kwh need joules; leave --no-energy out")
     return True
 
@@ -89,7 +86,6 @@ def check_counter(device: str) -> None:
     """
     from hopwell.engine.device import pick_device
     from hopwell.engine.energy import NO_COUNTER, find_counter
-    from hopwell.errors import HopwellError
 
     if find_counter([pick_device(device)]) is None:
         raise HopwellError(f"{NO_COUNTER}; leave out --energy, --grams-per-kwh and --price-per-kwh")
@@ -105,7 +101,6 @@ def check_gpus(ctx: typer.Context, gpus: int | None, *others: str) -> None:
     """
     if gpus is None:
         return
-    from hopwell.errors import HopwellError
 
     names = ("tp", "ep", "dp_attention", *others)
     sources = {name: ctx.get_parameter_source(name) for name in names}
@@ -121,8 +116,6 @@ def draft_setting(text: str) -> int | str:
     Raises:
         HopwellError: it is neither a number nor auto.
     """
-    from hopwell.errors import HopwellError
-
     if text == "auto":
         return text
     try:
@@ -181,19 +174,12 @@ def load(
         )
 
 
-def params_of(llm: LLM, options: dict[str, Any]) -> SamplingParams:
-    """The authors' settings with those that were given."""
-    return replace(llm.default_params, **options)
-
-
 def template_variables(llm: LLM, thinking: bool | None) -> dict[str, Any]:
     """What the template is told of `--thinking`.
 
     Raises:
         HopwellError: it has no such switch.
     """
-    from hopwell.errors import HopwellError
-
     if thinking is None:
         return {}
     if (switch := llm.loaded.template.thinking_switch) is not None:

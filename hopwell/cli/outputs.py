@@ -1,10 +1,11 @@
 """Where commands write, one rule for all: what is named may be new, the folder that is to hold it is there. It is said
-before anything else is done."""
+before anything else is done. And what they print with `--json`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +35,11 @@ def _checked(path: Path | None, kind: str | None) -> Path | None:
     if path is not None:
         check_writable(path, kind)
     return path
+
+
+def print_json(found: Any) -> None:
+    """Prints one object, as programs read it and people still can."""
+    print(json.dumps(found, indent=1))
 
 
 NewFolder = Annotated[Path, typer.Argument(help="A new folder.", callback=check_folder)]

@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopwell.cli.outputs import check_file
+from hopwell.cli.outputs import check_file, print_json
 
 if TYPE_CHECKING:
     from hopwell.planner.simulate import Arrival
 
-Gpus = Annotated[str, typer.Option(help="GPUs to compare, as h100,h200 or, if there are so many, 16xh100.")]
-Input = Annotated[str, typer.Option("--input", help="Tokens of a prompt, as 1k or 8192.")]
-Output = Annotated[str, typer.Option("--output", help="Tokens of an answer.")]
-
-PriceList = Annotated[Path | None, typer.Option(help="TOML with your own prices; what it lacks is built in.")]
-
 
 def plan(
     model: Annotated[str, typer.Argument(help="A shipped name as deepseek-r1, a folder, or a config.json.")],
-    gpus: Gpus = "h100,h200,b200,b300,gb200,gb300",
-    input_tokens: Input = "1k",
-    output_tokens: Output = "1k",
+    gpus: Annotated[
+        str, typer.Option(help="GPUs to compare, as h100,h200 or, if there are so many, 16xh100.")
+    ] = "h100,h200,b200,b300,gb200,gb300",
+    input_tokens: Annotated[str, typer.Option("--input", help="Tokens of a prompt, as 1k or 8192.")] = "1k",
+    output_tokens: Annotated[str, typer.Option("--output", help="Tokens of an answer.")] = "1k",
     cached: Annotated[float, typer.Option(min=0, max=0.99, help="Share of prompts in the prefix cache.")] = 0.0,
     rate: Annotated[float | None, typer.Option(min=1e-6, help="Requests a second.")] = None,
     users: Annotated[float | None, typer.Option(min=1, help="Users who ask again as soon as answered.")] = None,
@@ -38,7 +34,7 @@ def plan(
     precisions: Annotated[str, typer.Option(help="Only these: bf16,fp8,nvfp4,int4.")] = "",
     mtp: Annotated[bool, typer.Option(help="Try multi-token prediction.")] = True,
     split: Annotated[bool, typer.Option(help="Try prompts on GPUs of their own.")] = True,
-    prices: PriceList = None,
+    prices: Annotated[Path | None, typer.Option(help="TOML with your own prices; what it lacks is built in.")] = None,
     calibrated: Annotated[bool, typer.Option(help="Use what hopwell plan calibrate has measured here.")] = True,
     tails: Annotated[bool, typer.Option("--tails", help="Simulate p99 at --rate, too.")] = False,
     trace: Annotated[
@@ -88,9 +84,7 @@ def plan(
 
         write_text(html, page(answer, listed, model, top))
     if as_json:
-        import json
-
-        print(json.dumps(report.as_json(answer, listed, model, top, seen), indent=1))
+        print_json(report.as_json(answer, listed, model, top, seen))
     elif as_markdown:
         print(report.markdown(answer, listed, model, top), end="")
     else:

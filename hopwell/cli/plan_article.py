@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from hopwell.cli.outputs import print_json
+
 
 def article(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -21,9 +23,7 @@ def article(
     prices = read_prices()
     found, by_speed = claims(prices), speeds(prices)
     if as_json:
-        import json
-
-        print(json.dumps(report.as_json(found, by_speed), indent=1))
+        print_json(report.as_json(found, by_speed))
     elif as_markdown:
         print(report.markdown(found, by_speed), end="")
     else:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hopwell.cli.options import FixedDrafts
-from hopwell.cli.outputs import check_folder
-from hopwell.cli.urls import with_scheme
+from hopwell.cli.outputs import check_folder, print_json
+from hopwell.cli.servers import Key, with_scheme
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.bench.calibrate import Fitted
@@ -24,7 +26,6 @@ PrecisionName = Annotated[str | None, typer.Option(help="bf16, fp8, nvfp4 or int
 LayoutName = Annotated[str | None, typer.Option(help="As the planner names it: TP8, DP8 EP8.  [default: TP]")]
 Words = Annotated[int, typer.Option(min=1, help="Of a prompt, about.")]
 Tokens = Annotated[int, typer.Option(min=2, help="Of an answer.")]
-Key = Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")]
 IgnoreEos = Annotated[bool, typer.Option(help="Ask for answers of full length.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -102,7 +103,6 @@ def _kernels(device: str, folder: Path | None, as_json: bool) -> None:
     from hopwell.bench.families import R1, TRIAL
     from hopwell.cli.progress import count_progress
     from hopwell.cli.result import device_name, environment
-    from hopwell.errors import HopwellError
     from hopwell.limits.catalogue import find_gpu, recognise
     from hopwell.planner.calibration import write_kernels
 
@@ -125,7 +125,7 @@ def _kernels(device: str, folder: Path | None, as_json: bool) -> None:
     entries = [fitted.entry for fitted in found]
     path = None if trial else write_kernels(entries, rows, gpu, about, folder)
     if as_json:
-        _print_json({**about, "file": path and str(path), "kernels": entries, "rows": rows})
+        print_json({**about, "file": path and str(path), "kernels": entries, "rows": rows})
         return
     from hopwell.cli.tables import print_rows
 
@@ -146,22 +146,20 @@ def _line(fitted: Fitted) -> dict[str, Any]:
 
 
 def _server(setting: Setting, loads: list[Any], own: Any, url: str, folder: Path | None, as_json: bool) -> None:
-    from dataclasses import asdict, replace
-    from datetime import UTC, datetime
-
     import hopwell
+    from hopwell.cli.result import timestamp
     from hopwell.planner.calibration import fit_served, with_kernels, write_server
     from hopwell.planner.verified import beside, rows
 
     before = setting.by(with_kernels(setting.engine, own))
     served = fit_served(before, loads)
     now = before.by(replace(before.engine, served=served, error=served.error))
-    about = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "url": url, "hopwell": hopwell.__version__}
+    about = {"date": timestamp(), "url": url, "hopwell": hopwell.__version__}
     path = write_server(setting, loads, about, folder)
     told, fitted = [beside(before, load) for load in loads], [beside(now, load) for load in loads]
     if as_json:
-        _print_json({**about, "file": str(path), "setting": setting.name, "served": asdict(served), "before": told,
-                     "now": fitted})  # fmt: skip
+        print_json({**about, "file": str(path), "setting": setting.name, "served": asdict(served), "before": told,
+                    "now": fitted})  # fmt: skip
         return
     from hopwell.cli.tables import print_rows
 
@@ -178,9 +176,3 @@ def _kept(path: Path, what: str) -> str:
 
     used = f"hopwell plan uses it{what}"
     return f"kept in {path}: {used if path.parent == place() else f'{used} once it is in {place()}'}"
-
-
-def _print_json(found: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(found, indent=1))

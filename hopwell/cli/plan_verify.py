@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hopwell.cli.options import FixedDrafts
-from hopwell.cli.outputs import check_file
+from hopwell.cli.outputs import check_file, print_json
 from hopwell.cli.plan_calibrate import (
     AsJson,
     EngineName,
     IgnoreEos,
-    Key,
     LayoutName,
     PrecisionName,
     Tokens,
@@ -22,6 +20,8 @@ from hopwell.cli.plan_calibrate import (
     Words,
     server_setting,
 )
+from hopwell.cli.servers import Key
+from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
     from hopwell.planner.calibration import Loaded
@@ -49,8 +49,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Run what was planned, at --url or as hopwell serve started here, and keep predicted beside measured."""
-    from datetime import UTC, datetime
 
+    from hopwell.cli.result import timestamp
     from hopwell.planner.calibration import NOTHING, place, read_calibration
     from hopwell.planner.verified import append, beside, rows
 
@@ -59,14 +59,14 @@ def verify(
     setting = setting.by(held.applied(setting.engine, setting.gpu))
     loads, where = _measured(setting, model, url, users or [16], input_words, output_tokens, ignore_eos, key)
     about = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "where": where, "name": setting.name,
+        "date": timestamp(), "where": where, "name": setting.name,
         "setting": setting.as_json(), "calibrated": held.about(setting.engine, setting.gpu),
     }  # fmt: skip
     found = [{**about, **beside(setting, load)} for load in loads]
     path = out or place() / "verified.jsonl"
     append(path, found)
     if as_json:
-        print(json.dumps({"file": str(path), "rows": found}, indent=1))
+        print_json({"file": str(path), "rows": found})
         return
     from hopwell.cli.tables import print_rows
 
@@ -84,7 +84,6 @@ def _measured(
     from hopwell.bench.served import measure_loads, own_server
     from hopwell.cli.progress import count_progress
     from hopwell.cli.result import device_name
-    from hopwell.errors import HopwellError
     from hopwell.limits.catalogue import recognise
 
     def measure(at: str) -> list[Loaded]:

@@ -104,7 +104,7 @@ def verify(
     """Check every fingerprint, and measure KL and top-1 agreement against the reference."""
     from hopwell.cli.moved import check_checkout, run_script
     from hopwell.cli.progress import count_progress
-    from hopwell.cli.tables import print_rows
+    from hopwell.cli.tables import print_rows, rounded
     from hopwell.cli.texts import sequences_of
     from hopwell.quantization.verify import open_checked
     from hopwell.quantization.verify import verify as measure
@@ -117,7 +117,7 @@ def verify(
     sequences = sequences_of(reference, data, seed, fresh=True)
     with count_progress("Comparing tokens", aloud=True) as progress:
         verdict = measure(converted, reference, sequences, budget, progress)
-    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in verdict.as_row().items()}])
+    print_rows([rounded(verdict.as_row())])
     if tasks:
         run_script("nano", [converted, "--against", reference, "--problems", tasks, "--unseen", 0, "--outside", 0,
                             "--seed", seed])  # fmt: skip

@@ -34,13 +34,18 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date": timestamp(),
         "device": device_name(),
         "cpu_cores": cores(),
         "cpu_threads": torch.get_num_threads(),
         "versions": versions,
         "commit": _commit(),
     }
+
+
+def timestamp() -> str:
+    """Date and time, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def device_name() -> str:

@@ -112,6 +112,7 @@ def serve(
     """Serve a model: OpenAI's and Anthropic's APIs, and a chat page at /."""
     started = time.perf_counter()
     from hopwell.cli.progress import byte_progress, kernel_progress
+    from hopwell.engine.config import EngineConfig
     from hopwell.server.settings import ServerSettings, read_keys
 
     if sys.platform == "win32" and api_workers:
@@ -145,35 +146,11 @@ def serve(
     if deterministic is not None:
         print("--deterministic is now --batch-invariant", file=sys.stderr)
         batch_invariant = deterministic if batch_invariant is None else batch_invariant
-    engine = {
-        "max_seqs": max_seqs,
-        "max_batch_tokens": max_batch_tokens,
-        "max_model_len": max_model_len,
-        "max_waiting": max_waiting,
-        "step_timeout": step_timeout,
-        "cache_tokens": cache_tokens,
-        "cache_dtype": cache_dtype,
-        "activations": activations,
-        "four_bits": four_bits,
-        "drafts": None if drafts is None else opt.draft_setting(drafts),
-        "prefix_cache": prefix_cache,
-        "cache_policy": cache_policy,
-        "host_cache_gb": host_cache_gb,
-        "disk_cache": None if disk_cache is None else str(disk_cache.absolute()),
-        "disk_cache_gb": disk_cache_gb,
-        "page_store": page_store,
-        "page_store_gb": page_store_gb,
-        "overlap": overlap,
-        "graphs": graphs,
-        "batch_invariant": batch_invariant,
-        "meter": meter,
-        "energy": energy,
-        "objective": objective,
-        "tpot_promise_ms": tpot_promise_ms,
-        "hold_prompts": hold_prompts,
-        "max_degrees": max_degrees,
-        "forced_acceptance": forced_acceptance,
-    }
+    # settings of the engine bear the names of their options
+    engine = {field.name: ctx.params[field.name] for field in fields(EngineConfig) if field.name in ctx.params}
+    engine |= {"energy": energy, "batch_invariant": batch_invariant}
+    engine["drafts"] = None if drafts is None else opt.draft_setting(drafts)
+    engine["disk_cache"] = None if disk_cache is None else str(disk_cache.absolute())
     engine = {setting: value for setting, value in engine.items() if value is not None}
     layout = ""
     if gpus is not None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hopwell.cli.outputs import NewFolder
+from hopwell.cli.outputs import NewFolder, print_json
+from hopwell.errors import HopwellError
 from hopwell.system import ended_like_interrupted
 
 MAX_SEED = (1 << 63) - 1
@@ -42,7 +43,6 @@ def synth(
     """
     from hopwell.cli.progress import byte_progress
     from hopwell.cli.tables import print_rows
-    from hopwell.errors import HopwellError
     from hopwell.model.four_bits import FourBits
     from hopwell.model.shipped import find_config, truncate
     from hopwell.model.synthesis import synthesise
@@ -54,9 +54,7 @@ def synth(
     with ended_like_interrupted(), byte_progress("Writing", "Wrote") as progress:
         report = synthesise(values, out, seed, device, routers, progress, four_bits, at_load)
     if as_json:
-        import json
-
-        print(json.dumps(report, indent=1))
+        print_json(report)
         return
     drawn = ", drawn at load" if at_load else ""
     print(f"{out}: {report['tensors']:,} tensors, {report['bytes']:,} bytes{drawn}, seed {seed}")

@@ -61,6 +61,11 @@ def _is_number(value: Any) -> bool:
     return value is None or str(value)[:1] in set("0123456789-+<") or not str(value)
 
 
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of measurements with four digits of each."""
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
+
+
 def short(value: float, units: tuple[str, ...] = ("k", "M", "G", "T"), digits: int = 3) -> str:
     """A count with a unit: 1.28M. `units` are of thousands, millions and so on."""
     power = 0

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopwell.cli.urls import with_scheme
+from hopwell.cli.servers import Key, ask, with_scheme
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
+    from httpx import Response
     from rich.console import Console, RenderableType
     from rich.table import Table
 
@@ -38,7 +39,7 @@ def top(
     layers: Annotated[bool, typer.Option("--layers", help="A row a layer too.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print /v1/limits once, as it is.")] = False,
-    key: Annotated[str | None, typer.Option(help="API key.", envvar="HOPWELL_API_KEY")] = None,
+    key: Key = None,
 ) -> None:
     """What a server's steps take, op by op, beside what its hardware can do."""
     from rich.console import Console
@@ -69,30 +70,14 @@ def fetch(url: str, key: str | None) -> dict[str, Any]:
     Raises:
         HopwellError: nothing answers there, or its meter is off.
     """
-    import httpx
 
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    try:
-        reply = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/v1/limits", headers=headers, timeout=10)
-        if reply.status_code == 401:
-            raise HopwellError(f"{url}: the server wants a key; give --key or set HOPWELL_API_KEY")
-        if reply.status_code != 200:
-            raise HopwellError(f"{url}: answers {reply.status_code}{_said(reply)}")
+    def read(reply: Response) -> dict[str, Any]:
         report = reply.json()
-        on = report["on"]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
-        raise HopwellError(f"{url}: {error}; is `hopwell serve` running there?") from None
-    if not on:
-        raise HopwellError(f"{url}: this server does not measure itself; start it with --meter")
-    return report
+        if not report["on"]:
+            raise HopwellError(f"{url}: this server does not measure itself; start it with --meter")
+        return report
 
-
-def _said(reply: Any) -> str:
-    """A server's own words, or a guess."""
-    try:
-        return f": {reply.json()['error']['message']}"
-    except (ValueError, LookupError, TypeError):
-        return "; is `hopwell serve` running there?"
+    return ask(url, "/v1/limits", key, read)
 
 
 def screen(report: dict[str, Any], console: Console, layers: bool = False) -> RenderableType:

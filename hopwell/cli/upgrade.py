@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.outputs import print_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -65,9 +67,7 @@ def _print(advice: Upgrade, prices: Prices, as_json: bool, as_markdown: bool) ->
     from hopwell.planner import upgrade_report as report
 
     if as_json:
-        import json
-
-        print(json.dumps(report.as_json(advice), indent=1))
+        print_json(report.as_json(advice))
         return
     tables: list[tuple[str, Sequence[dict[str, Any]]]] = [
         ("Software alone", report.ladder(advice)),

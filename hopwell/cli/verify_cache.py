@@ -24,7 +24,7 @@ def verify_cache(
     from hopwell.checkpoint.files import check_writable
     from hopwell.cli.progress import count_progress
     from hopwell.cli.quantize import folder_of
-    from hopwell.cli.tables import print_rows
+    from hopwell.cli.tables import print_rows, rounded
     from hopwell.cli.texts import sequences_of
     from hopwell.engine.loading import load_model
     from hopwell.quantization.cache_format import calibrate, generate_and_judge, write_verdict
@@ -50,7 +50,7 @@ def verify_cache(
         {"quarter": i + 1, "tokens": q.tokens, "kl": q.mean, "p99": q.p99, "top1": q.top1}
         for i, q in enumerate(verdict.quarters)
     ]
-    print_rows([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+    print_rows([rounded(row) for row in rows])
     if out is not None:
         write_result(out, "verify-cache", rows, model=folder.name, kept=verdict.kept, limit=limit,
                      saturated=verdict.saturated, dtype=str(loaded.dtype).removeprefix("torch."))  # fmt: skip

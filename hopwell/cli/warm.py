@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopwell.errors import HopwellError
+
 if TYPE_CHECKING:
     from hopwell.ops.device import Device
 
@@ -50,7 +52,6 @@ def _target(arch: int | None) -> Device:
     """
     import torch
 
-    from hopwell.errors import HopwellError
     from hopwell.ops.device import Device, has_kernels
 
     if arch is not None and arch < 90:

@@ -13,8 +13,8 @@ from commands import hopwell
 from rich.console import Console
 
 from hopwell.cli import app
+from hopwell.cli.servers import with_scheme
 from hopwell.cli.top import LEAST, NAMES, screen
-from hopwell.cli.urls import with_scheme
 
 
 def row(op: str, us: float, layer: int | None = None) -> dict[str, Any]:
