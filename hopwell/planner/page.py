@@ -8,11 +8,12 @@ from html import escape
 
 from hopwell.limits.prices import Prices
 from hopwell.planner.model import PlanError
-from hopwell.planner.plot import Mark, curves
 from hopwell.planner.question import Option, Question
 from hopwell.planner.report import card, describe, spread, table
 from hopwell.planner.search import Answer, search
 from hopwell.planner.uncertainty import Band, figures
+from hopwell.svg import STYLE as CURVES
+from hopwell.svg import Mark, Series, curves
 
 PROMISES = (7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 60.0, 100.0)
 """ms between tokens, for each of which the best layout is looked for."""
@@ -21,10 +22,10 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem
 table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem .7rem; text-align: left }
 tr + tr { border-top: 1px solid #ddd } .card td:first-child { color: #666; white-space: nowrap }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(28rem, 1fr)); gap: 1rem }
-svg text { font: 11px system-ui, sans-serif } svg .title { font-weight: 600; font-size: 13px }
-svg .left { text-anchor: end; dominant-baseline: middle } svg .below { text-anchor: middle }
-svg .grid { stroke: #ddd } .wide { overflow-x: auto }
-@media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } svg text { fill: #ccc } }
+.wide { overflow-x: auto }
+@media (prefers-color-scheme: dark) {
+  body { background: #181818; color: #ddd } svg text:not([fill]) { fill: #ccc }
+}
 """
 
 
@@ -36,7 +37,7 @@ def page(answer: Answer, prices: Prices, model: str, top: int) -> str:
     drawn = "\n".join(plots(answer.question, prices))
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        f"<style>{STYLE}</style>\n<h1>{title}</h1>\n<p>{escape(describe(answer.question))}</p>\n"
+        f"<style>{STYLE}{CURVES}</style>\n<h1>{title}</h1>\n<p>{escape(describe(answer.question))}</p>\n"
         f'<div class="wide">{_table(table(answer, top))}</div>\n<ul>{refused}</ul>\n'
         f'<div class="plots">\n{drawn}\n</div>\n'
         f'<h2>The first</h2>\n<table class="card">{lines}</table>\n</html>\n'
@@ -70,7 +71,7 @@ def plots(question: Question, prices: Prices) -> list[str]:
     best = frontier(question, prices)
 
     def drawn(title: str, value: Callable[[Option], Band]) -> str:
-        series = {name: [_mark(option, value(option)) for option in options] for name, options in best.items()}
+        series = [Series(name, [_mark(option, value(option)) for option in found]) for name, found in best.items()]
         return curves(title, "tokens a second for one user", series)
 
     return [
@@ -82,4 +83,5 @@ def plots(question: Question, prices: Prices) -> list[str]:
 
 def _mark(option: Option, value: Band) -> Mark:
     speed = 1e3 / option.tpot_ms.p50
-    return Mark(speed, value, f"{option.name}: {spread(value)} at {figures(speed)} tokens a second")
+    told = f"{option.name}: {spread(value)} at {figures(speed)} tokens a second"
+    return Mark(speed, value.p50, value.p10, value.p90, told)

@@ -6,7 +6,7 @@ import html
 from itertools import pairwise
 from typing import Any
 
-from hopwell.quantization.plots import Series, plot
+from hopwell.svg import STYLE, Mark, Series, curves
 
 
 def layer_errors(report: dict[str, Any]) -> list[tuple[int, float, float]]:
@@ -106,33 +106,27 @@ def as_markdown(report: dict[str, Any]) -> str:
 def as_html(report: dict[str, Any]) -> str:
     """The report as one page without outside resources."""
     rows = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in summary(report))
-    errors = layer_errors(report)
     plots = ""
-    if errors:
-        before = [(float(x), b) for x, b, _ in errors]
-        after = [(float(x), a) for x, _, a in errors]
-        label = "squared output error, relative"
-        plots += "<h2>Error by layer</h2>" + plot(
-            [Series("plain rounding", before), Series("compensated", after)], "layer", label
-        )
-        both = group_errors(report)
-        plots += "<h2>Before and after, every group</h2>" + plot(
-            [Series("plain rounding", [(float(i + 1), b) for i, (b, _) in enumerate(both)]),
-             Series("compensated", [(float(i + 1), a) for i, (_, a) in enumerate(both)], line=False)],
-            "groups, by the error of plain rounding", label, log=True,
-        )  # fmt: skip
+    label = "squared output error, relative"
+    if errors := layer_errors(report):
+        before, after = ([Mark(each[0], each[place]) for each in errors] for place in (1, 2))
+        drawn = [Series("plain rounding", before), Series("compensated", after)]
+        plots += "<h2>Error by layer</h2>" + curves(label, "layer", drawn, log=False)
+        columns = zip(*group_errors(report), strict=True)
+        before, after = ([Mark(i, error) for i, error in enumerate(column, 1)] for column in columns)
+        drawn = [Series("plain rounding", before), Series("compensated", after, line=False)]
+        plots += "<h2>Before and after, every group</h2>"
+        plots += curves(label, "groups, by the error of plain rounding", drawn)
     if any("kl" in d for g in report["groups"] for d in g["formats"].values()):
         bits = report["bits_per_weight"]
-        series = [Series("sum of single KLs", pareto(report)), Series("chosen", [(bits, report["predicted_loss"])])]
-        for name, key in (("measured together", "kl_on_calibration"), ("plain rounding", "kl_of_plain_rounding")):
-            if report[key] is not None:
-                series.append(Series(name, [(bits, report[key])]))
-        plots += "<h2>Bytes against KL</h2>" + plot(
-            series, "bits a weight of the linears", "KL, nats a token", log=True
-        )
+        found = {"chosen": "predicted_loss", "measured together": "kl_on_calibration",
+                 "plain rounding": "kl_of_plain_rounding"}  # fmt: skip
+        drawn = [Series("sum of single KLs", [Mark(*point) for point in pareto(report)])]
+        drawn += [Series(name, [Mark(bits, report[key])]) for name, key in found.items() if report[key] is not None]
+        plots += "<h2>Bytes against KL</h2>" + curves("KL, nats a token", "bits a weight of the linears", drawn)
     style = (
         "body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
         "th{text-align:left;padding-right:2rem;font-weight:500}td{font-variant-numeric:tabular-nums}svg{max-width:44rem}"
     )
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Precision</title><style>{style}</style>"
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Precision</title><style>{style}{STYLE}</style>"
     return f"{head}<h1>Precision</h1><table>{rows}</table>{plots}</html>\n"

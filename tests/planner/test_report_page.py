@@ -12,11 +12,9 @@ from hopwell.planner.evidence import public_rows
 from hopwell.planner.launch import launch_command
 from hopwell.planner.model import PlanError, read_model
 from hopwell.planner.page import frontier, page
-from hopwell.planner.plot import Mark, curves
 from hopwell.planner.question import Question
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
-from hopwell.planner.uncertainty import band
 
 PRICES = read_prices()
 QUESTION = Question(read_model("v2-lite"), parse_gpus("h200"), Load(512, 256), 2000, 20, precisions=("bf16",))
@@ -33,11 +31,6 @@ def test_stricter_promises_make_no_more_tokens() -> None:
     options = frontier(QUESTION, PRICES)["H200"]
     each = [option.tokens_per_s.p50 / option.gpus for option in options]
     assert len(each) >= 4 and each == sorted(each)
-
-
-def test_an_empty_plot_is_none() -> None:
-    assert curves("x", "y", {}) == ""
-    assert "polyline" in curves("x", "y", {"a": [Mark(1.0, band(5, 0.1)), Mark(2.0, band(3, 0.1))]})
 
 
 def test_a_command_says_how_the_model_lies_and_in_what() -> None:
