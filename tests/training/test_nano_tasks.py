@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from math import isqrt
 
@@ -15,13 +16,16 @@ from tokenizers import Tokenizer
 from hopwell.cli.calculator import calculator, evaluate
 from hopwell.model.shipped import NANO
 from training.nano.tasks import REFUSE, TASKS, TRAINING_MIX, Draws, held_out_problems, training_problem
+from training.nano.tasks.chains import GROUPED
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import accepts, search
 from training.nano.tasks.dates import MONTHS
+from training.nano.tasks.formula_stories import FORMULAS, worked_formula
 from training.nano.tasks.powers import cube_root, raise_power, square_root
 from training.nano.tasks.problem import Problem, is_held_out
 from training.nano.tasks.quadratics import same_set
 from training.nano.tasks.render import BOS, EOS, SPECIAL_TOKENS, examples, prompt_text, tool_messages
+from training.nano.tasks.story_formulas import Formula
 
 EQUALITY = re.compile(r"(?<![\w.^)+\-*/])[-(]*\d[\d+\-*/().]*(?:=-?[\d+\-*/().]*\d\)?)+(?![a-z\d(])")
 
@@ -71,7 +75,12 @@ def test_own_reply_is_accepted_and_a_wrong_one_is_not(task: str) -> None:
 def test_arithmetic_answers(task: str) -> None:
     for problem in answered(task):
         quotient, _, rest = problem.answer.partition(" remainder ")
-        value = evaluate(problem.key)
+        if "?" in problem.key:
+            sum_, _, said = problem.key.partition("?")
+            assert (problem.answer == "yes") == (evaluate(sum_) == int(said))
+            continue
+        squares = re.sub(r"(\d+)\^2", r"(\1*\1)", problem.key)
+        value = evaluate(re.sub(r"sqrt\((\d+)\)", lambda n: str(isqrt(int(n[1]))), squares))
         if task == "division" and rest:
             a, b = map(int, problem.key.split("/"))
             assert int(quotient) * b + int(rest) == a and 0 < int(rest) < b
@@ -82,8 +91,55 @@ def test_arithmetic_answers(task: str) -> None:
 def test_decimal_and_percentage_answers() -> None:
     for problem in problems("decimal"):
         assert Fraction(problem.answer) == evaluate(problem.key)
-    for problem in problems("percentage"):
-        assert Fraction(problem.answer) == evaluate(problem.key.replace("%", "*")) / 100
+
+
+PERCENTAGES = {
+    r"([\d.]+)%([\d.]+)": lambda p, n: p * n / 100,
+    r"(\d+)-(\d+)%": lambda n, p: n * (100 - p) / 100,
+    r"(\d+)\+(\d+)%": lambda n, p: n * (100 + p) / 100,
+    r"(\d+)/(\d+) percent(?: more)?": lambda a, b: 100 * a / b,
+    r"(\d+)% of x=(\d+)": lambda p, a: 100 * a / p,
+    r"(\d+)/(\d+) of (\d+)": lambda top, bottom, n: n * top / bottom,
+    r"(\d+)\*(\d+)": lambda a, b: a * b,
+}
+"""Kinds of percentages by their keys, and what each asks for."""
+
+
+def test_percentage_answers() -> None:
+    seen = set()
+    for problem in answered("percentage", 600):
+        pattern, found = next((p, m) for p in PERCENTAGES if (m := re.fullmatch(p, problem.key)))
+        assert Fraction(problem.answer) == PERCENTAGES[pattern](*map(Fraction, found.groups())), problem.key
+        seen.add(pattern)
+    assert seen == set(PERCENTAGES)
+
+
+def test_chains_say_the_operations_that_they_ask_for() -> None:
+    names = {"+": "sum|plus", "-": "difference|minus", "*": "product|times"}
+    for _, inner, lines in GROUPED:
+        for line in lines:
+            assert re.search(f"({names[inner]}).*" + r"\{a\}|\{a\} (" + names[inner] + r") \{b\}", line), line
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=lambda formula: f"{formula.value} {formula.lines[0][:20]}")
+def test_a_formulas_stories_tell_its_numbers_and_its_steps_come_out(formula: Formula) -> None:
+    names = set(re.findall("[abc]", formula.value)) - ({"a"} if formula.value == "b" else set())
+    for line in formula.lines:
+        told = {name for name in "abc" if f"{{{name}}}" in line} | ({"b"} if re.search(r"\{[xfF]\}", line) else set())
+        assert names <= told, line
+    for a, b, c in ((24, 3, 4), (48, 2, 5), (60, 5, 2), (100, 4, 300)):
+        shown = formula.value.replace("a", str(a)).replace("b", str(b)).replace("c", str(c))
+        done = worked_formula(formula.value, {"a": a, "b": b, "c": c})
+        assert done is None or done[1] == evaluate(shown)
+
+
+def test_story_answers() -> None:
+    for problem in answered("story", 400):
+        kind, _, rest = problem.key.partition(" ")
+        if kind in ("story", "price"):
+            assert Fraction(problem.answer) * (100 if kind == "price" else 1) == evaluate(rest)
+        steps = re.findall(r"=(-?\d+)$", problem.thinking)
+        assert kind == "price" or not steps or steps[-1] == problem.answer or kind == "before"
 
 
 def test_division_tries_no_multiple_that_is_two_off() -> None:
@@ -184,6 +240,12 @@ def test_remainders_averages_and_quotients() -> None:
         numbers = list(map(int, problem.key.split()[1:]))
         assert Fraction(problem.answer) == Fraction(sum(numbers), len(numbers))
     for problem in answered("quotient"):
+        if problem.key.startswith("round "):
+            given, size, places = problem.key.split()[1:]
+            unit = Decimal(10) ** -int(places) if "." in given else Decimal(size)
+            steps = (Decimal(given) / unit).quantize(Decimal(1), ROUND_HALF_UP)
+            assert Decimal(problem.answer) == steps * unit
+            continue
         fraction, _, places = problem.key.partition(" to ")
         exact = evaluate(fraction.removesuffix(" decimal"))
         assert abs(Fraction(problem.answer) - exact) <= (Fraction(5, 10 ** (int(places) + 1)) if places else 0)
@@ -200,15 +262,24 @@ def test_unit_answers() -> None:
     metres = {"km": 1000, "kilometers": 1000, "m": 1, "meters": 1, "cm": Fraction(1, 100), "mm": Fraction(1, 1000)}
     metres["centimeters"] = metres["cm"]
     seconds = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1, "weeks": 604800}
-    checked = 0
+    checked = joined = 0
     for problem in problems("unit", 600):
+        if both := re.fullmatch(r"(\d+)([a-z]+)(\d+)>([a-z]+)", problem.key):
+            big, small = both[2], both[4]
+            if big in seconds and small in seconds:
+                assert (
+                    int(problem.answer) * seconds[small] == int(both[1]) * seconds[big] + int(both[3]) * seconds[small]
+                )
+                joined += 1
+            continue
         given, units = problem.key.split(" ")
         a, b = units.split(">")
+        a = a if a in metres or a in seconds else f"{a}s"
         for table in (metres, seconds):
             if a in table and b in table and " " not in problem.answer:
                 assert Fraction(problem.answer) * table[b] == Fraction(given) * table[a]
                 checked += 1
-    assert checked > 100
+    assert checked > 100 and joined > 10
 
 
 TALK = ("smalltalk", "outside")

@@ -11,8 +11,8 @@ import pytest
 from training.nano.tasks import REFUSE, TASKS, Draws, outside_problems, unseen_problems
 from training.nano.tasks.outside import outside
 from training.nano.tasks.refusals import ABILITIES, REASONS
-from training.nano.tasks.remainders import AVERAGE
-from training.nano.tasks.wording import in_words, mistyped, split, spoken, unseen_draws
+from training.nano.tasks.remainder_wordings import AVERAGE
+from training.nano.tasks.wording import abbreviated, framed, grouped, in_words, mistyped, split, spoken, unseen_draws
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,8 +49,30 @@ def test_typing_keeps_numbers() -> None:
     rng, question = Draws(8), "How much is 123 times 45, please?"
     for _ in range(300):
         assert re.findall(r"\d+", mistyped(rng, question)) == ["123", "45"]
-    assert spoken(rng, "2+2") == "2+2" and spoken(rng, "What is 123 less 5?") == "What is 123 less 5?"
+    for kept in ("2+2", "What is 17 % 5?", "Solve 2x = 8", "50000 less 5", "7 days after March 3, 2024", "sort 5 30 2"):
+        assert spoken(rng, kept) == kept
+    assert {spoken(Draws(seed), "What is 20% of 123?") for seed in range(99)} >= {
+        "What is twenty percent of one hundred twenty-three?", "What is 20% of one hundred and twenty-three?",
+    }  # fmt: skip
     assert [in_words(n) for n in (0, 13, 40, 99)] == ["zero", "thirteen", "forty", "ninety-nine"]
+    assert in_words(3005, link=" and ") == "three thousand and five" and in_words(1200) == "one thousand two hundred"
+    assert len({in_words(n) for n in range(10000)}) == 10000
+
+
+def test_commas_and_short_units_keep_what_is_asked() -> None:
+    assert (
+        grouped("1234+567") == "1,234+567" and grouped("Is 4821 larger than 1000.5?") == "Is 4,821 larger than 1000.5?"
+    )
+    for kept in ("sort 1200, 3400", "10 days after May 1 2024", "x1234", "0123"):
+        assert grouped(kept) == kept
+    shorter = {abbreviated(Draws(seed), "I pay 2.50 dollars and 3 euros") for seed in range(50)}
+    assert "I pay $2.50 and 3 euros" in shorter and "I pay 2.50 dollars and €3" in shorter
+
+
+def test_a_frame_leaves_the_question_whole() -> None:
+    rng, question = Draws(9), "What is 12 + 30?"
+    assert all(framed(rng, question).lower().endswith(question.lower()) for _ in range(300))
+    assert len({framed(rng, question) for _ in range(300)}) > 100
 
 
 def test_strangers_are_a_hundred_each_with_an_answer() -> None:

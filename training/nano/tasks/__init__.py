@@ -8,15 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from training.nano.tasks.arithmetic import addition, division, multiplication, subtraction
+from training.nano.tasks.chains import chain
 from training.nano.tasks.countdown import countdown
 from training.nano.tasks.dates import date_arithmetic
-from training.nano.tasks.decimals import decimal_sum, percentage
+from training.nano.tasks.decimals import decimal_sum
 from training.nano.tasks.equations import equation
 from training.nano.tasks.expressions import expression
 from training.nano.tasks.followups import Generator, follow_up, later_turn, tool_turn
 from training.nano.tasks.letters import letters
 from training.nano.tasks.ordering import comparison, sorting
 from training.nano.tasks.outside import outside
+from training.nano.tasks.percentages import percentage
 from training.nano.tasks.powers import power, root
 from training.nano.tasks.problem import REFUSE, Problem
 from training.nano.tasks.quadratics import quadratic
@@ -33,12 +35,18 @@ __all__ = [
     "training_problem", "unlike_held_out", "unseen_problems",
 ]  # fmt: skip
 
+
+def _expression(rng: Draws) -> Problem:
+    """In signs or in words."""
+    return chain(rng) if rng.random() < 0.5 else expression(rng)
+
+
 SINGLE: dict[str, Generator] = {
     "addition": addition,
     "subtraction": subtraction,
     "multiplication": multiplication,
     "division": division,
-    "expression": expression,
+    "expression": _expression,
     "decimal": decimal_sum,
     "percentage": percentage,
     "story": story,
@@ -82,28 +90,28 @@ TRAINING_MIX: dict[str, tuple[Generator, float]] = {
     "subtraction": (subtraction, 9),
     "multiplication": (multiplication, 9),
     "division": (division, 22),
-    "expression": (expression, 12),
-    "decimal": (decimal_sum, 9),
-    "percentage": (percentage, 5),
-    "story": (story, 22),
+    "expression": (_expression, 22),
+    "decimal": (decimal_sum, 11),
+    "percentage": (percentage, 24),
+    "story": (story, 46),
     "comparison": (comparison, 9),
     "sorting": (sorting, 9),
-    "equation": (equation, 12),
+    "equation": (equation, 16),
     "countdown": (countdown, 8),
     "date": (date_arithmetic, 10),
-    "unit": (unit_conversion, 8),
+    "unit": (unit_conversion, 9),
     "signed": (signed, 10),
     "power": (power, 9),
     "root": (root, 11),
     "quadratic": (quadratic, 9),
-    "remainder": (remainder, 11),
+    "remainder": (remainder, 15),
     "average": (average, 7),
-    "quotient": (quotient, 8),
+    "quotient": (quotient, 9),
     "letters": (letters, 9),
-    "outside": (outside, 36),
+    "outside": (outside, 56),
     "tool_call": (tool_call, 6),
-    "follow_up": (_follow_up, 13),
-    "later_turn": (_later_turn, 6),
+    "follow_up": (_follow_up, 20),
+    "later_turn": (_later_turn, 8),
     "tool_turn": (tool_turn, 2),
     "smalltalk": (smalltalk, 4),
 }

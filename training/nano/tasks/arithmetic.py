@@ -25,11 +25,13 @@ class Operation:
 
 
 ADD = Operation(
-    (("{a}+{b}", 6), ("{a} + {b}", 6), ("{a} plus {b}", 5)),
+    (("{a}+{b}", 6), ("{a} + {b}", 6), ("{a} plus {b}", 5), ("{a} +{b}", 1), ("{a} and {b} added", 1), ("{a} Plus {b}",
+        1)),
     (
         "the sum of {a} and {b}", "{a} and {b} added( together|)", "the total of {a} and {b}",
         "{a} and {b} (together|in total|combined)", "{a} added to {b}", "{a} increased by {b}", "{b} more than {a}",
-        "the (number|value) {b} (above|larger than) {a}",
+        "the (number|value) {b} (above|larger than) {a}", "{a} and {b}( in sum|, added|)", "{a} with {b} on top",
+        "{a} (added|summed) with {b}",
     ),
     (
         "(Add|Sum) {a} and {b}(.| for me.| please.)", "Add {a} to {b}.",
@@ -43,7 +45,10 @@ ADD = Operation(
         "(Numbers|Two numbers): {a} and {b}. (Their sum|The sum|Add them)(?|)", "What is {a} with {b} added?",
         "(What|Which) number is {b} more than {a}?", "How much is {b} on top of {a}?",
         "What do {a} and {b} make (combined|if combined|when combined)?", "Combine {a} and {b} into one sum.",
-        "What is {b} more than {a}, (please|in numbers)?",
+        "What is {b} more than {a}, (please|in numbers)?", "What's the total if I (have|take) {a} and (get|add) {b}?",
+        "add {a} {b}",
+        "How many are {a} and {b}?", "(Join|Total up|Tally) {a} and {b}.",
+        "If you have {a} and get {b} more, how (many|much) is it?", "{a} and {b} more(?|)",
     ),
 )  # fmt: skip
 SUBTRACT = Operation(
@@ -51,7 +56,7 @@ SUBTRACT = Operation(
     (
         "the difference {a} - {b}", "{a} take away {b}", "{b} subtracted from {a}", "{b} less than {a}",
         "{a} less {b}", "{a} decreased by {b}", "{a} reduced by {b}", "{b} taken (away |)from {a}",
-        "{a} without {b}",
+        "{a} without {b}", "{a} with {b} off", "{a} down {b}",
     ),
     (
         "Subtract {b} from {a}(.| please.)", "Take {b} (away |)from {a}.",
@@ -62,11 +67,14 @@ SUBTRACT = Operation(
         "(I have|Start with|Take) {a} and (take away|subtract) {b}. (What is it|How much is (left|that)|What do "
         "I get)?",
         "What is {a} with {b} taken away?", "Reduce {a} by {b}.",
+        "(What is|How much is) left of {a} (after|if) (I take|you take|taking) {b}(| away)?",
+        "If I have {a} and lose {b}, what is left?",
+        "Remove {b} from {a}.", "Deduct {b} from {a}.", "take {b} off {a}", "{b} from {a} (leaves|is) what?",
     ),
 )  # fmt: skip
 MULTIPLY = Operation(
     (("{a}*{b}", 6), ("{a} * {b}", 6), ("{a} times {b}", 5), ("{a} x {b}", 3), ("{a} × {b}", 3), ("{a}x{b}", 1),
-     ("{a}×{b}", 1)),
+     ("{a}×{b}", 1), ("{a}·{b}", 1), ("{a} · {b}", 1), ("{a} X {b}", 1)),
     (
         "the product of {a} and {b}", "{a} multiplied by {b}", "{a} multiplied with {b}",
         "{a} and {b} multiplied( together|)", "{a} (taken|repeated) {b} times",
@@ -78,7 +86,9 @@ MULTIPLY = Operation(
         "(Can|Could) you (please |)multiply {a} (by|and) {b}( for me|)?", "Find the product of {a} and {b}.",
         "{a} and {b}: what is (their|the) product?", "multiply {a} and {b} together", "Take {a} times {b}.",
         "(I have|Start with|Take) {a} and multiply (it |)by {b}. (What is it|How much is that|What do I get)?",
-        "How much (is|are) {a} times {b}?",
+        "How much (is|are) {a} times {b}?", "What is {a} by {b}, multiplied?", "How many are {a} groups of {b}?",
+        "What do you get for {a} lots of {b}?", "{a} times {b} makes what?", "Compute {a} multiplied with {b}.",
+        "do {a} times {b}", "If I have {a} {b} times, how much is it?",
     ),
 )  # fmt: skip
 DIVIDE = Operation(
@@ -96,9 +106,24 @@ DIVIDE = Operation(
         "Split {a} into {b} equal parts.", "Divide {a} into {b} (equal |)parts.", "Share {a} equally among {b}.",
         "(I have|Start with|Take) {a} and divide (it |)by {b}. (What is it|How much is that|What do I get)?",
         "How much is {a} divided by {b}?", "Divide {a} by {b}. Give the quotient and the remainder.",
-        "What is {a} divided by {b}, with remainder?",
+        "What is {a} divided by {b}, with remainder?", "Divide {a} evenly by {b}.", "What is {a} split {b} ways?",
+        "How many {b}s are in {a}?", "How many times is {b} (contained |)in {a}?", "do {a} divided by {b}",
+        "Compute the division {a} by {b}.", "{a} into {b} parts(?|)",
     ),
 )  # fmt: skip
+
+
+DIFFERENCE = (
+    "the difference (between|of) {a} and {b}", "What is the difference between {a} and {b}?",
+    "How far apart are {a} and {b}?",
+    "the difference of the numbers {a} and {b}", "(Find|Calculate|Give me) the difference between {a} and {b}(.|)",
+    "difference between {a} and {b}(?|)",
+    "By how much do {a} and {b} differ?", "How much do {a} and {b} differ?", "What's the gap between {a} and {b}?",
+    "{a} and {b}: what is the difference?",
+    "How large is the difference of {a} and {b}?", "(The|the) distance between {a} and {b} on the number line(?|)",
+    "Tell me the difference between {a} and {b}.",
+)  # fmt: skip
+"""Asked of the larger and the smaller number, in either order."""
 
 
 def phrase(rng: Draws, operation: Operation, a: object, b: object) -> str:
@@ -113,6 +138,35 @@ def phrase(rng: Draws, operation: Operation, a: object, b: object) -> str:
     return question[0].upper() + question[1:] if rng.random() < 0.5 else question
 
 
+MEASURES = (
+    "${}", "€{}", "{} dollars", "{} euros", "{} apples", "{} books", "{} km", "{} m", "{} cm", "{} kg", "{} grams",
+    "{} liters", "{} hours",
+    "{} minutes", "{} days", "{} years", "{} points", "{} people", "{} pages", "{} degrees", "{} miles", "{} eggs",
+    "{} cents",
+)  # fmt: skip
+NEXT = (
+    "What (number |)comes after {a}?", "What is the (next number|number) after {a}?", "Which number follows {a}?",
+    "the number after {a}",
+    "What is one more than {a}?", "{a} and one more(?|)", "What is the successor of {a}?", "one more than {a}",
+    "After {a} comes what?",
+)  # fmt: skip
+PREVIOUS = (
+    "What (number |)comes before {a}?", "What is the (last number|number) before {a}?",
+    "Which number is just before {a}?", "the number before {a}",
+    "What is one less than {a}?", "What is the predecessor of {a}?", "one less than {a}", "Before {a} comes what?",
+)  # fmt: skip
+
+
+def measured(rng: Draws, sign: str, a: object, b: object) -> tuple[object, object]:
+    """Operands with a unit, at times: both of a sum or difference, one of a product, the first of a quotient."""
+    if rng.random() < 0.93:
+        return a, b
+    unit = rng.choice(MEASURES)
+    if sign == "*" and rng.random() < 0.5:
+        return a, unit.format(b)
+    return unit.format(a), unit.format(b) if sign in "+-" else b
+
+
 def length(rng: Draws) -> int:
     """Digits of an operand: long ones more often."""
     return rng.choices((1, 2, 3, 4), (2, 3, 4, 5))[0]
@@ -120,9 +174,11 @@ def length(rng: Draws) -> int:
 
 def addition(rng: Draws) -> Problem:
     """a + b, up to four digits each."""
-    a, b = sized(rng, length(rng)), sized(rng, length(rng))
+    a, b, asked = sized(rng, length(rng)), sized(rng, length(rng)), None
+    if rng.random() < 0.03:
+        b, asked = 1, rng.wording(NEXT).format(a=a)
     work = f"Add the columns from the right.\n{add_columns(a, b)}"
-    return _problem(rng, "addition", ADD, a, "+", b, work, str(a + b), f"{min(a, b)}+{max(a, b)}")
+    return _problem(rng, "addition", ADD, a, "+", b, work, str(a + b), f"{min(a, b)}+{max(a, b)}", asked)
 
 
 def subtraction(rng: Draws) -> Problem:
@@ -130,8 +186,14 @@ def subtraction(rng: Draws) -> Problem:
     a, b = sized(rng, length(rng)), sized(rng, length(rng))
     if a < b and rng.random() < 0.6:
         a, b = b, a
+    asked = None
+    if rng.random() < 0.1:
+        asked = rng.wording(DIFFERENCE).format(a=a, b=b)
+        a, b = max(a, b), min(a, b)
+    elif a and rng.random() < 0.03:
+        b, asked = 1, rng.wording(PREVIOUS).format(a=a)
     work = f"Subtract the columns from the right.\n{subtract_columns(a, b)}"
-    return _problem(rng, "subtraction", SUBTRACT, a, "-", b, work, str(a - b), f"{a}-{b}")
+    return _problem(rng, "subtraction", SUBTRACT, a, "-", b, work, str(a - b), f"{a}-{b}", asked)
 
 
 def multiplication(rng: Draws) -> Problem:
@@ -153,8 +215,17 @@ def division(rng: Draws) -> Problem:
 
 
 def _problem(
-    rng: Draws, task: str, operation: Operation, a: int, sign: str, b: int, work: str, answer: str, key: str
+    rng: Draws,
+    task: str,
+    operation: Operation,
+    a: int,
+    sign: str,
+    b: int,
+    work: str,
+    answer: str,
+    key: str,
+    asked: str | None = None,
 ) -> Problem:
     """A question about a and b, the work in the thinking, and the equation as the answer."""
-    question = ask(rng, phrase(rng, operation, a, b))
+    question = ask(rng, asked or phrase(rng, operation, *measured(rng, sign, a, b)))
     return Problem(task, key, question, work, f"{a} {sign} {b} = {boxed(answer)}", answer)

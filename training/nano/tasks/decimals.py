@@ -1,53 +1,34 @@
-"""Sums, differences and products of decimals, and percentages."""
+"""Sums, differences, products and quotients of decimals."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from training.nano.tasks.arithmetic import ADD, MULTIPLY, SUBTRACT, phrase
-from training.nano.tasks.columns import add_columns, multiply_columns, subtract_columns
-from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
+from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT, measured, phrase
+from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
+from training.nano.tasks.problem import Problem, ask, boxed, sized
 from training.nano.tasks.signed import add_signed, subtract_signed
 from training.nano.tasks.wording import Draws
 
-PERCENT = (
-    "{p}% of {n}", "{p} percent of {n}", "{p} % of {n}", "{p} per cent of {n}", "{p} pct of {n}", "{p}% from {n}",
-    "{p} hundredths of {n}",
-)  # fmt: skip
-PERCENT_SENTENCES = (
-    "How much is {p}% of {n}?", "Take {p}% of {n}.", "If I take {p}% of {n}, what do I get?",
-    "How much do I save with {p}% off {n} (dollars|euros)?", "What is a {p}% (tip|discount) on {n} (dollars|)?",
-    "{n} (people|students|apples|dollars): how (many|much) (are|is) {p}%(| of them)?",
-    "(A|The) (shirt|book|bike|phone) costs {n} (dollars|euros). How much is {p}% (of that|off)?",
-    "{p}% of {n} is what( number|)?", "{p} percent of {n} (is|are) how (many|much)?",
-    "(Can|Could) you take {p} percent of {n}( for me|)?", "How many are {p}% of {n}( people| students| books|)?",
-    "what's {p} percent of {n}", "What (amount|number) is {p}% of {n}?",
-    "Of {n} (people|students|cars), {p}% are (red|late|here|new). How many is that?",
-    "(The tax|The fee|The tip) is {p}% of {n} dollars. How much is (it|that)?",
-    "There are {n} (students|people|apples|cars). {p}% (are|of them are) (ill|red|new|late). How many (is "
-    "that|are that|are these)?",
-    "I have {n} (dollars|apples|books) and (give away|lose|sell) {p}%. How many is that?", "From {n} take {p}%.",
-    "{n} and {p}%: how much is that?", "{n}, and of that {p}%?",
-    "{n} (students|people|books). {p}% of them (read|sleep|are old). How many (are they|is that)?",
-    "{n} people: {p} percent of them are how many?",
-)  # fmt: skip
 
-
-def decimal(value: Fraction) -> str:
-    """A decimal without trailing zeros."""
-    return f"{float(value):.6f}".rstrip("0").rstrip(".")
+def decimal(value: Fraction | int, parts: int = 1) -> str:
+    """The decimal of `value / parts`, at most six places, without trailing zeros."""
+    return f"{float(Fraction(value, parts)):.6f}".rstrip("0").rstrip(".")
 
 
 def decimal_sum(rng: Draws) -> Problem:
-    """a + b, a - b or a * b with decimals: without the points, then the point put back."""
-    return _product(rng) if rng.random() < 0.25 else _sum(rng)
+    """a + b, a - b, a * b or a / b with decimals: without the points, then the point put back."""
+    return rng.choices((_sum, _product, _quotient), (6, 2, 1.5))[0](rng)
 
 
 def _sum(rng: Draws) -> Problem:
     places = rng.choice((1, 1, 1, 2, 2, 3))
-    a, b = (sized(rng, rng.randrange(places, 5)) for _ in range(2))
+    most = 6 if rng.random() < 0.2 else 5
+    a, b = (sized(rng, rng.randrange(places, most)) for _ in range(2))
     if rng.random() < 0.3:
         b -= b % 10**places  # a whole number
+    elif rng.random() < 0.15:
+        a -= a % 10**places
     subtract = rng.random() < 0.5
     if subtract and a < b and rng.random() < 0.7:
         a, b = b, a
@@ -64,10 +45,13 @@ def _sum(rng: Draws) -> Problem:
         columns = subtract_signed(a, b) if subtract else add_signed(a, b)
     second = f"({y})" if b < 0 else y
     asked = second if b < 0 and rng.random() < 0.5 else y
+    first, asked = measured(rng, sign, x, asked) if plain else (x, asked)
+    if plain and rng.random() < 0.05:
+        first, asked = (str(n).removeprefix("0") if str(n).startswith("0.") else n for n in (first, asked))
     return Problem(
         "decimal",
         f"{x}{sign}{y}",
-        ask(rng, phrase(rng, SUBTRACT if subtract else ADD, x, asked)),
+        ask(rng, phrase(rng, SUBTRACT if subtract else ADD, first, asked)),
         f"{places} place{'s' if places > 1 else ''}: {a / scale:.{places}f} {sign} {b / scale:.{places}f}. "
         f"Without the point: {a} {sign} {b}\n{columns}\nWith the point: {pointed(result, places)}, that is {value}",
         f"{x} {sign} {second} = {boxed(value)}",
@@ -101,17 +85,23 @@ def _product(rng: Draws) -> Problem:
     )
 
 
-def percentage(rng: Draws) -> Problem:
-    """p % of n: multiply, then move the point two places."""
-    p, n = rng.choice((rng.randrange(1, 100), 5 * rng.randrange(1, 21))), sized(rng, rng.randrange(1, 5))
-    steps, value = percent_steps(p, n)
-    question = rng.wording(PERCENT_SENTENCES) if rng.random() < 0.4 else rng.wording(ASKS).format(rng.wording(PERCENT))
-    return Problem("percentage", f"{p}%{n}", ask(rng, question.format(p=p, n=n)), steps, boxed(value), value)
-
-
-def percent_steps(p: int, n: int) -> tuple[str, str]:
-    """The trace of p % of n, and its value."""
-    product = p * n
-    value = decimal(Fraction(product, 100))
-    point = f"Two places: {product // 100}.{product % 100:02}, that is {value}"
-    return f"{p}*{n}, then divide by 100.\n{multiply_columns(p, n)}\n{point}", value
+def _quotient(rng: Draws) -> Problem:
+    """Both times the same power of ten, so that the divisor is whole; what does not end is never asked."""
+    while True:
+        places = rng.choice((1, 1, 1, 2))
+        scale = 10**places
+        b = sized(rng, rng.choice((1, 1, 2, 2, 3))) or 5
+        value = rng.choice((sized(rng, rng.choice((1, 2))) * 100, sized(rng, rng.choice((1, 2, 3))) * 10))
+        a = b * value // 100
+        if a and b * value % 100 == 0 and a <= 9999 and (a % scale or b % scale):
+            break
+    x, y, answer = decimal(a, scale), decimal(b, scale), decimal(value, 100)
+    return Problem(
+        "decimal",
+        f"{x}/{y}",
+        ask(rng, phrase(rng, DIVIDE, x, y)),
+        f"Both times {scale}: {a} / {b}. Two places: {a}00/{b}\n{divide_columns(a * 100, b)}\n"
+        f"With the point: {pointed(value, 2)}, that is {answer}",
+        f"{x} / {y} = {boxed(answer)}",
+        answer,
+    )

@@ -9,14 +9,15 @@ from typing import Any
 from training.nano.tasks.arithmetic import DIVIDE, phrase
 from training.nano.tasks.columns import divide_columns, multiply_columns
 from training.nano.tasks.dates import AFTER, WEEKDAY_AFTER, WEEKDAYS, after_steps, weekday_steps, written
-from training.nano.tasks.decimals import PERCENT, percent_steps
 from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
 from training.nano.tasks.letters import COUNT, WORDS, count_steps, made_up
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, sort_steps
 from training.nano.tasks.people import person
+from training.nano.tasks.percent_wordings import PERCENT
+from training.nano.tasks.percentages import percent_steps
 from training.nano.tasks.powers import ROOT, square_root
 from training.nano.tasks.problem import ASKS, Problem, boxed, sized
-from training.nano.tasks.remainders import REMAINDER_SENTENCES
+from training.nano.tasks.remainder_wordings import REMAINDER_SENTENCES
 from training.nano.tasks.units import OTHERS
 from training.nano.tasks.units import WORDINGS as UNITS
 from training.nano.tasks.wording import Draws, listed

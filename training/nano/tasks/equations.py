@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training.nano.tasks.powers import ORDINALS
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.wording import Draws
+from training.nano.tasks.wording import Draws, in_words
 
 WORDINGS = (
     "Solve {e}.", "(Solve|solve) for {v}: {e}", "Solve {e} for {v}.", "Find {v} if {e}.", "{e}",
@@ -18,6 +19,14 @@ WORDINGS = (
     "(Equation|equation): {e}", "(I need|I want to know) {v}: {e}",
     "(Given|Suppose|Let) {e}. (What is|Find) {v}(?|.)", "Determine {v} from {e}.", "(Help me|help me) solve {e}",
     "(How do I|how to) solve {e}(?|)", "(Work out|Calculate|Compute) {v}: {e}", "(When|If) {e}, {v} equals what?",
+    "{e}, (what is|find|solve for|what's) {v}(?|)", "{e} {v}?", "What does {v} equal if {e}?",
+    "what value does {v} have in {e}",
+    "{e} - what is {v}?", "I need to solve {e}.", "(My homework|The exercise) is {e}. What is {v}?",
+    "Please find {v}: {e}",
+    "how much is {v} if {e}", "Let {e}. Then {v} = ?", "Tell me {v} if {e}.", "When is {e} true?",
+    "For what {v} does {e} hold?",
+    "We know that {e}. What is {v}?", "{v} = ? if {e}", "Isolate {v} in {e}.", "Find the unknown: {e}",
+    "Find {v} so that {e}.",
     "What must {v} be (so that|if) {e}?", "Solve this: {e}", "(What's|Whats|what's) {v} in {e}(?|)",
     "Get {v} from {e}.",
 )  # fmt: skip
@@ -30,7 +39,19 @@ PLUS = (
     "What do I add to {n} to (get|make|reach) {b}?",
     "(A|Some) number (increased by|plus) {n} is {b}. (What is it|Find the number|Which one)?",
     "How much must I add to {n} to get {b}?", "___ + {n} = {b}",
-    "{n} more than a number is {b}. What is (it|the number)?",
+    "{n} more than a number is {b}. What is (it|the number)?", "What plus {n} (is|equals|makes) {b}?",
+    "what + {n} = {b}",
+    "If I add {n} to a number I get {b}. (What is the number|Which number is it)?",
+    "{b} is {n} more than (what|which number)?",
+    "A number and {n} (make|are|give) {b} together. (What is it|Which number)?",
+    "The sum of a number and {n} is {b}. (Find|What is) the number(.|?)",
+    "(Adding {n} to|When {n} is added to) a number gives {b}. What is the number?", "{b} is what plus {n}?",
+    "{b} = {n} + ?", "{b} = ? + {n}",
+    "I add {n} to my number and it is {b}. What is my number?", "(Something|x) plus {n} is {b}. What is (it|x)?",
+    "Two numbers add up to {b}. One is {n}. What is the other?", "How many more than {n} is {b}?",
+    "{n} and how many make {b}?",
+    "Which number must be added to {n} to make {b}?", "what do you add to {n} to make {b}",
+    "from {n} to {b}, how much is it?",
 )  # fmt: skip
 MINUS = (
     "What number minus {n} (is|equals|makes|gives) {b}?",
@@ -39,7 +60,14 @@ MINUS = (
     "? - {n} = {b}", "{n} less than (a|which|what) number is {b}?",
     "From which number (do|must) I (subtract|take) {n} to get {b}?",
     "(A|Some) number (decreased by|minus) {n} is {b}. (What is it|Find the number)?", "___ - {n} = {b}",
-    "Which number is {b} after I take away {n}?",
+    "Which number is {b} after I take away {n}?", "What minus {n} (is|equals|makes) {b}?", "what - {n} = {b}",
+    "{b} = ? - {n}",
+    "If I (subtract|take) {n} from a number I get {b}. (What is the number|Which number is it)?",
+    "{b} is {n} less than (what|which number)?",
+    "{n} less than a number is {b}. What is (it|the number)?", "(Something|x) minus {n} is {b}. What is (it|x)?",
+    "I take {n} from my number and it is {b}. What is my number?", "A number less {n} is {b}. Find it.",
+    "The difference of a number and {n} is {b}. What is the number?",
+    "When {n} is subtracted from a number, {b} is left. What is the number?",
 )  # fmt: skip
 TIMES = (
     "What number times {n} (is|equals|makes|gives) {b}?",
@@ -48,7 +76,15 @@ TIMES = (
     "{n} times (what|which number) (is|equals|makes|gives) {b}?", "{n} * ? = {b}", "? * {n} = {b}", "{n} x ? = {b}",
     "(A|Some) number (multiplied by|times) {n} is {b}. (What is it|Find the number)?",
     "(By what|With what) do I (have to |)multiply {n} to get {b}?", "___ * {n} = {b}",
-    "Which number do I multiply by {n} to get {b}?",
+    "Which number do I multiply by {n} to get {b}?", "What times {n} (is|equals|makes|gives) {b}?", "what x {n} = {b}",
+    "{b} = {n} * ?",
+    "If I multiply a number by {n} I get {b}. (What is the number|Which number is it)?",
+    "{b} is {n} times (what|which number)?",
+    "The product of a number and {n} is {b}. (Find|What is) the number(.|?)",
+    "{n} times a number is {b}. What is (it|the number)?",
+    "(Something|x) times {n} is {b}. What is (it|x)?", "My number times {n} is {b}. What is my number?",
+    "how many times {n} is {b}",
+    "{n} of what make {b}?", "{b} = ? * {n}", "Two numbers multiply to {b}. One is {n}. What is the other?",
 )  # fmt: skip
 DOUBLED = (
     "(Twice|Two times) a number plus {n} is {b}. (What is the number|Find it|Which number is it)?",
@@ -56,6 +92,36 @@ DOUBLED = (
     "(Double|Twice) a number and {n} more (is|makes) {b}. What is (it|the number)?",
     "I think of a number, double it, add {n} and get {b}. (What is it|What is my number)?",
     "If you double a number and then add {n}, you get {b}. (Which|What) number is it?",
+    "(I think of|Think of|I have) a number, double it(,| and) add {n}, (I get|you get|the result is) {b}. "
+    "(What's|What is) (my|the) number?",
+    "Twice my number plus {n} is {b}. What is my number?",
+    "Doubling a number and adding {n} gives {b}. Find the number.",
+    "{n} more than twice a number is {b}. What is (it|the number)?",
+    "My number doubled plus {n} makes {b}. Which number is it?",
+)  # fmt: skip
+SHARED = (
+    "What number divided by {n} (is|equals|makes|gives) {b}?",
+    "A number divided by {n} is {b}. (What is it|What is the number|Find the number)?",
+    "I think of a number and divide it by {n}. (I get|The result is) {b}. What is the number?", "? / {n} = {b}",
+    "___ / {n} = {b}",
+    "If I divide a number by {n} I get {b}. (What is the number|Which number is it)?",
+    "What divided by {n} (is|makes) {b}?", "{b} = ? / {n}",
+    "(Something|x) divided by {n} is {b}. What is (it|x)?",
+    "One {o} of a number is {b}. (What is it|What is the number|Find the number)?",
+    "A {o} of my number is {b}. What is my number?", "{b} is one {o} of what number?", "Which number over {n} is {b}?",
+)  # fmt: skip
+LINE = (
+    "{k} times a number {s} {n} (is|equals|makes|gives) {b}. (What is the number|Find it|Which number is it|What is "
+    "it)?",
+    "I multiply a number by {k} and {add} {n}. (I get|The result is|It gives) {b}. (What is the number|Which number "
+    "is it)?",
+    "I think of a number, multiply (it |)by {k}, {add} {n} and get {b}. (What is it|What is my number)?",
+    "What number times {k} {s} {n} is {b}?",
+    "If you multiply a number by {k} and {add} {n}, you get {b}. What is the number?",
+    "{k} times my number {s} {n} is {b}. What is my number?", "my number times {k}, {s} {n}, is {b}. what is it",
+    "Take a number times {k}, then {add} {n}: you get {b}. Find the number.",
+    "{k} times something {s} {n} equals {b}. What is something?",
+    "Some number is multiplied by {k}. Then I {add} {n} and get {b}. What was it?", "{k} x what {s} {n} = {b}?",
 )  # fmt: skip
 UNKNOWNS = "xxxxxynztakmpw"
 
@@ -74,11 +140,13 @@ def equation(rng: Draws) -> Problem:
     """One of eight shapes, from x+a=b to ax+b=cx+d, solved one transformation a line; or the same in words."""
     v = rng.choice(UNKNOWNS)
     roll = rng.random()
-    if roll < 0.15:
+    if roll < 0.3:
         return _in_words(rng)
-    if roll < 0.2:
+    if roll < 0.35:
         return _fraction(rng, v)
     made = rng.choice(SHAPES)(rng, v)
+    if rng.random() < 0.12:
+        made = Equation(made.right, made.left, [f"{made.left}={made.right}", *made.steps], made.solution)
     text = f"{made.left}={made.right}"
     shown = text if rng.random() < 0.3 else f"{_spaced(made.left)} = {_spaced(made.right)}"
     return _equation_problem(rng, made, v, rng.wording(WORDINGS).format(e=shown, v=v))
@@ -102,7 +170,7 @@ def _in_words(rng: Draws) -> Problem:
     x, n = _solution(rng), rng.randrange(1, 100)
     if x < 0 and rng.random() < 0.8:
         x = -x
-    kind = rng.randrange(4)
+    kind = rng.randrange(6)
     if kind < 2:
         n = n if kind == 0 else -n
         made = Equation(f"x{_signed(n)}", f"{x + n}", [f"x={x + n}{_signed(-n)}={x}"], x)
@@ -111,6 +179,17 @@ def _in_words(rng: Draws) -> Problem:
         n = rng.randrange(2, 13)
         made = Equation(f"{n}x", f"{n * x}", [f"x={n * x}/{n}={x}"], x)
         question = rng.wording(TIMES).format(n=n, b=n * x)
+    elif kind == 4:
+        n = rng.randrange(2, 13)
+        made = Equation(f"x/{n}", f"{x}", [f"x={x}*{n}={x * n}"], x * n)
+        question = rng.wording(SHARED).format(n=n, b=x, o=ORDINALS[n] if n > 2 else "half")
+    elif kind == 5:
+        k, n = rng.randrange(2, 10), rng.choice((-1, 1)) * (n % 50 + 1)
+        b = k * x + n
+        made = Equation(f"{k}x{_signed(n)}", f"{b}", [f"{k}x={b}{_signed(-n)}={b - n}", f"x={b - n}/{k}={x}"], x)
+        k_words = rng.choice((str(k), in_words(k)))
+        words = ("plus", "add") if n > 0 else ("minus", "subtract")
+        question = rng.wording(LINE).format(k=k_words, s=words[0], add=words[1], n=abs(n), b=b)
     else:
         n, b = n % 50 + 1, 2 * x + n % 50 + 1
         made = Equation(f"2x+{n}", f"{b}", [f"2x={b}-{n}={b - n}", f"x={b - n}/2={x}"], x)

@@ -1,4 +1,4 @@
-"""Expressions of two to four operations with brackets and signs, one operation at a time."""
+"""Expressions of two to six operations with brackets and signs, one operation at a time."""
 
 from __future__ import annotations
 
@@ -31,17 +31,20 @@ def expression(rng: Draws) -> Problem:
     """Whole numbers of up to three digits; a division that is not whole, or by zero, is refused where it is met."""
     limit, refused = rng.choice((10, 10, 31, 100, 1000)), rng.random() < 0.06
     while True:
-        tree = _tree(rng, 2 if refused else rng.choice((2, 2, 2, 3, 3, 4)), limit)
+        tree = _tree(rng, 2 if refused else rng.choice((2, 2, 3, 3, 4) if limit > 31 else (2, 3, 4, 5, 6)), limit)
         steps, value, reason = worked(tree)
         if reason in ("whole", "zero") if refused else value is not None:
             break
-    text = _text(tree)
+    text = bare(tree)
+    written = text if rng.random() < 0.5 else spaced(text)
+    for sign, others in (("*", "×x·"), ("/", "÷:")):
+        written = written.replace(sign, rng.choice(others)) if rng.random() < 0.12 else written
     table = ASKS if rng.random() < 0.5 else EXPRESSIONS
-    messages = ask(rng, rng.wording(table).format(text if rng.random() < 0.5 else _spaced(text)))
+    messages = ask(rng, rng.wording(table).format(written))
     thinking = "One operation at a time, brackets first.\n" + "\n".join(steps)
     if value is None:
         return refusal("expression", text, messages, thinking, reason)
-    return Problem("expression", text, messages, thinking, f"{_spaced(text)} = {boxed(value)}", str(value))
+    return Problem("expression", text, messages, thinking, f"{spaced(text)} = {boxed(value)}", str(value))
 
 
 def worked(tree: Tree) -> tuple[list[str], int | None, str]:
@@ -52,9 +55,9 @@ def worked(tree: Tree) -> tuple[list[str], int | None, str]:
         if value_of((operator, left, right)) is None:
             failed = operator == "/" and abs(left) <= 144 and abs(right) <= 12
             reason = "size" if not failed or (right and left % right == 0) else "whole" if right else "zero"
-            return [*steps, f"{left}/{_text(right, 2, True)} no"], None, reason
+            return [*steps, f"{left}/{bare(right, 2, True)} no"], None, reason
         tree, step = _reduce(tree)
-        steps.append(f"{step}, so {_text(tree)}")
+        steps.append(f"{step}, so {bare(tree)}")
     return steps, tree, ""
 
 
@@ -85,17 +88,21 @@ def value_of(tree: Tree) -> int | None:
     if operator == "*":
         return left * right if abs(left * right) <= LARGEST else None
     if operator == "/":
-        whole = 2 <= abs(right) <= 12 and left % right == 0 and abs(left) <= 144
-        return left // right if whole else None
+        return left // right if small_division(left, right) else None
     value = left + right if operator == "+" else left - right
     return value if abs(value) <= LARGEST else None
 
 
-def _work(operator: str, left: int, right: int, value: int) -> str:
+def small_division(left: int, right: int) -> bool:
+    """Whether a division comes out and can be done at a glance."""
+    return 2 <= abs(right) <= 12 and left % right == 0 and abs(left) <= 144
+
+
+def step_text(operator: str, left: int, right: int, value: int) -> str:
     """A step: at a glance if small, else in columns."""
     high, low = max(abs(left), abs(right)), min(abs(left), abs(right))
     small = low < 10 and high < 21 if operator == "*" else operator == "/" or high <= GLANCE
-    asked = f"{left}{operator}{_text(right, 2, True)}"
+    asked = f"{left}{operator}{bare(right, 2, True)}"
     if small:
         return f"{asked}={value}"
     plain = {"+": add_columns, "-": subtract_columns, "*": multiply_columns}
@@ -104,15 +111,16 @@ def _work(operator: str, left: int, right: int, value: int) -> str:
     return f"{asked}:\n{columns}\n{asked}={value}"
 
 
-def _text(tree: Tree, above: int = 0, right: bool = False) -> str:
+def bare(tree: Tree, above: int = 0, right: bool = False) -> str:
+    """An expression as text, without spaces."""
     if isinstance(tree, int):
         return f"({tree})" if tree < 0 and right else str(tree)
     rank = RANK[tree[0]]
-    text = f"{_text(tree[1], rank)}{tree[0]}{_text(tree[2], rank, True)}"
+    text = f"{bare(tree[1], rank)}{tree[0]}{bare(tree[2], rank, True)}"
     return f"({text})" if rank < above or (right and rank == above) else text
 
 
-def _spaced(text: str) -> str:
+def spaced(text: str) -> str:
     """Spaces around operators, none after a sign."""
     return SIGN.sub(r" \1 ", text)
 
@@ -128,5 +136,5 @@ def _reduce(tree: Tree) -> tuple[Tree, str]:
     else:
         value = value_of(tree)
         assert value is not None
-        return value, _work(operator, left, right, value)
+        return value, step_text(operator, left, right, value)
     return (operator, left, right), step

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
-from training.nano.tasks.decimals import percent_steps
 from training.nano.tasks.ellipses import ellipsis
+from training.nano.tasks.percentages import part_steps, percent_steps
 from training.nano.tasks.powers import square_root
 from training.nano.tasks.problem import Problem, boxed, sized
 from training.nano.tasks.refusals import refusal
@@ -27,49 +27,87 @@ CHANGES: dict[str, tuple[str, ...]] = {
         "Add {n} to (that|it|the result).", "(And|and) plus {n}(?|)", "+{n}", "+ {n}", "Increase (it|that) by {n}.",
         "(What is|What's|whats) (that|it) plus {n}?", "(And|Now) {n} more(?|.)", "What if I add {n}?",
         "(Can you|Could you|Please) add {n}( to that| now|)", "{n} more", "Make it {n} larger.", "Put {n} on top.",
+        "add {n}", "Add {n}", "add {n} please", "add {n} to that", "now add {n}", "and {n} more",
+        "(Ok|Great|Thanks), (now |)add {n}(.|)",
+        "(What|what) is (it|that|this) if you add {n}?", "Add another {n}(.|)", "Plus {n}(.|?)",
+        "I get {n} more. How much now?",
+        "(What's|What is|How much is) the (result|answer) plus {n}?", "Sum that with {n}.", "Take that and add {n}.",
+        "and if I add {n}?",
     ),
     "-": (
         "Subtract {n}.", "(Now|now|Then|And) (subtract|take away) {n}( from it| from that|)(.|)", "minus {n}",
         "Take away {n}.", "(And|and) minus {n}(?|)", "-{n}", "- {n}", "Subtract {n} from (that|it|the result).",
         "Decrease (it|that) by {n}.", "(What is|What's) (that|it) minus {n}?", "(And|Now) {n} less(?|.)",
         "What if I subtract {n}?", "Take {n} off.", "{n} less", "Make it {n} smaller.",
+        "subtract {n}", "take away {n}", "Minus {n}(.|?)", "now subtract {n}", "Remove {n}.", "subtract {n} from that",
+        "and take away {n}",
+        "(Ok|Great|Thanks), (now |)subtract {n}(.|)", "Take that and subtract {n}.",
+        "(What's|What is|How much is) the (result|answer) minus {n}?",
+        "(Now take|Take) {n} away( from that| from it|).", "and if I take {n} away?", "Lower (it|that) by {n}.",
+        "Reduce that by {n}.",
     ),
     "*": (
         "Multiply by {n}.", "(Now|now|Then|And) multiply (that|it) by {n}(.|)", "times {n}",
         "(And|and) times {n}(?|)", "*{n}", "* {n}", "Now times {n}.", "(What is|What's) (that|it) times {n}?",
         "x {n}", "What if I multiply (it|that) by {n}?", "Multiply (it|that|the result) (by|with) {n}.",
         "{n} times that(?|)", "Take it {n} times.",
+        "multiply by {n}", "multiply that by {n}", "now multiply by {n}", "Times {n}(.|?)", "now times {n}", "×{n}",
+        "× {n}",
+        "(Ok|Great|Thanks), (now |)multiply (it |that |)by {n}(.|)", "Take that and multiply (it |)by {n}.",
+        "and multiplied by {n}?",
+        "(What's|What is|How much is) the (result|answer) times {n}?", "How much (are|is) {n} of (those|them|that)?",
     ),
     "/": (
         "Divide by {n}.", "(Now|now|Then|And) divide (that|it) by {n}(.|)", "divided by {n}",
         "(And|and) divided by {n}(?|)", "/{n}", "/ {n}", "(What is|What's) (that|it) divided by {n}?",
         "Divide (it|that|the result) by {n}.", "Split (it|that) into {n} (equal |)parts.",
         "What if I divide (it|that) by {n}?", "Share that among {n}.",
+        "divide by {n}", "divide that by {n}", "now divide by {n}", "Divided by {n}(.|?)", "now divide it by {n}",
+        "÷ {n}",
+        "(Ok|Great|Thanks), (now |)divide (it |that |)by {n}(.|)", "Take that and divide (it |)by {n}.",
+        "(Split|Share) it {n} ways.",
+        "(What's|What is|How much is) the (result|answer) divided by {n}?", "and over {n}?",
     ),
     "*2": (
         "Double it.", "(Now|now|And) double (that|it)(.|)", "double", "Twice that(?|)",
         "(And|What is) (the double|twice that|double that)?", "Two times that?", "What if I double it?",
+        "double it", "double that", "now double it", "twice as much?", "twice that", "and twice as many?",
+        "(Ok|Thanks), double it.", "times two",
+        "Now make it double.", "and doubled?",
     ),
     "/2": (
         "Halve it.", "Half of (that|it)(?|)", "(Now|And) halve (that|it)(.|)", "(And|What is) half of (that|it)?",
         "What if I halve it?", "And the half?",
+        "halve it", "half of that", "now halve it", "half of it", "and half of that?", "Take half.", "Cut it in half.",
+        "Now half of that.",
+        "(Ok|Thanks), (now |)half of (it|that).", "and halved?", "What's half of that?",
     ),
     "n-": (
         "Subtract (it|that) from {n}.", "(And|Now) {n} minus that(?|)", "{n} minus (it|that)",
         "(What is|What's) {n} minus that?", "Take (it|that) (away |)from {n}.",
         "(Now|And) subtract (it|that) from {n}(.|)", "How much is left of {n} without it?",
+        "subtract that from {n}", "take that from {n}", "{n} less that", "Now take it (away |)from {n}.",
+        "What is left of {n} if I take that away?",
+        "How much is {n} minus (it|that|the result)?", "and {n} minus it?",
     ),
     "^2": (
         "Square it.", "(Now|now|And) square (it|that)(.|)", "squared", "(And|What is) (that|it) squared?",
         "(What is|And) the square of (that|it)?", "Multiply it by itself.", "What if I square it?", "times itself",
+        "square it", "square that", "now square it", "^2", "and squared?", "Now take the square.",
+        "(Ok|Thanks), square it.", "to the power of 2",
     ),
     "%": (
         "What is {n}% of (that|it)?", "(And|Now) {n}% of (that|it)(?|)", "{n} percent of (that|it)",
         "Take {n}% of (that|it).", "How much is {n}% of (that|it|the result)?", "{n}% of that",
+        "and {n}% of that?", "take {n}% of it", "now {n} percent of that", "What's {n}% of (that|it)?",
+        "How much is {n} percent of that?",
+        "and {n} percent of it?", "(Now take|Now|Then) {n}% of (it|that).", "Calculate {n}% of (that|it|the result).",
     ),
     "sqrt": (
         "(And|Now|What is|What's) the square root( of that| of it|)?", "Take the (square |)root( of it| of that|).",
         "sqrt of that", "(Now|And) the root of (it|that)(.|?)", "square root?",
+        "square root of that", "take the square root", "and its square root?", "now the square root",
+        "What is its (square |)root?",
     ),
 }  # fmt: skip
 """What a user says to change the last answer, by what it does to it."""
@@ -138,6 +176,11 @@ def changed(turns: list[dict[str, Any]], value: int, change: str, n: int) -> Pro
         return refusal(
             "follow_up", f"{value}{change}{n}", turns, f"The last answer was {value}. More than four digits.", "size"
         )
+    if change == "/2" and value > 0:
+        steps, half = part_steps(1, 2, value)
+        assert half is not None
+        thinking = f"The last answer was {value}, so {value} / 2.\n{steps}"
+        return Problem("follow_up", f"{value}/2 half", turns, thinking, f"{value} / 2 = {boxed(half)}", half)
     if change == "sqrt":
         trace, root = square_root(value)
         thinking, key = f"The last answer was {value}, so sqrt({value}).\n{trace}", f"sqrt({value})"

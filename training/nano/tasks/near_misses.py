@@ -6,12 +6,12 @@ from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT, phrase
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import WORDINGS as COUNTDOWN
-from training.nano.tasks.decimals import PERCENT
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, LARGER, SMALLER
+from training.nano.tasks.percent_wordings import PERCENT
 from training.nano.tasks.powers import CUBE, ROOT, SQUARE
 from training.nano.tasks.problem import ASKS, Problem, ask
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.remainders import AVERAGE, DIVISIBLE, QUOTIENT, REMAINDER_SENTENCES
+from training.nano.tasks.remainder_wordings import AVERAGE, DIVISIBLE, QUOTIENT, REMAINDER_SENTENCES
 from training.nano.tasks.signed import shown, sign_rule
 from training.nano.tasks.tools import calculator_schema
 from training.nano.tasks.wording import Draws, listed

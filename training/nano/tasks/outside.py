@@ -41,8 +41,11 @@ def outside(rng: Draws) -> Problem:
     return rng.choices(kinds, weights)[0](rng)
 
 
+THINGS_UNKNOWN = tuple(word for word in WORDS if word not in ("number", "hundred", "thousand"))
+
+
 def _word(rng: Draws) -> str:
-    return rng.choice(WORDS) if rng.random() < 0.75 else made_up(rng)
+    return rng.choice(THINGS_UNKNOWN) if rng.random() < 0.75 else made_up(rng)
 
 
 def _filled(rng: Draws, line: str) -> str:
@@ -77,6 +80,13 @@ def _units(rng: Draws) -> Problem:
     a, b = rng.choice(words.UNIT_PAIRS)
     n = rng.choice((str(rng.randrange(1, 200)), f"{rng.randrange(100)}.{rng.randrange(1, 10)}"))
     return declined(rng, rng.wording(UNITS).format(n=n, a=a, b=b), f"{a} to {b}: I have not learned that.", "unit")
+
+
+def _mixed_units(rng: Draws) -> Problem:
+    """Sums of different units."""
+    a, b = rng.sample(rng.choice(words.UNLIKE), 2)
+    question = rng.wording(ASKS).format(rng.wording(words.UNLIKE_SUMS).format(n=small(rng), m=small(rng), a=a, b=b))
+    return declined(rng, question, f"{a} and {b}: I have not learned to add them.", "unit")
 
 
 def _story(rng: Draws) -> Problem:
@@ -125,14 +135,14 @@ def _unknown(rng: Draws) -> Problem:
 
 
 KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
-    (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 2), (_story, 4), (negative_remainder, 1.5),
-    (long_countdown, 1),
+    (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 2), (_mixed_units, 0.7), (_story, 5),
+    (negative_remainder, 1.5), (long_countdown, 1),
     (_unknown, 6),
     (_table(words.PRIMES, "This asks about primes and divisors.", "mathematics"), 2),
-    (_table(words.ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 7),
-    (_table(talk.FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 6),
+    (_table(words.ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 14),
+    (_table(talk.FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 9),
     (_table(talk.WORDS, "This asks about words, not numbers.", "arithmetic"), 3),
     (_table(talk.CODE, "This asks for code or text.", "code"), 2),
     (_table(talk.FOREIGN, "This is not English.", "english"), 5),
-    (_table(words.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 3),
+    (_table(words.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
 )  # fmt: skip

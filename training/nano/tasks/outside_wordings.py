@@ -46,11 +46,8 @@ ADVANCED = (
     "What is the square root of -{a}?", "sqrt(-{a})", "the {c}th root of {a}", "{a}^-{b}",
     "{a} to the power of -{b}", "{a}^0.{b}", "{a}^(1/{b})", "{a} to the power of a half",
     "What is infinity minus {a}?", "infinity / {a}", "{a} divided by infinity", "Is {a}.{b} rational?",
-    "(Round|round) {a}.{b} to the nearest (whole number|ten|integer)(.|)",
-    "What percent (of {a} is {b}|is {b} of {a})?", "{b} is what percent of {a}?",
-    "(Increase|Decrease) {a} by {b}%.", "{a} plus {b}%", "What is the (ratio|proportion) of {a} to {b}?",
+    "What is the (ratio|proportion) of {a} to {b}?",
     "Simplify the (ratio|fraction) {a}/{b}(.|)", "(Reduce|Simplify) {a}/{b} to lowest terms.",
-    "three (quarters|fifths|eighths) of {a}", "What is (a third|two thirds|three quarters|3/4|2/3|5/8) of {a}?",
     "{a} and a half plus {b} and a half", "1/{a} + 1/{b}", "{a}/{b} + {b}/{c}",
     "(Add|Multiply|Subtract) the fractions 1/{a} and {c}/{b}.",
     "How much interest do I get on {a} dollars at {b}% (in|for) {c} years?",
@@ -66,91 +63,102 @@ ADVANCED = (
     "What is the (tangent|cotangent|secant|arcsin|arctan) of {a}?",
     "What is {a} in (base {c}|ternary|unary|morse code)?",
     "What is the (harmonic|geometric|weighted|moving) mean of {a} and {b}?", "{a} nand {b}", "{a} mod infinity",
-    "What is {a}% more than {b}?", "{a} over pi", "pi / {a}", "pi + {a}", "e * {a}", "What is {a} times e?",
+    "{a} over pi", "pi / {a}", "pi + {a}", "e * {a}", "What is {a} times e?",
     "What is {a} to the infinite power?", "Estimate {a}.{b} times {c}.", "How many zeros does {a}! have?",
-    "What is (one|a) {a}th of {b}?", "What is the (sum|product) of the digits of {a}?",
+    "What is the (sum|product) of the digits of {a}?",
     "Reverse the digits of {a}.", "How many ways can I (order|arrange|choose) {a} (books|cards)?",
     "What are the odds of {a} to {b}?",
+    "(sin|cos|tan|sine|cosine|tangent) (of |){a}( degrees|)(?|)", "(log|ln|log10|log2) (of |){a}(?|)",
+    "log {a} base {b}", "(What's|whats|what is) (log|ln) {a}?",
+    "{a} factorial(?|)", "what's {a} factorial", "factorial of {a}", "the factorial of {a} divided by {b}",
+    "(binary|hex|octal) of {a}", "{a} (in|to) (binary|hex|hexadecimal|octal|base 2)(?|)",
+    "(decimal of|what is) (1011|1101|110|10010) (from |in |)binary(?|)",
+    "{a} in roman (numerals|numbers)(?|)",
+    "(XII|XVI|LX|MMX|CD|VII) in (arabic |normal |)(numbers|numerals|digits)(?|)", "(XII|IV|VI) plus (III|V|X)",
+    "what number is (XVII|XC|DC|LIV)(?|)",
+    "(toss|flip|roll) a (coin|die|dice), probability of (heads|tails|a {b}|an even number)(?|)",
+    "(chance|chances|odds|likelihood|probability) of (rolling {a}|winning|rain|heads|drawing an ace)(?|)",
+    "What are the chances (of|to get) (two sixes|a red card|{a} heads in a row)?",
+    "Two dice are rolled. What is the probability (of|that the sum is) {a}?",
+    "A bag has {a} red and {b} blue balls. What is the (chance|probability) (of red|to draw a red one|that I draw "
+    "blue)?",
+    "circle (area |)with radius {a}( area|)(?|)",
+    "(area|circumference|perimeter) of a circle, (r|radius|diameter) (=|is|) {a}(?|)",
+    "a circle has radius {a}, (area|circumference)?",
+    "(area|height) of a triangle with (base {a} and height {b}|sides {a}, {b} and {c})(?|)",
+    "hypotenuse of {a} and {b}(?|)", "pythagoras with {a} and {b}",
+    "(volume|surface|surface area) of a (cube|box|sphere|cylinder|cone|pyramid) (with |of |)(side |edge |radius "
+    "|){a}(?|)", "(volume of a|how big is a) {a} by {b} by {c} box(?|)",
+    "What is the third angle of a triangle with {a} and {b} degrees?", "diagonal of a {a} by {b} rectangle(?|)",
+    "diagonal of a square of side {a}",
+    "(next|missing) number( in|:|) {a}, {b}, {c}(,|, ...|) (?|)", "{a} {b} {c} what comes next",
+    "continue the (sequence|series) {a}, {b}, {c}", "(what's|what is) the pattern in {a}, {b}, {c}?",
+    "median of {a} {b} {c}", "(median|mode|range|variance|standard deviation) of {a}, {b} and {c}(?|)",
+    "What is the (middle value|spread) of {a}, {b}, {c}?",
+    "{a}/{b} (+|-|*|plus|minus|times) {c}/{b}(?|)", "1/{a} (+|-|*|/|plus|minus) 1/{b}(?|)",
+    "what is {a}/{b} plus 1/{c}", "(which|what) is (bigger|larger|smaller), 1/{a} or 1/{b}?",
+    "{a} and 1/{b} plus {c} and 1/{b}", "{a} {b}/{c} as (an improper|a mixed) fraction",
+    "(Write|Give|What is) 0.{a} as a fraction(.|?)", "reduce {a}/{b}", "is {a}/{b} (more|less) than {c}/{b}?",
+    "a half plus a third",
+    "(one half|a quarter|two thirds|3/4) (plus|minus|times|divided by) (a third|one fifth|1/2|1/4)(?|)",
+    "How many (halves|thirds|quarters) are in {a} and a half?",
+    "What is {a}% of {b}% of {c}?", "{a}% of {b}%", "{a} percent of {b} percent( of {c}|)(?|)",
+    "{a}% plus {b}%( of what|)(?|)", "how much is {a}% and then {b}% (off|more)(?|)",
+    "{a} dollars at {b}% (interest |)for {c} years(?|)",
+    "(interest|compound interest) on {a} dollars at {b}% over {c} years", "How long until {a} dollars double at {b}%?",
+    "How much will {a} dollars be worth in {c} years at {b}%?", "monthly payment for {a} dollars at {b}%(?|)",
+    "mortgage of {a} at {b}%",
+    "(greatest|highest) common (factor|divisor) of {a} and {b}", "(lowest|smallest) common multiple of {a} and {b}",
+    "{a} in prime factors", "simplify {f}", "factor {f}",
+    "derivative of {f}", "integral of {f}(| from {b} to {a}| dx)", "integrate {f}", "differentiate {f}",
+    "limit of {f}", "(Find|What is) f'(x) for {f}(.|?)",
+    "(cross|dot) product of ({a}, {b}) and ({b}, {c})", "vector ({a}, {b}) plus ({c}, 1)",
+    "matrix [[{a}, {b}], [{c}, {a}]] (inverse|determinant|transpose)",
+    "What is the square of i?", "{a}i + {b}i", "real part of {a} + {b}i", "absolute value of -{a}",
+    "negative square root of {a}", "{a}th root of {b}",
+    "How many (diagonals|sides|angles|faces|vertices) (has|does) a (pentagon|octagon|cube|prism|{a}-gon)( have|)?",
+    "How many degrees (are in|has) a (triangle|circle|right angle)?",
+    "How many (handshakes|matches|games) (are there |)(with|between|for) {a} (people|teams)?",
+    "in how many ways can {a} people (sit|stand|line up)(?|)", "{a}C{b}", "{a} nCr {b}", "{a} permute {b}",
+    "(sum|total) of (all |)(the |)(even|odd|whole|first|natural) numbers (up to|to|below|until) {a}(?|)",
+    "1+2+...+{a}", "What is 1 + 2 + ... up to {a}?",
+    "fibonacci number {a}", "the {a}th (fibonacci|term|prime|square|triangular number)(?|)",
+    "What is the {a}th (term|number) of {b}, {c}, ...?",
+    "(What's|What is) pi( squared| times {a}| to {a} places| divided by {a}|)?", "how much is e to the {a}",
+    "golden ratio", "What is (the value of |)(e|phi|tau|pi|the golden ratio)?",
+    "{a} e {b}", "{a}e{b}", "{a} million (plus|minus|times|divided by) {b}",
+    "(one|a|two|half a) (million|billion|trillion) (plus|minus|times|divided by) {a}",
+    "How many zeros (are in|has) a (million|billion|googol)?",
+    "Write {a} (million|billion) in digits.", "{a} modulo -{b}", "{a} to the power of {b}.{c}", "{a}^(-{b})",
+    "2 to the minus {a}", "{a} (squared|cubed) root",
+    "{a} degrees in radians", "convert {a} degrees to radians",
+    "slope (of the line |)(through|between) ({a}, {b}) and ({c}, {a})(?|)",
+    "distance (from|between) ({a}, {b}) (to|and) ({c}, {b})",
+    "What is {a} (and|AND|or|OR|xor) {b} in binary?", "not {a}", "{a} & {b}", "{a} >> {b}",
+    "What is the (logarithm|exponential|reciprocal|inverse|conjugate|factorial) of {a}?",
+    "{a} people shake hands. How many handshakes?", "(Estimate|Approximate|Guess) {a} times {b}{c}.",
+    "How many (numbers|digits|integers) are (there |)(between|from) {a} (and|to) {b}?",
+)  # fmt: skip
+UNLIKE = (
+    ("km", "m", "miles", "feet"), ("hours", "minutes", "days"), ("kg", "g", "pounds"), ("meters", "cm", "inches"),
+        ("dollars", "euros", "cents"),
+    ("apples", "km", "hours", "degrees"), ("feet", "inches", "yards"), ("liters", "kg", "ml"), ("pm", "hours"), ("am",
+        "minutes"),
+)  # fmt: skip
+UNLIKE_SUMS = (
+    "{n} {a} + {m} {b}", "{n} {a} plus {m} {b}", "{n} {a} - {m} {b}", "{n} {a} minus {m} {b}",
+    "{n} {a} and {m} {b} together", "the sum of {n} {a} and {m} {b}",
+    "{n} {a} less {m} {b}", "{n} {a} times {m} {b}", "{n} {a} divided by {m} {b}",
 )  # fmt: skip
 UNIT_PAIRS = (
-    (
-        "miles", "km",
-    ), (
-        "km", "miles",
-    ), (
-        "miles", "kilometers",
-    ), (
-        "kilometers", "miles",
-    ), (
-        "degrees Fahrenheit", "Celsius",
-    ), (
-        "Celsius", "Fahrenheit",
-    ), (
-        "inches", "cm",
-    ), (
-        "cm", "inches",
-    ), (
-        "pounds", "kg",
-    ), (
-        "kg", "pounds",
-    ), (
-        "feet", "meters",
-    ), (
-        "meters", "feet",
-    ), (
-        "gallons", "liters",
-    ), (
-        "liters", "gallons",
-    ), (
-        "dollars", "euros",
-    ), (
-        "euros", "dollars",
-    ), (
-        "yen", "dollars",
-    ), (
-        "ounces", "grams",
-    ),
-    (
-        "acres", "hectares",
-    ), (
-        "knots", "km/h",
-    ), (
-        "km/h", "mph",
-    ), (
-        "mph", "km/h",
-    ), (
-        "km", "hours",
-    ), (
-        "kg", "liters",
-    ), (
-        "hours", "km",
-    ), (
-        "meters", "grams",
-    ), (
-        "light years", "km",
-    ), (
-        "bytes", "bits",
-    ), (
-        "joules", "calories",
-    ), (
-        "watts", "horsepower",
-    ), (
-        "degrees", "radians",
-    ), (
-        "cups", "ml",
-    ), (
-        "stones", "kg",
-    ), (
-        "bitcoins", "dollars",
-    ), (
-        "square meters", "square feet",
-    ), (
-        "volts", "amperes",
-    ), (
-        "pixels", "inches",
-    ), (
-        "teaspoons", "ml",
-    ),
+    ("miles", "km"), ("km", "miles"), ("miles", "kilometers"), ("kilometers", "miles"),
+    ("degrees Fahrenheit", "Celsius"), ("Celsius", "Fahrenheit"), ("inches", "cm"), ("cm", "inches"), ("pounds", "kg"),
+    ("kg", "pounds"), ("feet", "meters"), ("meters", "feet"), ("gallons", "liters"), ("liters", "gallons"),
+    ("dollars", "euros"), ("euros", "dollars"), ("yen", "dollars"), ("ounces", "grams"), ("acres", "hectares"),
+    ("knots", "km/h"), ("km/h", "mph"), ("mph", "km/h"), ("km", "hours"), ("kg", "liters"), ("hours", "km"),
+    ("meters", "grams"), ("light years", "km"), ("bytes", "bits"), ("joules", "calories"), ("watts", "horsepower"),
+    ("degrees", "radians"), ("cups", "ml"), ("stones", "kg"), ("bitcoins", "dollars"), ("square meters", "square feet"),
+    ("volts", "amperes"), ("pixels", "inches"), ("teaspoons", "ml"),
 )  # fmt: skip
 CALENDAR = (
     "What (weekday|day of the week) (was|is) {d}?", "(What|Which) day of the week (does|did) {d} fall on?",
@@ -172,6 +180,22 @@ CALENDAR = (
     "How many days does {y} have?", "What season is {m}?", "How many days has {m}?",
     "What (era|age|period) is {y} in?", "How many hours are left on {d}?", "Which sign of the zodiac has {m}?",
     "What weekday will {d} be?",
+    "(A|The) (movie|film|class|game|show) (starts|begins) at {b} and (lasts|takes) {c} hours. When does it end?",
+    "what time is it (in|at) (Tokyo|New York|London|{v})( now|)(?|)",
+    "If it is {b} (pm|am|o'clock) in {v}, what time is it in {u}?",
+    "It is {b} (pm|am). What time (is|will) it (be |)in {a} hours?",
+    "What is {b} (pm|am) (plus|minus) {a} (minutes|hours)?",
+    "what's the time difference (between|of) {v} and {u}", "time zone of {v}", "{b} (am|pm) in (GMT|UTC|EST|PST)",
+    "(Convert|change) {b} (pm|am) (from |)(EST|CET|UTC) to (PST|GMT|IST)(.|)",
+    "How many hours (are there |)(from|between) {b} (am|a.m.) (to|and) {a} (pm|p.m.)?",
+    "I sleep from {b} pm to {c} am. How many hours is that?",
+    "The train leaves at {b}:{a} and arrives at {c}:15. How long does it take?",
+    "what day is (it |)(today|tomorrow)(?|)", "when is my birthday",
+    "How many days are (there |)in (February|{m}|this month)?", "which year is (it|next)(?|)",
+    "How old am I if I was born in {y}?",
+    "I was born in {y}. How old am I?", "What year (was|is) it {a} years (ago|from now)?",
+    "How many weeks are (there |)in a (year|month)?", "How many days (are|is|in) (a|one|{a}) years?",
+    "how many leap years since {y}",
 )  # fmt: skip
 MISSING = (
     "How many {t} does {p} have?", "{p} has {a} {t}. How old is {p}?",
@@ -202,7 +226,24 @@ MISSING = (
     "{p} (sells|sold) {a} {t} at the market. How much money is that?",
     "{p} sells {t} for a good price. How much does {p} earn?", "{p} orders {a} {t}. How much must {p} pay?",
     "{p} earns money with {a} {t}. How much?", "{a} {t} are sold. How much money is it?",
-    "How much did {p} (pay|earn|spend)?", "{p} has {a} {t}. How many {u}?",
+    "How much did {p} (pay|earn|spend)?",
+    "{p} buys some {t} for {a} dollars each. How much does {p} pay?",
+    "{p} shares {a} {t} with friends. How many does each get?", "A car drives for {a} hours. How far does it go?",
+    "{p} has {a} {t} and eats some. How many are left?", "A class has {a} students. How many are (girls|boys|ill)?",
+    "{p} is {a} years older than {q}. How old is {p}?",
+    "{p} has twice as many {t} as {q}. How many does {p} have?",
+    "I bought {t} and paid with {a} dollars. What's my change?", "{p} pays with {a} dollars. How much change?",
+    "A shirt is on sale. (What|How much) do I pay?", "A shirt is {a}% off. What does it cost?", "What is the tip?",
+    "How much is a {a}% tip?", "{a}% off, what do I pay?", "With {a}% tax, what is the total?",
+    "{p} reads {a} pages a day. How many (pages|days) in all?", "There are some {t} in {a} boxes. How many {t}?",
+    "{p} runs {a} km. How fast is {p}?", "How long does {p} need for {a} km?",
+    "A rope is cut into {a} pieces. How long is each?", "{p} spent {a} dollars. How much is left?",
+    "Some people get on a bus with {a} people. How many are on it now?",
+    "{p} had {t}. Now {p} has {a}. How many did {p} lose?",
+    "{a} friends split the bill. What does each pay?", "How old is {p}?", "How many days until {p} is {a}?",
+    "What is the average?", "What is the remainder?", "Is it even?", "is it divisible by {a}", "What percent is it?",
+    "What is {a} percent of my salary?", "half of my money", "How much do I have in total?", "What was my last bill?",
+    "How far is {a} hours away?", "{p} and {q} are {a} together. How old is {p}?", "{p} has {a} {t}. How many {u}?",
     "{p} works {a} hours. How much does {p} earn?",
 )  # fmt: skip
 EQUATIONS = (

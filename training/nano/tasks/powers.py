@@ -40,7 +40,7 @@ POWER_SENTENCES = (
 ROOT = (
     "sqrt({n})", "the square root of {n}", "√{n}", "sqrt {n}", "the root of {n}", "the (second|2nd) root of {n}",
     "root {n}", "square root of {n}", "√({n})", "square root {n}", "sqrt of {n}", "squareroot of {n}",
-    "{n}'s square root",
+    "{n}'s square root", "root of {n}", "the sq root of {n}", "sq root of {n}", "second root of {n}",
 )  # fmt: skip
 CUBE_ROOT = (
     "the cube root of {n}", "cbrt({n})", "∛{n}", "the third root of {n}", "cube root of {n}", "the 3rd root of {n}",

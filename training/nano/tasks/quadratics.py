@@ -31,7 +31,7 @@ def quadratic(rng: Draws) -> Problem:
         pass
     question = question.format(e=shown, v=v, p=_spaced(left))
     if rng.random() < 0.2:
-        question = question.replace("^2", "²")
+        question = question.replace("^2", rng.choice(("²", "²", " squared ")))
     key, messages = f"{left}={right}".replace(v, "x"), ask(rng, question)
     trace = "\n".join([f"{left}={right}", *steps])
     if not solutions:

@@ -5,90 +5,25 @@ from __future__ import annotations
 from fractions import Fraction
 
 from training.nano.tasks.columns import divide_columns
-from training.nano.tasks.decimals import decimal
+from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
+from training.nano.tasks.remainder_wordings import (
+    AVERAGE,
+    DIVISIBLE,
+    EVEN,
+    PARITY,
+    PLACES,
+    QUOTIENT,
+    QUOTIENT_SENTENCES,
+    REMAINDER,
+    REMAINDER_SENTENCES,
+    ROUND,
+    ROUNDED,
+    UNIT,
+    WHOLES,
+)
 from training.nano.tasks.wording import Draws, in_words, listed
-
-REMAINDER = (
-    "{a} mod {b}", "the remainder of {a} divided by {b}", "{a}( %|%)( |){b}", "{a} modulo {b}",
-    "the (rest|remainder) of {a} / {b}", "the remainder (when|if) {a} is divided by {b}",
-    "the remainder of dividing {a} by {b}", "mod({a}, {b})", "the rest of {a} by {b}",
-)  # fmt: skip
-REMAINDER_SENTENCES = (
-    "What is the remainder (when|if) {a} is divided by {b}?",
-    "(What|How much) is left over (when|if) {a} is divided by {b}?",
-    "What (remains|is left) (when|if) you divide {a} by {b}?",
-    "Find the remainder (of|when dividing) {a} (by|divided by) {b}.",
-    "Divide {a} by {b}. What is the (remainder|rest)?",
-    "(What's|whats|What is) the remainder of {a} divided by {b}?",
-    "If I divide {a} by {b}, what (remainder|rest) (do I get|is there|is left)?", "remainder {a} / {b}",
-    "What remainder does {a} leave when divided by {b}?", "{a} divided by {b}: what is the (remainder|rest)?",
-    "Give (me |)(only |)the remainder of {a} by {b}.", "I split {a} into groups of {b}. How many are left over?",
-    "the remainder of {a}/{b}(?|)", "(Remainder|remainder|rest) of {a} divided by {b}(?|)",
-    "(Remainder|rest|Rest): {a} / {b}", "Only the remainder: {a} / {b}",
-    "(Get|Compute|Calculate) the (remainder|rest) of {a} (/|by|over) {b}.",
-    "{a} / {b}, (only |just |)the (remainder|rest)(?|)", "How large is the remainder of {a} / {b}?",
-)  # fmt: skip
-DIVISIBLE = (
-    "Is {a} divisible by {b}?", "(Can|Does) {a} (be divided|divide) by {b} (evenly|without (a |)remainder)?",
-    "Does {b} divide {a}?", "Is {a} a multiple of {b}?", "Is {b} a (divisor|factor) of {a}?",
-    "Does {b} go into {a} (evenly|exactly|without remainder)?", "is {a} evenly divisible by {b}",
-    "Can you divide {a} by {b} without a (rest|remainder)?", "{a} divisible by {b}?",
-    "Is {b} one of the divisors of {a}?", "Check if {b} is a divisor of {a}.", "Does {a} have the divisor {b}?",
-    "Tell me whether {a} is divisible by {b}.", "{b} divides {a}, (right|yes or no|true or false)?",
-    "Is {b} a number that divides {a}?", "{b} is a (divisor|factor) of {a}, true or false?",
-    "Can {a} be split evenly into {b} parts?",
-)  # fmt: skip
-PARITY = (
-    "Is {a} even or odd?", "Is {a} odd or even?", "(Even|even) or odd: {a}", "{a}: even or odd?",
-    "Is the number {a} even or odd?", "Tell me (if|whether) {a} is (even or odd|odd or even).", "odd or even? {a}",
-    "(Which is it|What is it), is {a} odd or even?",
-)  # fmt: skip
-EVEN = (
-    "Is {a} {o}?", "Is {a} an {o} number?", "Is the number {a} {o}?",
-    "{a} is {o}, (right|yes or no|true or false)?", "Tell me whether {a} is {o}.", "Would you call {a} {o}?",
-    "(Do you think|Is it true that) {a} is {o}?",
-)  # fmt: skip
-AVERAGE = (
-    "What is the average of {l}?", "(What is|What's|Find|Calculate|Compute) the (mean|average) of {l}(.|?|)",
-    "(Average|average|Mean|mean): {l}", "average of {l}", "(Average|Mean) {l}", "mean of {l}",
-    "What is the (mean|average) (value|number) of {l}?",
-    "(Take|Give me|Tell me) the (average|mean) of {l}(.| please.)",
-    "(Can|Could) you (average|find the average of|find the mean of) {l}?",
-    "{l}: (what is|find) (the|their) (average|mean)(.|?|)",
-    "The numbers are {l}. What is (the|their) (average|mean)?", "How much is the (average|mean) of {l}?",
-    "I have {l}. What is the (average|mean)?", "average({l})", "mean({l})",
-    "What number is the (mean|average) of {l}?",
-    "(My|The) (grades|scores|points|results) are {l}. What is (my|the) average( score|)?", "What do {l} average?",
-    "the average of {l}(?|)", "(On|In) average, how much is {l}?",
-    "Calculate the (arithmetic |)mean of (these|the) numbers: {l}",
-)  # fmt: skip
-QUOTIENT = (
-    "{a} / {b} as a decimal", "{a} divided by {b} as a decimal( number|)", "{a}/{b} (as|in) decimal( form|)",
-    "the decimal (form|value) of {a}/{b}", "{a}/{b} (exactly|with decimals)", "{a} / {b} in decimals",
-    "{a} ÷ {b} as a decimal", "{a} over {b} as a decimal", "{a} by {b} as a decimal",
-    "the exact (value|quotient) of {a}/{b}", "{a}/{b} exactly, as a decimal", "{a} over {b} exactly",
-    "the exact result of {a} / {b}",
-)  # fmt: skip
-QUOTIENT_SENTENCES = (
-    "Write {a}/{b} as a decimal.", "Convert {a}/{b} (to|into) (a |)decimal.",
-    "Divide {a} by {b} and give (the answer as |)a decimal.", "What is {a} divided by {b} (as|in) (a |)decimal?",
-    "Express {a} / {b} as a decimal.", "Turn {a}/{b} into a decimal( number|).",
-    "{a} divided by {b}, (as a decimal|no remainder|without remainder|with decimals)(.|?|)",
-    "Divide {a} by {b} without (a |)remainder.", "Divide {a} by {b} exactly.",
-    "What is {a} divided by {b} exactly?", "Exactly how much is {a} / {b}?", "How much exactly is {a}/{b}?",
-    "I need {a} / {b} with decimals, not a remainder.",
-)  # fmt: skip
-ROUNDED = (
-    "Round {a} / {b} to {k}.", "{a} / {b} rounded to {k}", "What is {a} (/|divided by) {b} (rounded |)to {k}?",
-    "(Calculate|Compute|Work out|Find) {a} (/|divided by) {b} to {k}(.|)", "{a}/{b} to {k}",
-    "Divide {a} by {b} and round to {k}.", "{a} divided by {b}, (rounded |)to {k}(.|?|)", "Give {a}/{b} to {k}.",
-    "How much is {a} / {b}, rounded to {k}?", "What is {a} over {b} to {k}?",
-    "Round the (result|quotient) of {a} (/|divided by) {b} to {k}.", "(Can|Could) you round {a}/{b} to {k}?",
-    "{a} / {b}, {k}", "Give me {a} divided by {b} with {k}.",
-)  # fmt: skip
-PLACES = ("{d} decimal place{s}", "{d} decimal{s}", "{d} place{s}", "{d} digit{s} after the point")
 
 
 def remainder(rng: Draws) -> Problem:
@@ -162,7 +97,7 @@ def average(rng: Draws) -> Problem:
 
 def quotient(rng: Draws) -> Problem:
     """a / b as a decimal of up to three places, or rounded; what does not end is refused unless it may be."""
-    return _rounded(rng) if rng.random() < 0.45 else _exact(rng)
+    return rng.choices((_rounded, _exact, _round), (4, 5, 2.5))[0](rng)
 
 
 def _exact(rng: Draws) -> Problem:
@@ -218,6 +153,34 @@ def _rounded(rng: Draws) -> Problem:
         shown,
         accepts=lambda given: same_value(given, shown),
     )
+
+
+def _round(rng: Draws) -> Problem:
+    """A number to tens, hundreds, thousands, ones or a few places: the first digit that goes decides."""
+    if rng.random() < 0.45:
+        size, names = rng.choice(WHOLES)
+        n = sized(rng, rng.choice((2, 3, 4)))
+        places, given, k = 0, str(n), rng.choice(names)
+    else:
+        places, more = rng.choice((0, 0, 1, 1, 2)), rng.choice((1, 1, 2, 3))
+        size, n = 10**more, sized(rng, places + more + rng.choice((1, 1, 2)))
+        given = pointed(n, places + more)
+        digits = rng.choice((str(places), in_words(places)))
+        k = rng.wording(PLACES).format(d=digits, s="s" if places > 1 else "") if places else rng.choice(UNIT)
+    low, digit = n // size, n * 10 // size % 10
+    kept, up = low * (1 if "." in given else size), digit >= 5
+    value = kept + up * (1 if "." in given else size)
+    shown = pointed(value, places) if places else str(value)
+    step = f"up: {kept}+{value - kept}={value}" if up else f"down: {kept}"
+    trace = f"{given} is {n} without the point. " if "." in given else ""
+    trace += f"The part that stays is {low}, the first digit that goes is {digit}, so {step}"
+    trace += f"\nWith the point: {shown}" if places else ""
+    question = rng.wording(ROUND).format(a=given, k=k)
+    return Problem(
+        "quotient", f"round {given} {size} {places}", ask(rng, question), trace, f"{given} is about {boxed(shown)}",
+        shown,
+        accepts=lambda answer: same_value(answer, shown),
+    )  # fmt: skip
 
 
 def same_value(given: str, answer: str) -> bool:

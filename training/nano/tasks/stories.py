@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.nano.tasks import story_wordings as say
+from training.nano.tasks.formula_stories import formula_story, price_story, singular
 from training.nano.tasks.heap_wordings import (
     BACK,
     BEFORE,
@@ -24,7 +25,10 @@ from training.nano.tasks.wording import Draws
 
 def story(rng: Draws) -> Problem:
     """A story about things, money, ages, ways or degrees: sums, differences, small products and exact shares."""
-    return rng.choice(KINDS)(rng)
+    roll = rng.random()
+    if roll < 0.55:
+        return formula_story(rng)
+    return price_story(rng) if roll < 0.62 else rng.choice(KINDS)(rng)
 
 
 def _problem(key: str, rng: Draws, text: str, steps: list[str], answer: int, unit: str) -> Problem:
@@ -147,9 +151,7 @@ def _shopping(rng: Draws) -> Problem:
     n, p, m, q = (rng.randrange(2, 10), rng.randrange(2, 21), rng.randrange(2, 10), rng.randrange(2, 21))
     unit = rng.choice(("dollars", "dollars", "euros"))
     if rng.random() < 0.35:
-        text = rng.wording(say.COST_ONE).format(
-            n=n, p=p, t=one, o=one[:-1] if not one.endswith("ies") else one[:-3] + "y", u=unit
-        )
+        text = rng.wording(say.COST_ONE).format(n=n, p=p, t=one, o=singular(one), u=unit)
         return _problem(f"cost {n}*{p}", rng, text, [f"{n}*{p}={n * p}"], n * p, unit)
     steps, total, text = [f"{n}*{p}={n * p}"], n * p, _told(rng, who, say.BUY, later=False, n=n, c=p, t=one, u=unit)
     if rng.random() < 0.5:

@@ -42,9 +42,39 @@ MIXED = (
 )  # fmt: skip
 
 
+ONE = (
+    ("hour", "minutes", 60), ("minute", "seconds", 60), ("day", "hours", 24), ("week", "days", 7), ("year", "months",
+        12),
+    ("foot", "inches", 12), ("yard", "feet", 3), ("pound", "ounces", 16), ("dozen", "pieces", 12), ("gallon", "quarts",
+        4),
+    ("kilometer", "meters", 1000), ("meter", "centimeters", 100), ("kilogram", "grams", 1000), ("liter", "milliliters",
+        1000),
+    ("dollar", "cents", 100), ("euro", "cents", 100), ("ton", "kilograms", 1000), ("km", "m", 1000), ("m", "cm", 100),
+        ("kg", "g", 1000),
+)  # fmt: skip
+SINGLE = (
+    "How many {b} are (there |)in {n} {a}?", "How many {b} (are|is) {n} {a}?", "{n} {a} has how many {b}?",
+    "{n} {a} in {b}(?|)",
+    "How many {b} does {n} {a} have?", "how many {b} in {n} {a}", "What is {n} {a} in {b}?",
+    "How many {b} make {n} {a}?", "Convert {n} {a} to {b}.",
+    "{n} {a} is how many {b}?", "Tell me how many {b} are in {n} {a}.", "{n} {a} equals how many {b}?",
+    "{b} in {n} {a}?", "How many {b} has {n} {a}?",
+)  # fmt: skip
+
+
+TOGETHER = (
+    "{n} {a} {m} {c} in {b}", "{n} {a} and {m} {c} in {b}", "How many {b} are {n} {a} (and |){m} {c}?",
+    "Convert {n} {a} (and |){m} {c} to {b}.", "What is {n} {a} (and |){m} {c} in {b}?",
+    "{n} {a} {m} {c} to {b}", "{n} {a} (and |){m} {c} is how many {b}?", "Turn {n} {a} and {m} {c} into {b}.",
+    "how many {b} in {n} {a} and {m} {c}", "{n} {a}, {m} {c}: how many {b}?",
+    "Express {n} {a} (and |){m} {c} in {b}.", "It takes {n} {a} and {m} {c}. How many {b} is that?",
+    "Give {n} {a} {m} {c} in {b} only.",
+)  # fmt: skip
+
+
 def unit_conversion(rng: Draws) -> Problem:
     """Powers of ten with decimals; others up, down, and into two units."""
-    return rng.choice((_tens, _up, _down, _mixed))(rng)
+    return rng.choices((_tens, _up, _down, _mixed, _one, _together), (4, 4, 4, 4, 2, 2))[0](rng)
 
 
 def _unit_problem(
@@ -52,6 +82,29 @@ def _unit_problem(
 ) -> Problem:
     question = rng.wording(wordings).format(n=n, a=a, b=b)
     return Problem("unit", f"{n} {a}>{b}", ask(rng, question), steps, f"{boxed(answer)} {unit}".strip(), answer)
+
+
+def _one(rng: Draws) -> Problem:
+    """One of the larger unit."""
+    big, small, factor = rng.choice(ONE)
+    article = "an" if big[0] in "aeio" or big == "hour" else "a"
+    n = rng.choice((article, article, "one"))
+    steps = f"1 {big} = {factor} {small}."
+    question = rng.wording(SINGLE).format(n=n, a=big, b=small)
+    return Problem("unit", f"1 {big}>{small}", ask(rng, question), steps, f"{boxed(factor)} {small}", str(factor))
+
+
+def _together(rng: Draws) -> Problem:
+    """Two units into the smaller one."""
+    big, small, factor = rng.choice([row for row in OTHERS if row[0] != "dozen"])
+    n, m = rng.randrange(1, rng.choice((10, 10, 60))), rng.randrange(1, factor)
+    total = n * factor + m
+    steps = f"1 {big} = {factor} {small}. {n} {big}:\n{multiply_columns(n, factor)}\nThen {n * factor}+{m}={total}"
+    singular = {"feet": "foot", "inches": "inch"}
+    a, b = (singular.get(u, u.removesuffix("s")) if k == 1 else u for k, u in ((n, big), (m, small)))
+    question = rng.wording(TOGETHER).format(n=n, m=m, a=a, c=b, b=small)
+    key = f"{n}{big}{m}>{small}"
+    return Problem("unit", key, ask(rng, question), steps, f"{boxed(total)} {small}", str(total))
 
 
 def _tens(rng: Draws) -> Problem:

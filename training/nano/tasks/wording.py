@@ -67,22 +67,52 @@ ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
-def in_words(n: int, join: str = "-") -> str:
-    """A number from 0 to 99 in words."""
+def in_words(n: int, join: str = "-", link: str = " ") -> str:
+    """A number from 0 to 9,999 in words, with `link` after hundreds and thousands, such as " and "."""
     if n < 20:
         return ONES[n]
-    return TENS[n // 10] + (join + ONES[n % 10] if n % 10 else "")
+    if n < 100:
+        return TENS[n // 10] + (join + ONES[n % 10] if n % 10 else "")
+    size, name = (1000, "thousand") if n >= 1000 else (100, "hundred")
+    rest = n % size
+    after = "" if not rest else (link if rest < 100 else " ") + in_words(rest, join, link)
+    return f"{ONES[n // size]} {name}{after}"
 
 
-NOT_IN_WORDS = re.compile(r"[=^*/+:%\[\]()√÷×-]|\d[.\d]\d|,\d")
+NOT_IN_WORDS = re.compile(r"[=^*/+:\[\]()√÷×·<>-]|\d\.\d|,\d|\d{5}|\b0\d|\d[a-zA-Z²³]|[$€½¼¾]|\d \d|% ?\d|%\w")
+MONTH = re.compile(r"January|February|March|April|May|June|July|August|September|October|November|December")
 
 
 def spoken(rng: random.Random, question: str) -> str:
-    """Numbers below 100 in words, all of them or some; a question with signs or longer numbers stays as it is."""
-    if NOT_IN_WORDS.search(question):
+    """Numbers in words, all of them or some; a question with signs, dates or longer numbers stays as it is."""
+    if NOT_IN_WORDS.search(question) or MONTH.search(question):
         return question
-    share, join = rng.choice((1.0, 1.0, 0.5)), rng.choice("-- ")
-    return re.sub(r"\d+", lambda n: in_words(int(n[0]), join) if rng.random() < share else n[0], question)
+    share, join, link = rng.choice((1.0, 1.0, 0.5)), rng.choice("-- "), rng.choice((" ", " and "))
+    question = re.sub(
+        r"\d+", lambda n: in_words(int(n[0]), join, link) if rng.random() < share else n[0], question.replace("%", " %")
+    )
+    question = re.sub(r"(?<=[a-z]) +% ?", " percent ", question)
+    return re.sub(r" +(?=%)|(?<=[a-z]) +(?=[?.,]|$)", "", question)
+
+
+LONG = re.compile(r"(?<![\d.,\w-])\d{4,9}(?![\d\w]|[.,]\d)")
+
+
+def grouped(question: str) -> str:
+    """Commas in numbers of four digits or more, where no other comma and no date stands."""
+    if "," in question or MONTH.search(question) or ";" in question:
+        return question
+    return LONG.sub(lambda n: n[0] if n[0].startswith("0") else f"{int(n[0]):,}", question)
+
+
+UNITS = (("dollars", "${}"), ("dollars", "${}"), ("euros", "€{}"), ("dollars", "{} bucks"), ("dollars", "{} USD"),
+         ("km per hour", "{} km/h"), ("years old", "{}"), ("euros", "{} €"))  # fmt: skip
+
+
+def abbreviated(rng: random.Random, question: str) -> str:
+    """One unit as a symbol or a shorter word, at all of its places."""
+    unit, short = rng.choice(UNITS)
+    return re.sub(rf"(\d+(?:\.\d+)?) {unit}\b", lambda found: short.format(found[1]), question)
 
 
 def mistyped(rng: random.Random, question: str) -> str:
@@ -97,6 +127,27 @@ def mistyped(rng: random.Random, question: str) -> str:
     return question[: word.start()] + typed + question[word.end() :]
 
 
+GREETINGS = (
+    "", "", "", "(hi|hello|hey|Hi|Hello|Hey)(!|,|.| there,| there!|) ", "(Good|good) (morning|evening|day)(!|,|.) ",
+    "(Thanks|thanks|Thank you|thx|Great|Cool|ok|Ok|Nice|Perfect)(!|,|.| so much!| for that.) ",
+    "(Hey|Hi|Dear) nano(,|!) ",
+    "(Sorry|Excuse me|Please|Pardon)(,|) ",
+)  # fmt: skip
+LEADS = (
+    "", "", "(quick|Quick|simple|easy|small|next|Next|another|one more) question: ",
+    "(can|could) you help me(?| with this?| please?) ",
+    "I('m| am) (stuck|not sure)(.|:) ", "(I need|i need) (some |)help(:|.| with this:) ",
+    "my (kid|teacher|son|friend|boss) asks: ",
+    "for my homework: ", "I (have|got) a question(.|:) ", "Here is (a|my) (question|problem|one)(:|.) ",
+    "Just checking: ",
+    "(Let's|Let us) try (this|another)(:|.) ", "(Tell|tell) me(:|,) ", "I (was|am) wondering(:|,) ", "Riddle: ",
+    "Problem: ", "Exercise: ",
+    "(Math|math|Maths) (question|problem|homework)(:|.) ", "Do you know this(?|:) ", "(I forgot|I do not know)(:|.) ",
+    "(And|and|so|So|now|Now)(,|) ",
+    "Q: ", "(please answer|answer)(:|) ", "(What about|How about) this(:|?|.) ",
+    "(Wait|Hmm|hm|well|Well|um|uh|right|yo)(,|) ", "(a|A) (new|second) one: ",
+)  # fmt: skip
+"""What people say before a question, a greeting and a lead-in."""
 BEFORE = ("Hi! ", "Hello, ", "Hey. ", "Ok, ", "Now: ", "Quick question: ", "hey, ", "Hi nano, ", "So, ", "well ",
           "Question: ", "my question is: ", "Excuse me, ", "One more: ", "um ")  # fmt: skip
 AFTER = (
@@ -104,17 +155,34 @@ AFTER = (
     " Please reason step by step, and put your final answer within \\boxed{}.", " Think step by step.",
     " Show your work.", " Please.", " Thanks!", " Box the answer.", " please", " pls", " thanks", " Thank you.",
     " thx", " Explain.", " I need it for school.", " Be careful.",
+    " Thanks in advance!", " thank you so much", " Can you help?", " I don't know.", " Just the answer please.",
+    " Only the number.",
+    " Quick please.", " I am in a hurry.", " :)", " Answer briefly.", " Just the result.", " asap", " Anyone?",
+    " I forgot how to do it.",
 )  # fmt: skip
 
 
-def typed(rng: random.Random, question: str, exact: bool = False) -> str:
+def framed(rng: Draws, question: str) -> str:
+    """A question after a greeting and a lead-in; at times it goes on in lower case."""
+    before = rng.resolved(rng.choice(GREETINGS) + rng.choice(LEADS))
+    inside = question[0].lower() + question[1:] if before and rng.random() < 0.4 and question[:2] != "I " else question
+    return before + inside
+
+
+def typed(rng: Draws, question: str, exact: bool = False) -> str:
     """A question as somebody types it: greetings, thanks, case, punctuation, numbers in words, slips of the finger.
 
     Args:
         exact: the letters of the question matter, so that none may be mistyped.
     """
+    if rng.random() < 0.12 and not exact:
+        question = abbreviated(rng, question)
     if rng.random() < 0.08 and not exact:
         question = spoken(rng, question)
+    elif rng.random() < 0.08 and not exact:
+        question = grouped(question)
+    if rng.random() < 0.08:
+        question = framed(rng, question)
     if rng.random() < 0.06 and not exact:
         question = mistyped(rng, question)
     roll = rng.random()

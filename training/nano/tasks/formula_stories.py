@@ -1,0 +1,116 @@
+"""Word problems told from a formula: numbers are drawn until every step comes out, and the steps are the trace."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from training.nano.tasks.columns import divide_columns, multiply_columns, subtract_columns
+from training.nano.tasks.decimals import decimal, pointed
+from training.nano.tasks.expressions import small_division, step_text
+from training.nano.tasks.heap_wordings import THINGS
+from training.nano.tasks.people import HE, NAMES
+from training.nano.tasks.problem import Problem, ask, boxed
+from training.nano.tasks.story_formulas import ONE_STEP, Formula
+from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
+from training.nano.tasks.wording import Draws
+
+SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+LARGEST = 9999
+FORMULAS = ONE_STEP + MORE_STEPS
+
+
+def formula_story(rng: Draws) -> Problem:
+    """A story of one of FORMULAS."""
+    formula = rng.choice(FORMULAS)
+    while True:
+        numbers = {name: rng.randint(*ends) for name, ends in zip("abc", formula.ranges, strict=False)}
+        if (done := worked_formula(formula.value, numbers)) is not None:
+            break
+    steps, answer = done
+    text = told(rng, formula, numbers)
+    shown = re.sub("[abc]", lambda name: str(numbers[name[0]]), formula.value)
+    reply = f"The answer is {boxed(answer)}{' ' + formula.unit if formula.unit else ''}."
+    trace = "\n".join([f"{shown}:", *steps] if len(steps) > 1 else steps or [f"All but {answer}: {answer}"])
+    return Problem("story", f"story {shown}", ask(rng, text), trace, reply, str(answer))
+
+
+def worked_formula(value: str, numbers: dict[str, int]) -> tuple[list[str], int] | None:
+    """The steps and the result, or None where a step is negative, too large or not whole."""
+    steps: list[str] = []
+
+    def of(node: ast.expr) -> int:
+        if isinstance(node, ast.Name):
+            return numbers[node.id]
+        if isinstance(node, ast.Constant):
+            return int(str(node.value))
+        assert isinstance(node, ast.BinOp)
+        left, right, sign = of(node.left), of(node.right), SIGNS[type(node.op)]
+        if sign == "/" and (not right or left % right):
+            raise ArithmeticError
+        result = {"+": left + right, "-": left - right, "*": left * right, "/": left // (right or 1)}[sign]
+        if not 0 < result <= LARGEST:
+            raise ArithmeticError
+        if sign == "/" and not small_division(left, right):
+            steps.append(f"{left}/{right}:\n{divide_columns(left, right)}\n{left}/{right}={result}")
+        else:
+            steps.append(step_text(sign, left, right, result))
+        return result
+
+    try:
+        result = of(ast.parse(value, mode="eval").body)
+    except ArithmeticError:
+        return None
+    return steps, result
+
+
+def told(rng: Draws, formula: Formula, numbers: dict[str, int]) -> str:
+    """One of a formula's lines, filled."""
+    b = numbers.get("b", 0)
+    part = PART_WORDS.get(b, "")
+    return filled(
+        rng, rng.wording(formula.lines), **numbers, x=rng.choice(TIMES_WORDS.get(b, ("",))), f=part, F=part.capitalize()
+    )
+
+
+def filled(rng: Draws, line: str, **values: Any) -> str:
+    """A line with people and things in it; sentences begin in capitals, and `a` before a vowel is `an`."""
+    p, q, r = rng.sample(NAMES, 3)
+    t, u = rng.sample(THINGS, 2)
+    he, his = ("he", "his") if p in HE else ("she", "her")
+    text = line.format(p=p, q=q, r=r, t=t, u=u, o=singular(t), he=he, his=his, **values)
+    text = re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", text)
+    return re.sub(r"(?<=[.?!] )[a-z]", lambda found: found[0].upper(), text)
+
+
+def singular(thing: str) -> str:
+    """One of THINGS."""
+    for plural, one in (("ies", "y"), ("xes", "x"), ("sheep", "sheep"), ("s", "")):
+        if thing.endswith(plural):
+            return thing.removesuffix(plural) + one
+    raise ValueError(thing)
+
+
+def price_story(rng: Draws) -> Problem:
+    """Prices with cents: several of a kind, or change."""
+    thing = "dollars"
+    if rng.random() < 0.5:
+        cents, n = rng.choice((5 * rng.randrange(1, 200), rng.randrange(101, 2000))), rng.randrange(2, 10)
+        total, question = cents * n, filled(rng, rng.wording(PRICE), a=money(rng, cents), n=n)
+        work, key = multiply_columns(cents, n), f"price {cents}*{n}"
+        first = f"{n} times {pointed(cents, 2)}. In cents: {cents}*{n}"
+    else:
+        n = rng.choice((5, 10, 20, 20, 50, 100, rng.randrange(5, 99)))
+        cents = rng.choice((5 * rng.randrange(1, 20 * n), rng.randrange(1, 100 * n)))
+        total, question = 100 * n - cents, filled(rng, rng.wording(PRICE_CHANGE), a=money(rng, cents), n=n)
+        work, key = subtract_columns(100 * n, cents), f"price {100 * n}-{cents}"
+        first = f"{n} minus {pointed(cents, 2)}. In cents: {100 * n}-{cents}"
+    value = decimal(total, 100)
+    trace = f"{first}\n{work}\nWith the point: {pointed(total, 2)}, that is {value}"
+    return Problem("story", key, ask(rng, question), trace, f"The answer is {boxed(value)} {thing}.", value)
+
+
+def money(rng: Draws, cents: int) -> str:
+    """Cents as dollars: 2.50 or, at times, 2.5."""
+    return pointed(cents, 2) if cents % 100 and rng.random() < 0.8 else decimal(cents, 100)

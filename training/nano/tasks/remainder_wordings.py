@@ -1,0 +1,146 @@
+"""How people ask for remainders, divisibility, averages, decimals and rounding."""
+
+from __future__ import annotations
+
+REMAINDER = (
+    "{a} mod {b}", "the remainder of {a} divided by {b}", "{a}( %|%)( |){b}", "{a} modulo {b}",
+    "the (rest|remainder) of {a} / {b}", "the remainder (when|if) {a} is divided by {b}",
+    "the remainder of dividing {a} by {b}", "mod({a}, {b})", "the rest of {a} by {b}", "{a} mod. {b}", "{a} MOD {b}",
+    "the rest from {a} divided by {b}", "{a} rem {b}",
+    "the modulus of {a} and {b}", "the remainder in {a} / {b}", "the leftover of {a} divided by {b}", "{a} (mod {b})",
+    "the remainder {a} by {b}",
+)  # fmt: skip
+REMAINDER_SENTENCES = (
+    "What is the remainder (when|if) {a} is divided by {b}?",
+    "(What|How much) is left over (when|if) {a} is divided by {b}?",
+    "What (remains|is left) (when|if) you divide {a} by {b}?",
+    "Find the remainder (of|when dividing) {a} (by|divided by) {b}.",
+    "Divide {a} by {b}. What is the (remainder|rest)?",
+    "(What's|whats|What is) the remainder of {a} divided by {b}?",
+    "If I divide {a} by {b}, what (remainder|rest) (do I get|is there|is left)?", "remainder {a} / {b}",
+    "What remainder does {a} leave when divided by {b}?", "{a} divided by {b}: what is the (remainder|rest)?",
+    "Give (me |)(only |)the remainder of {a} by {b}.", "I split {a} into groups of {b}. How many are left over?",
+    "the remainder of {a}/{b}(?|)", "(Remainder|remainder|rest) of {a} divided by {b}(?|)",
+    "(Remainder|rest|Rest): {a} / {b}", "Only the remainder: {a} / {b}",
+    "(Get|Compute|Calculate) the (remainder|rest) of {a} (/|by|over) {b}.",
+    "{a} / {b}, (only |just |)the (remainder|rest)(?|)",
+    "What is left over (if|when) {a} (cookies|apples|coins) are shared (by|among) {b} (kids|friends|people)?",
+    "{a} over {b} leaves what remainder?",
+    "{a} (cookies|candies|books) for {b} (kids|friends|boxes): how many are left over?",
+    "What is left when {a} is split into {b} equal parts?",
+    "(I|We) share {a} (sweets|cards|nuts) (equally |fairly |)among {b} (kids|friends|people). How many (are left "
+    "over|remain|are left)?",
+    "What's left after dividing {a} by {b}?", "When {a} is divided by {b}, what is the remainder?",
+    "(Tell|Give) me what is left if {a} is divided by {b}.",
+    "{a} (eggs|balls|pens) go into boxes of {b}. How many (do not fit|are left over|are left)?",
+    "How many are left over when {a} is put in groups of {b}?",
+    "If {a} is divided by {b}, the (rest|remainder) is?", "what is the rest of {a} divided by {b}",
+    "How much remains of {a} after taking away all {b}s?",
+    "(what's|what is) the remainder if you divide {a} by {b}", "I divide {a} by {b} and want the remainder.",
+    "{a} modulo {b} (is|equals)(?| what?)",
+    "Dividing {a} by {b} leaves (what|which remainder)?",
+    "{a} people sit at tables of {b}. How many sit at the last, not full table?",
+    "remainder when {a} is divided by {b}", "the remainder after dividing {a} by {b}", "{a} divided by {b} remainder",
+    "calculate {a} mod {b}",
+    "Take away {b} from {a} as often as you can. What is left?",
+    "{a} kids make teams of {b}. How many kids have no team?", "How large is the remainder of {a} / {b}?",
+)  # fmt: skip
+DIVISIBLE = (
+    "Is {a} divisible by {b}?", "(Can|Does) {a} (be divided|divide) by {b} (evenly|without (a |)remainder)?",
+    "Does {b} divide {a}?", "Is {a} a multiple of {b}?", "Is {b} a (divisor|factor) of {a}?",
+    "Does {b} go into {a} (evenly|exactly|without remainder)?", "is {a} evenly divisible by {b}",
+    "Can you divide {a} by {b} without a (rest|remainder)?", "{a} divisible by {b}?",
+    "Is {b} one of the divisors of {a}?", "Check if {b} is a divisor of {a}.", "Does {a} have the divisor {b}?",
+    "Tell me whether {a} is divisible by {b}.", "{b} divides {a}, (right|yes or no|true or false)?",
+    "Is {b} a number that divides {a}?", "{b} is a (divisor|factor) of {a}, true or false?",
+    "Can {a} be split evenly into {b} parts?", "does {b} go into {a}", "Is {a} a {b} times something?",
+    "Is {a} (evenly |)divided by {b}?",
+    "can i divide {a} by {b} evenly",
+    "Can {a} (cookies|cards|books) be shared (equally|evenly|fairly) among {b} (kids|people|friends)?",
+    "Does {b} fit evenly into {a}?",
+    "Is {a} in the {b} times table?", "Are there {b} equal whole parts in {a}?",
+    "Would {a} divided by {b} come out even?", "Is {a} / {b} a whole number?",
+    "Does {a} / {b} leave no remainder?", "Can you split {a} into {b} equal groups?",
+    "{a} is a multiple of {b}, (right|yes or no|true or false)?",
+    "Is it true that {b} divides {a}?", "{b} goes into {a}, (right|yes or no|true or false)?",
+    "Is it possible to divide {a} by {b} without a rest?",
+    "is {a} a multiple of {b}", "Does {a} divide evenly by {b}?", "Do {b} equal teams fit {a} players?",
+    "could {a} be divisible by {b}",
+    "Does {a} belong to the multiples of {b}?", "{a} divisible by {b}, yes or no?", "Is {b} a factor in {a}?",
+)  # fmt: skip
+PARITY = (
+    "Is {a} even or odd?", "Is {a} odd or even?", "(Even|even) or odd: {a}", "{a}: even or odd?",
+    "Is the number {a} even or odd?", "Tell me (if|whether) {a} is (even or odd|odd or even).", "odd or even? {a}",
+    "(Which is it|What is it), is {a} odd or even?", "{a} odd or even(?|)", "Would {a} be odd or even?",
+    "is {a} an even or an odd number",
+    "(Do you know|Say) (if|whether) {a} is even or odd(?|.)", "Decide: is {a} even or odd?",
+    "What is {a}: odd or even?", "Parity of {a}: even or odd?",
+)  # fmt: skip
+EVEN = (
+    "Is {a} {o}?", "Is {a} an {o} number?", "Is the number {a} {o}?",
+    "{a} is {o}, (right|yes or no|true or false)?", "Tell me whether {a} is {o}.", "Would you call {a} {o}?",
+    "(Do you think|Is it true that) {a} is {o}?", "is {a} {o}", "{a} {o}?", "Does {a} count as {o}?",
+    "Does {a} belong to the {o} numbers?",
+    "Is {a} one of the {o} numbers?", "Am I right that {a} is {o}?", "Check if {a} is {o}.",
+    "{a} is an {o} number, yes or no?", "Can you say if {a} is {o}?",
+)  # fmt: skip
+AVERAGE = (
+    "What is the average of {l}?", "(What is|What's|Find|Calculate|Compute) the (mean|average) of {l}(.|?|)",
+    "(Average|average|Mean|mean): {l}", "average of {l}", "(Average|Mean) {l}", "mean of {l}",
+    "What is the (mean|average) (value|number) of {l}?",
+    "(Take|Give me|Tell me) the (average|mean) of {l}(.| please.)",
+    "(Can|Could) you (average|find the average of|find the mean of) {l}?",
+    "{l}: (what is|find) (the|their) (average|mean)(.|?|)",
+    "The numbers are {l}. What is (the|their) (average|mean)?", "How much is the (average|mean) of {l}?",
+    "I have {l}. What is the (average|mean)?", "average({l})", "mean({l})",
+    "What number is the (mean|average) of {l}?",
+    "(My|The) (grades|scores|points|results) are {l}. What is (my|the) average( score|)?", "What do {l} average?",
+    "the average of {l}(?|)", "(On|In) average, how much is {l}?",
+    "Calculate the (arithmetic |)mean of (these|the) numbers: {l}",
+)  # fmt: skip
+QUOTIENT = (
+    "{a} / {b} as a decimal", "{a} divided by {b} as a decimal( number|)", "{a}/{b} (as|in) decimal( form|)",
+    "the decimal (form|value) of {a}/{b}", "{a}/{b} (exactly|with decimals)", "{a} / {b} in decimals",
+    "{a} ÷ {b} as a decimal", "{a} over {b} as a decimal", "{a} by {b} as a decimal",
+    "the exact (value|quotient) of {a}/{b}", "{a}/{b} exactly, as a decimal", "{a} over {b} exactly",
+    "the exact result of {a} / {b}",
+)  # fmt: skip
+QUOTIENT_SENTENCES = (
+    "Write {a}/{b} as a decimal.", "Convert {a}/{b} (to|into) (a |)decimal.",
+    "Divide {a} by {b} and give (the answer as |)a decimal.", "What is {a} divided by {b} (as|in) (a |)decimal?",
+    "Express {a} / {b} as a decimal.", "Turn {a}/{b} into a decimal( number|).",
+    "{a} divided by {b}, (as a decimal|no remainder|without remainder|with decimals)(.|?|)",
+    "Divide {a} by {b} without (a |)remainder.", "Divide {a} by {b} exactly.",
+    "What is {a} divided by {b} exactly?", "Exactly how much is {a} / {b}?", "How much exactly is {a}/{b}?",
+    "I need {a} / {b} with decimals, not a remainder.",
+)  # fmt: skip
+ROUNDED = (
+    "Round {a} / {b} to {k}.",
+    "{a} / {b} rounded to {k}",
+    "What is {a} (/|divided by) {b} (rounded |)to {k}?",
+    "(Calculate|Compute|Work out|Find) {a} (/|divided by) {b} to {k}(.|)",
+    "{a}/{b} to {k}",
+    "Divide {a} by {b} and round to {k}.",
+    "{a} divided by {b}, (rounded |)to {k}(.|?|)",
+    "Give {a}/{b} to {k}.",
+    "How much is {a} / {b}, rounded to {k}?",
+    "What is {a} over {b} to {k}?",
+    "Round the (result|quotient) of {a} (/|divided by) {b} to {k}.",
+    "(Can|Could) you round {a}/{b} to {k}?",
+    "{a} / {b}, {k}",
+    "Give me {a} divided by {b} with {k}.",
+)
+ROUND = (
+    "Round {a} to {k}.", "{a} rounded to {k}", "What is {a} rounded to {k}?", "(Can|Could) you round {a} to {k}?",
+    "round {a} to {k}",
+    "How much is {a} rounded to {k}?", "{a}, rounded to {k}(?|)", "Please round {a} to {k}.", "Give {a} to {k}.",
+    "Rounding {a} to {k} gives?",
+    "I need {a} rounded to {k}.", "{a} to {k}", "What do I get if I round {a} to {k}?", "(What's|whats) {a} to {k}",
+    "round off {a} to {k}", "Write {a} to {k}.",
+)  # fmt: skip
+WHOLES = ((10, ("the nearest ten", "the nearest 10", "tens", "a multiple of ten")), (100, ("the nearest hundred",
+    "the nearest 100", "hundreds")),
+          (1000, ("the nearest thousand", "the nearest 1000", "thousands")))  # fmt: skip
+UNIT = ("the nearest whole number", "a whole number", "the nearest integer", "the nearest one", "a whole",
+    "the nearest whole")  # fmt: skip
+PLACES = ("{d} decimal place{s}", "{d} decimal{s}", "{d} place{s}", "{d} digit{s} after the point")
