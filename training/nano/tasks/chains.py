@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from training.nano.tasks.expressions import Tree, bare, spaced, step_text, worked
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed
+from training.nano.tasks.refusals import refusal
 from training.nano.tasks.wording import Draws, listed
 
 SAID = {
@@ -92,9 +93,9 @@ def _number(rng: Draws) -> int:
     return rng.randrange(1, rng.choice((11, 21, 100)))
 
 
-def _tree(rng: Draws, make: Callable[[], Tree]) -> Tree:
-    """The first tree whose value is a whole number."""
-    while worked(tree := make())[1] is None:
+def _tree(make: Callable[[], Tree], reason: str = "") -> Tree:
+    """The first tree whose value is a whole number, or that has none for a `reason` as `worked` gives them."""
+    while worked(tree := make())[2] != reason:
         pass
     return tree
 
@@ -117,7 +118,7 @@ def _infix(rng: Draws) -> Problem:
             tree = (sign, tree, term)
         return tree
 
-    tree = _tree(rng, drawn)
+    tree = _tree(drawn)
     words = {sign: rng.choice(said[:2] if sign == "+" else said) for sign, said in SAID.items()}
     text = "".join(words.get(sign, sign) for sign in bare(tree))
     return _problem(rng, tree, rng.wording(ASKS).format(text))
@@ -125,7 +126,9 @@ def _infix(rng: Draws) -> Problem:
 
 def _steps(rng: Draws) -> Problem:
     """One operation after another, each on the result of the one before."""
-    signs = rng.choices("+-*/", (4, 4, 4, 3), k=rng.choice((2, 2, 2, 3)))
+    uneven = rng.random() < 0.05
+    signs = [*rng.choices("+-*", k=rng.choice((1, 2))), "/"] if uneven else []
+    signs = signs or rng.choices("+-*/", (4, 4, 4, 3), k=rng.choice((2, 2, 2, 3)))
 
     def drawn() -> Tree:
         tree: Tree = _number(rng)
@@ -133,7 +136,7 @@ def _steps(rng: Draws) -> Problem:
             tree = (sign, tree, rng.randrange(2, 13) if sign in "*/" else _number(rng))
         return tree
 
-    tree = _tree(rng, drawn)
+    tree = _tree(drawn, "whole" if uneven else "")
     numbers: list[int] = []
     inner = tree
     while isinstance(inner, tuple):
@@ -223,9 +226,11 @@ def _checked(rng: Draws) -> Problem:
 
 
 def _problem(rng: Draws, tree: Tree, question: str) -> Problem:
-    steps, value, _ = worked(tree)
+    steps, value, reason = worked(tree)
     text = bare(tree)
     trace = "\n".join([f"In signs: {text}", "One operation at a time, brackets first.", *steps])
+    if value is None:
+        return refusal("expression", text, ask(rng, question), trace, reason)
     return Problem("expression", text, ask(rng, question), trace, f"{spaced(text)} = {boxed(value)}", str(value))
 
 

@@ -12,6 +12,7 @@ from training.nano.tasks.expressions import small_division, step_text
 from training.nano.tasks.heap_wordings import THINGS
 from training.nano.tasks.people import HE, NAMES
 from training.nano.tasks.problem import Problem, ask, boxed
+from training.nano.tasks.refusals import refusal
 from training.nano.tasks.story_formulas import ONE_STEP, Formula
 from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
 from training.nano.tasks.wording import Draws
@@ -19,25 +20,39 @@ from training.nano.tasks.wording import Draws
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 LARGEST = 9999
 FORMULAS = ONE_STEP + MORE_STEPS
+SOME = ("some", "some", "a few", "several", "many")
+
+
+class Uneven(ArithmeticError):
+    """A division of a story that leaves a remainder."""
 
 
 def formula_story(rng: Draws) -> Problem:
     """A story of one of FORMULAS."""
     formula = rng.choice(FORMULAS)
-    while True:
-        numbers = {name: rng.randint(*ends) for name, ends in zip("abc", formula.ranges, strict=False)}
-        if (done := worked_formula(formula.value, numbers)) is not None:
-            break
-    steps, answer = done
+    uneven = "/" in formula.value and not formula.value.endswith("/2") and rng.random() < 0.08
+    numbers, steps, answer = drawn(rng, formula, uneven)
     text = told(rng, formula, numbers)
     shown = re.sub("[abc]", lambda name: str(numbers[name[0]]), formula.value)
+    if answer is None:
+        trace = "\n".join([f"{shown}:", *steps])
+        return refusal("story", f"story {shown}", ask(rng, text), trace, "whole")
     reply = f"The answer is {boxed(answer)}{' ' + formula.unit if formula.unit else ''}."
     trace = "\n".join([f"{shown}:", *steps] if len(steps) > 1 else steps or [f"All but {answer}: {answer}"])
     return Problem("story", f"story {shown}", ask(rng, text), trace, reply, str(answer))
 
 
-def worked_formula(value: str, numbers: dict[str, int]) -> tuple[list[str], int] | None:
-    """The steps and the result, or None where a step is negative, too large or not whole."""
+def drawn(rng: Draws, formula: Formula, uneven: bool = False) -> tuple[dict[str, int], list[str], int | None]:
+    """Numbers, steps and result of a formula; with `uneven` a division that leaves a remainder, and no result."""
+    while True:
+        numbers = {name: rng.randint(*ends) for name, ends in zip("abc", formula.ranges, strict=False)}
+        done = worked_formula(formula.value, numbers)
+        if done is not None and (done[1] is None) == uneven:
+            return numbers, *done
+
+
+def worked_formula(value: str, numbers: dict[str, int]) -> tuple[list[str], int | None] | None:
+    """The steps and the result; no result where a division is not whole; None where a step is negative or too large."""
     steps: list[str] = []
 
     def of(node: ast.expr) -> int:
@@ -47,9 +62,10 @@ def worked_formula(value: str, numbers: dict[str, int]) -> tuple[list[str], int]
             return int(str(node.value))
         assert isinstance(node, ast.BinOp)
         left, right, sign = of(node.left), of(node.right), SIGNS[type(node.op)]
-        if sign == "/" and (not right or left % right):
-            raise ArithmeticError
-        result = {"+": left + right, "-": left - right, "*": left * right, "/": left // (right or 1)}[sign]
+        if sign == "/" and left % right:
+            steps.append(f"{left}/{right} no")
+            raise Uneven
+        result = {"+": left + right, "-": left - right, "*": left * right, "/": left // right}[sign]
         if not 0 < result <= LARGEST:
             raise ArithmeticError
         if sign == "/" and not small_division(left, right):
@@ -60,9 +76,25 @@ def worked_formula(value: str, numbers: dict[str, int]) -> tuple[list[str], int]
 
     try:
         result = of(ast.parse(value, mode="eval").body)
+    except Uneven:
+        return steps, None
     except ArithmeticError:
         return None
     return steps, result
+
+
+def story_without(rng: Draws) -> str:
+    """A story in which words such as `some` stand for a number that its question needs."""
+    formula = rng.choice([f for f in FORMULAS if f.value != "b" and all("{b}" in line for line in f.lines)])
+    some = {rng.choice(re.findall("[abc]", formula.value)): rng.choice(SOME)}
+    text = filled(rng, rng.wording(formula.lines), **{**drawn(rng, formula)[0], **some})
+    return text[0].upper() + text[1:]
+
+
+def long_story(rng: Draws, long: int) -> str:
+    """A story of one step with a number that is too long."""
+    formula = rng.choice([formula for formula in ONE_STEP if formula.value in ("a-b", "a+b", "a*b", "a/b")])
+    return told(rng, formula, {**drawn(rng, formula)[0], "a": long})
 
 
 def told(rng: Draws, formula: Formula, numbers: dict[str, int]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT, phrase
+from training.nano.tasks.chains import SUMS
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import WORDINGS as COUNTDOWN
+from training.nano.tasks.formula_stories import long_story
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, LARGER, SMALLER
-from training.nano.tasks.percent_wordings import PERCENT
+from training.nano.tasks.percent_wordings import FRACTIONS, LOWERED, PART, PERCENT, RAISED, RATIO
 from training.nano.tasks.powers import CUBE, ROOT, SQUARE
 from training.nano.tasks.problem import ASKS, Problem, ask
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.remainder_wordings import AVERAGE, DIVISIBLE, QUOTIENT, REMAINDER_SENTENCES
+from training.nano.tasks.remainder_wordings import AVERAGE, DIVISIBLE, QUOTIENT, REMAINDER_SENTENCES, ROUND, WHOLES
 from training.nano.tasks.signed import shown, sign_rule
 from training.nano.tasks.tools import calculator_schema
 from training.nano.tasks.wording import Draws, listed
@@ -38,11 +40,38 @@ def small(rng: Draws) -> int:
     return rng.randrange(2, 10 ** rng.choice((1, 2, 2, 3)))
 
 
+def _long_sum(rng: Draws, long: int) -> str:
+    numbers = [long, *(small(rng) for _ in range(rng.choice((2, 2, 3))))]
+    rng.shuffle(numbers)
+    return rng.wording(SUMS).format(l=listed(rng, numbers))
+
+
+def _long_part(rng: Draws, long: int) -> str:
+    return rng.wording(PART).format(f=rng.choice(rng.choice(FRACTIONS)[2]), n=long)
+
+
+def _long_change(rng: Draws, long: int) -> str:
+    return rng.wording(rng.choice((LOWERED, RAISED))).format(p=rng.randrange(1, 100), n=long)
+
+
+def _long_ratio(rng: Draws, long: int) -> str:
+    return rng.wording(RATIO).format(a=small(rng), b=long)
+
+
+def _long_round(rng: Draws, long: int) -> str:
+    return rng.wording(ROUND).format(a=long, k=rng.choice(rng.choice(WHOLES)[1]))
+
+
+KINDS_OF_LONG = {
+    14: _long_sum, 15: _long_part, 16: _long_change, 17: _long_ratio, 18: _long_round, 19: long_story,
+}  # fmt: skip
+
+
 def too_long(rng: Draws) -> Problem:
     """Everything that nano does, with a number of more than four digits."""
     long, other = _long(rng), _long(rng) if rng.random() < 0.4 else rng.randrange(1, 10 ** rng.randrange(1, 5))
     a, b = (long, other) if rng.random() < 0.6 else (other, long)
-    kind = rng.randrange(14)
+    kind = rng.randrange(20)
     if kind < 6:
         a, b = (-a if rng.random() < 0.08 else a), (-b if rng.random() < 0.08 else b)
         operation = (ADD, ADD, SUBTRACT, MULTIPLY, MULTIPLY, DIVIDE)[kind]
@@ -69,6 +98,8 @@ def too_long(rng: Draws) -> Problem:
             "{a}{s}{b}{t}{c}", "({a}{s}{b}){t}{c}", "{a} {s} {b} {t} {c}",
         )).format(
             a=a, b=b, c=small(rng), s=signs[0], t=signs[1]))  # fmt: skip
+    elif kind in KINDS_OF_LONG:
+        question = KINDS_OF_LONG[kind](rng, long)
     else:
         x = f"{rng.randrange(100)}.{rng.randrange(10000, 10 ** rng.randrange(5, 8))}"
         return declined(
@@ -77,9 +108,9 @@ def too_long(rng: Draws) -> Problem:
             f"{x} has more than four digits.",
             "size",
         )
+    first = next(n for n in (a, b, long) if abs(n) > 9999 and str(abs(n)) in question)
     if rng.random() < 0.06:
         question = question.replace(str(long), f"{long:,}")
-    first = next(n for n in (a, b, long) if abs(n) > 9999)
     return declined(rng, question, f"{abs(first)} has more than four digits.", "size")
 
 

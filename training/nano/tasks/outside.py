@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.dates import MONTHS, written
+from training.nano.tasks.formula_stories import story_without
 from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
 from training.nano.tasks.letters import WORDS, made_up
 from training.nano.tasks.near_misses import (
@@ -91,7 +92,10 @@ def _mixed_units(rng: Draws) -> Problem:
 
 def _story(rng: Draws) -> Problem:
     """A story without a number that it needs."""
-    if rng.random() < 0.5:
+    kind = rng.random()
+    if kind < 0.3:
+        return declined(rng, story_without(rng), "A number that is needed is not given.", "missing")
+    if kind < 0.65:
         return _table(words.MISSING, "A number that is needed is not given.", "missing")(rng)
     who, thing = person(rng), rng.choice(THINGS)
     some = rng.choice(("some", "some", "a few", "many", "several"))
