@@ -76,7 +76,7 @@ def test_near_misses_are_declined_without_a_number(said: dict[str, str], questio
 
 @pytest.mark.slow
 def test_bench_measures_fresh_problems(llm: LLM) -> None:
-    report = measure(llm, problems=8, seed=20, tasks=("addition", "sorting"))
+    report = measure(llm, problems=8, seed=20, tasks=("signed", "sorting"))
     assert sum(row.right for row in report.rows) >= 15 and {row.wording for row in report.rows} == {KNOWN}
     assert report.mtp_acceptance is not None and report.mtp_acceptance > 0.7
     assert len(report.imbalance) == 4 and all(1.0 <= load < 4.0 for load in report.imbalance)
