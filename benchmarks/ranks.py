@@ -11,7 +11,8 @@ shares' may not differ by much more than from each other. Repeated, a run must g
     python -m benchmarks.ranks nano --tp 2 --ahead
 
 holds an engine whose steps are given to the ranks before the last ones' tokens are known to one that waits for them:
-answers of several lengths, greedy and drawn, with no drafts, one and three, token by token.
+answers of several lengths, greedy and drawn, with no drafts, one and three, token by token. Both batch-invariant: else
+their steps have other rows, roundings with them, and of random weights now and then another token.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ ANSWERS, ANSWER = 16, 96
 def answers(loaded: LoadedModel, settings: dict[str, Any], drafts: int, overlap: bool) -> list[list[int]]:
     """Half of them greedy, prompts and lengths all different."""
     generator = torch.Generator().manual_seed(5)
-    vocabulary, llm = loaded.model.config.vocab_size, LLM(loaded, **settings, drafts=drafts, overlap=overlap)
+    vocabulary, llm = (
+        loaded.model.config.vocab_size,
+        LLM(loaded, **settings, drafts=drafts, overlap=overlap, batch_invariant=True),
+    )
     prompts = [torch.randint(vocabulary, (7 + 9 * i,), generator=generator).tolist() for i in range(ANSWERS)]
     params = [
         SamplingParams(temperature=float(i % 2), seed=i, max_tokens=ANSWER - 3 * i, ignore_eos=True)
@@ -133,7 +137,8 @@ def main(
         return
     loaded = load_model(folder, device, "auto", settings=settings, tp=tp, dp_attention=dp_attention)
     try:
-        config = loaded.config(**settings, batch_invariant=False, drafts=0, **({} if graphs else {"graphs": False}))
+        settings |= {"batch_invariant": False, "drafts": 0, "max_batch_tokens": PROMPTS * TOKENS}
+        config = loaded.config(**settings, **({} if graphs else {"graphs": False}))
         model = loaded.runnable_over_ranks(config)
         vocabulary, has_mtp = loaded.model.config.vocab_size, loaded.model.has_mtp
         found = run(model, vocabulary, has_mtp)

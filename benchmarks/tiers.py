@@ -40,7 +40,7 @@ def visit(engine: Engine, prompt: list[int]) -> tuple[float, int, list[int]]:
 
 
 def bench_tiers(loaded: LoadedModel, tokens: int, folder: Path, repeats: int) -> list[dict[str, Any]]:
-    """Times visits of new prompts, and each again from everywhere it may be; answers must be the same."""
+    """Times visits of new prompts, and each again from everywhere it may be; answers from pages must be the same."""
     r = random.Random(0)
     vocab = range(10, loaded.model.config.vocab_size)
     settings: dict[str, Any] = {"max_seqs": 2, "cache_tokens": tokens + 4 * PAGE, "host_cache_gb": 2.0}
@@ -48,15 +48,17 @@ def bench_tiers(loaded: LoadedModel, tokens: int, folder: Path, repeats: int) ->
     prompts = [r.choices(vocab, k=tokens) for _ in range(repeats)]
     found: dict[str, list[tuple[float, int]]] = {"computed": [], "pool": [], "host": [], "disk": []}
     answers: list[list[int]] = []
-    engine = loaded.engine(loaded.config(**settings))
+    config = loaded.config(**settings)
+    engine = loaded.engine(config)
     visit(engine, r.choices(vocab, k=tokens))  # what the first prompt takes more than others
     for prompt in prompts:
         ms, cached, answer = visit(engine, prompt)
         found["computed"].append((ms, cached))
-        answers.append(answer)
         ms, cached, again = visit(engine, prompt)
         found["pool"].append((ms, cached))
-        assert again == answer, "the pool's pages gave another answer"
+        # else a prompt's rows are rounded by how many are computed at once, and with random weights that is heard
+        assert again == answer or not config.batch_invariant, "the pool's pages gave another answer"
+        answers.append(again)
     for place in ("host", "disk"):
         for prompt, answer in zip(prompts, answers, strict=True):
             time.sleep(SETTLE_SECONDS)
@@ -69,7 +71,7 @@ def bench_tiers(loaded: LoadedModel, tokens: int, folder: Path, repeats: int) ->
             found[place].append((ms, cached))
         if place == "host":
             engine.close()
-            engine = loaded.engine(loaded.config(**settings))
+            engine = loaded.engine(config)
     engine.close()
     computed = median(ms for ms, _ in found["computed"])
     return [

@@ -34,7 +34,7 @@ Activations = Annotated[
 Tp = Annotated[int, in_layout("--tp", min=1, help="Ranks that share every layer.")]
 Ep = Annotated[int, in_layout("--ep", min=1, help="1, or as --tp: each rank has whole routed experts.")]
 DpAttention = Annotated[
-    bool, in_layout("--dp-attention", help="Each rank attends for, and caches, sequences of its own; on CPUs.")
+    bool, in_layout("--dp-attention", help="Each rank attends for, and caches, sequences of its own.")
 ]
 Gpus = Annotated[
     int | None,

@@ -85,8 +85,6 @@ def unlaid(kind: str, layout: Layout) -> str | None:
         return None
     if layout.ep:
         return f"{asked} --ep {layout.tp} is for CPUs as yet; on GPUs leave --ep out"
-    if layout.dp_attention:
-        return f"{asked} --dp-attention is for CPUs as yet; on GPUs leave --dp-attention out"
     if layout.tp & (layout.tp - 1):
         return f"{asked}: kernels exchange between 2, 4, 8, ... GPUs"
     return None

@@ -30,16 +30,11 @@ class Progress:
         Args:
             most: drafts of a step.
             forced: tokens a step should give on average, whatever is drawn; None: as many as are drawn alike.
-            ops: what works on it there; all of it runs once here, so that nothing compiles later.
+            ops: what works on it there.
         """
         self._state = torch.zeros(slots, LAST + 1 + most, dtype=torch.int64, device=device)
         self._ops, self._forced = ops, forced
         self._slots, self._sent = np.empty(0, np.int64), torch.empty(0, dtype=torch.int64)
-        if device.type == "cuda":
-            going = self.begin(np.zeros(1, np.int64), 1)
-            found = torch.zeros(2, 1, dtype=torch.int64, device=device)
-            going.verify(found, 0)
-            going.drafted(found, 0)
 
     def load(self, length: Ints, limit: Ints, seed: Ints, drafted: Ints, last: Ints, draft: Ints) -> None:
         """Takes over what main memory says."""

@@ -202,9 +202,7 @@ class GraphedModel:
             rows = torch.zeros(count, self.config.hidden_size, dtype=self.model.dtype, device=self.device)
             self.greedy(self.logits(rows))
         if self.has_mtp:
-            step = self._steps[self.sizes[0]]
-            zero = torch.zeros(1, dtype=torch.int64, device=self.device)
-            drafts_triton.fill(zero, zero, step.packed, step.size)
+            drafts_triton.run_once(self.device)
         if self.batch_invariant:  # it has no long steps
             return
         here, packed = Device.of(self.device), self.fused.packs_experts

@@ -60,11 +60,13 @@ class StepMeter:
         recorder, reading = self.recorder, Reading()
         for each, mark in zip(recorder.seconds(), recorder.marks, strict=True):
             reading.put(mark.layer, mark.op, each, self._costs.of(mark), self.rates)
-        if (rest := seconds - recorder.extra - reading.seconds) > 0:
+        ops = reading.seconds
+        if (rest := seconds - recorder.extra - ops) > 0:
             reading.put(None, GAPS, rest, None, self.rates)
         self.history.measure(reading)
         marking = recorder.own * self._a_mark + recorder.extra
-        self.pace.observe(seconds - marking, time.thread_time() - began + marking)
+        # what marking is thought to add may be more than the step took, which is no less than its ops
+        self.pace.observe(max(seconds - marking, ops), time.thread_time() - began + marking)
 
     def totals(self) -> Totals:
         """Counts since the start."""
@@ -98,6 +100,7 @@ def recorder_for(model: Transformer) -> Recorder:
 def mark_seconds(recorder: Recorder, count: int = 1000) -> float:
     """What a mark takes of the thread's own time, of those that are set one by one."""
     recorder.start()
+    recorder.mark("trial")  # the first may load what the others find loaded
     began = time.thread_time()
     for _ in range(count):
         recorder.mark("trial")

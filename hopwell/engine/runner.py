@@ -62,10 +62,6 @@ class Runner:
             self._marked = model.marked(meter.recorder)
         self.model, self.drafts, self.forced_acceptance = model, drafts, forced_acceptance
         self.device = model.device
-        # before the model's graphs, after which nothing may compile
-        self._progress = Progress(slots, drafts, self.device, forced_acceptance, draft_ops(model)) if drafts else None
-        self._progress_holds = False
-        """Whether it says what is said here and what follows from steps that are ahead."""
         self.latent = model.new_latent(num_pages)
         self.mover: PageMover | None = None
         """Moves pages from and to host memory, where there is a tier for them."""
@@ -86,6 +82,9 @@ class Runner:
         self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
         self._runs_ahead = overlap and on_gpu
         self._ahead: StepAhead[Drawing] | StepAhead[Arrival] | None = None
+        self._progress = Progress(slots, drafts, self.device, forced_acceptance, draft_ops(model)) if drafts else None
+        self._progress_holds = False
+        """Whether it says what is said here and what follows from steps that are ahead."""
 
     def launch(self, batch: Batch) -> InFlightStep:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""

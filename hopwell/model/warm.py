@@ -33,7 +33,6 @@ from hopwell.model.shipped import truncate
 from hopwell.ops import drafts_triton, tokens_triton
 from hopwell.ops.compile.aot import Launch, build_stub, machine_code, record
 from hopwell.ops.device import HOPPER, Device
-from hopwell.ops.drafts import LAST
 from hopwell.ops.paging import CacheScales
 from hopwell.system import cores
 
@@ -100,16 +99,9 @@ def launches(
         if model.mtp is not None:
             fused.draft_long(hidden, batch, latent)
 
-    def speculation() -> None:
-        state, slots, found = meta(1, LAST + 2), meta(1), meta(2, 1)
-        tokens, positions, _ = drafts_triton.begin(state, slots, 1)
-        told = drafts_triton.verify(state, slots, found, 1, 1, None).told
-        drafts_triton.drafted(state, slots, told, found, 1, 0)
-        drafts_triton.fill(tokens, positions, meta(2), 1)
-
     found: dict[Launch, None] = {}
     if model.mtp is not None:
-        found |= dict.fromkeys(record(speculation, device))
+        found |= dict.fromkeys(record(lambda: drafts_triton.run_once(torch.device("meta")), device))
     for rows in sizes:
         found |= dict.fromkeys(record(lambda rows=rows: small(rows), device))
     for query_lens, seq_lens in eager_batches(model.config, max_rows, device, fused.packs_experts):

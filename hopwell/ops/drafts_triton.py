@@ -71,11 +71,11 @@ def _begin(state, slots, rows, stride, width, columns, COLUMNS: tl.constexpr):
 @triton.jit(do_not_specialize=["count", "width", "columns", "following", "whole", "part"])
 def _verify(
     state, slots, found, told, drawn_out, source, at, count, width, columns, following, whole, part,
-    FORCED: tl.constexpr, COLUMNS: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """`drafts.verify`. Grid (slots,); found int64 [2, count slots x width], the outputs as `Verified` has them.
 
-    FORCED: `whole` drafts hold, whatever was drawn, and one more with probability `part`.
+    If `whole` is not below 0, so many drafts hold, whatever was drawn, and one more with probability `part`.
     """
     row, column = tl.program_id(0), tl.arange(0, COLUMNS)
     wait_for_inputs()
@@ -87,13 +87,11 @@ def _verify(
     drawn = tl.load(found + row * width + column, mask=here, other=-1)
     bits = tl.load(found + (count + row) * width + column, mask=here)
     draft = tl.load(known + LAST + 1 + column, mask=column < columns - LAST - 1, other=-1)
-    if FORCED:
-        one_more = (_uniform(tl.load(known + SEED), length) < part).to(tl.int64)
-        accepted = tl.minimum(whole + one_more, verified)
-        drawn = tl.where(column < accepted, draft, drawn)
-    else:
-        same = (drawn == draft) & (column < verified)
-        accepted = tl.min(tl.where(same, COLUMNS, column)).to(tl.int64)
+    same = (drawn == draft) & (column < verified)
+    one_more = (_uniform(tl.load(known + SEED), length) < part).to(tl.int64)
+    unseen, alike = tl.minimum(whole + one_more, verified), tl.min(tl.where(same, COLUMNS, column)).to(tl.int64)
+    accepted = tl.where(whole >= 0, unseen, alike)
+    drawn = tl.where((whole >= 0) & (column < accepted), draft, drawn)
     alive = length < limit
     gained = tl.where(alive, accepted + 1, 0)
     length += gained
@@ -153,11 +151,11 @@ def verify(state: Tensor, slots: Tensor, found: Tensor, width: int, following: i
     told = torch.empty(count, COUNTS + 2 * width + most, dtype=torch.int64, device=state.device)
     drawn, source = (torch.empty(n, dtype=torch.int64, device=state.device) for n in (count * width, count))
     at = torch.empty(2, count, dtype=torch.int64, device=state.device)
-    whole = 0 if forced is None else int(forced - 1)
+    whole = -1 if forced is None else int(forced - 1)
     part = 0.0 if forced is None else forced - 1 - whole
     launch(
         _verify, (count,), state, slots, found, told, drawn, source, at, count, width, columns, following, whole, part,
-        FORCED=forced is not None, COLUMNS=COLUMNS, warps=1,
+        COLUMNS=COLUMNS, warps=1,
     )  # fmt: skip
     return Verified(told, drawn, source, at)
 
@@ -168,6 +166,16 @@ def drafted(state: Tensor, slots: Tensor, told: Tensor, found: Tensor, width: in
     at = torch.empty(2, count, dtype=torch.int64, device=state.device)
     launch(_drafted, (count,), state, slots, told, found, at, count, width, state.shape[1], draft, warps=1)
     return at
+
+
+def run_once(device: torch.device) -> None:
+    """Loads all of these kernels."""
+    state = torch.zeros(1, drafts.LAST + 2, dtype=torch.int64, device=device)
+    slots, found = (torch.zeros(*shape, dtype=torch.int64, device=device) for shape in ((1,), (2, 1)))
+    tokens, positions, _ = begin(state, slots, 1)
+    verified = verify(state, slots, found, 1, 1, None)
+    drafted(state, slots, verified.told, found, 1, 0)
+    fill(tokens, positions, torch.empty(2, dtype=torch.int64, device=device), 1)
 
 
 def fill(tokens: Tensor, positions: Tensor, packed: Tensor, size: int) -> None:

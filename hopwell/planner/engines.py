@@ -69,7 +69,8 @@ class Engine:
     error: float
     """Relative, of a step, beside the kernels': what a version more or less changes."""
     runs: str
-    """Layouts that this version runs: "all", or "tp", tensor-parallel over GPUs of one host."""
+    """Layouts that this version runs: "all", or "tp", tensor-parallel over GPUs of one host, attention cut
+    by heads or by sequences."""
     disaggregates: bool
     source: str
     own: Mapping[tuple[str, str], Kernel] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Engine:
         """Whether this version lays a model out so; else figures are what kernels allow."""
         if self.runs == "all" or layout.gpus == 1:
             return True
-        alike = layout.dp == 1 and layout.expert_whole == 1 and layout.gpus <= gpu.domain
+        alike = layout.dp in (1, layout.gpus) and layout.expert_whole == 1 and layout.gpus <= gpu.domain
         return alike and layout.gpus & (layout.gpus - 1) == 0
 
 
