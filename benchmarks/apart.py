@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from benchmarks import script
 from benchmarks.options import Checkpoint
 from hopwell.bench.asking import Sample, Traffic, ask_all
-from hopwell.bench.serve import percentile
 from hopwell.bench.served import server
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
@@ -77,8 +77,11 @@ def row(system: str, rate: float, decoding: list[Sample], long: list[Sample]) ->
         "system": system,
         "prompts_per_s": rate,
         "streams_tokens_per_s": round(sum(sample.output_tokens for sample in decoding) / seconds, 1),
-        **{f"gap_p{percent}_ms": round(percentile(gaps, percent), 1) for percent in (50, 99)},
-        **{f"prompt_ttft_p{percent}_ms": round(percentile(ttft, percent)) if ttft else None for percent in (50, 99)},
+        **{f"gap_p{percent}_ms": round(float(np.percentile(gaps, percent)), 1) for percent in (50, 99)},
+        **{
+            f"prompt_ttft_p{percent}_ms": round(float(np.percentile(ttft, percent))) if ttft else None
+            for percent in (50, 99)
+        },
     }
 
 

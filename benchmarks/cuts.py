@@ -222,7 +222,7 @@ def cut_rows(processes: int = 16) -> Iterator[dict[str, Any]]:
                     both = moe.cost(batch, sizes.hidden, sizes.width, sizes.slots, round(distinct),
                                     FP8_BLOCK if sizes.fp8 else BF16)  # fmt: skip
                     cost = OpCost(both.bytes * (2 if op == "up" else 1) // 3, both.flops // 2, both.format)
-                yield {**row, "us": 1e6 * seconds, "percent_of_limit": 100 * limit.floor_seconds(cost) / seconds}
+                yield {**row, "us": 1e6 * seconds, "percent_of_limit": 100 * limit.floor_of([cost]) / seconds}
 
 
 if __name__ == "__main__":

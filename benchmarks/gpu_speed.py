@@ -138,7 +138,7 @@ def forms() -> Rows:
                         rows.append({"heads": heads, "form": name, "cache": "fp8" if fp8 else "bf16", "batch": batch,
                                      "context": context, "us": 1e6 * seconds, "error": wrong,
                                      "gb_per_s": cost.bytes / seconds / 1e9,
-                                     "percent_of_limit": 100 * limit.floor_seconds(cost) / seconds})  # fmt: skip
+                                     "percent_of_limit": 100 * limit.floor_of([cost]) / seconds})  # fmt: skip
                 except Exception as fault:  # a form may not fit this GPU: the others count
                     rows.append({"heads": heads, "form": name, "fp8": fp8, "failed": repr(fault)[:200]})
     return rows

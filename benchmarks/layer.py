@@ -160,7 +160,7 @@ def op_rows(
             for case in decode_cases(fused, batch, context):
                 graph = capture(lambda run=case.run: [run(i) for i in range(layers)])
                 seconds = graph_seconds(graph, rounds=3, seconds=0.01) / layers
-                percent = 100 * ceilings.floor_seconds(case.cost) / seconds
+                percent = 100 * ceilings.floor_of([case.cost]) / seconds
                 yield OpRow(case.op, batch, context, 1e6 * seconds, case.cost.bytes / seconds / 1e9, percent)
 
 

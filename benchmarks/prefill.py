@@ -17,7 +17,7 @@ from hopwell.cli.bench_against import prompt_shape
 from hopwell.cli.bench_gpu import Layers, Model, measured_ceilings, show
 from hopwell.cli.result import Out
 from hopwell.limits.ceilings import Ceilings
-from hopwell.limits.power import energy_joules
+from hopwell.limits.power import all_joules
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.fused import FusedTransformer
 from hopwell.model.random_weights import random_transformer
@@ -100,9 +100,9 @@ def _timed(
     timed(2)
     seconds = median(timed(1) for _ in range(rounds))
     count = max(1, round(2.0 / seconds))
-    before = energy_joules()
+    before = all_joules(1)
     timed(count)
-    after = energy_joules()
+    after = all_joules(1)
     return seconds, None if before is None or after is None else (after - before) / count
 
 

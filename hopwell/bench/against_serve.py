@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from hopwell.bench.against import ROOT
-from hopwell.bench.peer_vllm import BY_GPUS
+from hopwell.bench.peer_vllm import BY_GPUS, SETTINGS
 from hopwell.bench.serve import Load, bench_serve
 from hopwell.bench.served import own_server, server
 from hopwell.errors import HopwellError
 
 TURNS, FEWEST = 3, 8
 """Requests of a caller in a closed loop, and of a level at least."""
-PEER_SETTINGS = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 COMPARED = (("output_tokens_per_s", False), ("ttft_p50_ms", True), ("ttft_p99_ms", True), ("tpot_p50_ms", True),
             ("itl_p99_ms", True))  # fmt: skip
 """What is set beside each other, and whether less is better."""
@@ -82,7 +81,7 @@ def peer_server(checkpoint: Path, longest: int, most: int, site: Path, gpus: int
     arguments = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint), "--max-model-len",
                  str(max(longest, 8192)), "--max-num-seqs", str(most), "--max-num-batched-tokens", "8192",
                  "--no-enable-prefix-caching", "--tensor-parallel-size", str(gpus)]  # fmt: skip
-    environment = {**PEER_SETTINGS, **BY_GPUS[gpus > 1], "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    environment = {**SETTINGS, **BY_GPUS[gpus > 1], "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
     with server(arguments, "vllm", "/health", environment) as url:
         yield url
 

@@ -16,12 +16,7 @@ from typing import Any
 
 from hopwell.bench.side import STEP_TOKENS, cache_tokens, longest, measure, most, read_task
 
-SETTINGS = {
-    "VLLM_USE_FLASHINFER_SAMPLER": "0",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_DEEP_GEMM_WARMUP": "skip",
-}
+SETTINGS = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 BY_GPUS = {
     False: {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
     True: {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_ALLREDUCE_USE_SYMM_MEM": "0"},
@@ -51,7 +46,7 @@ def main() -> None:
     """Loads the checkpoint, measures, prints."""
     checkpoint, task = read_task(sys.argv[1:])
     gpus = task.get("gpus", 1)
-    for name, value in {**SETTINGS, **BY_GPUS[gpus > 1]}.items():
+    for name, value in {**SETTINGS, **BY_GPUS[gpus > 1], "VLLM_DEEP_GEMM_WARMUP": "skip"}.items():
         os.environ.setdefault(name, value)
     config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
     began = time.perf_counter()

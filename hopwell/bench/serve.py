@@ -13,9 +13,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import httpx
+import numpy as np
 
 from hopwell.bench.asking import Sample, Traffic, ask_all, clients_of
 from hopwell.engine.request import LATENCY_CLASSES
@@ -72,8 +74,8 @@ def bench_serve(
     Raises:
         HopwellError: the server cannot be reached, or refuses the first request.
     """
-    url = url.rstrip("/").removesuffix("/v1")
-    model = model or _first_model(url, key)
+    url = base_of(url)
+    model = model or str(listed_model(url, key)["id"])
     rng = random.Random(load.seed or time.time_ns())
     (warm,) = ask_all(Traffic(url, key, "concurrency", 1, [_body(load, model, rng)], load.chat))
     if warm.error:
@@ -105,14 +107,25 @@ def _energy(joules: float | None, samples: Sequence[Sample]) -> dict[str, float 
     return {"joules": None if joules is None else round(joules, 1), "joules_per_output_token": per_token}
 
 
-def _first_model(url: str, key: str | None) -> str:
+def listed_model(url: str, key: str | None) -> dict[str, Any]:
+    """What a server tells of its first model.
+
+    Raises:
+        HopwellError: nothing answers there as an OpenAI-compatible server does.
+    """
     try:
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        reply = httpx.get(f"{url}/v1/models", headers=headers, timeout=30)
+        reply = httpx.get(f"{base_of(url)}/v1/models", headers=headers, timeout=30)
         reply.raise_for_status()
-        return reply.json()["data"][0]["id"]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError) as error:
-        raise HopwellError(f"{url}/v1/models: {error}; is a server running there?") from None
+        model = reply.json()["data"][0]
+        return {**model, "id": model["id"]}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
+        raise HopwellError(f"{url}: {error}; is an OpenAI-compatible server running there?") from None
+
+
+def base_of(url: str) -> str:
+    """Where a server's routes begin."""
+    return url.rstrip("/").removesuffix("/v1")
 
 
 def _body(load: Load, model: str, rng: random.Random) -> dict[str, Any]:
@@ -151,23 +164,15 @@ def summary(samples: Sequence[Sample], seconds: float, **level: float) -> dict[s
         ("e2e", [s.e2e for s in good]),
     ):
         for percent in PERCENTILES:
-            row[f"{name}_p{percent}_ms"] = round(percentile(values, percent) * 1e3, 2) if values else None
-    row["tokens_per_s_per_user"] = round(1 / percentile(tpots, 50), 1) if tpots and percentile(tpots, 50) > 0 else None
+            row[f"{name}_p{percent}_ms"] = round(1e3 * float(np.percentile(values, percent)), 2) if values else None
+    usual = median(tpots) if tpots else 0.0
+    row["tokens_per_s_per_user"] = round(1 / usual, 1) if usual else None
     for name, limit in LATENCY_CLASSES.items():
         if limit.ttft is not None:
             met = sum(s.meets(name) for s in good)
             row[f"goodput_{name}"] = round(met / len(samples), 4)
             row[f"goodput_{name}_per_s"] = round(met / seconds, 3)
     return row
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """By linear interpolation between the two nearest of the sorted values, of which there is at least one."""
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -14,7 +14,7 @@ from typing import IO
 
 import httpx
 
-from hopwell.bench.serve import Load, bench_serve
+from hopwell.bench.serve import Load, bench_serve, listed_model
 from hopwell.errors import HopwellError
 from hopwell.planner.calibration import Loaded
 
@@ -32,13 +32,7 @@ def engine_of(url: str, key: str | None = None) -> str | None:
     Raises:
         HopwellError: nothing answers as an OpenAI-compatible server does.
     """
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    try:
-        reply = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/v1/models", headers=headers, timeout=30)
-        reply.raise_for_status()
-        return OWNERS.get(str(reply.json()["data"][0].get("owned_by")).lower())
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, AttributeError) as error:
-        raise HopwellError(f"{url}: {error}; is an OpenAI-compatible server running there?") from None
+    return OWNERS.get(str(listed_model(url, key).get("owned_by")).lower())
 
 
 def measure_loads(

@@ -151,9 +151,9 @@ def _server(setting: Setting, loads: list[Any], own: Any, url: str, folder: Path
     from hopwell.planner.calibration import fit_served, with_kernels, write_server
     from hopwell.planner.verified import beside, rows
 
-    before = setting.by(with_kernels(setting.engine, own))
+    before = replace(setting, engine=with_kernels(setting.engine, own))
     served = fit_served(before, loads)
-    now = before.by(replace(before.engine, served=served, error=served.error))
+    now = replace(before, engine=replace(before.engine, served=served, error=served.error))
     about = {"date": timestamp(), "url": url, "hopwell": hopwell.__version__}
     path = write_server(setting, loads, about, folder)
     told, fitted = [beside(before, load) for load in loads], [beside(now, load) for load in loads]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,7 @@ def verify(
 
     setting = server_setting(model, url, gpus, engine, precision, layout, drafts, key)
     held = read_calibration() if calibrated else NOTHING
-    setting = setting.by(held.applied(setting.engine, setting.gpu))
+    setting = replace(setting, engine=held.applied(setting.engine, setting.gpu))
     loads, where = _measured(setting, model, url, users or [16], input_words, output_tokens, ignore_eos, key)
     about = {
         "date": timestamp(), "where": where, "name": setting.name,

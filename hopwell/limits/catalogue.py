@@ -12,6 +12,9 @@ from typing import Any
 from hopwell.errors import HopwellError
 
 PATH = Path(__file__).with_name("gpus.toml")
+UNITS = {"memory": 1 << 20, "l2": 1 << 20, **dict.fromkeys(("bandwidth", "nvlink", "network"), 1e9),
+         **dict.fromkeys(("bf16", "fp8", "fp4"), 1e12)}  # fmt: skip
+"""Of the file's numbers, in those of `Gpu`."""
 RESERVE = 0.06
 """Of a GPU's memory, for activations, graphs and the runtime: not for weights or latents."""
 
@@ -20,7 +23,7 @@ class CatalogueError(HopwellError):
     """A GPU is not in the catalogue; the message lists those that are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One GPU, as its maker describes it. None: unknown, or there is no such unit."""
 
@@ -34,20 +37,20 @@ class Gpu:
     """Bytes/s of device memory."""
     bf16: float
     """FLOP/s of the matrix units, dense, like those that follow."""
-    fp8: float | None
-    fp4: float | None
+    fp8: float | None = None
+    fp4: float | None = None
     nvlink: float
     """Bytes/s in each direction; 0: PCIe only."""
     domain: int
     """GPUs that NVLink joins."""
-    network: float | None
+    network: float | None = None
     """Bytes/s in each direction to other domains."""
     tdp: float
     """W."""
     sm: int
     """Architecture, as 90."""
-    sms: int | None
-    l2: int | None
+    sms: int | None = None
+    l2: int | None = None
     """Bytes."""
     source: str
 
@@ -94,23 +97,5 @@ def parse_gpus(text: str) -> tuple[int, Gpu]:
 
 
 def _gpu(name: str, entry: dict[str, Any]) -> Gpu:
-    tera = {key: None if (rate := entry.get(key)) is None else rate * 1e12 for key in ("bf16", "fp8", "fp4")}
-    network, l2 = entry.get("network"), entry.get("l2")
-    return Gpu(
-        name=name,
-        title=entry["title"],
-        names=tuple(entry["names"]),
-        memory=entry["memory_mib"] << 20,
-        bandwidth=entry["bandwidth"] * 1e9,
-        nvlink=entry["nvlink"] * 1e9,
-        domain=entry["domain"],
-        network=None if network is None else network * 1e9,
-        tdp=entry["tdp"],
-        sm=entry["sm"],
-        sms=entry.get("sms"),
-        l2=None if l2 is None else l2 << 20,
-        source=entry["source"],
-        bf16=entry["bf16"] * 1e12,
-        fp8=tera["fp8"],
-        fp4=tera["fp4"],
-    )
+    values = {key: value * UNITS.get(key, 1) for key, value in entry.items() if key != "names"}
+    return Gpu(name=name, names=tuple(entry["names"]), **values)

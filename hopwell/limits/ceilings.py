@@ -38,13 +38,8 @@ class Ceilings:
     fp8_flops_per_s: float
     """cuBLAS with one scale a matrix, random data."""
 
-    def floor_seconds(self, cost: OpCost) -> float:
-        """The least time `cost` takes on this device."""
-        flops = self.fp8_flops_per_s if cost.format == "fp8" else self.bf16_flops_per_s
-        return cost.floor_seconds(self.read_bytes_per_s, flops)
-
     def floor_of(self, costs: Sequence[OpCost]) -> float:
-        """The least time that several ops take together, each at its own format's rate."""
+        """The least time that ops take together (Williams et al., 2009), each at its own format's rate."""
         math = sum(c.flops / (self.fp8_flops_per_s if c.format == "fp8" else self.bf16_flops_per_s) for c in costs)
         return max(sum(c.bytes for c in costs) / self.read_bytes_per_s, math)
 

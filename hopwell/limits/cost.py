@@ -21,7 +21,3 @@ class OpCost:
         """Sum of two ops run one after the other; the format is that of the one with more FLOPs."""
         fmt = self.format if self.flops >= other.flops else other.format
         return OpCost(self.bytes + other.bytes, self.flops + other.flops, fmt)
-
-    def floor_seconds(self, bytes_per_s: float, flops_per_s: float) -> float:
-        """The roofline bound (Williams et al., 2009): no kernel runs faster on a device with these two ceilings."""
-        return max(self.bytes / bytes_per_s, self.flops / flops_per_s)

@@ -13,35 +13,15 @@ Counter = Callable[[], float]
 POWERCAP = Path("/sys/class/powercap")
 
 
-def energy_joules(device: int = 0) -> float | None:
-    """Joules that GPU `device` has used since its driver was loaded, or None where NVML cannot say.
+def gpu_counter(gpu: str | int, nvml: Any = None) -> Counter | None:
+    """The counter of a GPU since its driver was loaded, or None where NVML has none.
 
-    The counter moves every 20 to 100 ms: differences mean something over two seconds or more.
-    """
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(device)) / 1e3
-    except pynvml.NVMLError:
-        return None
-
-
-def all_joules(gpus: int) -> float | None:
-    """`energy_joules` of the first so many GPUs together."""
-    each = [energy_joules(gpu) for gpu in range(gpus)]
-    return None if None in each else sum(filter(None, each))
-
-
-def gpu_counter(uuid: str, nvml: Any = None) -> Counter | None:
-    """The counter of a GPU, or None where NVML has none.
+    It moves every 20 to 100 ms: differences mean something over two seconds or more.
 
     Args:
-        uuid, nvml: as `open_gpu` has them.
+        gpu, nvml: as `open_gpu` has them.
     """
-    if (found := open_gpu(uuid, nvml)) is None:
+    if (found := open_gpu(gpu, nvml)) is None:
         return None
     nvml, handle = found
     try:
@@ -49,6 +29,12 @@ def gpu_counter(uuid: str, nvml: Any = None) -> Counter | None:
     except nvml.NVMLError:
         return None
     return lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+
+
+def all_joules(gpus: int) -> float | None:
+    """What the counters of the first so many GPUs say together, or None where NVML cannot say."""
+    counters = [gpu_counter(gpu) for gpu in range(gpus)]
+    return None if None in counters else sum(counter() for counter in counters if counter is not None)
 
 
 class CpuCounter:

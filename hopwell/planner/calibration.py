@@ -93,7 +93,7 @@ def read_calibration(folder: Path | None = None) -> Calibration:
                 setting, rows = Setting.from_json(held["setting"]), [Loaded(*row) for row in held["rows"]]
                 key = setting.engine.name, setting.gpu.name
                 own = with_kernels(setting.engine, kernels.get(setting.gpu.name, {}))
-                servers[key] = fit_served(setting.by(own), rows)
+                servers[key] = fit_served(replace(setting, engine=own), rows)
                 told[key] = f"{setting.name}: {len(rows)} loads, measured on {held['date'][:10]}"
         except (OSError, ValueError, LookupError, TypeError, HopwellError) as error:
             raise PlanError(
@@ -153,12 +153,12 @@ def fit_served(setting: Setting, rows: Sequence[Loaded]) -> Served:
     Raises:
         PlanError: the model does not hold a request of such a load.
     """
-    plain = setting.by(replace(setting.engine, served=None))
+    plain = replace(setting, engine=replace(setting.engine, served=None))
     off = [log(row.tpot_ms / plain.predict(row.load, row.users, row.rounds).tpot_ms) for row in rows]
     step = exp(sum(off) / len(off))
     spread = sqrt(sum((each - log(step)) ** 2 for each in off) / max(1, len(off) - 1))
     known = Served(step, 0.0, 1.0, max(LEAST_ERROR, spread))
-    rest = setting.by(replace(setting.engine, served=known))
+    rest = replace(setting, engine=replace(setting.engine, served=known))
     points = [(rest.predict(row.load, row.users, row.rounds).ttft_ms, row.ttft_ms) for row in rows]
     host, factor = line(points)
     return replace(known, host_us=1e3 * host, first=factor)

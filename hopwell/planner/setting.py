@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hopwell.limits.catalogue import CatalogueError, Gpu, find_gpu, parse_gpus
@@ -50,10 +50,6 @@ class Setting:
             PlanError: it does not hold one request of that load.
         """
         return self.serving(load).at(users, rounds)
-
-    def by(self, engine: Engine) -> Setting:
-        """The same with other constants of the engine."""
-        return replace(self, engine=engine)
 
     def as_json(self) -> dict[str, Any]:
         return {

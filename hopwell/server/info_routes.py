@@ -16,7 +16,7 @@ from hopwell.engine.copies import EngineCopies
 from hopwell.limits.history import Report
 from hopwell.server.chat import render
 from hopwell.server.errors import ApiError
-from hopwell.server.metrics import registry
+from hopwell.server.metrics import EngineCollector
 from hopwell.server.protocol.common import MAX_TOKENS
 from hopwell.server.protocol.completions import (
     TEMPLATED,
@@ -67,7 +67,8 @@ async def metrics(http: HttpRequest) -> Response:
     service = service_of(http)
     counted = await service.engine.all_metrics()
     several = isinstance(service.engine, EngineCopies)
-    return Response(generate_latest(registry(counted, service.name, several)), media_type=CONTENT_TYPE_LATEST)
+    found = EngineCollector(counted, service.name, several)
+    return Response(generate_latest(found), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/limits", responses={200: {"model": Report}})
@@ -157,7 +158,7 @@ async def server_info(http: HttpRequest) -> ServerInfo:
     return ServerInfo(
         version=hopwell.__version__,
         model=service.name,
-        batch_invariant=service.batch_invariant,
+        batch_invariant=service.engine.info.batch_invariant,
         settings={**service.engine.info.settings, **asdict(service.settings)},
         internal_states=[{"avg_spec_accept_length": counted.acceptance_length}],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -76,12 +76,10 @@ class EngineCollector(Collector):
     def __init__(self, engines: Mapping[int, Metrics], name: str, label: bool) -> None:
         """
         Args:
+            name: of the model.
             label: whether samples tell of which engine they are: sums of several would fall when one starts anew.
         """
         self.engines, self.name, self.label = engines, name, label
-
-    def describe(self) -> list[Metric]:
-        return []
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, Metric] = {}
@@ -193,26 +191,8 @@ def _tiers(metrics: Metrics, model: list[str]) -> Iterator[Metric]:
     yield _gauges("hopwell_tier_page_seconds", text, model, "way", metrics.tier_page_seconds)
 
 
-def registry(engines: Mapping[int, Metrics], name: str, label: bool) -> CollectorRegistry:
-    """What engines have counted, for a scraper.
-
-    Args:
-        name: of the model.
-        label: as `EngineCollector` has it.
-    """
-    result = CollectorRegistry()
-    result.register(EngineCollector(engines, name, label))
-    return result
-
-
 def _names(own: str, alias: str | None) -> list[str]:
     return [f"hopwell_{own}"] if alias is None else [f"hopwell_{own}", alias]
-
-
-def _counter(name: str, text: str, model: list[str], value: float) -> Metric:
-    family = CounterMetricFamily(name, text, labels=["model_name"])
-    family.add_metric(model, value)
-    return family
 
 
 def _labelled(
@@ -226,13 +206,16 @@ def _labelled(
     return family
 
 
-_counters, _gauges = partial(_labelled, CounterMetricFamily), partial(_labelled, GaugeMetricFamily)
-
-
-def _gauge(name: str, text: str, model: list[str], value: float) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=["model_name"])
+def _single(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, text: str, model: list[str], value: float
+) -> Metric:
+    family = kind(name, text, labels=["model_name"])
     family.add_metric(model, value)
     return family
+
+
+_counter, _gauge = partial(_single, CounterMetricFamily), partial(_single, GaugeMetricFamily)
+_counters, _gauges = partial(_labelled, CounterMetricFamily), partial(_labelled, GaugeMetricFamily)
 
 
 def _histogram(name: str, text: str, model: list[str], values: Histogram) -> Metric:

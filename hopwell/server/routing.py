@@ -15,6 +15,7 @@ from hopwell.server.bodies import parse
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.common import ErrorReply, MessagesErrorReply
 from hopwell.server.service import Service
+from hopwell.server.sse import until_gone
 
 T = TypeVar("T")
 LARGE = 1 << 20
@@ -92,12 +93,7 @@ async def unless_gone(http: HttpRequest, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ApiError: 499 in the log; nobody reads it.
     """
-
-    async def gone() -> None:
-        while (await http.receive())["type"] != "http.disconnect":
-            pass
-
-    task, watch = asyncio.ensure_future(work), asyncio.create_task(gone())
+    task, watch = asyncio.ensure_future(work), asyncio.create_task(until_gone(http.receive))
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():

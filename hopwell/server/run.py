@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ async def run_api(
     await loop.run_in_executor(service.encoders, service.loaded.tokenizer.encode_all, ["a", "b"])
     most = -(-settings.max_connections // share)
     server = uvicorn_server(app, door(replace(settings, max_connections=most), raise_descriptors()))
-    server.capture_signals = _no_signals  # type: ignore[method-assign]  # uvicorn would cut streams off at once
+    server.capture_signals = nullcontext  # type: ignore[method-assign]  # uvicorn would cut streams off at once
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
@@ -185,11 +186,3 @@ def cut(server: uvicorn.Server, which: Callable[[Any], bool]) -> None:
         cycle = connection.cycle  # type: ignore[union-attr]
         if cycle is None or which(cycle):
             connection.transport.abort()  # type: ignore[union-attr]
-
-
-class _no_signals:
-    """In place of uvicorn's context manager, which takes the signals over."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...

@@ -50,11 +50,6 @@ class Service:
     def max_model_len(self) -> int:
         return self.engine.info.model_len
 
-    @property
-    def batch_invariant(self) -> bool:
-        """Whether a request's tokens are the same whatever shares its batch."""
-        return self.engine.info.batch_invariant
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What each token stands for."""

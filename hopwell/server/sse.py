@@ -90,7 +90,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writer = asyncio.create_task(self._write(scope["path"], send))
-        watch = asyncio.create_task(_until_gone(receive))
+        watch = asyncio.create_task(until_gone(receive))
         try:
             await asyncio.wait({writer, watch}, return_when=asyncio.FIRST_COMPLETED)
             if writer.done():
@@ -129,6 +129,7 @@ class EventStream(Response):
             await put(DONE if self.done else "", more=False)
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
+    """Waits for a client to leave."""
     while (await receive())["type"] != "http.disconnect":
         pass

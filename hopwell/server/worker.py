@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 from hopwell.control import Control, Message, as_child
 from hopwell.engine.request import EngineDownError
@@ -42,6 +41,8 @@ def main() -> None:
 
 
 async def _run(control: Control, start: Message) -> int:
+    import msgspec
+
     from hopwell.engine.apart import EnginesApart
     from hopwell.engine.client import EngineClient
     from hopwell.engine.copies import EngineCopies
@@ -84,8 +85,8 @@ async def _run(control: Control, start: Message) -> int:
 
     control.listen(received)
     frontend.warm()
-    settings = ServerSettings(**{name: _immutable(value) for name, value in fields["settings"].items()})
-    tenants = [Tenant(**tenant) for tenant in fields["tenants"]]
+    settings = msgspec.convert(fields["settings"], ServerSettings)
+    tenants = msgspec.convert(fields["tenants"], list[Tenant])
     listener, *shared = start.ends
     workers, me = fields["workers"], fields["me"]
     ledger = Ledger(len(tenants), workers, me, shared[0]) if shared else None
@@ -97,7 +98,3 @@ async def _run(control: Control, start: Message) -> int:
     with socket.socket(fileno=listener) as door:
         await run_api(app, service, door, stop, hurry, lambda: control.send("listening"), workers)
     return 0
-
-
-def _immutable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -45,9 +45,9 @@ def test_a_prompt_of_r1_costs_what_its_products_take() -> None:
 
 def test_the_limit_is_the_slower_of_memory_and_matrix_unit() -> None:
     limit = Ceilings("test", read_bytes_per_s=4e12, copy_bytes_per_s=4e12, bf16_flops_per_s=8e14, fp8_flops_per_s=1e15)
-    assert limit.floor_seconds(OpCost(4_000_000, 0)) == pytest.approx(1e-6)
-    assert limit.floor_seconds(OpCost(1, 8_000_000_000)) == pytest.approx(1e-5)
-    assert limit.floor_seconds(OpCost(1, 1_000_000_000, "fp8")) == pytest.approx(1e-6)
+    assert limit.floor_of([OpCost(4_000_000, 0)]) == pytest.approx(1e-6)
+    assert limit.floor_of([OpCost(1, 8_000_000_000)]) == pytest.approx(1e-5)
+    assert limit.floor_of([OpCost(1, 1_000_000_000, "fp8")]) == pytest.approx(1e-6)
     both = [OpCost(1, 8_000_000_000), OpCost(1, 1_000_000_000, "fp8")]
     assert limit.floor_of(both) == pytest.approx(1.1e-5)
     assert limit.floor_of([OpCost(80_000_000, 1), *both]) == pytest.approx(2e-5)

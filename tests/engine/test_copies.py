@@ -22,7 +22,7 @@ from hopwell.engine.request import EngineDownError, Request, SamplingParams
 from hopwell.limits.pacing import PacingState
 from hopwell.limits.thermal import ThermalState
 from hopwell.ops.sizes import PAGE
-from hopwell.server.metrics import registry
+from hopwell.server.metrics import EngineCollector
 
 GREEDY = SamplingParams(temperature=0.0, max_tokens=12, ignore_eos=True)
 
@@ -135,7 +135,7 @@ def test_two_engines_answer_as_one_and_one_answers_for_both() -> None:
         assert (await client.metrics()).generated_tokens == 12 * len(prompts)
         assert client.healthy and client.info.vocab_size > 0 and (await client.limits()) is not None
 
-        told = generate_latest(registry(await client.all_metrics(), "nano", label=True)).decode()
+        told = generate_latest(EngineCollector(await client.all_metrics(), "nano", label=True)).decode()
         lines = [line for line in told.splitlines() if line.startswith("hopwell_generated_tokens_total{")]
         assert len(lines) == 2 and {'engine="1"' in line for line in lines} == {True, False}
         assert sum(float(line.split()[-1]) for line in lines) == 12 * len(prompts)

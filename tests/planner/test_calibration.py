@@ -70,7 +70,7 @@ def test_a_slower_server_is_found_out() -> None:
     assert served.step == pytest.approx(1.3) and served.error == pytest.approx(0.03)
     host = SETTING.engine.first_us["hopper"]
     assert served.host_us == pytest.approx(5e5 + host, rel=0.1) and 0.7 < served.first < 1.3
-    after = SETTING.by(replace(SETTING.engine, served=served))
+    after = replace(SETTING, engine=replace(SETTING.engine, served=served))
     for load in loads(SETTING, 1.3, 500.0):
         point = after.predict(load.load, load.users, load.rounds)
         assert point.tpot_ms == pytest.approx(load.tpot_ms) and point.ttft_ms == pytest.approx(load.ttft_ms, rel=0.05)
