@@ -105,7 +105,7 @@ def run(
             shutil.copytree(shared[OFFERED], conversion.work, dirs_exist_ok=True)
             members = conversion.prepare()
         else:
-            members = conversion.candidate_rows()
+            members = conversion.candidates.make()
         for fmt in OFFERED:
             promoted += promotions(conversion, members, fmt, reference, compensate, say)
     tasks = task_rows(folder, work / f"{BITS:g}-bits", problems, seed=1) if problems else []

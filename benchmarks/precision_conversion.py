@@ -69,7 +69,7 @@ def run(
     compensate(x[:256], Inputs.of(x), FORMATS[format])
     with stages:
         mark("start")
-        rows = {row.name: row for row in conversion.candidate_rows()}
+        rows = {row.name: row for row in conversion.candidates.make()}
         of_experts = [row for row in rows.values() if row.part == "routed_experts"]
         mark(of_experts[-1].name)  # the layer's file holds nothing else
     spent = [(b[0] - a[0], b[1] - a[1], a[2], b[2], rows[b[3]]) for a, b in pairwise(marks)]

@@ -33,6 +33,12 @@ class Allocation:
     bound: float
     """Of the quantity minimised: loss under a byte budget, bytes under a loss budget."""
 
+    @classmethod
+    def of(cls, chosen: dict[str, Choice], bound: float | None = None) -> Allocation:
+        """Of a choice for every item; without a bound none could be smaller."""
+        nbytes, loss = _total(chosen)
+        return cls(chosen, nbytes, loss, float(nbytes) if bound is None else bound)
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:
@@ -67,7 +73,7 @@ def allocate_bytes(items: Mapping[str, Sequence[Choice]], budget: int) -> Alloca
             blocked.add(step.item)  # later steps of this item start from the one that did not fit
             continue
         chosen[step.item], used, loss = step.choice, used + step.nbytes, loss - step.gain
-    return Allocation(chosen, *_total(chosen), bound)
+    return Allocation.of(chosen, bound)
 
 
 def allocate_loss(items: Mapping[str, Sequence[Choice]], budget: float) -> Allocation:
@@ -93,7 +99,7 @@ def allocate_loss(items: Mapping[str, Sequence[Choice]], budget: float) -> Alloc
     for item, (previous, step) in sorted(before.items(), key=lambda kv: -kv[1][1].nbytes):
         if loss + step.gain <= budget:  # the last steps may have made an earlier one needless
             chosen[item], used, loss = previous, used - step.nbytes, loss + step.gain
-    return Allocation(chosen, *_total(chosen), bound)
+    return Allocation.of(chosen, bound)
 
 
 def hull(choices: Sequence[Choice]) -> list[Choice]:

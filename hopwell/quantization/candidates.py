@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hopwell.checkpoint.reader import Checkpoint
@@ -20,7 +22,7 @@ from hopwell.formats.layouts import from_module, to_compressed_tensors
 from hopwell.formats.residual import HighLow, column_count, parse_label
 from hopwell.model.config import ModelConfig
 from hopwell.quantization.compensate import Compensated, compensate
-from hopwell.quantization.files import read_tensors, write_json, write_tensors
+from hopwell.quantization.files import write_json, write_tensors
 from hopwell.quantization.hessian import PrecisionError
 from hopwell.quantization.layerwise import LinearGroup, Walk
 from hopwell.quantization.outliers import WithColumns, high_low
@@ -59,8 +61,9 @@ class Candidates:
         self._walk = Walk(source, config, fit, share, settings.keep, device)
         self._done, self._weights = 0, sum(each.weights for each in linears_of(source, config))
 
+    @torch.inference_mode()
     def make(self) -> list[GroupRow]:
-        """Makes those of every layer that is not finished yet.
+        """Every group; candidates of layers that are not finished yet are made.
 
         Raises:
             PrecisionError: a matrix or what it reads is not finite; the disk is full.
@@ -98,13 +101,13 @@ class Candidates:
     def _make_layer(self, layer: int, path: Path) -> int:
         """Writes a layer's files, `path` last of all; returns how many groups it has."""
         before, behind = (self.work / f"hidden-{index:03}.safetensors" for index in (layer, layer + 1))
-        hidden = read_tensors(before)["hidden"].to(self._walk.device) if layer else self._walk.embed()
+        hidden = load_file(before)["hidden"].to(self._walk.device) if layer else self._walk.embed()
         tensors: dict[str, Tensor] = {}
         rows: list[dict[str, Any]] = []
         for group in self._walk.layer(layer, hidden):
             row, of_group = self._fitted(layer, group)
             tensors |= of_group
-            rows.append(row.as_dict())
+            rows.append(asdict(row))
             self._done += row.weights
             self.progress(self._done, self._weights, group.name)
         write_tensors(path.with_suffix(".safetensors"), tensors)

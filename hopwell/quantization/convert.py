@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -120,17 +121,12 @@ class Conversion:
     @torch.inference_mode()
     def prepare(self) -> list[GroupRow]:
         """Makes what is not made yet: every group's candidates, and their KL where it is measured."""
-        rows = self.candidate_rows()
+        rows = self.candidates.make()
         self._chooser(rows).check(self.settings.goal, self.source.total_bytes)
         self.losses.check(self.settings.goal)
         if self.losses.measured and self.settings.goal.format is None:
             self.losses.fill(rows)
         return rows
-
-    @torch.inference_mode()
-    def candidate_rows(self) -> list[GroupRow]:
-        """Every group with its candidates, which are made if they are not yet."""
-        return self.candidates.make()
 
     def _chooser(self, rows: Sequence[GroupRow]) -> Chooser:
         return Chooser(rows, self.settings.uniform_experts, lambda labels: self.losses.together(rows, labels), self.say)
@@ -146,7 +142,7 @@ class Conversion:
             "kl_of_plain_rounding": None if chosen.kl is None else self.losses.plainly_rounded(rows, chosen.labels),
             "bits_per_weight": 8 * chosen.allocation.nbytes / sum(row.weights for row in rows),
             "linear_bytes": chosen.allocation.nbytes,
-            "groups": [row.as_dict() | {"chosen": chosen.labels[row.name]} for row in rows],
+            "groups": [asdict(row) | {"chosen": chosen.labels[row.name]} for row in rows],
         }
 
     def _finish(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from hopwell.ops.sizes import PAGE
 
 TOKENS_AT_ONCE = 2048
 KEPT_BYTES = 1 << 30
+Progress = Callable[[int, int, str], None]
+"""Told how many tokens are done, how many there are, and an empty name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +41,31 @@ class Divergence:
         return cls(len(kl), float(kl.mean()), float(kl.quantile(0.99)), float(kl.max()), same_share, error)
 
 
+def spans(lengths: Sequence[int], most: int) -> Iterator[slice]:
+    """Whole sequences that follow each other, at most `most` tokens together unless one alone is longer."""
+    first, size = 0, 0
+    for place, length in enumerate(lengths):
+        if place > first and size + length > most:
+            yield slice(first, place)
+            first, size = place, 0
+        size += length
+    if lengths:
+        yield slice(first, len(lengths))
+
+
 def batches(sequences: Sequence[Sequence[int]]) -> Iterator[ForwardBatch]:
     """Whole sequences, at most `TOKENS_AT_ONCE` tokens together unless one alone is longer."""
-    waiting: list[Sequence[int]] = []
-    for sequence in [*sequences, None]:
-        if waiting and (sequence is None or sum(map(len, waiting)) + len(sequence) > TOKENS_AT_ONCE):
-            lengths = [len(s) for s in waiting]
-            pages = -(-max(lengths) // PAGE)
-            yield ForwardBatch(
-                tokens=torch.tensor([t for s in waiting for t in s]),
-                positions=torch.cat([torch.arange(n) for n in lengths]),
-                query_lens=lengths,
-                seq_lens=lengths,
-                page_table=torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages),
-            )
-            waiting = []
-        if sequence is not None:
-            waiting.append(sequence)
-
-
-def compare(
-    reference: Transformer,
-    model: Transformer,
-    sequences: Sequence[Sequence[int]],
-    progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> Divergence:
-    """Runs both over `sequences`.
-
-    Args:
-        progress: told how many tokens are done, how many there are, and an empty name.
-
-    Returns:
-        Their divergence over all positions.
-    """
-    kls, sames, done = [], [], 0
-    parts = list(batches(sequences))
-    total = sum(len(batch.tokens) for batch in parts)
-    with torch.inference_mode():
-        for batch in parts:
-            progress(done, total, "")
-            kl, same = kl_rows(_logits(reference, batch).log_softmax(-1), _logits(model, batch))
-            kls.append(kl)
-            sames.append(same)
-            done += len(batch.tokens)
-    return Divergence.of(torch.cat(kls), torch.cat(sames))
+    for span in spans(list(map(len, sequences)), TOKENS_AT_ONCE):
+        together = sequences[span]
+        lengths = list(map(len, together))
+        pages = -(-max(lengths) // PAGE)
+        yield ForwardBatch(
+            tokens=torch.tensor([t for s in together for t in s]),
+            positions=torch.cat([torch.arange(n) for n in lengths]),
+            query_lens=lengths,
+            seq_lens=lengths,
+            page_table=torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages),
+        )
 
 
 class Yardstick:
@@ -90,20 +74,25 @@ class Yardstick:
     Predictions are kept while they take at most `KEPT_BYTES`, else made again for every model.
     """
 
-    def __init__(self, reference: Transformer, sequences: Sequence[Sequence[int]]) -> None:
+    def __init__(self, reference: Transformer, sequences: Sequence[Sequence[int]], keep: bool = True) -> None:
+        """
+        Args:
+            keep: there will be several models.
+        """
         self.reference, self.batches = reference, list(batches(sequences))
         size = sum(len(b.tokens) for b in self.batches) * reference.config.vocab_size * 4
-        self.kept = [self._predict(b) for b in self.batches] if size <= KEPT_BYTES else None
+        self.kept = [self._predict(b) for b in self.batches] if keep and size <= KEPT_BYTES else None
 
-    def measure(self, model: Transformer) -> Divergence:
+    def measure(self, model: Transformer, progress: Progress = lambda *_: None) -> Divergence:
         """The model's divergence from the reference, over all positions."""
-        return Divergence.of(*self.rows(model))
+        return Divergence.of(*self.rows(model, progress))
 
     @torch.inference_mode()
-    def rows(self, model: Transformer) -> tuple[Tensor, Tensor]:
+    def rows(self, model: Transformer, progress: Progress = lambda *_: None) -> tuple[Tensor, Tensor]:
         """KL at each position, and whether both would say the same: [tokens] in the order of the text."""
-        kls, sames = [], []
+        kls, sames, done = [], [], list(accumulate((len(b.tokens) for b in self.batches), initial=0))
         for index, batch in enumerate(self.batches):
+            progress(done[index], done[-1], "")
             expected = self._predict(batch) if self.kept is None else self.kept[index]
             kl, same = kl_rows(expected, _logits(model, batch))
             kls.append(kl)

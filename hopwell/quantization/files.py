@@ -6,11 +6,14 @@ import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hopwell.checkpoint import files
@@ -50,11 +53,6 @@ def copy_file(source: Path, path: Path) -> None:
         shutil.copyfile(source, partial)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
-    return load_file(path)
-
-
 @contextmanager
 def told(path: Path) -> Iterator[None]:
     """Turns a disk's faults into the one line that a conversion ends with."""
@@ -77,7 +75,7 @@ class Overlay:
         self.tensors: dict[str, TensorInfo] = {}
         for name, info in base.tensors.items():
             if name in replaced:
-                self.tensors[name] = _as_float(info)
+                self.tensors[name] = replace(info, dtype=torch.float32, start=0, end=4 * prod(info.shape))
             elif name not in hidden:
                 self.tensors[name] = info
 
@@ -94,14 +92,3 @@ class Overlay:
     def hint(self, name: str) -> str:
         """As the base's."""
         return self.base.hint(name)
-
-
-def _as_float(info: TensorInfo) -> TensorInfo:
-    from dataclasses import replace
-
-    import torch
-
-    size = 4
-    for length in info.shape:
-        size *= length
-    return replace(info, dtype=torch.float32, start=0, end=size)

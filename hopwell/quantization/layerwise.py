@@ -23,6 +23,7 @@ from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import route
 from hopwell.ops.sizes import PAGE
 from hopwell.ops.swiglu import silu_mul
+from hopwell.quantization.divergence import spans
 from hopwell.quantization.hessian import Inputs, layer_share
 
 TOKENS_AT_ONCE = 4096
@@ -114,24 +115,16 @@ class Walk:
 
     def _batches(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, AttentionPlan]]:
         """Whole sequences, `TOKENS_AT_ONCE` or one at a time, each with rope, an empty cache and a plan."""
-        first = row = 0
-        while first < len(self.lengths):
-            last, size = first, 0
-            while last < len(self.lengths) and (last == first or size + self.lengths[last] <= TOKENS_AT_ONCE):
-                size += self.lengths[last]
-                last += 1
-            lengths = self.lengths[first:last]
+        row = 0
+        for span in spans(self.lengths, TOKENS_AT_ONCE):
+            lengths = self.lengths[span]
             positions = torch.cat([torch.arange(n, device=self.device) for n in lengths])
             pages = -(-max(lengths) // PAGE)
             table = torch.arange(len(lengths) * pages, dtype=torch.int32, device=self.device).view(-1, pages)
             cache = torch.zeros(table.numel(), PAGE, self.config.latent_dim, device=self.device)
-            yield (
-                x[row : row + size],
-                self.rope[positions],
-                cache,
-                AttentionPlan.build(lengths, lengths, positions, table),
-            )
-            first, row = last, row + size
+            plan = AttentionPlan.build(lengths, lengths, positions, table)
+            yield x[row : row + len(positions)], self.rope[positions], cache, plan
+            row += len(positions)
 
     def _moe(self, loader: Loader, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
         c, network = self.config, schema.EXPERT

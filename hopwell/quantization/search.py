@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from hopwell.quantization.allocate import Allocation, Choice, allocate_bytes, allocate_loss, hull, steps_down
@@ -49,9 +49,6 @@ class GroupRow:
             return 0.0
         after = self.formats[label]["after"]
         return sum(after) / len(after)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def without_columns(row: GroupRow) -> list[str]:
@@ -132,8 +129,7 @@ class Chooser:
         if goal.format is not None:
             items = self._items()
             fixed = {k: next((c for c in v if c.label == goal.format), v[0]) for k, v in items.items()}
-            total = sum(c.nbytes for c in fixed.values())
-            return self._chosen(Allocation(fixed, total, sum(c.loss for c in fixed.values()), float(total)))
+            return self._chosen(Allocation.of(fixed))
         if goal.kl is not None:
             return _converted(self._within(self._items(), goal.kl), f"KL {goal.kl:g}", self._least_kl)
         if goal.error is not None:
@@ -235,8 +231,7 @@ class Chooser:
             if not steps:
                 break
             chosen = best.allocation.chosen | dict(steps[:batch])
-            nbytes, loss = sum(c.nbytes for c in chosen.values()), sum(c.loss for c in chosen.values())
-            found = self._tried(Allocation(chosen, nbytes, loss, best.allocation.bound), limit)
+            found = self._tried(Allocation.of(chosen, best.allocation.bound), limit)
             if found.promised <= limit:
                 best, batch = found, 2 * batch
             elif batch == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import check_headers
 from hopwell.model.loading import load_transformer
-from hopwell.quantization.divergence import Divergence, compare
+from hopwell.quantization.divergence import Divergence, Progress, Yardstick
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def verify(
     against: Path,
     sequences: Sequence[Sequence[int]],
     budget: float | None = None,
-    progress: Callable[[int, int, str], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> Verdict:
     """Compares `model` with the reference `against` in float32, every tensor against its fingerprint.
 
@@ -94,4 +94,5 @@ def verify(
     for name in checkpoint.tensors:
         checkpoint.read(name)  # also those that loading skips
     converted = load_transformer(checkpoint, "cpu", torch.float32)
-    return Verdict(compare(expected, converted, sequences, progress), len(checkpoint.fingerprints), budget)
+    found = Yardstick(expected, sequences, keep=False).measure(converted, progress)
+    return Verdict(found, len(checkpoint.fingerprints), budget)

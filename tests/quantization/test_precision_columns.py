@@ -24,7 +24,7 @@ from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import inventory
 from hopwell.model.loading import load_transformer
 from hopwell.quantization.convert import Conversion
-from hopwell.quantization.divergence import compare
+from hopwell.quantization.divergence import Yardstick
 from hopwell.quantization.hessian import PrecisionError
 from hopwell.quantization.plan import Goal, Settings, with_columns
 from hopwell.quantization.search import SOURCE
@@ -118,7 +118,7 @@ def test_chosen_and_loaded_weights_are_the_same_bits(source: Path, tmp_path: Pat
     for ours, theirs in zip(chosen.layers, loaded.layers, strict=True):
         assert torch.equal(ours.attention.o.data, theirs.attention.o.data)
         assert torch.equal(ours.attention.w_uk, theirs.attention.w_uk)
-    assert compare(chosen, loaded, FRESH).worst == 0
+    assert Yardstick(chosen, FRESH).measure(loaded).worst == 0
 
 
 @pytest.mark.slow
@@ -128,7 +128,9 @@ def test_more_columns_leave_less_error(source: Path, columns: Path, tmp_path: Pa
     for label, out in (("nvfp4", tmp_path / "none"), ("nvfp4+20%", columns), ("nvfp4+90%", tmp_path / "most")):
         if out is not columns:
             convert(source, out, Goal(format=label))
-        kls.append(compare(reference, load_transformer(Checkpoint.open(out), "cpu", torch.float32), FRESH).mean)
+        kls.append(
+            Yardstick(reference, FRESH).measure(load_transformer(Checkpoint.open(out), "cpu", torch.float32)).mean
+        )
     assert kls[0] > 1.2 * kls[1] > 2 * kls[2]
 
 

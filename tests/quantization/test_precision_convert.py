@@ -22,7 +22,7 @@ from hopwell.model.transformer import Transformer
 from hopwell.quantization import convert as conversions
 from hopwell.quantization import files
 from hopwell.quantization.convert import Conversion
-from hopwell.quantization.divergence import compare
+from hopwell.quantization.divergence import Yardstick
 from hopwell.quantization.hessian import PrecisionError
 from hopwell.quantization.plan import Goal, Settings, bytes_below, parse_budget, parse_bytes, parse_fit
 from hopwell.quantization.verify import verify
@@ -77,7 +77,7 @@ def test_modelopt_files_load_and_stay_close(source: Path, nvfp4: Path, tmp_path:
     )
     convert(source, tmp_path / "plain", Goal(format="nvfp4"), compensate=False)
     reference = loaded(source)
-    compensated, plain = (compare(reference, loaded(p), FRESH).mean for p in (nvfp4, tmp_path / "plain"))
+    compensated, plain = (Yardstick(reference, FRESH).measure(loaded(p)).mean for p in (nvfp4, tmp_path / "plain"))
     assert 0 < compensated < 0.75 * plain
     quantized = json.loads((nvfp4 / "hf_quant_config.json").read_text())["quantization"]
     assert quantized["quant_algo"] == "MIXED_PRECISION" and "lm_head" in quantized["exclude_modules"]
@@ -230,7 +230,7 @@ def test_the_room_asked_for_is_the_room_taken(
     def begin(say: Callable[[str], None] = lambda line: None) -> Conversion:
         return Conversion(source, tmp_path / "out", settings, SEQUENCES, say)
 
-    begin().candidate_rows()
+    begin().candidates.make()
     taken = [bytes_below(tmp_path / "out")]
     begin(lambda line: taken.append(bytes_below(tmp_path / "out"))).run()
     assert 0.75 * (asked[0] - hidden) < max(taken) < asked[0]
