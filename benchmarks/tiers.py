@@ -65,9 +65,11 @@ def bench_tiers(loaded: LoadedModel, tokens: int, folder: Path, repeats: int) ->
             engine.pools[0].flush()
             before = engine.metrics.tier_hit_tokens[place]
             ms, cached, again = visit(engine, prompt)
-            assert again == answer, f"pages from {place} gave another answer"
             brought = engine.metrics.tier_hit_tokens[place] - before
-            assert brought == cached == (tokens - 1) // PAGE * PAGE, f"{brought} tokens came from {place} of {cached}"
+            assert brought == cached, f"{brought} tokens came from {place} of {cached}"
+            # what the engine found sooner computed than fetched is rounded as computed
+            whole = cached == (tokens - 1) // PAGE * PAGE
+            assert again == answer or not (whole or config.batch_invariant), f"pages from {place} gave another answer"
             found[place].append((ms, cached))
         if place == "host":
             engine.close()
@@ -78,7 +80,7 @@ def bench_tiers(loaded: LoadedModel, tokens: int, folder: Path, repeats: int) ->
         {
             "tokens": tokens,
             "from": place,
-            "cached_tokens": visits[0][1],
+            "cached_tokens": round(median(cached for _, cached in visits)),
             "ttft_ms": round(median(ms for ms, _ in visits), 2),
             "of_computing": round(median(ms for ms, _ in visits) / computed, 3),
         }

@@ -1,9 +1,9 @@
 """Tiers below the pool of pages: what the pool gives up, host memory and a disk hold, and bring back when it is wanted.
 
-Nobody waits here but two threads: one checks pages of host memory, one reads and writes the disk, or what stands in its
-place: a store that other engines use too, so that it is asked what it has for each prompt. A page is found by the key
-that it has in the pool, so tenants are apart as they are there. Whatever is wrong with a page (its checksum, its file,
-a disk that is full or does not answer) costs a hit, never a token.
+Nobody waits here but two threads: one has pages of host memory checked, several at a time, one reads and writes the
+disk, or what stands in its place: a store that other engines use too, so that it is asked what it has for each prompt.
+A page is found by the key that it has in the pool, so tenants are apart as they are there. Whatever is wrong with a page
+(its checksum, its file, a disk that is full or does not answer) costs a hit, never a token.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 
 from hopwell.cache.disk import DiskFault, DiskTier
 from hopwell.cache.host import HostPage, HostTier
 from hopwell.cache.pace import Pace, paying
 from hopwell.cache.store import PageStore
+from hopwell.system import cores
 
 log = logging.getLogger(__name__)
 HOST, DISK, STORE = "host", "disk", "store"
@@ -29,6 +32,8 @@ BACKLOG = 64
 """Pages that may wait for the disk; what comes beyond is not written."""
 REST = 10.0
 """Seconds without a write after one has failed."""
+CHECKERS, CHECKED = 8, 32
+"""Threads at most that check a prompt's pages, and pages between two looks whether it still wants them."""
 CLOSE_SECONDS = 10.0
 """For what is to be written when all ends."""
 
@@ -89,6 +94,7 @@ class Tiers:
         self._disk_jobs: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
         self._behind = 0  # pages that wait to be written
         self._rest_until = 0.0
+        self._checkers = ThreadPoolExecutor(min(CHECKERS, cores()), "hopwell-host-check")
         self._threads = [threading.Thread(target=self._check, name="hopwell-host-tier", daemon=True)]
         self._below = store if disk is None else disk  # hazard: an empty one is false
         """What is behind host memory."""
@@ -246,6 +252,7 @@ class Tiers:
             self._threads[1].join(CLOSE_SECONDS)
             if not self._threads[1].is_alive():  # else its descriptors end with the process
                 self._below.close()
+        self._checkers.shutdown(wait=False)
 
     # -- the threads
 
@@ -286,14 +293,16 @@ class Tiers:
 
     def _bring(self, fetch: Fetch) -> None:
         good = 0
-        for page, tier in zip(fetch.pages, fetch.tiers, strict=True):
+        for tier, pages in _runs(fetch):
             if fetch.abandoned:
                 break
             started = time.perf_counter()
-            if not (self._whole(page) if tier == HOST else self._read(page)):
+            whole = [*self._checkers.map(self._whole, pages)] if tier == HOST else [self._read(pages[0])]
+            found = (*whole, False).index(False)
+            good += found
+            if found < len(pages):
                 break
-            self.paces[tier].observe(time.perf_counter() - started)
-            good += 1
+            self.paces[tier].observe(time.perf_counter() - started, found)
         with self._lock:
             kept = 0 if fetch.abandoned else good
             rest, fetch.pages = fetch.pages[kept:], fetch.pages[:kept]
@@ -362,6 +371,13 @@ class Tiers:
             with self._lock:
                 self._behind -= 1
             self.host.release(page)
+
+
+def _runs(fetch: Fetch) -> Iterator[tuple[str, list[HostPage]]]:
+    """Pages that are brought together, in order: up to CHECKED of host memory, or one from elsewhere."""
+    for tier, group in groupby(zip(fetch.tiers, fetch.pages, strict=True), key=lambda each: each[0]):
+        while pages := [page for _, page in islice(group, CHECKED if tier == HOST else 1)]:
+            yield tier, pages
 
 
 def _run(job: Callable[[], None]) -> None:
