@@ -2,7 +2,7 @@
 
 Nobody waits here but two threads: one has pages of host memory checked, several at a time, one reads and writes the
 disk, or what stands in its place: a store that other engines use too, so that it is asked what it has for each prompt.
-A page is found by the key that it has in the pool, so tenants are apart as they are there. Whatever is wrong with a page
+A page is found by the key that it has in the pool, so tenants are apart as they are there. What is wrong with a page
 (its checksum, its file, a disk that is full or does not answer) costs a hit, never a token.
 """
 
