@@ -25,9 +25,8 @@ GPU_CACHE_SHARE = 0.9
 """Of the memory that the weights and the longest step leave free."""
 
 
-def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bool, ranks: int = 1) -> EngineConfig:
-    """Settings by name; those not given as they suit the device, a model with or without an MTP layer, and how many
-    ranks share it.
+def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bool) -> EngineConfig:
+    """Settings by name; those not given as they suit the device, and a model with or without an MTP layer.
 
     Raises:
         EngineConfigError: a setting is unknown, out of range, of another type, or would have no effect.
@@ -55,7 +54,7 @@ def engine_config(settings: Mapping[str, Any], device: torch.device, has_mtp: bo
     if device.type == "cuda":  # determinism costs half the speed there: only if asked for
         chosen.setdefault("batch_invariant", False)
         chosen.setdefault("four_bits", "packed" if has_kernels(device) else "expanded")
-        chosen.setdefault("overlap", ranks == 1 or not chosen["drafts"])  # drafts over several GPUs have not run yet
+        chosen.setdefault("overlap", True)
     chosen.setdefault("meter", device.type == "cpu")
     if device.type == "cpu":  # a short chunk's attention stays in the CPU's cache
         seqs = chosen.get("max_seqs", EngineConfig().max_seqs)

@@ -78,7 +78,7 @@ class LoadedModel(Frontend):
         Raises:
             EngineConfigError: a setting is unknown or out of range.
         """
-        return engine_config(settings, self.model.device, self.model.has_mtp, self.layout.world)
+        return engine_config(settings, self.model.device, self.model.has_mtp)
 
     def engine(self, config: EngineConfig) -> Engine:
         """An engine for this model; its latent cache is allocated here. Engines share the weights alone."""

@@ -106,7 +106,7 @@ def load_model(
     phases["open"] = time.perf_counter() - started
     started = time.perf_counter()
     where = pick_device(device)
-    wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0, layout.world)
+    wanted = engine_config(settings or {}, where, config.num_nextn_predict_layers > 0)
     packed = wanted.four_bits == "packed"
     kind = dtype_for(checkpoint, dtype, where, packed, layout)
     set_threads(checkpoint.total_bytes, where, layout.world * copies)
