@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ FINITE_CHECK_BELOW = 1 << 20
 
 
 class WeightSource:
-    """Hands out a checkpoint's tensors, each once, and remembers what is left.
+    """Hands out a checkpoint's tensors, each once, to any thread, and remembers what is left.
 
     Raises:
         CheckpointError: config.json tells of formats that are not known here.
@@ -48,6 +49,7 @@ class WeightSource:
         self._described = Described.of(checkpoint.config)
         self._progress = progress
         self._total, self._done = checkpoint.total_bytes, 0
+        self._lock = Lock()
 
     def take(self, name: str, shape: Sequence[int], dtypes: Sequence[torch.dtype] = PLAIN) -> Tensor:
         """Reads a tensor and strikes it off.
@@ -148,9 +150,10 @@ class WeightSource:
         return CheckpointError(f"{self.checkpoint.path}: tensor {name} is missing{hint}")
 
     def _strike(self, name: str) -> None:
-        self._done += self.left.pop(name).nbytes
-        if self._progress is not None:
-            self._progress(self._done, self._total, name)
+        with self._lock:
+            self._done += self.left.pop(name).nbytes
+            if self._progress is not None:
+                self._progress(self._done, self._total, name)
 
     def _fault(self, name: str, fault: str, remedy: str) -> CheckpointError:
         return tensor_fault(self.checkpoint, name, fault, remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import torch
@@ -55,6 +56,7 @@ class Checkpoint:
         self.path, self.config, self.tensors = path, config, tensors
         self._index = index
         self._files: dict[Path, int] = {}
+        self._opening = Lock()
         self.fingerprints = read_fingerprints(path)
         self.warnings = list(_disagreements(path, tensors, index))
 
@@ -96,7 +98,7 @@ class Checkpoint:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     def read(self, name: str) -> Tensor:
-        """One tensor, in memory of its own.
+        """One tensor, in memory of its own; any thread may ask.
 
         Raises:
             CheckpointError: there is no such tensor, its file cannot be read, or it is not what was written.
@@ -131,8 +133,9 @@ class Checkpoint:
     def _fill(self, info: TensorInfo, buffer: memoryview) -> None:
         done = 0
         try:
-            if info.shard not in self._files:
-                self._files[info.shard] = open_to_read(info.shard)
+            with self._opening:
+                if info.shard not in self._files:
+                    self._files[info.shard] = open_to_read(info.shard)
             while done < info.nbytes:
                 count = read_at(self._files[info.shard], buffer[done:], info.start + done)
                 if not count:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,6 +26,10 @@ from hopwell.model.transformer import Transformer
 from hopwell.ops.device import has_kernels
 from hopwell.ops.moe_experts import Experts
 from hopwell.ops.weight import Weight
+from hopwell.system import cores
+
+READERS = 8
+"""Threads at most that bring a layer's experts to a GPU; each reads, checks and copies one at a time."""
 
 
 def load_transformer(
@@ -93,6 +99,7 @@ class Loader(Builder):
         self.keeps_formats = device.type == "cuda" and not plain_only
         self.joins_experts = self.keeps_formats and has_kernels(device)
         self.packs = packed and self.joins_experts and dtype == torch.bfloat16
+        self.readers = min(READERS, cores()) if device.type == "cuda" else 1  # a CPU computes with what it reads
 
     def tensor(self, row: Row, layer: int = 0) -> Tensor:
         dtype = torch.float32 if row.kind.held == "float32" else self.dtype
@@ -114,9 +121,18 @@ class Loader(Builder):
         for index in (*range(own.start), *range(own.stop, count)):
             for row in schema.EXPERT:
                 self.source.skip_linear(row.module(layer, index))
-        each = [self.expert(layer, index) for index in range(own.start, own.stop)]
+        each = self._experts(layer, range(own.start, own.stop))
         gate_up, down = stack([gate_up for gate_up, _ in each]), stack([down for _, down in each])
         return Experts(gate_up, down, own.start if self.layout.ep else None).fuse()
+
+    def _experts(self, layer: int, indices: range) -> list[tuple[Weight, Weight]]:
+        if self.readers == 1:
+            return [self.expert(layer, index) for index in indices]
+        begin = None
+        if self.device.type == "cuda":  # a thread's own is the first one
+            begin = partial(torch.cuda.set_device, torch.cuda.current_device())
+        with ThreadPoolExecutor(self.readers, "hopwell-reader", begin) as threads:
+            return list(threads.map(partial(self.expert, layer), indices))
 
     def expert(self, layer: int, expert: int) -> tuple[Weight, Weight]:
         """One routed expert's gate and up [2 width, hidden], and its down [hidden, width]."""

@@ -31,12 +31,14 @@ from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
 from hopwell.ops.device import Device
 from hopwell.ops.linear_choice import packing
 from hopwell.parallel.layout import Layout
+from hopwell.system import cores
 from hopwell.version import __version__
 
 VERSION = 1
 """Of the files. What is in them follows from the code: another version of Hopwell may fuse or order it otherwise."""
-THREADS = 8
-"""That read; with 16 MiB each they keep several disks busy, and cores while they wait."""
+THREADS = min(16, max(8, cores()))
+"""That read; with 16 MiB each they keep several disks busy, and cores while they wait. Of what is in memory already a
+thread checks one or two GB a second."""
 Progress = Callable[[int, int, str], None]
 
 
