@@ -49,7 +49,8 @@ def sides(
     """
     with tempfile.TemporaryDirectory() as cache:
         own = [sys.executable, "-P", "-m", "hopwell.bench.own_side", str(checkpoint)]
-        environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(_paths())}
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(paths)}
         say("hopwell, empty kernel cache")
         brief = task if once else {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
         cold = _side([*own, json.dumps(brief)], environment, say)
@@ -71,10 +72,6 @@ def peer_side(
     site = {"PYTHONPATH": os.pathsep.join([str(peer_site), str(ROOT)])}
     script = str(ROOT / "hopwell/bench/peer_vllm.py")
     return _side([sys.executable, script, str(checkpoint), json.dumps(task)], site, say)
-
-
-def _paths() -> list[str]:
-    return [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def _side(command: list[str], environment: Mapping[str, str], say: Callable[[str], None] = print) -> dict[str, Any]:

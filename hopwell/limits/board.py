@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from hopwell.limits.nvml import open_gpu
+from hopwell.limits.nvml import asked, open_gpu
 
-T = TypeVar("T")
 REASONS = {
     0x4: "power cap",
     0x8: "hardware slowdown",
@@ -48,19 +46,11 @@ def read_board(uuid: str, nvml: Any = None) -> Board | None:
     if (found := open_gpu(uuid, nvml)) is None:
         return None
     nvml, handle = found
-
-    def asked(read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except nvml.NVMLError:  # a card without this sensor
-            return None
-
-    milliwatts = asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
-    reasons = asked(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)) or 0
+    milliwatts = asked(nvml, "nvmlDeviceGetPowerUsage", handle)
     return Board(
         watts=None if milliwatts is None else milliwatts / 1e3,
-        degrees=asked(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
-        sm_mhz=asked(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
-        memory_mhz=asked(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-        slowed_by=reasons_of(reasons),
+        degrees=asked(nvml, "nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
+        sm_mhz=asked(nvml, "nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
+        memory_mhz=asked(nvml, "nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_MEM),
+        slowed_by=reasons_of(asked(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle) or 0),
     )

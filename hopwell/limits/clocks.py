@@ -12,6 +12,7 @@ from typing import Any
 
 from hopwell.errors import HopwellError
 from hopwell.limits.board import reasons_of
+from hopwell.limits.nvml import asked
 
 LEAST_MHZ = 1000
 """No whitelist goes below: there energy a token rises again (VoltanaLLM has the best of an A100 at about 1,005 of its
@@ -72,19 +73,16 @@ def read_cards(nvml: Any, indices: Sequence[int] | None = None) -> list[Card]:
 
 
 def _read(nvml: Any, handle: Any) -> Card:
-    def asked(name: str) -> float | None:
-        try:
-            return getattr(nvml, name)(handle) / 1e3
-        except nvml.NVMLError:  # a card without this sensor
-            return None
-
+    milliwatts, millijoules = (
+        asked(nvml, f"nvmlDeviceGet{name}", handle) for name in ("PowerUsage", "TotalEnergyConsumption")
+    )
     bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
     return Card(
         name=nvml.nvmlDeviceGetName(handle),
         sm_mhz=nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
         max_mhz=nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
-        watts=asked("nvmlDeviceGetPowerUsage"),
-        joules=asked("nvmlDeviceGetTotalEnergyConsumption"),
+        watts=None if milliwatts is None else milliwatts / 1e3,
+        joules=None if millijoules is None else millijoules / 1e3,
         slowed_by=tuple(reasons_of(bits)),
     )
 

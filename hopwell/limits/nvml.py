@@ -24,3 +24,11 @@ def open_gpu(gpu: str | int, nvml: Any = None) -> tuple[Any, Any] | None:
         return nvml, nvml.nvmlDeviceGetHandleByUUID(gpu if gpu.startswith("GPU-") else f"GPU-{gpu}")
     except nvml.NVMLError:
         return None
+
+
+def asked(nvml: Any, name: str, *arguments: Any) -> Any:
+    """What a function of NVML says; None: the card has no such sensor."""
+    try:
+        return getattr(nvml, name)(*arguments)
+    except nvml.NVMLError:
+        return None

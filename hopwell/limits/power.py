@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hopwell.limits.nvml import open_gpu
+from hopwell.limits.nvml import asked, open_gpu
 
 Counter = Callable[[], float]
 """Joules so far, from any beginning."""
@@ -24,9 +24,7 @@ def gpu_counter(gpu: str | int, nvml: Any = None) -> Counter | None:
     if (found := open_gpu(gpu, nvml)) is None:
         return None
     nvml, handle = found
-    try:
-        nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except nvml.NVMLError:
+    if asked(nvml, "nvmlDeviceGetTotalEnergyConsumption", handle) is None:
         return None
     return lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
 

@@ -75,8 +75,10 @@ class Exchange:
 
 
 @cache
-def _entries() -> tuple[Mapping[str, Any], ...]:
-    return tuple(tomllib.loads(PATH.read_text(encoding="utf-8"))["kernel"])
+def _entries() -> Mapping[tuple[str, str, str, str], Mapping[str, Any]]:
+    """By family, format, architecture, and whose they are."""
+    found = tomllib.loads(PATH.read_text(encoding="utf-8"))["kernel"]
+    return {(e["family"], e["format"], e["arch"], e.get("kernels", "public")): e for e in found}
 
 
 def architecture(gpu: Gpu) -> str:
@@ -99,11 +101,8 @@ def kernel(family: str, form: str, gpu: Gpu, kernels: str = "public") -> Kernel:
     ways += [("public", form, arch), ("public", form, other)]
     ways += [("public", stand_in, arch) for stand_in in STAND_INS.get(form, ())]
     for owner, wanted, where in ways:
-        for entry in _entries():
-            if (entry["family"], entry["format"], entry["arch"], entry.get("kernels", "public")) == (
-                family, wanted, where, owner,
-            ):  # fmt: skip
-                return _scaled(entry, form, gpu, wanted == form and where == arch)
+        if entry := _entries().get((family, wanted, where, owner)):
+            return _scaled(entry, form, gpu, wanted == form and where == arch)
     raise KeyError((family, form, gpu.name))
 
 
@@ -147,11 +146,8 @@ def exchange(family: str, gpus: int, gpu: Gpu, kernels: str = "public") -> Excha
     """Constants of a `sum`, `all_gather` or `reduce_scatter` among 2, 4 or 8 GPUs; of more, those of 8 are a guess."""
     timed = min((n for n in (2, 4, 8) if n >= gpus), default=8)
     arch = architecture(gpu)
-    owners = [entry for entry in _entries() if (entry["family"], entry["arch"]) == (family, arch)]
-    entry = next(
-        (e for e in owners if e["format"] == str(timed) and e.get("kernels", "public") == kernels),
-        next(e for e in owners if e["format"] == str(timed) and e.get("kernels", "public") == "public"),
-    )
+    public = _entries()[family, str(timed), arch, "public"]
+    entry = _entries().get((family, str(timed), arch, kernels), public)
     own = entry["gpu"] == gpu.name
     evidence = "guessed" if gpus > 8 else "measured" if own else "same kernel"
     reference = {"hopper": 450e9, "blackwell": 900e9}[arch]

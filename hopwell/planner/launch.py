@@ -24,10 +24,8 @@ def launch_command(option: Option, model: str, length: float) -> str:
     model = HUB.get(shipped_name(model), model)
     make = {"hopwell": _hopwell, "sglang": _sglang, "vllm": _vllm, "trtllm": _trtllm}[option.engine.name]
     hosts = -(-option.layout.gpus // option.gpu.domain)
-    across = (
-        f"  # on each of {hosts} hosts, with the engine's own options for node rank and address" if hosts > 1 else ""
-    )
-    return make(option, model, int(length)) + _copy(option) + across
+    across = f"  # on each of {hosts} hosts, with the engine's own options for node rank and address"
+    return make(option, model, int(length)) + _copy(option) + (across if hosts > 1 else "")
 
 
 def _copy(option: Option) -> str:
@@ -51,16 +49,13 @@ def _hopwell(option: Option, model: str, length: int) -> str:
     if layout.gpus > 1:
         words.append(f"--tp {layout.gpus}")
     words += ["--dp-attention"] * (layout.dp > 1) + [f"--ep {layout.gpus}"] * (layout.expert_whole > 1)
-    return " ".join(words) + (
-        "" if option.engine.can_run(layout, option.gpu) else "  # refused on GPUs in this version"
-    )
+    refused = "" if option.engine.can_run(layout, option.gpu) else "  # refused on GPUs in this version"
+    return " ".join(words) + refused
 
 
 def _sglang(option: Option, model: str, length: int) -> str:
-    layout, words = (
-        option.layout,
-        ["python -m sglang.launch_server", f"--model-path {model}", f"--tp {option.layout.gpus}"],
-    )
+    layout = option.layout
+    words = ["python -m sglang.launch_server", f"--model-path {model}", f"--tp {layout.gpus}"]
     if layout.dp > 1:
         words.append(f"--dp {layout.dp} --enable-dp-attention")
     if layout.expert_whole > 1:

@@ -263,7 +263,7 @@ class _Finder:
             self.gpu, serving.machine.engine, serving.machine.precision, serving.machine.layout, serving.drafts,
             replicas, apart, serving.memory, serving.machine, point, sigma, band(point.tpot_ms, sigma),
             band(point.ttft_ms, FIRST_ERROR), made, capacity, most.users,
-            self._watts(serving.machine, point, replicas, apart), self._dollars(rough.gpus),
+            self._watts(serving.machine, point, replicas, apart), Band(*self.price.rent).times(rough.gpus),
         )  # fmt: skip
 
     def _watts(self, machine: Machine, point: Point, replicas: int, side: Prompts | None) -> Band:
@@ -273,9 +273,6 @@ class _Finder:
         if side is not None:
             meter += self.facility.kilowatts(prompt_watts(self.gpu), cooling) * side.replicas * side.layout.gpus
         return band(meter * 1e3, ERROR)
-
-    def _dollars(self, gpus: int) -> Band:
-        return Band(*self.price.rent).times(gpus)
 
     def reason(self) -> str:
         """Why there is no option."""

@@ -76,10 +76,8 @@ class Machine:
         def timed(family: str, form: str) -> Kernel:
             return own_kernel(engine.own, family, form) or kernel(family, form, gpu, owner)
 
-        self.attention_linear, self.dense_linear = (
-            timed("linear", precision.attention),
-            timed("linear", precision.dense),
-        )
+        self.attention_linear = timed("linear", precision.attention)
+        self.dense_linear = timed("linear", precision.dense)
         self.plain = timed("linear", "bf16")
         self.decode_attention = timed("decode_attention", precision.cache)
         self.prompt_attention = timed("prompt_attention", precision.cache)
