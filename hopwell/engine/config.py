@@ -10,8 +10,8 @@ from hopwell.cache.policy import POLICY_NAMES
 from hopwell.engine.typed import fields_of, misfit
 from hopwell.errors import HopwellError
 from hopwell.limits.pacing import OBJECTIVES
+from hopwell.ops.sizes import MAX_DRAFTS
 
-MAX_DRAFTS = 3
 MAX_SEQS = 1 << 16
 """Far beyond what any GPU decodes at once; some memory is set aside for each."""
 MIN_MODEL_LEN = 16

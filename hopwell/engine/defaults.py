@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from hopwell.engine.config import MAX_DRAFTS, EngineConfig, EngineConfigError, check_fits, check_types
+from hopwell.engine.config import EngineConfig, EngineConfigError, check_fits, check_types
 from hopwell.model.latent_cache import page_bytes, step_bytes
 from hopwell.model.settings import ModelSettings
 from hopwell.model.transformer import Transformer
 from hopwell.ops.device import has_kernels
-from hopwell.ops.sizes import PAGE
+from hopwell.ops.sizes import MAX_DRAFTS, PAGE
 from hopwell.system import memory_bytes
 
 AUTO = "auto"

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from hopwell.engine.captured_step import CapturedStep, replay_seconds
-from hopwell.engine.config import MAX_DRAFTS
 from hopwell.engine.device_recorder import tape_of
 from hopwell.engine.long_steps import LongSteps
 from hopwell.engine.marked_graphs import MarkedGraphs, Twin
@@ -38,6 +37,7 @@ from hopwell.ops import drafts, drafts_triton, tokens_triton
 from hopwell.ops.compile.guard import RecompileGuard
 from hopwell.ops.device import Device, plain_ops
 from hopwell.ops.drafts import DraftOps
+from hopwell.ops.sizes import MAX_DRAFTS
 
 log = logging.getLogger(__name__)
 

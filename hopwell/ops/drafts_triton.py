@@ -9,14 +9,12 @@ from torch import Tensor
 
 from hopwell.ops import drafts
 from hopwell.ops.drafts import COUNTS, Verified
-from hopwell.ops.sizes import cdiv, next_power_of_2
+from hopwell.ops.sizes import MAX_DRAFTS, cdiv, next_power_of_2
 from hopwell.ops.triton_common import launch, let_next_start, wait_for_inputs
 
 LENGTH, LIMIT, SEED = tl.constexpr(drafts.LENGTH), tl.constexpr(drafts.LIMIT), tl.constexpr(drafts.SEED)
 DRAFTED, LAST, TOLD = tl.constexpr(drafts.DRAFTED), tl.constexpr(drafts.LAST), tl.constexpr(COUNTS)
-MOST = 3
-"""Drafts of a step."""
-COLUMNS = next_power_of_2(1 + MOST)
+COLUMNS = next_power_of_2(1 + MAX_DRAFTS)
 FILL = 256
 """Rows that one program fills in."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PAGE = 64
 """Tokens in a page of the latent cache."""
+MAX_DRAFTS = 3
+"""Of the MTP layer, a step."""
 
 
 def cdiv(a: int, b: int) -> int:
