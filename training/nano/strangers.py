@@ -10,32 +10,40 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from hopwell import LLM, SamplingParams
 from hopwell.cli.calculator import evaluate
 from training.nano.scoring import MAX_TOKENS, TOP_P
-from training.nano.tasks.problem import BOXED, REFUSE
-from training.nano.tasks.quadratics import same_set
+from training.nano.tasks.problem import BOXED, REFUSE, normal
 
 QUESTIONS = Path(__file__).parent / "strangers.json"
 REQUIRED = 95
 
 
 def judged(reply: str, answer: str) -> str:
-    """`right`, `declined` (no number in the reply, which is right too if it must be) or `WRONG`."""
+    """`right`, `declined` (no number in the reply, which is right too if it must be) or `WRONG`.
+
+    An answer that can be evaluated is right in any notation: of the same value, from the same numbers.
+    """
     boxed = BOXED.findall(reply)
     if not boxed and not re.search(r"\d", reply):
         return "right" if answer == REFUSE else "declined"
     if answer == REFUSE or not boxed:
         return "WRONG"
-    given = boxed[-1].strip()
-    if same_set(given.lower(), answer.lower()) or given.replace(" ", "") == answer.replace(" ", ""):
-        return "right"
+    return "right" if normal(boxed[-1]) == normal(answer) or _equal(boxed[-1], answer) else "WRONG"
+
+
+def _equal(given: str, answer: str) -> bool:
     try:
-        return "right" if evaluate(given) == evaluate(answer) else "WRONG"
+        return evaluate(given) == evaluate(answer) and _numbers(given) == _numbers(answer)
     except (ValueError, ZeroDivisionError):
-        return "WRONG"
+        return False
+
+
+def _numbers(text: str) -> list[Fraction]:
+    return sorted(map(Fraction, re.findall(r"\d+(?:\.\d+)?", text)))
 
 
 def answers(llm: LLM, conversations: Sequence[Sequence[str]], temperature: float) -> list[list[str]]:
@@ -55,6 +63,17 @@ def answers(llm: LLM, conversations: Sequence[Sequence[str]], temperature: float
     return replies
 
 
+def told(reply: str) -> str:
+    """A reply without the list of what nano can do."""
+    return reply.partition(" I can add")[0]
+
+
+def row(*cells: object) -> str:
+    """A row of a Markdown table."""
+    plain = (str(cell).replace("*", r"\*").replace("|", r"\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(plain)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a checkpoint; default: nano")
@@ -66,10 +85,8 @@ def main() -> None:
     verdicts = [judged(reply[-1], entry["answer"]) for reply, entry in zip(replies, asked, strict=True)]
     print("| asked | right | nano | |\n|---|---|---|---|")
     for entry, reply, verdict in zip(asked, replies, verdicts, strict=True):
-        question = " / ".join(entry["turns"]).replace("*", r"\*").replace("|", r"\|")
-        said = reply[-1].partition(" I can add")[0].replace("*", r"\*").replace("|", r"\|").replace("\n", " ")
-        answer = "declines" if entry["answer"] == REFUSE else entry["answer"].replace("*", r"\*")
-        print(f"| {question} | {answer} | {said} | {verdict} |")
+        answer = "declines" if entry["answer"] == REFUSE else entry["answer"]
+        print(row(" / ".join(entry["turns"]), answer, told(reply[-1]), verdict))
     good = sum(verdict != "WRONG" for verdict in verdicts)
     right, declined = verdicts.count("right"), verdicts.count("declined")
     print(f"\n{good} of {len(asked)}: {right} right, {declined} declined without need.")
