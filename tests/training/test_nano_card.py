@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hopwell.model.shipped import NANO
 from training.nano.scoring import KNOWN, OUTSIDE, UNSEEN
@@ -15,17 +17,21 @@ CARD = (NANO / "README.md").read_text(encoding="utf-8")
 
 
 def test_card_quotes_its_result() -> None:
-    name = re.findall(r"benchmarks/results/nano-\d+\.json", CARD)[0]
-    result = json.loads((ROOT / name).read_text(encoding="utf-8"))
-    assert f"seed {result['seed']}," in CARD
+    result = _result(r"benchmarks/results/nano-\d+\.json")
+    former = _result(r"benchmarks/results/nano-former-\d+\.json")
+    assert f"seed {result['seed']}," in CARD and former["seed"] == result["seed"]
     rows = {(row["task"], row["wording"]): row for row in result["rows"]}
+    before = {(row["task"], row["wording"]): row["right"] for row in former["rows"]}
+    assert set(rows) == set(before)
     assert set(rows) == {(task, wording) for task in TASKS for wording in (KNOWN, UNSEEN)} | {("outside", OUTSIDE)}
     for task in TASKS:
         known, unseen = (
             f"| {row['right']} / {row['problems']} | {row['accuracy'] * 100:.1f} % |"
             for row in (rows[task, KNOWN], rows[task, UNSEEN])
         )
-        assert re.search(rf"^\| {task} \|[^|]+{re.escape(known)}[^|]+{re.escape(unseen)}$", CARD, re.MULTILINE), task
+        then = f" {before[task, KNOWN]}, {before[task, UNSEEN]} |"
+        pattern = rf"^\| {task} \|[^|]+{re.escape(known)}[^|]+{re.escape(unseen + then)}$"
+        assert re.search(pattern, CARD, re.MULTILINE), task
         assert rows[task, KNOWN]["accuracy"] >= rows[task, KNOWN]["required"]
     declined = rows["outside", OUTSIDE]
     assert f"{declined['right']} of {declined['problems']} questions that nano cannot answer" in CARD
@@ -38,12 +44,33 @@ def test_card_quotes_its_result() -> None:
     assert ", ".join(f"{load:.2f}" for load in measured["imbalance"]) in CARD
 
 
+def _result(pattern: str) -> dict[str, Any]:
+    return json.loads((ROOT / re.findall(pattern, CARD)[0]).read_text(encoding="utf-8"))
+
+
+def test_card_quotes_its_visitors() -> None:
+    """Each kind's verdicts, also of the weights before, and every reply that was not right."""
+    rows = _result(r"benchmarks/results/visitors-nano-\d+\.json")["rows"]
+    name = re.findall(r"visitors-nano-former-\d+\.json", CARD)[0]
+    former = json.loads((ROOT / "benchmarks/results" / name).read_text(encoding="utf-8"))["rows"]
+    asked = json.loads((ROOT / "training/nano/visitors.json").read_text(encoding="utf-8"))
+    assert [{key: row[key] for key in entry} for row, entry in zip(rows, asked, strict=True)] == asked
+    for kind in {entry["kind"] for entry in asked}:
+        columns = ("right", "WRONG") if kind.startswith("decline: ") else ("right", "declined", "WRONG")
+        now, then = (Counter(row["verdict"] for row in each if row["kind"] == kind) for each in (rows, former))
+        cells = [now.total(), *(now[column] for column in columns), ", ".join(str(then[column]) for column in columns)]
+        assert f"| {kind.removeprefix('decline: ')} | {' | '.join(map(str, cells))} |\n" in CARD
+    for row in rows:
+        listed = f"| {row['question']} | " in CARD.replace(r"\*", "*").partition("## 240 visitors")[2]
+        assert listed == (row["verdict"] != "right"), row["question"]
+
+
 def test_card_answers_every_stranger() -> None:
     asked = json.loads((ROOT / "training/nano/strangers.json").read_text(encoding="utf-8"))
     for entry in asked:
         question = " / ".join(entry["turns"]).replace("*", r"\*")
         assert f"| {question} |" in CARD
-    verdicts = re.findall(r"\| (right|declined|WRONG) \|$", CARD, re.MULTILINE)
+    verdicts = re.findall(r"\| (right|declined|WRONG) \|$", CARD.partition("## 240 visitors")[0], re.MULTILINE)
     assert len(verdicts) == len(asked) and verdicts.count("WRONG") <= 5
 
 
