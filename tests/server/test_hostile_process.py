@@ -81,8 +81,8 @@ waiting.join()
     assert process.stdout is not None and process.stdout.readline() == "logged\n"
     _, log = process.communicate(timeout=300)
     lines = [json.loads(line) for line in log.splitlines()]
-    (lost,) = [line["lines"] for line in lines if line["event"] == "log lines lost"]
-    assert lost > 0 and lost + len(lines) - 2 == 15_000 and lines[-1]["event"] == "last"
+    lost = [line["lines"] for line in lines if line["event"] == "log lines lost"]  # once, or as often as some were written
+    assert sum(lost) > 0 and sum(lost) + len(lines) - len(lost) - 1 == 15_000 and lines[-1]["event"] == "last"
 
 
 @pytest.mark.slow
