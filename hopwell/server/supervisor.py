@@ -202,9 +202,11 @@ class Supervisor:
                 life.result()
         if self._failure is not None:
             raise HopwellError(self._failure)
-        if not up.done():
-            raise KeyboardInterrupt
         claimed.close()
+        if not up.done():
+            if not self._answers():
+                raise KeyboardInterrupt
+            return await self._end(lives)
         first, plan = self._infos[0], self.plan
         about = first.about
         if plan.dp > 1:
@@ -339,6 +341,10 @@ class Supervisor:
         if self._failure is None:
             self._failure = reason
         self._stop.set()
+
+    def _answers(self) -> bool:
+        """Whether callers may have been told that the server is healthy."""
+        return bool(self._infos) and any(api is not None and api.up_at is not None for api in self.apis)
 
     async def _all_up(self) -> None:
         while not all(part is not None and part.up_at is not None for part in (*self.engines, *self.apis)):

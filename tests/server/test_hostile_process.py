@@ -86,6 +86,33 @@ waiting.join()
 
 
 @pytest.mark.slow
+def test_a_signal_as_soon_as_it_is_healthy_is_an_orderly_end() -> None:
+    """Though the banner is still to come: whoever asks for health need not wait for it."""
+    code = """
+import asyncio, sys
+from hopwell.cli import main
+from hopwell.server.supervisor import Supervisor
+up = Supervisor._all_up
+async def late(self):
+    await up(self)
+    await asyncio.sleep(300)
+Supervisor._all_up = late
+main()
+"""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    run = [sys.executable, "-c", code, "serve", "--device", "cpu", "--port", str(port)]
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert within(120, lambda: _healthy(port))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["stdout", "stderr"])
 def test_a_full_disk_under_an_output_is_no_end(output: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
