@@ -82,6 +82,17 @@ def test_tokens_and_logprobs_are_the_same_bits_without_it(
     plain.engine.close()
 
 
+def test_marks_that_are_thought_dearer_than_a_step_leave_it_its_ops(nano: LoadedModel) -> None:
+    """Or a measured step would seem to cost thousands of others."""
+    with measuring(nano, drafts=0, max_seqs=4) as (llm, taken):
+        meter = llm.engine.meter
+        assert meter is not None
+        meter._a_mark = 1.0
+        answers(llm, SamplingParams(temperature=0.0, max_tokens=8, ignore_eos=True))
+    steps = [step for _, step in meter.pace._seen]
+    assert len(steps) > 3 and min(steps) > 0.5 * min(seconds for _, seconds in taken)
+
+
 def test_rows_sum_to_the_step_and_know_every_layer(nano: LoadedModel) -> None:
     c = nano.model.config
     with measuring(nano, drafts=1, max_seqs=4) as (llm, taken):
