@@ -70,10 +70,8 @@ ANSWERS, ANSWER = 16, 96
 def answers(loaded: LoadedModel, settings: dict[str, Any], drafts: int, overlap: bool) -> list[list[int]]:
     """Half of them greedy, prompts and lengths all different."""
     generator = torch.Generator().manual_seed(5)
-    vocabulary, llm = (
-        loaded.model.config.vocab_size,
-        LLM(loaded, **settings, drafts=drafts, overlap=overlap, batch_invariant=True),
-    )
+    vocabulary = loaded.model.config.vocab_size
+    llm = LLM(loaded, **settings, drafts=drafts, overlap=overlap, batch_invariant=True)
     prompts = [torch.randint(vocabulary, (7 + 9 * i,), generator=generator).tolist() for i in range(ANSWERS)]
     params = [
         SamplingParams(temperature=float(i % 2), seed=i, max_tokens=ANSWER - 3 * i, ignore_eos=True)

@@ -15,7 +15,7 @@ SLOT = 4
 """Requests a slot: ages are told apart no finer."""
 RING = 4096
 """Slots for which it is known how many lives began in each and go on: no page is followed longer."""
-STARTS = np.array(sorted({round(2.0 ** (i / 3)) - 1 for i in range(35)}))  # np.unique imports numpy.ma: 30 ms
+STARTS = np.array(sorted({round(2.0 ** (i / 3)) - 1 for i in range(35)}))  # np.unique would import numpy.ma
 """First slot of each age: a third of an octave each, from where that is a slot; the last begins at 2,579."""
 WIDTHS = np.diff(np.append(STARTS, 2 * STARTS[-1])).astype(np.float64)
 PRIOR = 0.007

@@ -46,16 +46,14 @@ class Progress:
         if not np.array_equal(slots, self._slots):
             self._slots, self._sent = slots.copy(), to_device(slots, self._state.device)
         tokens, positions, places = self._ops.begin(self._state, self._sent, width)
-        return Going(self._ops, self._forced, self._state, self._sent, width, tokens, positions, places)
+        return Going(self, self._sent, width, tokens, positions, places)
 
 
 @dataclass(slots=True)
 class Going:
     """A step of some slots, where the model computes: `DraftOps`, one after another."""
 
-    _ops: DraftOps
-    _forced: float | None
-    _state: Tensor
+    _progress: Progress
     _slots: Tensor
     width: int
     tokens: Tensor
@@ -68,13 +66,15 @@ class Going:
 
     def verify(self, found: Tensor, following: int) -> Verified:
         """Takes in what was drawn from the rows, int64 [2, slots x width]; `following` drafts are to be made."""
-        self.verified = self._ops.verify(self._state, self._slots, found, self.width, following, self._forced)
+        p = self._progress
+        self.verified = p._ops.verify(p._state, self._slots, found, self.width, following, p._forced)
         return self.verified
 
     def drafted(self, found: Tensor, draft: int) -> Tensor:
         """Takes in a draft of each slot, int64 [2, slots]; returns where the one after it is drawn."""
         assert self.verified is not None
-        return self._ops.drafted(self._state, self._slots, self.verified.told, found, self.width, draft)
+        p = self._progress
+        return p._ops.drafted(p._state, self._slots, self.verified.told, found, self.width, draft)
 
 
 @dataclass(slots=True)
