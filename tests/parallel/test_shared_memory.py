@@ -108,6 +108,7 @@ def test_it_means_what_a_process_group_means(tmp_path: Path) -> None:
         "z = torch.randn(2, (rank + 1) * 10 // 3 - rank * 10 // 3, generator=g)\n"
         "n = [2, 0, 3]; r = [e.gather_rows(x[:n[rank]], n), e.sum_rows(x, n)]\n"
         "torch.save([e.sum(x), e.sum(y), e.gather(z, 10), *r], f'{folder}/{rank}.pt')\n"
+        "dist.destroy_process_group()\n"  # gloo's threads outlive the interpreter else, and its exit may abort
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(rank), str(tmp_path)], cwd=ROOT) for rank in range(3)
