@@ -507,7 +507,7 @@ class Engine:
         m.steps += 1
         m.computed_tokens += result.computed
         m.step_time.observe(result.seconds)
-        self.scheduler.step_time.observe(result.computed, result.seconds)
+        self.scheduler.step_time.observe(result.computed - prefill, prefill, result.seconds)
         if self.pacing is not None:
             self.pacing.pacer.stepped(result.computed, result.seconds)
         if self.config.drafts:

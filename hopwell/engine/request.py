@@ -86,6 +86,10 @@ class LatencyClass:
     ttft: float | None
     tpot: float | None
 
+    @property
+    def promises(self) -> bool:
+        return self.ttft is not None or self.tpot is not None
+
 
 LATENCY_CLASSES = {
     "interactive": LatencyClass("interactive", ttft=1.5, tpot=0.015),

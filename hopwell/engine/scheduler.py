@@ -27,6 +27,9 @@ from hopwell.engine.sequence import Sequence, State
 from hopwell.engine.step_time import StepTime
 from hopwell.engine.tiering import Tiering
 
+LET_IN = 0.8
+"""Of the rows that keep a promise: as many come in, so that who was set aside for one more does not come and go."""
+
 
 class Scheduler:
     """Owns sequences, slots and pages. All methods run in the engine's thread.
@@ -145,6 +148,7 @@ class Scheduler:
     def schedule(self) -> Batch | None:
         """Plans the next step, or None if nothing can run before the steps in flight are done."""
         self._grow()
+        self._keep_pace()
         self._yield_to_first()
         decode = self._decode[self.fewest[self._decode] < self.limit[self._decode]]
         width = 1 + self.config.drafts
@@ -238,10 +242,10 @@ class Scheduler:
 
     def _budget(self, decode_rows: int) -> int:
         """Rows left for prefill: a step must not outlast the shortest promise among those that decode."""
-        rows = self.config.max_batch_tokens
+        rows = self.config.max_batch_tokens - decode_rows
         if self._tpots and decode_rows:
-            rows = min(rows, max(int(min(self.step_time.rows_within(min(self._tpots)), rows)), decode_rows + PAGE))
-        return rows - decode_rows
+            rows = min(rows, max(self.step_time.prompt_rows_within(min(self._tpots), decode_rows), PAGE))
+        return int(rows)
 
     def _prefill(self, budget: int) -> list[Chunk]:
         """Chunks of admitted sequences and of new ones, best in order first: a long prompt is set aside for an urgent
@@ -318,7 +322,7 @@ class Scheduler:
         return None
 
     def _sheds(self, seq: Sequence) -> bool:
-        return self.shedding and seq.group.latency.ttft is None and seq.group.latency.tpot is None
+        return self.shedding and not seq.group.latency.promises
 
     def _first_pages(self, seq: Sequence) -> int:
         """Pages for what a sequence holds, its next token and the drafts after that."""
@@ -343,26 +347,45 @@ class Scheduler:
         return pool.available >= self._first_pages(seq) - len(known) + idle + spare
 
     def _held_back(self, seq: Sequence) -> bool:
-        """Whether a sequence that was promised no pace waits, because its rows would break the promise to one that runs
-        and comes no later in priority. A promise that cannot be kept even alone holds nobody back."""
-        if seq.group.latency.tpot is not None:
-            return False
+        """Whether a sequence that was promised no pace waits, because its rows would break another's promise."""
+        rows = (self.running + 1) * (1 + self.config.drafts)
+        return seq.group.latency.tpot is None and self._breaks(rows / LET_IN, seq.request.priority)
+
+    def _breaks(self, rows: float, priority: int) -> bool:
+        """Whether steps of so many rows break the promise to one that runs and comes no later than this priority. A
+        promise that cannot be kept even alone is none."""
         promised = [
-            other.group.latency.tpot
-            for other in self.seqs
-            if other is not None and other.group.latency.tpot and other.request.priority <= seq.request.priority
+            seq.group.latency.tpot
+            for seq in self.seqs
+            if seq is not None and seq.group.latency.tpot and seq.request.priority <= priority
         ]
-        width = 1 + self.config.drafts
-        return bool(promised) and width <= self.step_time.rows_within(min(promised)) < (self.running + 1) * width
+        return bool(promised) and 1 + self.config.drafts <= self.step_time.rows_within(min(promised)) < rows
+
+    def _keep_pace(self) -> None:
+        """Preempts those who were promised no pace, the last in order first, while their rows break another's promise:
+        one came when they ran already."""
+        width, decoding = 1 + self.config.drafts, len(self._decode)
+        if not 0 < sum(self._tpots.values()) < decoding:
+            return
+        if decoding * width <= self.step_time.rows_within(min(self._tpots)):
+            return
+        unpromised = [seq for seq in self.decoding() if seq.group.latency.tpot is None]
+        for seq in sorted(unpromised, key=lambda seq: seq.order, reverse=True):
+            if self._breaks(len(self._decode) * width, seq.request.priority):
+                self._preempt(seq)
 
     def _yield_to_first(self) -> None:
-        """Preempts sequences of lower priority than the first in the queue, of one pool, until that one fits."""
+        """Preempts sequences of lower priority than the first in the queue, or of its own and without a promise where
+        that one has one, of one pool, until it fits."""
         seq, pool = self._first_waiting() if self.admitting else None, None
         if seq is None:
             return
+        promises = seq.group.latency.promises
         while self._place(seq) is None:
             last = self._last(pool)
-            if last is None or last.request.priority <= seq.request.priority:
+            if last is None or last.request.priority < seq.request.priority:
+                return
+            if last.request.priority == seq.request.priority and not (promises and not last.group.latency.promises):
                 return
             pool = last.pool
             self._preempt(last)

@@ -197,6 +197,53 @@ def test_work_without_a_promise_is_held_back_for_one_that_has_it(clock: Clock, p
     assert widest == 24 if most == 24 else 8 < widest <= most + 2
 
 
+@pytest.mark.parametrize("priority", [0, -1])
+def test_work_without_a_promise_is_set_aside_for_one_that_comes_later(clock: Clock, priority: int) -> None:
+    """As above, with 24 at work when it comes: 11 go on beside it, all come back, and nothing is told twice."""
+    model = Recorder(clock, fixed=0.002, per_row=0.001)
+    engine = toy_engine(model, pages=400, max_seqs=32, max_batch_tokens=64)
+    for length in (30, 10, 50, 20):
+        run(engine, [clock.ask([9] * length, f"warm{length}", max_tokens=4, ignore_eos=True)])
+    flood = [clock.ask([11 + i] * 70, str(i), max_tokens=150, ignore_eos=True) for i in range(24)]
+    for request in flood:
+        request.latency_class, request.priority = "batch", priority
+        engine.submit(request)
+    outputs = [output for _ in range(50) for output in engine.step()]
+    assert engine.scheduler.running == 24
+    fast = clock.ask([9] * 10, "fast", max_tokens=60, ignore_eos=True)
+    fast.latency_class = "interactive"
+    engine.submit(fast)
+    while engine.has_work():
+        outputs += engine.step()
+    timing = next(output.timing for output in outputs if output.request_id == "fast" and output.finished)
+    assert timing is not None and timing.tpot is not None
+    assert timing.met == (priority == 0) and (timing.tpot > 0.02) == (priority < 0), "a higher priority goes first"
+    assert (12 <= engine.metrics.preemptions <= 15) == (priority == 0)
+    for request in flood:
+        told = [t for o in outputs if o.request_id == request.request_id for t in o.outputs[0].tokens]
+        assert told == toy_answer(model, request.prompt, 150)
+    engine.check()
+
+
+@pytest.mark.parametrize(("priority", "steps"), [(0, 3), (-1, 90)])
+def test_who_was_promised_nothing_gives_its_place_to_who_was(priority: int, steps: int) -> None:
+    engine = toy_engine(max_seqs=2)
+    for name in "ab":
+        slow = ask([9] * 10, name, max_tokens=100, ignore_eos=True)
+        slow.latency_class, slow.priority = "batch", priority
+        engine.submit(slow)
+    outputs = [output for _ in range(5) for output in engine.step()]
+    engine.submit(ask([10] * 10, "first", max_tokens=1, ignore_eos=True))
+    after = 0
+    while not any(output.request_id == "first" for output in outputs):
+        outputs += engine.step()
+        after += 1
+    assert after <= 3 if steps == 3 else after >= steps
+    while engine.has_work():
+        outputs += engine.step()
+    assert sum(len(o.outputs[0].tokens) for o in outputs if o.request_id in "ab") == 200
+
+
 def test_a_promise_that_was_broken_is_reported(clock: Clock) -> None:
     engine = toy_engine(Recorder(clock, fixed=0.02))
     slow = clock.ask([9] * 10, "slow", max_tokens=5, ignore_eos=True)
@@ -211,13 +258,20 @@ def test_a_promise_that_was_broken_is_reported(clock: Clock) -> None:
     assert engine.metrics.classes == {"interactive": 1, "server": 1}
 
 
-def test_pace_learns_a_line() -> None:
+def test_pace_learns_a_line_and_what_prompts_add() -> None:
+    """Of decoding rows at 0.1 ms and prompts' at 0.01 ms, which one line through both would take for the same."""
     pace = StepTime()
-    assert pace.rows_within(0.01) == float("inf")
-    for rows in (1, 8, 300, 20, 64) * 20:
-        pace.observe(rows, 0.002 + 0.0001 * rows)
-    assert pace.rows_within(0.012) == pytest.approx(100, rel=0.02)
-    assert pace.rows_within(0.001) == 0
+    assert pace.rows_within(0.01) == pace.prompt_rows_within(0.01, 1) == float("inf")
+    pace.observe(0, 2000, 0.022)
+    for rows, prompt in ((1, 0), (8, 0), (64, 2000), (20, 0), (64, 0), (8, 500)) * 30:
+        pace.observe(rows, prompt, 0.002 + 1e-4 * rows + 1e-5 * prompt)
+    assert pace.rows_within(0.012) == pytest.approx(100)
+    assert pace.prompt_rows_within(0.012, 50) == pytest.approx(500, rel=0.01)
+    assert pace.rows_within(0.001) == pace.prompt_rows_within(0.001, 1) == 0
+    for _ in range(5000):  # of one size: what others cost is not forgotten
+        pace.observe(30, 0, 0.005)
+    assert pace.rows_within(0.012) == pytest.approx(100)
+    assert pace.prompt_rows_within(0.012, 50) == pytest.approx(500, rel=0.01)
 
 
 def test_metrics_after_all_is_done() -> None:
