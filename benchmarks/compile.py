@@ -24,6 +24,7 @@ from hopwell.cli.result import write_result
 from hopwell.formats.blocks import FORMATS
 from hopwell.model.four_bits import FourBits
 from hopwell.model.settings import ModelSettings
+from hopwell.model.shipped import shipped_config
 from hopwell.model.warm import MAX_ROWS, launches
 from hopwell.ops.compile.aot import Launch, record
 from hopwell.ops.device import Device
@@ -82,7 +83,8 @@ def kernel_rows(
         if model == "conversion":
             todo = conversion_launches(arch)
         else:
-            values = bench_config(model).raw
+            drafts = bool((shipped_config(model) or {}).get("num_nextn_predict_layers"))
+            values = bench_config(model, mtp=drafts).raw
             if four_bits is not None:
                 values = FourBits.of(four_bits, "bf16").described(values)
             todo = launches(values, Device.of_arch(arch), settings, max_rows, batches)

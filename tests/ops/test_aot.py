@@ -26,6 +26,7 @@ def report(model: str, *options: str) -> list[dict]:
 
 DECODE = {"_embed", "_add_norm", "_product", "_latent_and_query", "_absorb_query", "_combine_heads", "_select", "_up",
           "_silu_mul"}  # fmt: skip
+DRAFTS = {"_begin", "_verify", "_drafted", "_fill"}
 FEW = {"_product_ahead", "_experts_down"}  # on Hopper
 PROMPT = {"_quantize", "_sort", "_rotate_query"}
 PACKED = {"_product_packed", "_up_packed", "_down_packed"}
@@ -47,7 +48,7 @@ CASES = {
         "r1-tp8",
         90,
         ("--batches", "128", "--max-rows", "1", "--cache-dtype", "fp8"),
-        DECODE | {"_experts_down", "_decode_codes"},
+        DECODE | DRAFTS | {"_experts_down", "_decode_codes"},
     ),
     "r1-tp8-bf16-rows": (
         "r1-tp8",
