@@ -23,8 +23,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None, wrap
     Args:
         wrap: cells of many words may take several lines; else only tables of few columns do that.
 
-    Where a terminal is too narrow for the table, each row is a block of lines, a key a line.
+    Where a terminal is too narrow for the table, each row is a block of lines, a key a line. Keys without any value are
+    left out.
     """
+    told = [name for name in rows[0] if any(row[name] is not None and str(row[name]) for row in rows)]
+    rows = [{name: row[name] for name in told} for row in rows]
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in rows[0]:
         numbers = all(_is_number(row[name]) for row in rows)

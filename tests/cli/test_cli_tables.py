@@ -40,3 +40,9 @@ def test_counts_are_short(value: float, text: str) -> None:
 def test_parameters_are_in_billions() -> None:
     assert short(671_026_419_200, (" k", " M", " B"), digits=5) == "671.03 B"
     assert short(1_026_408_232_448, (" k", " M", " B"), digits=5) == "1026.4 B"
+
+
+def test_columns_without_any_value_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([{"kl": 0.0, "budget": None, "kept": ""}, {"kl": 0.1, "budget": None, "kept": None}])
+    out = capsys.readouterr().out
+    assert "kl" in out and "budget" not in out and "kept" not in out
