@@ -17,6 +17,8 @@ from hopwell.limits.history import Report
 
 SILENCE = 30.0
 """Seconds without a word of the engine's process, at least, until it counts as hanging: a busy machine is no fault."""
+LOOK_SECONDS = 1.0
+"""Between two looks at how long it has been silent."""
 CANCEL_SECONDS = 10.0
 """For what is left after a drain to be cancelled."""
 
@@ -46,6 +48,7 @@ class EngineClient:
         self._reports: list[asyncio.Future[Report]] = []
         self._said, self._heard = "it has not started yet", 0.0
         self._draining = self._stopped = False
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def info(self) -> wire.Info:
@@ -82,6 +85,8 @@ class EngineClient:
             wire.ToApi, lambda message: self._received(message), lambda: self._lost(connection)
         )
         self._connection = connection
+        if self._look is None:
+            self._look = loop.call_later(LOOK_SECONDS, self._listen)
         await loop.connect_accepted_socket(lambda: connection, end)
         return await info
 
@@ -178,6 +183,8 @@ class EngineClient:
         self.abort_all()
         await self._idle(CANCEL_SECONDS)
         self._stopped = True
+        if self._look is not None:
+            self._look.cancel()
         self._said = "it has been stopped"
         self._fail(self._said)
         if self._connection is not None:
@@ -226,6 +233,18 @@ class EngineClient:
                 self._said = ""
                 if self._info is not None and not self._info.done():
                     self._info.set_result(info)
+
+    def _listen(self, silent: bool = False) -> None:
+        """Ends what waits for a process that has been silent for too long: one that is stopped, or stuck, cannot say so
+        itself. It must be so at two looks: an API that was itself stopped has what came meanwhile still to read.
+
+        Args:
+            silent: whether it was at the last look.
+        """
+        trouble = "" if self._said else self.trouble
+        if trouble and silent:
+            self._fail(trouble)
+        self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._listen, bool(trouble))
 
     def _lost(self, connection: wire.Connection) -> None:
         if connection is not self._connection or self._stopped:

@@ -294,6 +294,35 @@ def test_a_step_that_hangs_is_told_and_may_end_after_all(overlap: bool, caplog: 
     assert "longer than the step_timeout" in caplog.text
 
 
+def test_a_process_that_falls_silent_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is stopped by a signal, or stuck in a driver, can tell nobody that it hangs."""
+    monkeypatch.setattr("hopwell.engine.client.SILENCE", 0.2)
+    monkeypatch.setattr("hopwell.engine.client.LOOK_SECONDS", 0.05)
+
+    async def main() -> None:
+        model = Held()
+        async with running(model=model, step_timeout=0.5) as engine:
+            try:
+                assert engine.host._watch is not None
+                engine.host._watch.cancel()  # it beats no more
+                stream = asyncio.create_task(collect(engine, ask([9], "a", max_tokens=3, ignore_eos=True)))
+                await asyncio.to_thread(model.begun.wait)
+                call = asyncio.create_task(engine.flush_cache())
+                async with asyncio.timeout(120):
+                    for waiting in (stream, call):
+                        with pytest.raises(EngineDownError, match="has not said anything"):
+                            await waiting
+                    model.going.set()
+                    engine.host._watch = asyncio.create_task(engine.host._watch_steps())
+                    while not engine.healthy:
+                        await asyncio.sleep(0.01)
+                    assert len((await collect(engine, ask([9], "after", max_tokens=3, ignore_eos=True)))[0]) == 3
+            finally:
+                model.going.set()
+
+    asyncio.run(main())
+
+
 def test_stopping_does_not_wait_for_a_step_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hopwell.engine.host.JOIN_SECONDS", 0.2)
     monkeypatch.setattr("hopwell.engine.client.CANCEL_SECONDS", 0.2)
