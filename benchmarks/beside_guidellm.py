@@ -1,0 +1,136 @@
+"""One server measured by `hopwell bench serve` and by GuideLLM in turns: whether our own client tells the truth.
+
+    pip install 'hopwell[clients]'
+    python -m benchmarks.beside_guidellm --out DIR
+    python -m benchmarks.beside_guidellm http://127.0.0.1:8000 --tokenizer FOLDER --concurrency 1 --concurrency 32
+
+Both ask for completions of equally many tokens, closed loop. Without a URL nano is served. Compared are medians of what
+both define alike: tokens a second of a request in flight (Little's law: output tokens over the requests' own seconds),
+the first token, each further one (GuideLLM's inter-token latency is our TPOT), the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks import script
+from benchmarks.serving import served
+from hopwell.bench.serve import Load, bench_serve, listed_model
+from hopwell.cli.result import Out, write_result
+from hopwell.cli.tables import print_rows
+from hopwell.model.shipped import NANO
+
+FIGURES = {
+    "ttft_p50_ms": "time_to_first_token_ms",
+    "tpot_p50_ms": "inter_token_latency_ms",
+    "e2e_p50_ms": "request_latency",
+    "output_tokens_per_s": "output_tokens_per_second",
+}
+"""Ours, and GuideLLM's."""
+WITHIN = 0.03
+
+
+def by_guidellm(
+    url: str, model: str, tokenizer: Path, callers: int, requests: int, prompt: int, answer: int, seed: int
+) -> dict[str, float]:
+    """GuideLLM's figures under our names.
+
+    Raises:
+        SystemExit: it failed; with what it said.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [
+            *(sys.executable, "-m", "guidellm", "run"),
+            *("--backend", f"kind=openai_http,target={url},model={model},request_format=/v1/completions"),
+            *("--profile", f"kind=concurrent,streams={callers}"),
+            *("--constraint", f"kind=max_requests,count={requests}"),
+            *("--tokenizer", f"kind=huggingface_auto,model={tokenizer}"),
+            *("--data", f"kind=synthetic_text,prompt_tokens={prompt},output_tokens={answer}"),
+            *("--seed", f"kind=static,value={seed}"),
+            *("--output", f"kind=json,path={report}", "--disable-console"),
+        ]
+        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": f"{folder}/hf"}
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **offline})
+        if done.returncode:
+            raise SystemExit(f"GuideLLM failed: {done.stderr[-2000:]}")
+        metrics = json.loads(report.read_text(encoding="utf-8"))["benchmarks"][0]["metrics"]
+    found = {ours: float(metrics[theirs]["successful"]["median"]) for ours, theirs in FIGURES.items()}
+    found["e2e_p50_ms"] *= 1e3
+    found["output_tokens_per_s"] = float(metrics["output_tokens_per_second"]["successful"]["mean"])
+    return {
+        **found,
+        "requests": metrics["request_totals"]["successful"],
+        "failed": metrics["request_totals"]["errored"],
+    }
+
+
+@contextmanager
+def address(url: str | None) -> Iterator[str]:
+    """The server to measure: the one given, or nano."""
+    if url is not None:
+        yield url
+        return
+    with served() as (_, own):
+        yield own
+
+
+def main(
+    url: Annotated[str | None, typer.Argument(help="Of any OpenAI-compatible server; default: nano is served.")] = None,
+    tokenizer: Annotated[Path, typer.Option(help="Folder of the model's tokenizer.")] = NANO,
+    concurrency: Annotated[list[int] | None, typer.Option(help="Callers at once; repeatable.", min=1)] = None,
+    requests: Annotated[int, typer.Option(help="Of each level and turn.", min=1)] = 64,
+    prompt: Annotated[int, typer.Option(help="Tokens.", min=2)] = 128,
+    answer: Annotated[int, typer.Option(help="Tokens.", min=2)] = 64,
+    turns: Annotated[int, typer.Option(min=1)] = 3,
+    out: Out = None,
+) -> None:
+    """Both clients in turns; exits 1 where their medians differ by more than three percent."""
+    rows = []
+    with address(url) as at:
+        card = listed_model(at, None)
+        for callers in concurrency or [1, 4]:
+            seen: dict[str, list[dict[str, Any]]] = {"hopwell": [], "guidellm": []}
+            for turn in range(turns):
+                load = Load(input_words=prompt, vocabulary=1000, output_tokens=answer, spread=0.0)
+                (ours,) = bench_serve(at, load, concurrency=[callers], requests=requests)
+                seen["hopwell"].append(ours)
+                seen["guidellm"].append(by_guidellm(at, card["id"], tokenizer, callers, requests, prompt, answer, turn))
+            for client, found in seen.items():
+                figures = {name: round(median(row[name] for row in found), 3) for name in FIGURES}
+                failed = sum(row["failed"] for row in found)
+                rows.append(
+                    {
+                        "concurrency": callers,
+                        "client": client,
+                        "requests": requests * turns,
+                        **figures,
+                        "failed": failed,
+                    }
+                )
+            ours, theirs = rows[-2:]
+            rows[-1]["ours_over_theirs"] = {name: round(ours[name] / theirs[name], 3) for name in FIGURES}
+    print_rows([{name: value for name, value in row.items() if name != "ours_over_theirs"} for row in rows])
+    apart = [row["ours_over_theirs"] for row in rows if "ours_over_theirs" in row]
+    print_rows(
+        [{"concurrency": row["concurrency"], **row["ours_over_theirs"]} for row in rows if "ours_over_theirs" in row]
+    )
+    if out is not None:
+        write_result(out, "beside-guidellm", rows, prompt_tokens=prompt, answer_tokens=answer, turns=turns)
+    if any(abs(ratio - 1) > WITHIN for row in apart for ratio in row.values()):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    script(main)
