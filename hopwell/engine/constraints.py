@@ -41,5 +41,7 @@ def too_complex(field: str) -> str:
 
 
 def first_line(error: object) -> str:
-    """The first line of a library's complaint, not without end."""
-    return str(error).strip().split("\n", 1)[0][:300]
+    """The first line of a library's complaint, not without end; with the last one, where it only says that there is
+    more: the reason comes after the place."""
+    first, *more = str(error).strip().split("\n")
+    return (f"{first} {more[-1].strip()}" if more and first.endswith(":") else first)[:300]

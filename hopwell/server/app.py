@@ -79,9 +79,14 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(http: HttpRequest, error: RequestValidationError) -> Response:
-        return answer(http, invalid(error.errors(), error.body))
+        refusal = invalid(error.errors(), error.body)
+        refusal.sent = True
+        return answer(http, refusal)
 
     @app.exception_handler(HTTPException)
     async def http_error(http: HttpRequest, error: HTTPException) -> Response:
         said = f"{http.method} {http.url.path}: {error.detail}"
-        return answer(http, ApiError(error.status_code, said, headers=dict(error.headers or {})))
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":  # as the gate does
+            headers["Allow"] = "GET, HEAD"
+        return answer(http, ApiError(error.status_code, said, headers=headers))

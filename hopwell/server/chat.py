@@ -18,7 +18,7 @@ from hopwell.engine.request import FinishReason, Request, RequestError, Sampling
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Message, ToolMessage
-from hopwell.server.service import Service, structure
+from hopwell.server.service import Service, structure, structure_field
 from hopwell.server.tools import constraint, offered
 
 FUNCTION = {"name", "description", "parameters", "strict"}
@@ -127,7 +127,8 @@ class Chat:
         request.stream = bool(body.stream)
         chat = cls(service, request, bool(tools))
         chat.count.factors = service.settings.factors if body.include_energy else None
-        if body.structured_outputs is None:
+        chat._constraint = structure_field(body.structured_outputs)
+        if chat._constraint is None:
             chat._constraint = "tools" if "grammar" in limits else "response_format"
         return chat
 

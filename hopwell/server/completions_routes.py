@@ -22,7 +22,7 @@ from hopwell.server.protocol.completions import (
     CompletionRequest,
 )
 from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
-from hopwell.server.service import Service, structure
+from hopwell.server.service import Service, structure, structure_field
 from hopwell.server.sse import EventStream, event, primed
 
 router = APIRouter(route_class=JsonRoute)
@@ -106,6 +106,7 @@ class _Run:
 
     def __init__(self, service: Service, body: CompletionRequest, requests: list[Request]) -> None:
         self.service, self.body, self.requests = service, body, requests
+        self.constraint = structure_field(body.structured_outputs)
         self.n = requests[0].params.n
         self.count = Count(prompt=sum(len(r.prompt) for r in requests))
         self.count.factors = service.settings.factors if body.include_energy else None
@@ -136,7 +137,7 @@ class _Run:
 
     async def _gather(self, interval: int) -> AsyncGenerator[int, None]:
         """Indices of choices that have something to send."""
-        async with aclosing(outputs_of(self.service, self.requests)) as outputs:
+        async with aclosing(outputs_of(self.service, self.requests, self.constraint)) as outputs:
             async for place, output in outputs:
                 self._cached[place] = output.cached_tokens
                 if output.finished:

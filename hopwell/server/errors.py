@@ -60,10 +60,12 @@ class ApiError(Exception):
         headers: to add to the answer, such as Retry-After.
         claude: the message where Anthropic's clients look for another than OpenAI's.
         kind: of a complaint about a field, as the log has it.
+        sent: whether `param` is as the client's own body has it; else a route may call it by another name (`FIELDS`).
     """
 
     claude: str | None = None
     kind: str | None = None
+    sent = False
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class ApiError(Exception):
             details = {"details": DETAILS[self.param]} if self.param in DETAILS else {}
             return {"type": "error", "error": {"type": kind, "message": self.claude or self.message, **details}}
         root = (self.param or "").partition(".")[0]
-        param = FIELDS.get(path, {}).get(root, self.param)
+        param = self.param if self.sent else FIELDS.get(path, {}).get(root, self.param)
         return {"error": {"message": self.message, "type": kind, "param": param, "code": self.code}}
 
     def response(self, path: str) -> JSONResponse:

@@ -138,7 +138,8 @@ class Gate:
             413, f"the body is larger than {limit:,} bytes", None, "body_too_large", {"connection": "close"}
         )
         if length.isdigit() and int(length) > limit:
-            await self._pass_over(receive)
+            if dict(scope["headers"]).get(b"expect", b"").lower() != b"100-continue":  # else it waits to be asked
+                await self._pass_over(receive)
             raise too_large
         parts, size, counted = [], 0, 0
         try:

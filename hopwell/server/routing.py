@@ -60,6 +60,10 @@ class JsonRequest(HttpRequest):
                 400, "the content-type is not application/json; send that header", "content-type", "invalid_value"
             )
         body = await self.body()
+        coding = self.headers.get("content-encoding", "identity").strip().lower()
+        if body and coding != "identity":
+            message = "the body has a content-encoding; send it as it is"
+            raise ApiError(400, message, "content-encoding", "invalid_value")
         if len(body) > LARGE:
             async with self.app.state.parsing:
                 await asyncio.sleep(BREATH)

@@ -205,3 +205,9 @@ def structure(body: Structured | None) -> dict[str, Any]:
     if body.choice is not None:
         return {"grammar": "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in body.choice)}
     return given
+
+
+def structure_field(body: Structured | None) -> str | None:
+    """Where in a request the engine's constraint of `structure` stands; None: there is none."""
+    given = body.model_dump(by_alias=True, exclude_none=True) if body is not None else {}
+    return f"structured_outputs.{next(iter(given))}" if given else None

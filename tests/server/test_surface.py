@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -392,3 +394,62 @@ def test_metrics_follow_what_happens(http: httpx.Client) -> None:
     assert gained("hopwell_ttft_seconds_count") == 6
     assert gained("hopwell_cache_evicted_pages_total") == gained("hopwell_cache_eviction_age_seconds_count") > 0
     assert gained("hopwell_cache_recomputed_tokens_total") >= 64, "the first prompt came again after it was given up"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("responses", "prompt"),
+        ("responses", "messages"),
+        ("responses", "max_tokens"),
+        ("responses", "response_format"),
+        ("chat/completions", "prompt"),
+    ],
+)
+def test_a_field_that_another_route_has_is_refused_under_its_own_name(
+    http: httpx.Client, path: str, field: str
+) -> None:
+    body = {"input": "x"} if path == "responses" else ASK
+    error = http.post(f"/v1/{path}", json={**body, field: "x"}).json()["error"]
+    assert error["param"] == field and error["code"] == "unsupported_parameter"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("regex", "("), ("regex", r"\bx"), ("grammar", "start: none"), ("json", {"not": {}})]
+)
+def test_a_constraint_is_named_by_its_place(http: httpx.Client, kind: str, value: Any) -> None:
+    for path, body in (("chat/completions", ASK), ("completions", {"prompt": "1+1="})):
+        reply = http.post(f"/v1/{path}", json={**body, "structured_outputs": {kind: value}})
+        error = reply.json()["error"]
+        assert reply.status_code == 400 and error["param"] == f"structured_outputs.{kind}", error
+        assert error["message"].startswith(f"structured_outputs.{kind} ")
+
+
+def test_a_pattern_that_cannot_be_used_is_told_why(http: httpx.Client) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "^(?=a)b"}}}
+    reply = http.post("/v1/chat/completions", json={**ASK, "response_format": form})
+    assert reply.status_code == 400 and "look-ahead" in reply.json()["error"]["message"]
+
+
+def test_a_coded_body_is_refused_by_its_coding(http: httpx.Client) -> None:
+    body, kind = json.dumps({"prompt": "1+1=", "max_tokens": 1}).encode(), {"content-type": "application/json"}
+    for coding, content in (("gzip", gzip.compress(body)), ("br", body), ("identity, gzip", body)):
+        reply = http.post("/v1/completions", content=content, headers={**kind, "content-encoding": coding})
+        assert reply.status_code == 400 and reply.json()["error"]["param"] == "content-encoding"
+    reply = http.post("/v1/completions", content=body, headers={**kind, "content-encoding": "Identity"})
+    assert reply.status_code == 200
+
+
+def test_a_body_that_is_too_large_is_not_asked_for(running: Running) -> None:
+    """Who sends `Expect: 100-continue` waits to hear whether his body is wanted."""
+    head = "POST /v1/completions HTTP/1.1", "host: localhost", "content-type: application/json", "expect: 100-continue"
+    for length, first in ((1 << 40, b"HTTP/1.1 413 "), (2, b"HTTP/1.1 100 ")):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=300) as connection:
+            connection.sendall("\r\n".join([*head, f"content-length: {length}", "", ""]).encode())
+            assert connection.recv(1000).startswith(first)
+
+
+def test_a_route_says_which_methods_it_takes(http: httpx.Client) -> None:
+    for path in ("/health", "/v1/models", "/"):
+        assert http.options(path).headers["allow"] == "GET, HEAD" and http.head(path).status_code == 200
+    assert http.options("/v1/completions").headers["allow"] == "POST"
