@@ -103,7 +103,7 @@ def _watched(llm: LLM) -> Iterator[tuple[list[Reading], list[float]]]:
     meter.pace = Pace(share=1e9, least=2)  # every other one
     meter.recorder._stamp = time.thread_time
     readings, others, history = list[Reading](), list[float](), meter.history
-    measure, on_device = history.measure, runner._on_device
+    measure, execute = history.measure, runner._execute
 
     def measured(reading: Reading) -> None:
         del reading[None, GAPS]  # by another clock
@@ -112,12 +112,12 @@ def _watched(llm: LLM) -> Iterator[tuple[list[Reading], list[float]]]:
 
     def timed(*call: Any) -> Any:
         began, before = time.thread_time(), len(readings)
-        result = on_device(*call)
+        result = execute(*call)
         if len(readings) == before:
             others.append(time.thread_time() - began)
         return result
 
-    history.measure, runner._on_device = measured, timed  # type: ignore[method-assign]
+    history.measure, runner._execute = measured, timed  # type: ignore[method-assign]
     yield readings, others
 
 

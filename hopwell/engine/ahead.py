@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+
+from torch import Tensor
 
 from hopwell.engine.batch import Ints, StepResult
 
-T = TypeVar("T")
-
 
 @dataclass(slots=True)
-class StepAhead(Generic[T]):
+class StepAhead:
     """Read once, when its result is asked for."""
 
-    read: Callable[[StepAhead[T]], StepResult]
+    read: Callable[[StepAhead], StepResult]
     slots: Ints
     """Those that draw a token."""
     tenancies: Ints
@@ -25,8 +24,10 @@ class StepAhead(Generic[T]):
     """Rows of the batch."""
     computed: int
     """Rows that go through the model."""
-    drawn: T
-    """What comes from the device."""
+    drawn: Tensor
+    """What comes of it, where it is computed: of `Sampler.pick`, or `Verified.told`."""
+    arrived: Callable[[], Ints]
+    """Waits for that to be here."""
     started: float
     measured: bool = False
     done: StepResult | None = None

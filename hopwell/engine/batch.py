@@ -27,6 +27,7 @@ class Admission:
     answer: list[int]
     """What was generated before, if it was preempted."""
     ends: list[int]
+    """Tokens that end it, and may not come before `min_tokens` are out."""
     grammar: GrammarState | None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -15,13 +14,6 @@ from hopwell.engine.request import RequestError, SamplingParams
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-class Mark(Enum):
-    """What following a token did, so that it can be undone."""
-
-    IGNORED = auto()
-    CONSUMED = auto()
 
 
 MAX_LEXER_STATES = 50_000
@@ -122,16 +114,17 @@ class GrammarState:
             return np.zeros(self._vocab_size, np.bool_)
         return np.unpackbits(words, bitorder="little")[: self._vocab_size].astype(np.bool_)
 
-    def push(self, token: int) -> Mark | None:
+    def push(self, token: int) -> int | None:
         """Follows one token.
 
         Returns:
-            What `pop` needs to undo it, or None if the grammar does not allow the token, with nothing changed.
+            How many it has taken in, for `pop`: 1, or 0 for the end of a sequence whose grammar is complete. None: the
+            grammar does not allow the token, and nothing has changed.
         """
         if self._matcher.is_stopped():
-            return Mark.IGNORED if token == self._eos else None
-        return Mark.CONSUMED if self._matcher.try_consume_tokens([token]) else None
+            return 0 if token == self._eos else None
+        return 1 if self._matcher.try_consume_tokens([token]) else None
 
-    def pop(self, marks: list[Mark]) -> None:
-        """Undoes the last pushes, which returned these marks."""
-        self._matcher.rollback(marks.count(Mark.CONSUMED))
+    def pop(self, count: int) -> None:
+        """Undoes the last pushes, which have taken in so many tokens."""
+        self._matcher.rollback(count)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
 from hopwell.model.transformer import Transformer
 from hopwell.ops import drafts, drafts_triton, tokens_triton
 from hopwell.ops.compile.guard import RecompileGuard
-from hopwell.ops.device import Device, plain_ops
+from hopwell.ops.device import Device, as_current, plain_ops
 from hopwell.ops.drafts import DraftOps
 from hopwell.ops.sizes import MAX_DRAFTS
 
@@ -96,7 +96,7 @@ class GraphedModel:
 
     def new_latent(self, num_pages: int) -> Tensor:
         """An empty latent cache, and the graphs over it: after this returns, nothing compiles."""
-        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+        with as_current(self.device):
             return self._prepare(num_pages)
 
     def _prepare(self, num_pages: int) -> Tensor:

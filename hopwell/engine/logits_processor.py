@@ -10,7 +10,8 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from hopwell.engine.grammar import GrammarState, Mark
+from hopwell.engine.batch import Admission
+from hopwell.engine.grammar import GrammarState
 from hopwell.engine.request import SamplingParams
 from hopwell.engine.thinking import Where
 
@@ -18,28 +19,18 @@ from hopwell.engine.thinking import Where
 class LogitsProcessor:
     """One sequence's edits to its logits. It sees the tokens as the runner does, drafts included."""
 
-    def __init__(
-        self,
-        params: SamplingParams,
-        prompt: list[int],
-        answer: list[int],
-        ends: list[int],
-        grammar: GrammarState | None,
-    ) -> None:
-        """
-        Args:
-            answer: what was generated before, if the sequence was preempted.
-            ends: tokens that end the sequence, and may not come before `min_tokens` are out.
-        """
-        self.params, self.grammar, self._ends = params, grammar, ends
+    def __init__(self, admission: Admission) -> None:
+        params = admission.params
+        self.params, self.grammar, self._ends = params, admission.grammar, admission.ends
         self._where = Where.ANSWER if params.thinking is None else params.thinking.first
         self._answered, self._counts = 0, Counter[int]()
-        self._prompt = torch.tensor(sorted(set(prompt)) if params.repetition_penalty != 1.0 else [], dtype=torch.int64)
+        prompt = sorted(set(admission.prompt)) if params.repetition_penalty != 1.0 else []
+        self._prompt = torch.tensor(prompt, dtype=torch.int64)
         self._bias = torch.tensor(list(params.logit_bias), dtype=torch.int64)
         self._bias_by = torch.tensor(list(params.logit_bias.values()), dtype=torch.float32)
-        if grammar is not None:
-            grammar.restart()
-        self.accept(answer)
+        if self.grammar is not None:
+            self.grammar.restart()
+        self.accept(admission.answer)
 
     @staticmethod
     def needed(params: SamplingParams) -> bool:
@@ -53,22 +44,20 @@ class LogitsProcessor:
             logits: float32 [1 + drafts, vocabulary]; row i follows the first i drafts. Rows after a draft that the
                 grammar forbids are left alone: that draft will not be drawn, so they do not count.
         """
-        marks: list[Mark] = []
-        where, counted = self._where, list[int]()
+        where, counted, consumed = self._where, list[int](), 0
         for i in range(len(logits)):
             self._edit_row(logits[i], where, counted)
             if i == len(drafts):
                 break
             if self.grammar is not None and self._held(where, drafts[i]):
-                mark = self.grammar.push(drafts[i])
-                if mark is None:
+                if (taken := self.grammar.push(drafts[i])) is None:
                     break
-                marks.append(mark)
+                consumed += taken
             where = self._after(where, drafts[i])
             if self._counts_in(where):
                 counted.append(drafts[i])
         if self.grammar is not None:
-            self.grammar.pop(marks)
+            self.grammar.pop(consumed)
 
     def accept(self, tokens: list[int]) -> None:
         """Follows the tokens drawn."""

@@ -12,9 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,12 +27,12 @@ from hopwell.engine.logprobs import prompt_logprobs, token_logprobs
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.page_mover import Move, PageMover
 from hopwell.engine.runnable import Markable, Model, Positioned, close_model, draft_ops
-from hopwell.engine.sampler import Arrival, Drawing, Sampler, to_device, to_host
+from hopwell.engine.sampler import Draws, Sampler, to_device, to_host
 from hopwell.engine.speculate import accepted_drafts, forced_drafts
 from hopwell.limits.marks import UNMARKED, Marks
 from hopwell.model.batch import ForwardBatch
+from hopwell.ops.device import as_current
 
-T = TypeVar("T")
 INPUTS, SAMPLING = "inputs", "sampling"
 """What the runner does of a step, as the meter has it."""
 
@@ -81,7 +79,7 @@ class Runner:
         on_gpu = self.device.type == "cuda"
         self._thread = ThreadPoolExecutor(1, "hopwell-runner") if overlap and not on_gpu else None
         self._runs_ahead = overlap and on_gpu
-        self._ahead: StepAhead[Drawing] | StepAhead[Arrival] | None = None
+        self._ahead: StepAhead | None = None
         self._progress = Progress(slots, drafts, self.device, forced_acceptance, draft_ops(model)) if drafts else None
         self._progress_holds = False
         """Whether it says what is said here and what follows from steps that are ahead."""
@@ -89,14 +87,15 @@ class Runner:
     def launch(self, batch: Batch) -> InFlightStep:
         """Starts a step. Steps run in the order of their launch; an exception comes out of the flight's result."""
         if self._thread is not None:
-            return InFlightStep(batch, self._thread.submit(self._on_device, batch, self._execute))
+            return InFlightStep(batch, self._thread.submit(self._execute, batch))
         result: Future[StepResult] = Future()
         try:
-            if self._runs_ahead and self._can_run_ahead(batch):
-                return InFlightStep(batch, self._on_device(batch, self._execute_ahead))
-            self._settle()
-            self._progress_holds = False
-            result.set_result(self._on_device(batch, self._execute))
+            with as_current(self.device):
+                if self._runs_ahead and self._can_run_ahead(batch):
+                    return InFlightStep(batch, self._execute_ahead(batch))
+                self._settle()
+                self._progress_holds = False
+                result.set_result(self._execute(batch))
         except Exception as error:
             result.set_exception(error)
         return InFlightStep(batch, result)
@@ -108,7 +107,7 @@ class Runner:
         if self._thread is not None:
             self._thread.submit(mover.save, moves).result()
             return
-        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+        with as_current(self.device):
             mover.save(moves)
 
     def after_launched(self, function: Callable[[], None]) -> None:
@@ -153,11 +152,6 @@ class Runner:
         self.latent = torch.empty(0)
         close_model(self.model)
 
-    def _on_device(self, batch: Batch, execute: Callable[[Batch], T]) -> T:
-        """Executes, with the model's GPU as this thread's: Triton launches on the thread's, whatever the tensors'."""
-        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
-            return execute(batch)
-
     @torch.inference_mode()
     def _execute_ahead(self, batch: Batch) -> Result:
         """Gives the device a step; `_read` takes in what it drew."""
@@ -178,14 +172,15 @@ class Runner:
         marks.mark(INPUTS)
         _, logits = self._step(model, forward, source)
         if len(slots):
-            drawing = self.sampler.start(logits, slots, self._length[slots])
-        else:
-            drawing = Drawing.of_nothing(self.device)
+            drawn = self.sampler.pick(logits, slots, self._length[slots])
+        else:  # nothing, but its arrival says when the device has done all that it was given before
+            drawn = torch.empty(2, 0, dtype=torch.int64, device=self.device)
+        arrived = to_host(drawn)
         marks.mark(SAMPLING, len(slots))
         self._length[slots] += 1
         size = len(batch.pages), len(forward.positions)
-        measured = self._stop(marks)
-        self._ahead = StepAhead(self._read, slots, self._tenancy[slots], rows, *size, drawing, started, measured)
+        of_device = drawn, arrived, started, self._stop(marks)
+        self._ahead = StepAhead(self._read, slots, self._tenancy[slots], rows, *size, *of_device)
         return self._ahead
 
     def _draft_ahead(self, batch: Batch, progress: Progress) -> Result:
@@ -220,10 +215,9 @@ class Runner:
             positions, places = going.drafted(found, i)
             marks.mark(SAMPLING, len(slots))
         self._asked[slots] = following
-        told = to_host(verified.told)
         size = len(batch.pages), len(forward.positions)
-        measured = self._stop(marks)
-        self._ahead = StepAhead(self._read_drafted, slots, self._tenancy[slots], live, *size, told, started, measured)
+        of_device = verified.told, to_host(verified.told), started, self._stop(marks)
+        self._ahead = StepAhead(self._read_drafted, slots, self._tenancy[slots], live, *size, *of_device)
         return self._ahead
 
     def _begin(self, batch: Batch) -> tuple[Model, Marks, Ints]:
@@ -257,16 +251,16 @@ class Runner:
     def _given(self, slots: Ints) -> tuple[Tensor | None, Ints]:
         """The last tokens of slots: on the device, where the step before draws them; and here, if they are known."""
         before = self._ahead
-        if before is not None and isinstance(before.drawn, Drawing) and len(slots):
+        if before is not None and len(slots):
             row_of = np.full(len(self._length), -1)
             row_of[before.slots] = np.arange(len(before.slots))
             source = row_of[slots]
             if (source < 0).any():  # a slot that paused: its last token is known, the others' will be
                 self._settle()
             elif len(source) == len(before.slots) and (source == np.arange(len(source))).all():
-                return before.drawn.tokens, self._last[slots]
+                return before.drawn[0], self._last[slots]
             else:
-                return before.drawn.tokens[self._tensor(source)], self._last[slots]
+                return before.drawn[0][self._tensor(source)], self._last[slots]
         return None, self._last[slots]
 
     def _drawing_rows(self, batch: Batch, live: Ints, count: int) -> tuple[Ints, Ints, Ints]:
@@ -292,9 +286,9 @@ class Runner:
         every = len(rows) == len(batch.positions)
         return model.step(batch, self.latent, None if every else self._tensor(rows))
 
-    def _read(self, step: StepAhead[Drawing]) -> StepResult:
+    def _read(self, step: StepAhead) -> StepResult:
         """The tokens of a step that was given ahead."""
-        draws, result = step.drawn.read(), StepResult.empty(step.height, 1)
+        draws, result = Draws.of(step.arrived()), StepResult.empty(step.height, 1)
         result.tokens[step.rows, 0], result.counts[step.rows] = draws.tokens, 1
         result.computed = step.computed
         own = self._tenancy[step.slots] == step.tenancies
@@ -306,9 +300,9 @@ class Runner:
         self._has_read(step, result)
         return result
 
-    def _read_drafted(self, step: StepAhead[Arrival]) -> StepResult:
+    def _read_drafted(self, step: StepAhead) -> StepResult:
         """The tokens of a step with drafts that was given ahead."""
-        told, result = Told.of(step.drawn.read(), self.drafts), StepResult.empty(step.height, 1 + self.drafts)
+        told, result = Told.of(step.arrived(), self.drafts), StepResult.empty(step.height, 1 + self.drafts)
         width = told.drawn.shape[1]
         result.tokens[step.rows, :width], result.counts[step.rows] = told.drawn, told.gained
         result.drafted[step.rows], result.computed = told.verified, step.computed
@@ -329,7 +323,7 @@ class Runner:
         self._last[slots] = np.where(gained > 0, last, self._last[slots])
         self._draft[slots], self._drafted[slots] = told.draft[own], told.drafted[own]
 
-    def _has_read(self, step: StepAhead[Drawing] | StepAhead[Arrival], result: StepResult) -> None:
+    def _has_read(self, step: StepAhead, result: StepResult) -> None:
         if self._ahead is step:
             self._ahead = None
         # it began when it was given, or when the one before was done
@@ -402,9 +396,7 @@ class Runner:
         self._logprobs[slot] = -1 if params.logprobs is None else params.logprobs
         self._processors.pop(slot, None)
         if LogitsProcessor.needed(params):
-            self._processors[slot] = LogitsProcessor(
-                params, admission.prompt, admission.answer, admission.ends, admission.grammar
-            )
+            self._processors[slot] = LogitsProcessor(admission)
 
     def _forward_batch(self, batch: Batch, live: Ints, queries: Ints, tokens: Ints, positions: Ints) -> ForwardBatch:
         """The model's input: decode rows, then chunks."""

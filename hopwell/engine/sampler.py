@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -27,55 +28,28 @@ class Draws:
     best: NDArray[np.float32]
     """The highest logit of each row: NaN or infinite where nothing can be drawn."""
 
-
-@dataclass(slots=True)
-class Arrival:
-    """A tensor on its way from the device."""
-
-    _host: Tensor
-    _arrived: torch.cuda.Event | None
-
-    def read(self) -> Ints:
-        """Waits for it, not for what the device was given since."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return self._host.numpy()
+    @classmethod
+    def of(cls, found: Ints) -> Self:
+        """Of what `Sampler.pick` has found."""
+        tokens, bits = found
+        return cls(tokens, bits.astype(np.int32).view(np.float32))
 
 
-def to_host(found: Tensor) -> Arrival:
-    """Sends a tensor to main memory, without waiting for it."""
+def to_host(found: Tensor) -> Callable[[], Ints]:
+    """Sends an int64 tensor to main memory, without waiting for it. What is returned waits, for this tensor and not for
+    what the device was given since."""
     if not found.is_cuda:
-        return Arrival(found, None)
+        return found.numpy
     host = torch.empty_like(found, device="cpu", pin_memory=True)
     host.copy_(found, non_blocking=True)
     arrived = torch.cuda.Event()
     arrived.record()
-    return Arrival(host, arrived)
 
+    def read() -> Ints:
+        arrived.synchronize()
+        return host.numpy()
 
-@dataclass(slots=True)
-class Drawing:
-    """Draws on their way from the device."""
-
-    tokens: Tensor
-    """int64 [rows], where the logits are."""
-    _arrival: Arrival
-    """Of int64 [2, rows]: tokens, and the bits of the highest logits."""
-
-    @classmethod
-    def of(cls, found: Tensor) -> Drawing:
-        """Of what `Sampler.pick` has found."""
-        return cls(found[0], to_host(found))
-
-    @classmethod
-    def of_nothing(cls, device: torch.device) -> Drawing:
-        """No tokens, but what says when the device has done all that it was given before."""
-        return cls.of(torch.empty(2, 0, dtype=torch.int64, device=device))
-
-    def read(self) -> Draws:
-        """Waits for them, not for what the device was given since."""
-        tokens, bits = self._arrival.read()
-        return Draws(tokens, bits.astype(np.int32).view(np.float32))
+    return read
 
 
 def to_device(array: NDArray, device: torch.device) -> Tensor:
@@ -119,11 +93,7 @@ class Sampler:
             slots: whose parameters hold for each row.
             positions: the sequence position that each token will take.
         """
-        return self.start(logits, slots, positions).read()
-
-    def start(self, logits: Tensor, slots: Ints, positions: Ints) -> Drawing:
-        """`draw`, without waiting for the device."""
-        return Drawing.of(self.pick(logits, slots, positions))
+        return Draws.of(to_host(self.pick(logits, slots, positions))())
 
     def pick(self, logits: Tensor, slots: Ints, positions: Ints | Tensor) -> Tensor:
         """`draw`, left where the logits are.

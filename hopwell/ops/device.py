@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
@@ -72,6 +72,12 @@ def _of(device: torch.device, interpreted: bool) -> Device:
         return replace(HOPPER, interpreted=interpreted)
     found, triton = torch.cuda.get_device_properties(device), importlib.util.find_spec("triton") is not None
     return Device(found.name, 10 * found.major + found.minor, found.multi_processor_count, triton, interpreted)
+
+
+def as_current(device: torch.device) -> AbstractContextManager[object]:
+    """A GPU as this thread's, within the block: Triton launches on the thread's, whatever the tensors'. Of a CPU
+    nothing."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 PLAIN = Device("plain PyTorch")

@@ -116,13 +116,14 @@ def test_following_a_draft_and_back_leaves_no_trace() -> None:
 
     before = allowed()
     assert before == {a}
-    marks = [grammar.push(token) for token in (a, b, b)]
+    taken = [grammar.push(token) for token in (a, b, b)]
     assert allowed() == {b, c}
     assert grammar.push(a) is None, "a token that the grammar forbids changes nothing"
     assert allowed() == {b, c}
-    marks += [grammar.push(c), grammar.push(EOS)]
+    taken += [grammar.push(c), grammar.push(EOS)]
     assert allowed() == {EOS}
-    grammar.pop([mark for mark in marks if mark is not None])
+    assert taken == [1, 1, 1, 1, 0]
+    grammar.pop(4)
     assert allowed() == before
     grammar.push(a)
     grammar.restart()
