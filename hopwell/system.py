@@ -211,6 +211,20 @@ def lock_folder(folder: Path) -> int | None:
     return file
 
 
+def memory_file(size: int) -> int:
+    """A descriptor of a file without a name, of so many zeros, in memory where there is such a place: for what several
+    processes map. It goes with the last of them."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("hopwell")
+    else:
+        import tempfile  # dear, and on Linux not wanted
+
+        with tempfile.TemporaryFile() as made:
+            file = os.dup(made.fileno())
+    os.ftruncate(file, size)
+    return file
+
+
 @contextmanager
 def locked(file: int) -> Iterator[None]:
     """Keeps other processes that would lock a file waiting; within one process it keeps nobody. Not on Windows."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopwell.errors import HopwellError
+from hopwell.system import memory_file
 
 LINE = 64
 """Bytes of a cache line: what one process counts, another must not write beside."""
@@ -48,10 +47,7 @@ class SharedBlock:
     @classmethod
     def create(cls, size: int) -> SharedBlock:
         """A new block of zeros."""
-        folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        with tempfile.TemporaryFile(dir=folder) as file:  # it has no name, from the start
-            file.truncate(LINE + size)
-            return cls(os.dup(file.fileno()), size)
+        return cls(memory_file(LINE + size), size)
 
     def counters(self, offset: int, count: int) -> NDArray[np.int64]:
         """int64 [count], each in a line of its own, from byte `offset` on."""

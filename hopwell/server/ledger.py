@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from mmap import mmap
 
-from hopwell.system import locked
+from hopwell.system import locked, memory_file
 
 BUCKET = struct.Struct("dd")
 """Requests that a tenant may make now, and when that was so by `time.monotonic`, which processes share."""
@@ -40,14 +38,7 @@ class Ledger:
     @staticmethod
     def shared(tenants: int, workers: int) -> int:
         """A file without a name, for the ledgers of several processes; it goes with the last of them."""
-        size = tenants * (BUCKET.size + workers * COUNT.size)
-        if hasattr(os, "memfd_create"):
-            file = os.memfd_create("hopwell-ledger")
-        else:
-            with tempfile.TemporaryFile() as made:
-                file = os.dup(made.fileno())
-        os.ftruncate(file, size)
-        return file
+        return memory_file(tenants * (BUCKET.size + workers * COUNT.size))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
