@@ -59,7 +59,7 @@ def server(
     engine = loaded.engine(loaded.config(**engine_settings))
     host = EngineHost(engine, info_of(engine, loaded))
     settings = settings or ServerSettings(drain_timeout=5.0)
-    service = Service(loaded, EngineClient(loaded.tokenizer), replace(settings, max_connections=256), "nano")
+    service = Service(loaded, EngineClient(loaded.tokenizer), replace(settings, max_connections=256), ("nano",))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 10)  # so that a slow reader is felt soon

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from hopwell.engine.copies import EngineCopies, pages_of
 from hopwell.engine.request import EngineDownError, FinishReason, Request, RequestError, RequestOutput, SamplingParams
-from hopwell.engine.text import Tokenizer
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.ops.sizes import PAGE
 
 ONE_TOKEN = SamplingParams(temperature=0.0, max_tokens=1, ignore_eos=True)

@@ -6,15 +6,16 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, TypeVar
 
 from hopwell.engine import wire
 from hopwell.engine.metrics import Metrics
 from hopwell.engine.reading import Reader
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
-from hopwell.engine.text import Tokenizer
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.limits.history import Report
 
+T = TypeVar("T")
 SILENCE = 30.0
 """Seconds without a word of the engine's process, at least, until it counts as hanging: a busy machine is no fault."""
 LOOK_SECONDS = 1.0
@@ -34,6 +35,9 @@ class EngineClient:
         await client.stop(drain=True)
     """
 
+    count = 1
+    """Of engines."""
+
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         """
         Args:
@@ -43,9 +47,8 @@ class EngineClient:
         self._queues: dict[str, asyncio.Queue[RequestOutput | BaseException]] = {}
         self._connection: wire.Connection | None = None
         self._info: asyncio.Future[wire.Info] | None = None
-        self._flushes: list[asyncio.Future[int]] = []
-        self._measures: list[asyncio.Future[Metrics]] = []
-        self._reports: list[asyncio.Future[Report]] = []
+        self._asked: dict[type, list[asyncio.Future[Any]]] = {wire.Flushed: [], wire.Measured: [], wire.Limits: []}
+        """Who waits for a message of a kind; those of one kind come in the order in which they were asked for."""
         self._said, self._heard = "it has not started yet", 0.0
         self._draining = self._stopped = False
         self._look: asyncio.TimerHandle | None = None
@@ -70,8 +73,11 @@ class EngineClient:
         """Whether the engine runs, and no step hangs."""
         return not self.trouble
 
-    async def connect(self, end: socket.socket) -> wire.Info:
+    async def connect(self, end: socket.socket, copy: int = 0) -> wire.Info:
         """Speaks to the engine at the other end from now on; returns what it tells of itself.
+
+        Args:
+            copy: as `EngineCopies` numbers engines; there is one.
 
         Raises:
             EngineDownError: it has ended before it did.
@@ -148,7 +154,10 @@ class EngineClient:
         Raises:
             EngineDownError: the engine does not run, or stops before it comes to it.
         """
-        return await self._ask(wire.FlushCache(), self._flushes)
+        answer = await self._ask(wire.FlushCache(), wire.Flushed)
+        if answer.error:
+            raise EngineDownError(answer.error)
+        return answer.pages
 
     async def metrics(self) -> Metrics:
         """What the engine has counted, as of now.
@@ -156,19 +165,22 @@ class EngineClient:
         Raises:
             EngineDownError: as above.
         """
-        return await self._ask(wire.GetMetrics(), self._measures)
+        return (await self._ask(wire.GetMetrics(), wire.Measured)).metrics
 
     async def all_metrics(self) -> dict[int, Metrics]:
         """The same by the engine's number, where there may be several."""
         return {0: await self.metrics()}
 
-    async def limits(self) -> Report:
+    async def limits(self, copy: int | None = None) -> Report:
         """What the meter knows, as of now.
+
+        Args:
+            copy: as `connect` has it.
 
         Raises:
             EngineDownError: as above.
         """
-        return await self._ask(wire.GetLimits(), self._reports)
+        return (await self._ask(wire.GetLimits(), wire.Limits)).report
 
     async def stop(self, drain: bool = True, timeout: float | None = None) -> None:
         """Refuses new requests, waits for those that run, and closes the connection.
@@ -196,11 +208,12 @@ class EngineClient:
         while self._queues and self.healthy and (timeout is None or time.monotonic() - began < timeout):
             await asyncio.sleep(0.005)
 
-    async def _ask(self, message: wire.ToEngine, answers: list) -> Any:
+    async def _ask(self, message: wire.ToEngine, kind: type[T]) -> T:
+        """The message of a kind that answers another."""
         if trouble := self.trouble:
             raise EngineDownError(f"the engine is not running: {trouble}")
-        answer = asyncio.get_running_loop().create_future()
-        answers.append(answer)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._asked[kind].append(answer)
         self._send(message)
         return await answer
 
@@ -219,12 +232,9 @@ class EngineClient:
             case wire.Refused():
                 if (queue := self._queues.get(message.request_id)) is not None:
                     queue.put_nowait(message.error())
-            case wire.Flushed(pages, error):
-                _settle(self._flushes, pages, error)
-            case wire.Measured(metrics):
-                _settle(self._measures, metrics, "")
-            case wire.Limits(report):
-                _settle(self._reports, report, "")
+            case wire.Flushed() | wire.Measured() | wire.Limits():
+                if (waiting := self._asked[type(message)]) and not (answer := waiting.pop(0)).done():
+                    answer.set_result(message)
             case wire.Beat(trouble):
                 self._said = trouble
                 if trouble:
@@ -259,21 +269,8 @@ class EngineClient:
         failure = EngineDownError(why)
         for queue in self._queues.values():
             queue.put_nowait(failure)
-        for answers in (self._flushes, self._measures, self._reports):
-            for answer in answers:
+        for waiting in self._asked.values():
+            for answer in waiting:
                 if not answer.done():
                     answer.set_exception(EngineDownError(f"the engine is not running: {why}"))
-            answers.clear()
-
-
-def _settle(answers: list, value: object, error: str) -> None:
-    """Answers the first that asked."""
-    if not answers:
-        return
-    answer = answers.pop(0)
-    if answer.done():
-        return
-    if error:
-        answer.set_exception(EngineDownError(error))
-    else:
-        answer.set_result(value)
+            waiting.clear()

@@ -13,7 +13,7 @@ from hopwell.engine.client import EngineClient
 from hopwell.engine.metrics import Metrics, merged
 from hopwell.engine.placing import best_place
 from hopwell.engine.request import EngineDownError, Request, RequestOutput
-from hopwell.engine.text import Tokenizer
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.limits.history import Report
 from hopwell.ops.sizes import PAGE
 
@@ -92,7 +92,7 @@ class EngineCopies:
         Args:
             tokenizer: as `EngineClient` has it.
         """
-        self.clients = [EngineClient(tokenizer) for _ in range(copies)]
+        self.clients, self.count = [EngineClient(tokenizer) for _ in range(copies)], copies
         self._router = PrefixRouter(copies)
         self._loads = [0] * copies
         self._owners: dict[str, int] = {}
@@ -130,7 +130,7 @@ class EngineCopies:
         """
         copy = self._owners.get(request.request_id)
         if copy is None:
-            copy = self._chosen(request, range(len(self.clients)))
+            copy = self._chosen(request, range(self.count))
         async with aclosing(self._by(copy, request)) as outputs:
             async for output in outputs:
                 yield output
@@ -173,7 +173,7 @@ class EngineCopies:
 
     async def flush_cache(self) -> int:
         """As `EngineClient`, of all copies that run."""
-        return sum(await asyncio.gather(*(client.flush_cache() for client in self._running())))
+        return sum(await asyncio.gather(*(self.clients[copy].flush_cache() for copy in self._running())))
 
     async def all_metrics(self) -> dict[int, Metrics]:
         """What each copy that answers soon has counted, by its number: one that hangs hides no other.
@@ -181,8 +181,8 @@ class EngineCopies:
         Raises:
             EngineDownError: none answers.
         """
-        asked = {copy: client for copy, client in enumerate(self.clients) if client.healthy}
-        waits = (asyncio.wait_for(client.metrics(), ANSWER_SECONDS) for client in asked.values())
+        asked = self._running()
+        waits = (asyncio.wait_for(self.clients[copy].metrics(), ANSWER_SECONDS) for copy in asked)
         found = await asyncio.gather(*waits, return_exceptions=True)
         counted = {copy: one for copy, one in zip(asked, found, strict=True) if isinstance(one, Metrics)}
         if not counted:
@@ -195,19 +195,18 @@ class EngineCopies:
 
     async def limits(self, copy: int | None = None) -> Report:
         """As `EngineClient`, of a copy; None: of the first that runs."""
-        running = [copy for copy, client in enumerate(self.clients) if client.healthy] or [0]
-        chosen = running[0] if copy is None else copy
+        chosen = self._running()[0] if copy is None else copy
         report = await self.clients[chosen].limits()
-        report.engine, report.engines = chosen + 1, len(self.clients)
+        report.engine, report.engines = chosen + 1, self.count
         return report
 
     async def stop(self, drain: bool = True, timeout: float | None = None) -> None:
         """As `EngineClient`."""
         await asyncio.gather(*(client.stop(drain, timeout) for client in self.clients))
 
-    def _running(self) -> list[EngineClient]:
+    def _running(self) -> list[int]:
         """Those that run; or the first, which says why it does not."""
-        return [client for client in self.clients if client.healthy] or self.clients[:1]
+        return [copy for copy, client in enumerate(self.clients) if client.healthy] or [0]
 
 
 AnyEngine = EngineClient | EngineCopies

@@ -36,9 +36,9 @@ from hopwell.engine.runnable import Model
 from hopwell.engine.runner import Runner
 from hopwell.engine.scheduler import Scheduler
 from hopwell.engine.sequence import Sequence, SequenceGroup, State
-from hopwell.engine.text import Tokenizer
 from hopwell.engine.thermal import ThermalWatch
 from hopwell.engine.tiering import make_tiering
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.limits.history import Report
 from hopwell.limits.pacing import PacingState
 from hopwell.limits.thermal import ThermalState

@@ -13,7 +13,7 @@ from hopwell.engine.grammar import GrammarState
 from hopwell.engine.grammars import Grammars
 from hopwell.engine.request import Request, RequestError, TooLongError
 from hopwell.engine.sequence import Sequence, SequenceGroup, Transcript
-from hopwell.engine.text import Tokenizer
+from hopwell.engine.tokenizer import Tokenizer
 from hopwell.engine.typed import shown
 
 
@@ -85,22 +85,20 @@ class InputProcessor:
         grammars: list[GrammarState | None] = [None] * params.n
         if matcher is not None:
             grammars = [*self.grammars().states(matcher, params, request.cache_salt)]
-        result = []
-        for index in range(params.n):
-            result.append(
-                Sequence(
-                    group=group,
-                    index=index,
-                    tokens=Transcript(prompt),
-                    limit=len(prompt) + answer,
-                    seed=(seed + index) & ((1 << 63) - 1),
-                    root=root_key(request.cache_salt),
-                    ends=ends,
-                    sleeping=sleeping,
-                    grammar=grammars[index],
-                )
+        return [
+            Sequence(
+                group=group,
+                index=index,
+                tokens=Transcript(prompt),
+                limit=len(prompt) + answer,
+                seed=(seed + index) & ((1 << 63) - 1),
+                root=root_key(request.cache_salt),
+                ends=ends,
+                sleeping=sleeping,
+                grammar=grammar,
             )
-        return result
+            for index, grammar in enumerate(grammars)
+        ]
 
     def close(self) -> None:
         """Ends what compiles constraints, if anything was."""

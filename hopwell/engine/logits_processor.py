@@ -22,7 +22,7 @@ class LogitsProcessor:
     def __init__(self, admission: Admission) -> None:
         params = admission.params
         self.params, self.grammar, self._ends = params, admission.grammar, admission.ends
-        self._where = Where.ANSWER if params.thinking is None else params.thinking.first
+        self._where = params.begins
         self._answered, self._counts = 0, Counter[int]()
         prompt = sorted(set(admission.prompt)) if params.repetition_penalty != 1.0 else []
         self._prompt = torch.tensor(prompt, dtype=torch.int64)
@@ -53,7 +53,7 @@ class LogitsProcessor:
                 if (taken := self.grammar.push(drafts[i])) is None:
                     break
                 consumed += taken
-            where = self._after(where, drafts[i])
+            where = self.params.after(where, drafts[i])
             if self._counts_in(where):
                 counted.append(drafts[i])
         if self.grammar is not None:
@@ -64,14 +64,10 @@ class LogitsProcessor:
         for token in tokens:
             if self.grammar is not None and self._held(self._where, token):
                 self.grammar.push(token)
-            self._where = self._after(self._where, token)
+            self._where = self.params.after(self._where, token)
             if self._counts_in(self._where):
                 self._answered += 1
                 self._counts[token] += 1
-
-    def _after(self, where: Where, token: int) -> Where:
-        thinking = self.params.thinking
-        return Where.ANSWER if thinking is None else thinking.after(where, token)
 
     def _counts_in(self, where: Where) -> bool:
         """Whether a token counts for penalties and `min_tokens`, from where it has brought the answer."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hopwell.engine.request import FinishReason, Request, RequestOutput, SamplingParams, SequenceOutput, TokenLogprobs
-from hopwell.engine.text import TextStream, Tokenizer
+from hopwell.engine.text import TextStream
 from hopwell.engine.thinking import Where
+from hopwell.engine.tokenizer import Tokenizer
 
 
 class Reader:
@@ -62,9 +63,8 @@ class _Answer:
     """What is not told before the end."""
 
     def __post_init__(self) -> None:
-        p = self.params
-        self.text = None if self.tokenizer is None else TextStream(self.tokenizer.decoder(), p.stop)
-        self.where = Where.ANSWER if p.thinking is None else p.thinking.first
+        self.text = None if self.tokenizer is None else TextStream(self.tokenizer.decoder(), self.params.stop)
+        self.where = self.params.begins
 
     def read(self, part: SequenceOutput) -> bool:
         """Gives a part its text; returns whether it reached a stop string that the engine does not know of."""
@@ -117,11 +117,9 @@ class _Answer:
                 return
 
     def _follow(self, token: int, count: int) -> None:
-        thinking = self.params.thinking
-        if thinking is not None and self.where is not Where.ANSWER:
-            self.where = thinking.after(self.where, token)
-            if self.where in (Where.INSIDE, Where.BEHIND):
-                self.thought = count
+        self.where = self.params.after(self.where, token)
+        if self.where in (Where.INSIDE, Where.BEHIND):
+            self.thought = count
 
     def _watched(self, count: int) -> bool:
         """Whether stop strings end an answer of `count` tokens here."""

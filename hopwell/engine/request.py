@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from hopwell.cache.policy import Hint
-from hopwell.engine.thinking import Thinking
+from hopwell.engine.thinking import Thinking, Where
 from hopwell.engine.typed import fields_of, misfit, shown
 from hopwell.errors import HopwellError
 from hopwell.limits.energy import Joules
@@ -185,6 +185,15 @@ class SamplingParams:
     def constrained(self) -> bool:
         """Whether a schema, regex or grammar limits the answer."""
         return self.json_schema is not None or self.regex is not None or self.grammar is not None
+
+    @property
+    def begins(self) -> Where:
+        """Where an answer stands before its first token."""
+        return Where.ANSWER if self.thinking is None else self.thinking.first
+
+    def after(self, where: Where, token: int) -> Where:
+        """Where an answer stands with one more token."""
+        return where if self.thinking is None else self.thinking.after(where, token)
 
     @property
     def penalised(self) -> bool:

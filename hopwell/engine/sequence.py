@@ -147,7 +147,7 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.prompt_len = self.reported = len(self.tokens)
-        self.where = Where.ANSWER if self.params.thinking is None else self.params.thinking.first
+        self.where = self.params.begins
 
     @property
     def request(self) -> Request:
@@ -168,17 +168,15 @@ class Sequence:
 
     def follow(self, tokens: Tokens[int]) -> None:
         """Takes in where the answer stands with its next tokens."""
-        if self.params.thinking is not None:
-            for token in tokens:
-                self.where = self.params.thinking.after(self.where, token)
+        for token in tokens:
+            self.where = self.params.after(self.where, token)
 
     def ends_with(self, tokens: Tokens[int]) -> list[bool]:
         """For each of the next tokens, whether it ends the answer. Those that sleep in the thinking are awake for the
         token that ends it."""
         where, found = self.where, []
         for token in tokens:
-            if self.params.thinking is not None:
-                where = self.params.thinking.after(where, token)
+            where = self.params.after(where, token)
             asleep = where in (Where.BEFORE, Where.INSIDE)
             found.append(token in self.ends and not (asleep and token in self.sleeping))
         return found

@@ -3,31 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
-
-class TokenDecoder(Protocol):
-    """Incremental detokenisation of one sequence."""
-
-    def push(self, tokens: Sequence[int]) -> str:
-        """Text that these tokens complete; never half a character."""
-        ...
-
-    def flush(self) -> str:
-        """What is left at the end, broken characters replaced."""
-        ...
-
-
-class Tokenizer(Protocol):
-    """What the engine needs of a tokenizer."""
-
-    def decoder(self) -> TokenDecoder:
-        """A fresh decoder, for one sequence."""
-        ...
-
-    def json(self) -> str:
-        """Contents of tokenizer.json, for grammars."""
-        ...
+from hopwell.engine.tokenizer import StreamDecoder
 
 
 class StopStrings:
@@ -70,7 +47,7 @@ def _overlap(text: str, stop: str) -> int:
 class TextStream:
     """The text of one sequence."""
 
-    def __init__(self, decoder: TokenDecoder, stops: Sequence[str]) -> None:
+    def __init__(self, decoder: StreamDecoder, stops: Sequence[str]) -> None:
         self._decoder = decoder
         self._stops = StopStrings(stops) if stops else None
 

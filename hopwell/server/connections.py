@@ -48,9 +48,10 @@ class Door:
         return False
 
 
-def door(settings: ServerSettings, descriptors: int) -> Door:
-    """The door of a server that may have so many open files."""
-    return Door(settings, max(1, min(settings.max_connections, max(descriptors - SPARE, descriptors // 4))))
+def door(settings: ServerSettings, descriptors: int, share: int) -> Door:
+    """The door of one of `share` APIs, which may have so many open files."""
+    most = -(-settings.max_connections // share)
+    return Door(settings, max(1, min(most, max(descriptors - SPARE, descriptors // 4))))
 
 
 class Guarded(BASE):

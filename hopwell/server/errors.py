@@ -111,6 +111,11 @@ class ApiError(Exception):
         return JSONResponse(self.body(path), self.status, self.headers)
 
 
+def bad_value(message: str, param: str | None) -> ApiError:
+    """A field that cannot be honoured as it is: 400."""
+    return ApiError(400, message, param, "invalid_value")
+
+
 def _too_long(error: TooLongError) -> tuple[str, str]:
     """OpenAI's and Anthropic's words: their clients read the numbers."""
     prompt, answer, context = error.prompt, error.answer, error.context

@@ -12,10 +12,9 @@ from fastapi import Request as HttpRequest
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import hopwell
-from hopwell.engine.copies import EngineCopies
 from hopwell.limits.history import Report
 from hopwell.server.chat import render
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.metrics import EngineCollector
 from hopwell.server.protocol.common import MAX_TOKENS
 from hopwell.server.protocol.completions import (
@@ -65,9 +64,7 @@ async def ready(http: HttpRequest) -> dict[str, str]:
 async def metrics(http: HttpRequest) -> Response:
     """Prometheus's text format."""
     service = service_of(http)
-    counted = await service.engine.all_metrics()
-    several = isinstance(service.engine, EngineCopies)
-    found = EngineCollector(counted, service.name, several)
+    found = EngineCollector(await service.engine.all_metrics(), service.name, service.engine.count > 1)
     return Response(generate_latest(found), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -75,12 +72,10 @@ async def metrics(http: HttpRequest) -> Response:
 async def limits(http: HttpRequest, engine: int | None = None) -> Response:
     """What the last seconds' steps took, op by op and layer by layer, of what the device can do; and the last minutes
     second by second. `on` is false where the meter is off. Of several engines `engine` says which, from 1 on."""
-    client = service_of(http).engine
-    count = len(client.clients) if isinstance(client, EngineCopies) else 1
-    if engine is not None and not 1 <= engine <= count:
-        raise ApiError(400, f"engine is {engine}; give 1 to {count}", "engine", "invalid_value")
-    chosen = None if engine is None else engine - 1
-    report = await (client.limits(chosen) if isinstance(client, EngineCopies) else client.limits())
+    engines = service_of(http).engine
+    if engine is not None and not 1 <= engine <= engines.count:
+        raise bad_value(f"engine is {engine}; give 1 to {engines.count}", "engine")
+    report = await engines.limits(None if engine is None else engine - 1)
     return Response(msgspec.json.encode(report), media_type="application/json")
 
 
@@ -116,11 +111,11 @@ async def tokenize(http: HttpRequest, body: TokenizeRequest) -> Response:
     service = service_of(http)
     service.check_model(body.model)
     if (body.prompt is None) == (body.messages is None):
-        raise ApiError(400, "give prompt or messages, one of them", "prompt", "invalid_value")
+        raise bad_value("give prompt or messages, one of them", "prompt")
     if body.prompt is not None:
         for name in TEMPLATED:
             if getattr(body, name) is not None:
-                raise ApiError(400, f"{name} needs messages", name, "invalid_value")
+                raise bad_value(f"{name} needs messages", name)
         (tokens,) = await service.encode([body.prompt], special=body.add_special_tokens is not False)
     else:
         if body.add_special_tokens is not None:
@@ -146,7 +141,7 @@ async def detokenize(http: HttpRequest, body: DetokenizeRequest) -> DetokenizeRe
     service.check_model(body.model)
     known = service.engine.info.vocab_size
     if body.tokens and max(body.tokens) >= known:
-        raise ApiError(400, f"token {max(body.tokens)} does not exist; there are {known:,}", "tokens", "invalid_value")
+        raise bad_value(f"token {max(body.tokens)} does not exist; there are {known:,}", "tokens")
     return DetokenizeReply(prompt=await asyncio.to_thread(service.loaded.tokenizer.decode, body.tokens))
 
 

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -74,9 +73,8 @@ def serve(
         engine = loaded.engine(loaded.config(**given))
         info = info_of(engine, loaded, imports=imports)
         host_here = EngineHost(engine, info)
-        name, *aliases = names or [loaded.name]
         client = EngineClient(loaded.tokenizer)
-        service = Service(loaded, client, settings, name, tuple(aliases))
+        service = Service(loaded, client, settings, tuple(names or [loaded.name]))
 
         async def run() -> None:
             host_here.start()
@@ -152,8 +150,7 @@ async def run_api(
     calm(loop)
     # the tokenizer's own threads start now, with the priority of whoever encodes long texts
     await loop.run_in_executor(service.encoders, service.loaded.tokenizer.encode_all, ["a", "b"])
-    most = -(-settings.max_connections // share)
-    server = uvicorn_server(app, door(replace(settings, max_connections=most), raise_descriptors()))
+    server = uvicorn_server(app, door(settings, raise_descriptors(), share))
     server.capture_signals = nullcontext  # type: ignore[method-assign]  # uvicorn would cut streams off at once
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():

@@ -18,7 +18,7 @@ from hopwell.engine.copies import AnyEngine
 from hopwell.engine.frontend import Frontend
 from hopwell.engine.prompt import Written
 from hopwell.engine.request import Request, RequestError, SamplingParams, TooLongError
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.common import Sampling, Structured
 from hopwell.server.settings import ServerSettings, Tenant
 from hopwell.server.vocabulary import Vocabulary
@@ -37,9 +37,8 @@ class Service:
     loaded: Frontend
     engine: AnyEngine
     settings: ServerSettings
-    name: str
-    aliases: tuple[str, ...] = ()
-    """Further names that requests may use; an answer is called as its request called the model."""
+    names: tuple[str, ...]
+    """That requests may use, the first its chief one; an answer is called as its request called the model."""
     started_at: int = field(default_factory=lambda: int(time.time()))
     draining: bool = False
     encoders: ThreadPoolExecutor = field(
@@ -56,9 +55,9 @@ class Service:
         return Vocabulary(self.loaded.tokenizer)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """All names of the model."""
-        return (self.name, *self.aliases)
+    def name(self) -> str:
+        """The chief one."""
+        return self.names[0]
 
     def check_model(self, name: str | None) -> str:
         """The name by which an answer calls the model: the one asked for, if it is the model's.
@@ -176,12 +175,11 @@ class Service:
 
     def _check_energy(self, body: Sampling) -> None:
         if not self.engine.info.energy:
-            raise ApiError(400, "include_energy: this server has no energy counter", "include_energy", "invalid_value")
+            raise bad_value("include_energy: this server has no energy counter", "include_energy")
         options = getattr(body, "stream_options", None)
         told = options is not None and (options.include_usage or options.continuous_usage_stats)
         if getattr(body, "stream", None) and not told:
-            message = "include_energy needs stream_options.include_usage in a stream"
-            raise ApiError(400, message, "include_energy", "invalid_value")
+            raise bad_value("include_energy needs stream_options.include_usage in a stream", "include_energy")
 
 
 def _hint(body: Sampling) -> Hint:

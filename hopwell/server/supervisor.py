@@ -229,12 +229,11 @@ class Supervisor:
 
     async def _keep_engine(self, copy: int) -> None:
         plan = self.plan
-        told = ("device", "dtype", "tp", "ep", "dp_attention", "start_budget")
-        fields = {name: getattr(plan, name) for name in told}
-        template = plan.chat_template
+        same = ("device", "dtype", "tp", "ep", "dp_attention", "start_budget")
+        fields: dict[str, Any] = {name: getattr(plan, name) for name in same}
         fields |= {
             "model": None if plan.model is None else str(self.path),
-            "chat_template": None if template is None else str(template),
+            "chat_template": None if plan.chat_template is None else str(plan.chat_template),
             "settings": plan.engine,
             "copies": plan.engines,
         }
@@ -271,7 +270,6 @@ class Supervisor:
         plan = self.plan
         fields = {
             "path": str(self.path),
-            "name": plan.names[0],
             "names": plan.names,
             "chat_template": None if plan.chat_template is None else str(plan.chat_template),
             "settings": asdict(plan.settings),

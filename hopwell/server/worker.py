@@ -57,8 +57,8 @@ async def _run(control: Control, start: Message) -> int:
     stop, hurry = asyncio.Event(), asyncio.Event()
     decoding, computing = fields["dp"], fields["prefill_engines"]
     connected = [asyncio.Event() for _ in range(decoding + computing)]
-    template = fields["chat_template"]
-    frontend = Frontend.open(Path(fields["path"]), None if template is None else Path(template), fields["name"])
+    template, names = fields["chat_template"], tuple(fields["names"])
+    frontend = Frontend.open(Path(fields["path"]), None if template is None else Path(template), names[0])
     if computing:
         client = EnginesApart(frontend.tokenizer, decoding, computing)
     else:
@@ -73,8 +73,7 @@ async def _run(control: Control, start: Message) -> int:
         match message.kind:
             case "connect":
                 end, copy = socket.socket(fileno=message.ends[0]), message.fields["copy"]
-                coming = client.connect(end, copy) if isinstance(client, EngineCopies) else client.connect(end)
-                connecting = asyncio.ensure_future(coming)
+                connecting = asyncio.ensure_future(client.connect(end, copy))
                 connecting.add_done_callback(lambda done: done.exception() is None and connected[copy].set())
             case "stop":
                 if not all(each.is_set() for each in connected):
@@ -90,8 +89,7 @@ async def _run(control: Control, start: Message) -> int:
     listener, *shared = start.ends
     workers, me = fields["workers"], fields["me"]
     ledger = Ledger(len(tenants), workers, me, shared[0]) if shared else None
-    name, *aliases = fields["names"]
-    service = Service(frontend, client, settings, name, tuple(aliases), started_at=fields["started_at"])
+    service = Service(frontend, client, settings, names, started_at=fields["started_at"])
     app = create_app(service, tenants, ledger)
     for each in connected:
         await each.wait()

@@ -169,7 +169,7 @@ def test_errors_of_anthropics_api_have_its_shape(http: httpx.Client) -> None:
 
 
 def test_more_than_one_name(running: Running, http: httpx.Client) -> None:
-    running.service.aliases = ("small", "small:latest")
+    running.service.names = ("nano", "small", "small:latest")
     try:
         assert [card["id"] for card in http.get("/v1/models").json()["data"]] == ["nano", "small", "small:latest"]
         assert http.get("/v1/models/small:latest").json()["id"] == "small:latest"
@@ -183,7 +183,7 @@ def test_more_than_one_name(running: Running, http: httpx.Client) -> None:
             assert http.post(path, json=body).json()["model"] == "nano", path
             assert http.post(path, json={**body, "model": "large"}).status_code == 404, path
     finally:
-        running.service.aliases = ()
+        running.service.names = ("nano",)
 
 
 LONG = "1+" * 800
