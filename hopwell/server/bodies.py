@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import bad_value
 
 MAX_PARTS = 1 << 18
 """Parts of a body, by what they cost: an item of a list is one, an object, an array or a key `HEAVY`. R1's whole
@@ -26,13 +26,13 @@ def parse(body: bytes) -> Any:
     """
     if _parts(body) > MAX_PARTS and (_strings(body) > MAX_PARTS or _parts(_bare(body)) > MAX_PARTS):
         message = f"the body holds more than {MAX_PARTS // HEAVY:,} objects, or {MAX_PARTS:,} items; send less at once"
-        raise ApiError(400, message, None, "invalid_value")
+        raise bad_value(message, None)
     try:
         return from_json(body.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
         said = str(error)
         reason = next((f"{plain}: {said}" for word, plain in PLAIN.items() if word in said), said)
-        raise ApiError(400, f"the body is not valid JSON: {reason}", None, "invalid_value") from None
+        raise bad_value(f"the body is not valid JSON: {reason}", None) from None
 
 
 def _parts(text: bytes) -> int:

@@ -16,7 +16,7 @@ from hopwell.chat.reply import Event, ReplyParser
 from hopwell.chat.template import TemplateError
 from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams, SequenceOutput, TokenLogprobs
 from hopwell.server.answers import Count, outputs_of
-from hopwell.server.errors import ApiError, invalid
+from hopwell.server.errors import ApiError, bad_value, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Message, ToolMessage
 from hopwell.server.service import Service, structure, structure_field
 from hopwell.server.tools import constraint, offered
@@ -74,15 +74,15 @@ class _Answer:
 class Chat:
     """One request. Make it with `prepare`, then read `parts`, once."""
 
-    def __init__(self, service: Service, request: Request, tools: bool) -> None:
+    def __init__(self, service: Service, request: Request, tools: bool, constraint: str | None, energy: bool) -> None:
         """
         Args:
             tools: tool calls are looked for; otherwise their marks are text like any other.
+            constraint: the field that constrains the answers; None: named as the engine does.
+            energy: the usage is to tell of joules.
         """
-        self.service, self.request = service, request
-        self.count = Count(prompt=len(request.prompt))
-        self._constraint: str | None = None
-        """The field that constrains the answers."""
+        self.service, self.request, self._constraint = service, request, constraint
+        self.count = Count(prompt=len(request.prompt), factors=service.settings.factors if energy else None)
         thinking = request.params.thinking
         format = service.loaded.reply_format or "deepseek_r1"
         begun = thinking is not None and thinking.begun
@@ -104,16 +104,15 @@ class Chat:
         limits = constraint(body, tools, service.loaded.tokenizer, service.loaded.reply_format)
         if body.structured_outputs is not None:
             if limits:
-                message = "structured_outputs excludes response_format and required tools"
-                raise ApiError(400, message, "structured_outputs", "invalid_value")
+                raise bad_value("structured_outputs excludes response_format and required tools", "structured_outputs")
             limits = structure(body.structured_outputs)
         if body.top_logprobs is not None and not body.logprobs:
-            raise ApiError(400, "top_logprobs needs logprobs: true", "top_logprobs", "invalid_value")
+            raise bad_value("top_logprobs needs logprobs: true", "top_logprobs")
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
         if body.stream_options is not None and not body.stream:
-            raise ApiError(400, "stream_options needs stream: true", "stream_options", "invalid_value")
+            raise bad_value("stream_options needs stream: true", "stream_options")
         if None not in (body.max_tokens, body.max_completion_tokens) and body.max_tokens != body.max_completion_tokens:
-            raise ApiError(400, "max_tokens and max_completion_tokens differ; give one", "max_tokens", "invalid_value")
+            raise bad_value("max_tokens and max_completion_tokens differ; give one", "max_tokens")
         try:
             limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
             params = service.sampling(body, limit, logprobs=logprobs, thinking=thinking, **limits)
@@ -125,12 +124,9 @@ class Chat:
         except RequestError as error:
             raise ApiError.of(error) from None
         request.stream = bool(body.stream)
-        chat = cls(service, request, bool(tools))
-        chat.count.factors = service.settings.factors if body.include_energy else None
-        chat._constraint = structure_field(body.structured_outputs)
-        if chat._constraint is None:
-            chat._constraint = "tools" if "grammar" in limits else "response_format"
-        return chat
+        limited = "tools" if "grammar" in limits else "response_format"
+        constrains = structure_field(body.structured_outputs) or limited
+        return cls(service, request, bool(tools), constrains, bool(body.include_energy))
 
     async def parts(self) -> AsyncGenerator[Part, None]:
         """What the answers gain, `stream_interval` tokens at a time; the first token at once, with or without text.
@@ -188,11 +184,10 @@ async def render(service: Service, body: ChatRequest) -> list[int]:
     messages = [_plain(message, i) for i, message in enumerate(body.messages)]
     going_on = bool(body.continue_final_message)
     if going_on and body.add_generation_prompt:
-        message = "add_generation_prompt and continue_final_message exclude each other"
-        raise ApiError(400, message, "add_generation_prompt", "invalid_value")
+        raise bad_value("add_generation_prompt and continue_final_message exclude each other", "add_generation_prompt")
     if messages[-1]["role"] == "assistant" and not going_on and body.add_generation_prompt is not False:
         message = "the last message is the assistant's; to go on with it, set continue_final_message: true"
-        raise ApiError(400, message, "messages", "invalid_value")
+        raise bad_value(message, "messages")
     generate = body.add_generation_prompt is not False
     variables = {**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})}
     try:
@@ -200,7 +195,7 @@ async def render(service: Service, body: ChatRequest) -> list[int]:
             service.loaded.prompts.write, messages, tools, variables, generate, going_on
         )
     except TemplateError as error:
-        raise ApiError(400, str(error), error.field, "invalid_value") from None
+        raise bad_value(str(error), error.field) from None
     return await service.encode_written(written)
 
 
@@ -260,7 +255,7 @@ def _check_arguments(text: str, field: str) -> None:
     try:
         from_json(text)
     except ValueError as error:
-        raise ApiError(400, f"{field} is not JSON: {error}", field, "invalid_value") from None
+        raise bad_value(f"{field} is not JSON: {error}", field) from None
 
 
 class Worded(Protocol):

@@ -14,7 +14,7 @@ from fastapi import Request as HttpRequest
 from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
 from hopwell.engine.tokenizer import StreamDecoder
 from hopwell.server.answers import Count, outputs_of
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.completions import (
     CompletionChoice,
     CompletionLogprobs,
@@ -52,11 +52,9 @@ async def _requests(service: Service, http: HttpRequest, body: CompletionRequest
     """
     service.check_model(body.model)
     if body.stream_options is not None and not body.stream:
-        raise ApiError(400, "stream_options needs stream: true", "stream_options", "invalid_value")
+        raise bad_value("stream_options needs stream: true", "stream_options")
     if body.max_tokens == 0 and not body.echo:
-        raise ApiError(
-            400, "max_tokens: 0 asks for the prompt alone; it needs echo: true", "max_tokens", "invalid_value"
-        )
+        raise bad_value("max_tokens: 0 asks for the prompt alone; it needs echo: true", "max_tokens")
     prompts: list[Any] = (
         [body.prompt] if isinstance(body.prompt, str) or isinstance(body.prompt[0], int) else body.prompt
     )
@@ -108,8 +106,8 @@ class _Run:
         self.service, self.body, self.requests = service, body, requests
         self.constraint = structure_field(body.structured_outputs)
         self.n = requests[0].params.n
-        self.count = Count(prompt=sum(len(r.prompt) for r in requests))
-        self.count.factors = service.settings.factors if body.include_energy else None
+        factors = service.settings.factors if body.include_energy else None
+        self.count = Count(prompt=sum(len(r.prompt) for r in requests), factors=factors)
         self.answers = [_Answer() for _ in range(len(requests) * self.n)]
         self._cached = [0] * len(requests)
         self._decoders = [service.loaded.tokenizer.decoder() for _ in self.answers]

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,24 +31,6 @@ SHELF = 8
 """Largest bodies that are in memory at once."""
 
 
-@dataclass(slots=True)
-class Shelf:
-    """Bytes of large bodies in memory, all callers' together; small ones are bounded by the number of connections."""
-
-    most: int
-    held: int = 0
-
-    def add(self, size: int) -> None:
-        """
-        Raises:
-            ApiError: 503, there is no room.
-        """
-        if self.held + size > self.most:
-            headers = {"retry-after": "1", "connection": "close"}
-            raise ApiError(503, "too many large bodies at once; try again", None, "overloaded", headers)
-        self.held += size
-
-
 class Gate:
     """ASGI middleware: request ids, keys, rate and size limits, and one line of log a request.
 
@@ -68,7 +49,8 @@ class Gate:
         ledger = ledger or Ledger(len(tenants))
         self.accounts = [Account(tenant, ledger, place) for place, tenant in enumerate(tenants)]
         self.anonymous = Account(ANONYMOUS)
-        self.shelf = Shelf(SHELF * settings.max_body_bytes)
+        self._shelved = 0
+        """Bytes of large bodies in memory, all callers'; small ones are bounded by the number of connections."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -115,7 +97,7 @@ class Gate:
             if seats is not None:
                 seats.leave()
             if len(body) > SMALL:
-                self.shelf.held -= len(body)
+                self._shelved -= len(body)
             _log(scope, request_id, account, status, sent, time.perf_counter() - started)
 
     def _account(self, scope: Scope) -> Account:
@@ -153,7 +135,7 @@ class Gate:
                     if size > limit:
                         raise too_large
                     if size > SMALL:
-                        self.shelf.add(size - counted)
+                        self._shelve(size - counted)
                         counted = size
                     if not message.get("more_body", False):
                         counted = 0  # whoever gets the body takes it from the shelf
@@ -162,7 +144,13 @@ class Gate:
             wait = f"the body was not complete after {self.settings.body_timeout:g} s"
             raise ApiError(408, wait, None, "body_timeout", {"connection": "close"}) from None
         finally:
-            self.shelf.held -= counted
+            self._shelved -= counted
+
+    def _shelve(self, size: int) -> None:
+        if self._shelved + size > SHELF * self.settings.max_body_bytes:
+            headers = {"retry-after": "1", "connection": "close"}
+            raise ApiError(503, "too many large bodies at once; try again", None, "overloaded", headers)
+        self._shelved += size
 
     async def _pass_over(self, receive: Receive) -> None:
         """Reads as much again as a body may have, and forgets it. Many clients read no answer before they have sent

@@ -12,7 +12,7 @@ from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks
 from hopwell.server.chat import Chat, chat_request, render, switched, text_of
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.messages import (
     AssistantTurn,
@@ -89,7 +89,7 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
         ApiError: 400, fields do not fit each other.
     """
     if body.max_tokens == 0 and body.stream:
-        raise ApiError(400, "max_tokens: 0 leaves nothing to stream", "stream", "invalid_value")
+        raise bad_value("max_tokens: 0 leaves nothing to stream", "stream")
     fields: dict[str, Any] = {
         "model": body.model,
         "messages": _turns(body),

@@ -11,7 +11,7 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 
 from hopwell.bounded import Bounded, BoundedError, Limits
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.plan import PlanChoices, PlanReply, PlanRequest
 from hopwell.server.routing import ERRORS, JsonRoute
 from hopwell.server.settings import Tenant
@@ -63,18 +63,18 @@ def _refusal(error: BoundedError) -> ApiError:
         case "start", _:
             return ApiError(503, "plans cannot be made now; try later", None, "overloaded")
         case "raised", "ConfigError":
-            return ApiError(400, said, "model", "invalid_value")
+            return bad_value(said, "model")
         case "raised", "PriceError":
             field = "gpus" if said.startswith("no price of") else "prices"
-            return ApiError(400, _by_fields(said), field, "invalid_value")
+            return bad_value(_by_fields(said), field)
         case "raised", "PlanError":
             option = re.search(r"--([a-z]+)", said)
             field = OPTIONS.get(option[1], option[1]) if option else "model" if "shipped model" in said else "gpus"
-            return ApiError(400, _by_fields(said), field, "invalid_value")
+            return bad_value(_by_fields(said), field)
         case "raised", _:
-            return ApiError(400, "numbers so far out cannot be reckoned with", None, "invalid_value")
+            return bad_value("numbers so far out cannot be reckoned with", None)
         case _:
-            return ApiError(400, f"the question asks for too much: {said}; ask for fewer GPUs", "gpus", "invalid_value")
+            return bad_value(f"the question asks for too much: {said}; ask for fewer GPUs", "gpus")
 
 
 def _by_fields(said: str) -> str:

@@ -13,7 +13,7 @@ from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks, Change
 from hopwell.server.chat import FUNCTION, Chat, chat_request, effort, text_of
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import bad_value
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.responses import (
     InputCall,
@@ -62,10 +62,10 @@ def _chat_request(service: Service, body: ResponsesRequest) -> ChatRequest:
         for item in body.input:
             _add_turn(turns, item)
     if not turns:
-        raise ApiError(400, "input holds nothing but reasoning; add a message", "input", "invalid_value")
+        raise bad_value("input holds nothing but reasoning; add a message", "input")
     if turns[-1]["role"] == "assistant":
         message = "input ends with the assistant's turn, and this API goes on with none; end with the user's"
-        raise ApiError(400, message, "input", "invalid_value")
+        raise bad_value(message, "input")
     fields: dict[str, Any] = {
         "model": body.model,
         "messages": turns,

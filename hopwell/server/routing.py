@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from hopwell.server.bodies import parse
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.common import ErrorReply, MessagesErrorReply
 from hopwell.server.service import Service
 from hopwell.server.sse import until_gone
@@ -56,9 +56,7 @@ class JsonRequest(HttpRequest):
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if self.method == "POST" and kind != "application/json" and not kind.endswith("+json"):
             # what browsers post across origins without asking first has another type, or none
-            raise ApiError(
-                400, "the content-type is not application/json; send that header", "content-type", "invalid_value"
-            )
+            raise bad_value("the content-type is not application/json; send that header", "content-type")
         body = await self.body()
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         if body and coding != "identity":

@@ -27,7 +27,7 @@ class Primed:
     """Events, of which the first may be waited for alone. Whoever has them closes them, begun or not."""
 
     def __init__(self, events: AsyncGenerator[str, None]) -> None:
-        self._events, self._first = events, asyncio.ensure_future(anext(events, None))
+        self._events, self.first = events, asyncio.ensure_future(anext(events, None))
         self._begun = False
 
     def __aiter__(self) -> Primed:
@@ -36,26 +36,16 @@ class Primed:
     async def __anext__(self) -> str:
         if self._begun:
             return await anext(self._events)
-        text = await asyncio.shield(self._first)
+        text = await asyncio.shield(self.first)
         self._begun = True
         if text is None:
             raise StopAsyncIteration
         return text
 
-    async def first(self, patience: float) -> None:
-        """Waits for the first event, not for ever.
-
-        Raises:
-            ApiError: as `events` does before its first.
-        """
-        await asyncio.wait({self._first}, timeout=patience)
-        if self._first.done():
-            self._first.result()
-
     async def aclose(self) -> None:
         """Closes the source, also while it makes the first event."""
-        self._first.cancel()
-        await asyncio.gather(self._first, return_exceptions=True)
+        self.first.cancel()
+        await asyncio.gather(self.first, return_exceptions=True)
         await self._events.aclose()
 
 
@@ -67,7 +57,9 @@ async def primed(events: AsyncGenerator[str, None], patience: float = PATIENCE) 
     """
     result = Primed(events)
     try:
-        await result.first(patience)
+        await asyncio.wait({result.first}, timeout=patience)
+        if result.first.done():
+            result.first.result()
     except BaseException:
         await result.aclose()
         raise

@@ -9,7 +9,7 @@ from typing import Any
 from hopwell.chat.calls import DEEPSEEK, KIMI
 from hopwell.engine.constraints import in_lark
 from hopwell.engine.tokenizer import Tokenizer
-from hopwell.server.errors import ApiError
+from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.chat import ChatRequest, Function, JsonFormat, NamedTool, SchemaFormat
 
 
@@ -22,10 +22,10 @@ def offered(body: ChatRequest) -> list[Function]:
     tools = [tool.function for tool in body.tools or ()]
     names = [tool.name for tool in tools]
     if len(set(names)) < len(names):
-        raise ApiError(400, "two tools have one name; give each its own", "tools", "invalid_value")
+        raise bad_value("two tools have one name; give each its own", "tools")
     choice = body.tool_choice
     if choice not in (None, "none", "auto") and not tools:
-        raise ApiError(400, "tool_choice needs tools", "tool_choice", "invalid_value")
+        raise bad_value("tool_choice needs tools", "tool_choice")
     if isinstance(choice, NamedTool) and choice.function.name not in names:
         raise ApiError(400, f"tool_choice names {choice.function.name!r}, which is not in tools", "tool_choice")
     return [] if choice == "none" else tools
