@@ -50,6 +50,11 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return getattr(torch, dtype)
 
 
+def gpu_uuid(device: torch.device) -> str:
+    """A GPU's name in NVML."""
+    return str(torch.cuda.get_device_properties(device).uuid)
+
+
 def link_rate(device: torch.device) -> float | None:
     """Bytes a second from pinned host memory to a GPU, measured now; None: it is none."""
     if device.type != "cuda":

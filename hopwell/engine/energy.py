@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from hopwell.engine.batch import Batch, Ints
+from hopwell.engine.device import gpu_uuid
 from hopwell.engine.scheduler import Scheduler
 from hopwell.limits.catalogue import recognise
 from hopwell.limits.energy import Account, EnergyTotals, Joules
@@ -159,7 +160,7 @@ def find_counter(devices: Sequence[torch.device]) -> Counter | None:
     """The energy counter of a model's devices, one a rank, all together; None where one of them has none."""
     if devices[0].type != "cuda":
         return cpu_counter()
-    counters = [gpu_counter(str(torch.cuda.get_device_properties(device).uuid)) for device in devices]
+    counters = [gpu_counter(gpu_uuid(device)) for device in devices]
     found = [counter for counter in counters if counter is not None]
     return (lambda: sum(counter() for counter in found)) if len(found) == len(counters) else None
 

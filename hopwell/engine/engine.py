@@ -423,8 +423,7 @@ class Engine:
             advance(seq, count, reason, now)
             if reason is not None:
                 self._end(seq, at_end)
-            if seq.group.siblings:
-                self._release_siblings(seq.group)
+            self._release_siblings(seq.group)
 
     def _accept(self, sequences: list[Sequence]) -> None:
         group = sequences[0].group
@@ -439,9 +438,10 @@ class Engine:
 
     def _release_siblings(self, group: SequenceGroup) -> None:
         """The prompt's pages are there to share, or never will be."""
-        if group.siblings:
-            first = self._groups[group.request.request_id][0]
-            known = first.lookup[: (first.prompt_len - 1) // PAGE]  # of the prompt, which they share
+        if not group.siblings:
+            return
+        first = self._groups[group.request.request_id][0]
+        known = first.lookup[: (first.prompt_len - 1) // PAGE]  # of the prompt, which they share
         for seq in group.siblings:
             seq.lookup = known.copy()
             self.scheduler.add(seq)

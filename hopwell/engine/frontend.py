@@ -11,15 +11,15 @@ from typing import Any
 
 from hopwell.chat.formats import detect
 from hopwell.chat.template import ChatTemplate, NoTemplateError, TemplateError
-from hopwell.checkpoint.files import read_config
-from hopwell.engine.generation import read_generation
+from hopwell.checkpoint.files import read_config, read_json
 from hopwell.engine.prompt import Prompts
-from hopwell.engine.request import SamplingParams
+from hopwell.engine.request import RequestError, SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.engine.typed import shown
 from hopwell.errors import HopwellError
 from hopwell.model import NANO
 from hopwell.model.hub import HubError, fetch
+from hopwell.model.reading import ConfigError, FieldReader
 
 SMALL_FILES = ["*.json", "*.jinja", "tiktoken.model"]
 
@@ -60,7 +60,7 @@ class Frontend:
         Raises:
             HopwellError: a file is missing or malformed; one line that names it.
         """
-        params, ends = read_generation(path, read_config(path / "config.json") if config is None else config)
+        params, ends = _generation(path, read_config(path / "config.json") if config is None else config)
         tokenizer = Tokenizer.open(path, trusted=path == NANO)
         return cls(
             name=name or path.name,
@@ -109,6 +109,31 @@ class Frontend:
         except TemplateError:
             if self.chat_template is not None:
                 raise
+
+
+def _generation(folder: Path, config: Mapping[str, Any]) -> tuple[SamplingParams, tuple[int, ...]]:
+    """How the model's authors advise to sample (generation_config.json), and the tokens that end an answer: those of
+    that file, or else of config.json.
+
+    Raises:
+        CheckpointError, ConfigError: a file cannot be read, or holds what cannot be; the message names the field.
+    """
+    path = folder / "generation_config.json"
+    found = read_json(path) if path.exists() else {}
+    read = FieldReader(found, file=str(path))
+    ends = read.token_ids("eos_token_id") or FieldReader(config).token_ids("eos_token_id")
+    if not read.boolean("do_sample", False):
+        return SamplingParams(temperature=0.0), ends
+    params: dict[str, Any] = {}
+    for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
+        if found.get(name) is not None:
+            params[name] = read.number(name, 0.0, 1e6)
+    if found.get("top_k") is not None:  # -1 and 0: all, by other engines' ways to write it
+        params["top_k"] = max(0, read.integer("top_k", -1, 1 << 31))
+    try:
+        return SamplingParams(**params), ends
+    except RequestError as error:
+        raise ConfigError(f"{path}: {error}; mend the file") from None
 
 
 def name_of(model: str | Path | None) -> str:

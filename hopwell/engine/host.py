@@ -13,6 +13,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
+from llguidance import LLMatcher
+
 from hopwell.cache.prefix import PAGE
 from hopwell.engine import wire
 from hopwell.engine.describe import about
@@ -236,22 +238,21 @@ class _Link:
         except RequestError as error:
             self.send(wire.Refused.of(message.request_id, error))
             return
-        if not request.params.constrained:
-            self._submit(request, None)
-            if message.hand_over and self.host._owners.get(request.request_id) is self:
-                self.host._handing.add(request.request_id)
-            return
-        self._coming[request.request_id] = task = asyncio.create_task(self._compile(request))
-        task.add_done_callback(lambda _: self._coming.pop(request.request_id, None))
+        if request.params.constrained:
+            self._coming[request.request_id] = task = asyncio.create_task(self._compile(request))
+            task.add_done_callback(lambda _: self._coming.pop(request.request_id, None))
+        elif self._submit(request, None) and message.hand_over:
+            self.host._handing.add(request.request_id)
 
-    def _submit(self, request: Request, matcher: object) -> None:
-        owners, request_id = self.host._owners, request.request_id
+    def _submit(self, request: Request, matcher: LLMatcher | None) -> bool:
+        """Whether the engine has taken a request in; else its API is told why not."""
         try:
-            self.host.engine.submit(request, matcher)  # pyright: ignore[reportArgumentType]
+            self.host.engine.submit(request, matcher)
         except RequestError as error:
-            self.send(wire.Refused.of(request_id, error))
-        else:
-            owners[request_id] = self
+            self.send(wire.Refused.of(request.request_id, error))
+            return False
+        self.host._owners[request.request_id] = self
+        return True
 
     async def _compile(self, request: Request) -> None:
         try:

@@ -28,6 +28,7 @@ from hopwell.engine.typed import shown
 from hopwell.errors import HopwellError
 from hopwell.limits.energy import Joules
 from hopwell.limits.history import Report
+from hopwell.model.snapshot import Progress
 
 Prompt = str | Sequence[int]
 Message = dict[str, Any]
@@ -103,8 +104,8 @@ class LLM:
         dp_attention: bool = False,
         chat_template: Path | None = None,
         config: EngineConfig | None = None,
-        progress: Callable[[int, int, str], None] | None = None,
-        on_compile: Callable[[int, int, str], None] | None = None,
+        progress: Progress | None = None,
+        on_compile: Progress | None = None,
         **settings: Any,
     ) -> None:
         """

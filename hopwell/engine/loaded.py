@@ -13,6 +13,7 @@ import torch
 from hopwell.engine.config import EngineConfig, EngineConfigError
 from hopwell.engine.defaults import cache_pages, engine_config, model_settings
 from hopwell.engine.describe import matrix_dtypes, weight_bytes
+from hopwell.engine.device import gpu_uuid
 from hopwell.engine.energy import NO_COUNTER, EnergyMeter, RowCosts, find_counter, usual_rates
 from hopwell.engine.engine import Engine
 from hopwell.engine.frontend import Frontend
@@ -62,8 +63,7 @@ class LoadedModel(Frontend):
     ) -> LoadedModel:
         """A model with the texts that were read before it."""
         texts = {field.name: getattr(frontend, field.name) for field in fields(frontend)}
-        loaded = cls(**texts, model=model, ranks=ranks)
-        loaded.phases, loaded.limits = phases, limits or {}
+        loaded = cls(**texts, model=model, phases=phases, limits=limits or {}, ranks=ranks)
         loaded.__dict__.update(frontend.__dict__)  # what it has cached: the template, its child process on the way
         return loaded
 
@@ -147,7 +147,7 @@ class LoadedModel(Frontend):
         """
         if config.max_degrees is None:
             return None
-        uuids = [str(torch.cuda.get_device_properties(device).uuid) for device in self._devices]
+        uuids = [gpu_uuid(device) for device in self._devices]
         return ThermalWatch(lambda: [read_board(uuid) for uuid in uuids], config.max_degrees)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from hopwell.engine.typed import misfit
 from hopwell.engine.weights import Weights, config_of, dtype_for, files_of, load_weights, open_weights
 from hopwell.model.shape_classes import GRAPH_SIZES
 from hopwell.model.sharding import Shard, own_values, share
-from hopwell.model.snapshot import Snapshot
+from hopwell.model.snapshot import Progress, Snapshot
 from hopwell.ops.device import Device, has_kernels
 from hopwell.ops.exchange import Exchange
 from hopwell.parallel.group import close_group, meeting_place, open_exchange
@@ -40,7 +40,6 @@ GIVEN = {
     "device": str, "dtype": str, "tp": int, "ep": int, "dp_attention": bool, "chat_template": Path | None,
 }  # fmt: skip
 """What a caller names, with its type."""
-Progress = Callable[[int, int, str], None]
 GLOO = False
 """Whether ranks on CPUs exchange through a process group, as those on GPUs do; tests ask for it."""
 
@@ -49,8 +48,8 @@ def load_model(
     model: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    progress: Callable[[int, int, str], None] | None = None,
-    on_compile: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
+    on_compile: Progress | None = None,
     chat_template: Path | None = None,
     conversations: bool = True,
     settings: Mapping[str, Any] | None = None,

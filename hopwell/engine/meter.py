@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from hopwell.engine.device import gpu_uuid
 from hopwell.engine.device_recorder import DeviceRecorder
 from hopwell.limits.board import read_board
 from hopwell.limits.ceilings import Ceilings, host_rates
@@ -34,8 +35,7 @@ class StepMeter:
         self.history, self.pace = History(), Pace()
         self._costs = OpCosts(model)
         self._a_mark = mark_seconds(recorder)
-        cuda = model.device.type == "cuda"
-        self._uuid = str(torch.cuda.get_device_properties(model.device).uuid) if cuda else None
+        self._uuid = gpu_uuid(model.device) if model.device.type == "cuda" else None
 
     def look(self) -> None:
         """Reads the GPU's sensors, which takes milliseconds: not between steps."""

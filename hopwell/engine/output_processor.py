@@ -43,7 +43,7 @@ class OutputProcessor:
         if reason is not None:
             self.end(seq, reason)
         elif seq.group.request.told_each_step:
-            self._tell(seq, None, None, None)
+            self._tell(seq)
 
     def end(self, seq: Sequence, reason: FinishReason, fault: str | None = None) -> None:
         """Tells the rest of a sequence and why it ended.
@@ -69,7 +69,9 @@ class OutputProcessor:
             seq.group.first_token_at = now
             self.metrics.ttft.observe(now - seq.request.arrival)
 
-    def _tell(self, seq: Sequence, reason: FinishReason | None, stop: int | None, fault: str | None) -> None:
+    def _tell(
+        self, seq: Sequence, reason: FinishReason | None = None, stop: int | None = None, fault: str | None = None
+    ) -> None:
         group = seq.group
         wanted = seq.params.logprobs is not None
         tokens, logprobs = seq.tokens[seq.reported :], seq.logprobs if wanted else None

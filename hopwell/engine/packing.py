@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,10 @@ from hopwell.engine.device import pick_device, pick_dtype, set_threads
 from hopwell.engine.frontend import SMALL_FILES, Frontend, name_of, resolve
 from hopwell.model.loading import config_of, load_transformer
 from hopwell.model.sharding import Shard, share
-from hopwell.model.snapshot import Part, Snapshot, Target, digest, write_manifest, write_part
+from hopwell.model.snapshot import Part, Progress, Snapshot, Target, digest, write_manifest, write_part
 from hopwell.model.tree import Apart
 from hopwell.parallel.layout import Layout
 
-Progress = Callable[[int, int, str], None]
 TEXTS = (*SMALL_FILES, "additional_chat_templates/*.jinja", "LICENSE*")
 """What goes with a model's weights."""
 OF_TENSORS = (INDEX, REPORT)

@@ -81,10 +81,6 @@ class PageMover:
         at = torch.tensor(pages, device=self._latent.device)
         return self._latent.index_select(1, at).transpose(0, 1).contiguous()
 
-    def scatter(self, pages: Sequence[int], values: Tensor) -> None:
-        """The reverse of `gather`."""
-        put_pages(self._latent, pages, values)
-
     def _save_cpu(self, moves: Sequence[Move]) -> None:
         for page, host in moves:
             self._memory[host.slot].copy_(self._latent[:, page])
@@ -123,7 +119,7 @@ class PageMover:
         pages = [page for page, _ in moves]
         if self._others is not None:
             self._others.fill(pages, staged)
-        self.scatter(pages, staged)
+        put_pages(self._latent, pages, staged)
         staged.record_stream(current)
 
         def seconds() -> float:

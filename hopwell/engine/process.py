@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def _load(control: Control, fields: dict[str, Any], began: float) -> EngineHost:
 
     imports = time.perf_counter() - began
     model, template = (None if fields[name] is None else Path(fields[name]) for name in ("model", "chat_template"))
-    told = _Teller(control, "bytes"), _Teller(control, "kernels")
+    told = _teller(control, "bytes"), _teller(control, "kernels")
     device, dtype, settings = (fields[name] for name in ("device", "dtype", "settings"))
     rest = {name: fields[name] for name in ("tp", "ep", "dp_attention", "copies", "start_budget")}
     loaded = load_model(model, device, dtype, *told, template, conversations=False, settings=settings, **rest)
@@ -98,14 +99,14 @@ async def _serve(host: EngineHost, control: Control, inbox: asyncio.Queue[Messag
         return 0
 
 
-class _Teller:
-    """Tells the parent how far something has come, now and then."""
+def _teller(control: Control, kind: str) -> Callable[[int, int, str], None]:
+    """What tells the parent how far something has come, now and then."""
+    due = 0.0
 
-    def __init__(self, control: Control, kind: str) -> None:
-        self._control, self._kind, self._next = control, kind, 0.0
+    def tell(done: int, total: int, name: str) -> None:
+        nonlocal due
+        if (now := time.monotonic()) >= due or done >= total:
+            due = now + TELL_SECONDS
+            control.send(kind, done=done, total=total, name=name)
 
-    def __call__(self, done: int, total: int, name: str) -> None:
-        now = time.monotonic()
-        if now >= self._next or done >= total:
-            self._next = now + TELL_SECONDS
-            self._control.send(self._kind, done=done, total=total, name=name)
+    return tell

@@ -29,6 +29,8 @@ from hopwell.engine.tiering import Tiering
 
 LET_IN = 0.8
 """Of the rows that keep a promise: as many come in, so that who was set aside for one more does not come and go."""
+Queued = tuple[tuple[int, float, float, int], int, Sequence]
+"""A sequence in the queue behind what it is sorted by: its order, and of equals when it came."""
 
 
 class Scheduler:
@@ -50,12 +52,12 @@ class Scheduler:
         self.admitting = True
         """Whether sequences may leave the queue; those that pacing holds do not."""
         self.shedding = False
-        self._aside: list[tuple[tuple[int, float, float, int], int, Sequence]] = []
+        self._aside: list[Queued] = []
         """Of the queue, what was promised nothing, while that is shed."""
         self.step_time = StepTime()
         self.seqs: list[Sequence | None] = [None] * slots
         self.prefilling: list[Sequence] = []
-        self._waiting: list[tuple[tuple[int, float, float, int], int, Sequence]] = []
+        self._waiting: list[Queued] = []
         self._serial = count()
         self._abandoned = 0  # finished sequences still in the queue
         self._free_slots = list(range(slots - 1, -1, -1))

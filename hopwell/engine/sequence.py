@@ -55,10 +55,6 @@ class Transcript:
         self.answer += tokens
         return self
 
-    def cut(self, count: int) -> None:
-        """Takes back the answer's last tokens."""
-        del self.answer[len(self.answer) - count :]
-
 
 @dataclass(slots=True, eq=False)
 class SequenceGroup:

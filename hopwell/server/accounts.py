@@ -19,11 +19,6 @@ class Account:
     place: int = 0
     """In the ledger."""
 
-    @property
-    def running(self) -> int:
-        """Sequences that run."""
-        return self.ledger.running(self.place)
-
     def enter(self) -> None:
         """Takes a request from the bucket, and a seat, if one more may run.
 
@@ -39,28 +34,20 @@ class Account:
             self.ledger.spend(self.place)
             self.ledger.add(self.place, 1)
 
-    def take(self, asked: int, more: int) -> None:
+    def take(self, asked: int, more: int, keep: bool) -> None:
         """Takes seats.
 
         Args:
             asked: sequences of one HTTP request.
             more: those of them that are not counted yet.
+            keep: False: it is only asked whether they could be taken.
 
         Raises:
             ApiError: 429, so many may not run at once.
         """
         with self.ledger.locked():
             self._check(asked, more)
-            self.ledger.add(self.place, more)
-
-    def check(self, asked: int, more: int) -> None:
-        """As `take`, which takes none.
-
-        Raises:
-            ApiError: 429.
-        """
-        with self.ledger.locked():
-            self._check(asked, more)
+            self.ledger.add(self.place, more * keep)
 
     def leave(self, count: int) -> None:
         """Gives seats back."""
@@ -68,15 +55,15 @@ class Account:
 
     def _check(self, asked: int, more: int) -> None:
         most = self.tenant.max_concurrent
-        if most is None or self.running + more <= most:
+        if most is None or (running := self.ledger.running(self.place)) + more <= most:
             return
         if asked > most:
             said = (
                 f"{asked:,} answers (n, for every prompt) are more than the {most:,} that may run at once; ask for less"
             )
             raise ApiError(429, said, "n", "too_many_running")
-        running = self.running + more - asked
-        said = f"{running:,} answers are being made already, and {most:,} may be; wait for one"
+        others = running + more - asked
+        said = f"{others:,} answers are being made already, and {most:,} may be; wait for one"
         raise ApiError(429, said, None, "too_many_running", {"retry-after": "1"})
 
 
@@ -102,7 +89,7 @@ class Seats:
         Raises:
             ApiError: 429.
         """
-        self.account.check(self.sequences + count, max(self.sequences + count - self.held, 0))
+        self._take(count, False)
 
     def take(self, count: int) -> None:
         """Counts sequences, before they are made.
@@ -110,10 +97,14 @@ class Seats:
         Raises:
             ApiError: 429.
         """
-        more = max(self.sequences + count - self.held, 0)
-        self.account.take(self.sequences + count, more)
+        more = self._take(count, True)
         self.sequences += count
         self.held += more
+
+    def _take(self, count: int, keep: bool) -> int:
+        more = max(self.sequences + count - self.held, 0)
+        self.account.take(self.sequences + count, more, keep)
+        return more
 
     def leave(self) -> None:
         """Gives all back."""

@@ -32,7 +32,7 @@ from hopwell.server.protocol.messages import (
 )
 from hopwell.server.routing import MESSAGE_ERRORS, JsonRoute, service_of, streamed
 from hopwell.server.service import Service
-from hopwell.server.sse import EventStream, event, primed
+from hopwell.server.sse import EventStream, primed, typed
 
 router = APIRouter(route_class=JsonRoute)
 STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -217,10 +217,6 @@ def _stop(reader: Blocks) -> dict[str, Any]:
     return {"stop_reason": STOPS[reader.end.finish_reason], "stop_sequence": None}
 
 
-def _named(kind: str, **fields: Any) -> str:
-    return event(json.dumps({"type": kind, **fields}, ensure_ascii=False), kind)
-
-
 async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, None]:
     empty = {
         "reasoning": {"type": "thinking", "thinking": "", "signature": ""},
@@ -234,16 +230,16 @@ async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, 
                 yield _start(reader, ident)
             elif change.what == "open":
                 call = {"type": "tool_use", "id": block.call_id, "name": block.name, "input": {}}
-                yield _named("content_block_start", index=block.index, content_block=empty.get(block.kind, call))
+                yield typed("content_block_start", index=block.index, content_block=empty.get(block.kind, call))
             elif change.what == "text":
                 kind, field = fields.get(block.kind, ("input_json_delta", "partial_json"))
-                yield _named("content_block_delta", index=block.index, delta={"type": kind, field: change.text})
+                yield typed("content_block_delta", index=block.index, delta={"type": kind, field: change.text})
             else:
-                yield _named("content_block_stop", index=block.index)
-    yield _named("message_delta", delta=_stop(reader), usage=_usage(reader).model_dump())
-    yield _named("message_stop")
+                yield typed("content_block_stop", index=block.index)
+    yield typed("message_delta", delta=_stop(reader), usage=_usage(reader).model_dump())
+    yield typed("message_stop")
 
 
 def _start(reader: Blocks, ident: dict[str, Any]) -> str:
     start = {**ident, "content": [], "stop_reason": None, "stop_sequence": None, "usage": _usage(reader).model_dump()}
-    return _named("message_start", message=start)
+    return typed("message_start", message=start)

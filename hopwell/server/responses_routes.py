@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -31,7 +30,7 @@ from hopwell.server.protocol.responses import (
 )
 from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
 from hopwell.server.service import Service
-from hopwell.server.sse import EventStream, event, primed
+from hopwell.server.sse import EventStream, primed, typed
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -228,7 +227,7 @@ class _Run:
 
     def _event(self, kind: str, **fields: Any) -> str:
         serial, self._serial = self._serial, self._serial + 1
-        return event(json.dumps({"type": kind, "sequence_number": serial, **fields}, ensure_ascii=False), kind)
+        return typed(kind, sequence_number=serial, **fields)
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from fastapi import Request as HttpRequest
 
@@ -24,6 +24,7 @@ from hopwell.server.settings import ServerSettings, Tenant
 from hopwell.server.vocabulary import Vocabulary
 from hopwell.system import yield_cores
 
+T = TypeVar("T")
 LONG_TEXT = 4_000
 """Characters above which prompts are encoded in a thread, so that other streams go on."""
 ENCODERS = 2
@@ -78,13 +79,8 @@ class Service:
         Raises:
             ApiError: 400, one is too long for the context, or the tokenizer cannot take it.
         """
-        try:
-            if sum(map(len, texts)) <= LONG_TEXT:
-                return self.loaded.tokenizer.encode_all(texts, special)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.encoders, self._encode_long, texts, special)
-        except RequestError as error:
-            raise ApiError.of(error) from None
+        encode = partial(self.loaded.tokenizer.encode_all, texts, special)
+        return await self._encoded(texts, encode, sum(map(len, texts)) > LONG_TEXT)
 
     async def encode_written(self, written: Written) -> list[int]:
         """Tokens of a conversation.
@@ -94,25 +90,22 @@ class Service:
         """
         if written.sign is None:
             return (await self.encode([written.text], special=False))[0]
+        return await self._encoded([written.text], partial(self.loaded.prompts.encode, written), True)
+
+    async def _encoded(self, texts: Sequence[str], encode: Callable[[], T], long: bool) -> T:
+        """What `encode` makes of texts: of long ones in a thread, once none is too long for the context."""
+
+        def checked() -> T:
+            longest = self.loaded.tokenizer.longest
+            for text in texts:
+                if longest is not None and len(text) > longest * self.max_model_len:
+                    raise TooLongError(len(text) // longest, None, self.max_model_len)
+            return encode()
+
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.encoders, self._encode_marked, written)
+            return await asyncio.get_running_loop().run_in_executor(self.encoders, checked) if long else encode()
         except RequestError as error:
             raise ApiError.of(error) from None
-
-    def _encode_marked(self, written: Written) -> list[int]:
-        self._check_lengths([written.text])
-        return self.loaded.prompts.encode(written)
-
-    def _encode_long(self, texts: Sequence[str], special: bool) -> list[list[int]]:
-        self._check_lengths(texts)
-        return self.loaded.tokenizer.encode_all(texts, special)
-
-    def _check_lengths(self, texts: Sequence[str]) -> None:
-        longest = self.loaded.tokenizer.longest
-        for text in texts:
-            if longest is not None and len(text) > longest * self.max_model_len:
-                raise TooLongError(len(text) // longest, None, self.max_model_len)
 
     def sampling(self, body: Sampling, max_tokens: int | None, **more: Any) -> SamplingParams:
         """The engine's parameters of a request.

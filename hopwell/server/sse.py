@@ -23,6 +23,11 @@ def event(data: str, name: str | None = None) -> str:
     return f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n"
 
 
+def typed(kind: str, **fields: object) -> str:
+    """One event whose name its data says too, as responses and messages have them."""
+    return event(json.dumps({"type": kind, **fields}, ensure_ascii=False), kind)
+
+
 class Primed:
     """Events, of which the first may be waited for alone. Whoever has them closes them, begun or not."""
 

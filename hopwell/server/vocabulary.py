@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from hopwell.chat.ranks import BYTE_NAMES
 from hopwell.engine.tokenizer import Tokenizer
 
-
-def _byte_alphabet() -> dict[str, int]:
-    """Byte-level BPE writes each byte as one visible character: itself, or the next free one from U+0100 on."""
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(byte): byte for byte in visible} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
-
-
-BYTE_OF = _byte_alphabet()
+BYTE_OF = {name: byte for byte, name in enumerate(BYTE_NAMES)}
 
 
 class Vocabulary:

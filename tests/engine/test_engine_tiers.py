@@ -29,7 +29,7 @@ from hopwell.engine.engine import Engine
 from hopwell.engine.fetches import Fetches
 from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
-from hopwell.engine.page_mover import Move, PageMover, host_memory
+from hopwell.engine.page_mover import Move, PageMover, host_memory, put_pages
 from hopwell.engine.request import Request, SamplingParams
 from hopwell.engine.sequence import Awaited
 from hopwell.engine.tiering import Tiering
@@ -255,7 +255,7 @@ def test_pages_are_gathered_and_scattered_as_they_lie(dtype: torch.dtype) -> Non
     pages = [7, 0, 3]
     gathered, before = mover.gather(pages), latent.view(torch.uint8).clone()
     assert all((gathered[i] == before[:, page]).all() for i, page in enumerate(pages))
-    mover.scatter([1, 2, 9], gathered)
+    put_pages(latent, [1, 2, 9], gathered)
     after = latent.view(torch.uint8)
     assert all((after[:, to] == before[:, page]).all() for to, page in zip([1, 2, 9], pages, strict=True))
     assert (after[:, 3:9] == before[:, 3:9]).all() and (after[:, 0] == before[:, 0]).all()

@@ -127,7 +127,7 @@ class Structured(Body):
 
     json_schema: dict[str, Any] | str | None = Field(default=None, alias="json")
     regex: str | None = None
-    choice: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    choice: Annotated[Items[Stop], Field(min_length=1)] | None = None
     """The answer is one of these."""
     grammar: str | None = None
 

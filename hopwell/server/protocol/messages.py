@@ -17,7 +17,7 @@ from hopwell.server.protocol.advice import (
     RequestMetadata,
 )
 from hopwell.server.protocol.chat import Name
-from hopwell.server.protocol.common import Body, Items, Reply, Text
+from hopwell.server.protocol.common import Body, Items, Probability, Reply, Stop, Text
 
 
 class TextBlock(Cached):
@@ -130,10 +130,10 @@ class MessagesRequest(Prompted):
     """0: the prompt is read into the cache, and nothing is answered."""
     apply_to_thinking: bool | None = None
     """As in chat completions: `stop_sequences` end the thinking too."""
-    stop_sequences: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
+    stop_sequences: Annotated[Items[Stop], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Probability | None = None
     top_k: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
     metadata: RequestMetadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None

@@ -17,7 +17,7 @@ from hopwell.server.protocol.advice import (
     ResponsesNoEffect,
 )
 from hopwell.server.protocol.chat import Name
-from hopwell.server.protocol.common import Body, Items, Reply, Text
+from hopwell.server.protocol.common import Body, Items, Probability, Reply, Text
 
 
 class InputText(Cached):
@@ -123,7 +123,7 @@ class ResponsesRequest(ResponsesNoEffect):
     """As in chat completions."""
     max_output_tokens: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Probability | None = None
     stream: bool | None = None
     tools: Items[Annotated[ResponseTool | Namespace, Field(discriminator="type")]] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
