@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hopwell.server.errors import ApiError
 from hopwell.server.ledger import Ledger
@@ -10,17 +10,18 @@ from hopwell.server.settings import Tenant
 
 
 @dataclass(slots=True)
-class Account:
-    """What a tenant has used: a bucket of requests that fills up with time, and what runs now: requests, and their
-    sequences beyond the first."""
+class Seats:
+    """What one HTTP request counts for in its tenant's `max_concurrent`: one, or the sequences that it asks for."""
 
     tenant: Tenant
-    ledger: Ledger = field(default_factory=lambda: Ledger(1))
+    ledger: Ledger
     place: int = 0
-    """In the ledger."""
+    """The tenant's in the ledger."""
+    held: int = 0
+    sequences: int = 0
 
     def enter(self) -> None:
-        """Takes a request from the bucket, and a seat, if one more may run.
+        """Takes a request from the tenant's bucket, which fills up with time, and a seat, if one more may run.
 
         Raises:
             ApiError: 429, with Retry-After.
@@ -33,27 +34,45 @@ class Account:
             self._check(1, 1)
             self.ledger.spend(self.place)
             self.ledger.add(self.place, 1)
+        self.held = 1
 
-    def take(self, asked: int, more: int, keep: bool) -> None:
-        """Takes seats.
-
-        Args:
-            asked: sequences of one HTTP request.
-            more: those of them that are not counted yet.
-            keep: False: it is only asked whether they could be taken.
+    def check(self, count: int) -> None:
+        """Whether so many sequences could be taken now: before work is done for them.
 
         Raises:
             ApiError: 429, so many may not run at once.
         """
         with self.ledger.locked():
-            self._check(asked, more)
-            self.ledger.add(self.place, more * keep)
+            self._check(self.sequences + count, self._more(count))
 
-    def leave(self, count: int) -> None:
-        """Gives seats back."""
-        self.ledger.add(self.place, -count)
+    def take(self, count: int) -> None:
+        """Counts sequences, before they are made.
+
+        Raises:
+            ApiError: as `check`.
+        """
+        more = self._more(count)
+        with self.ledger.locked():
+            self._check(self.sequences + count, more)
+            self.ledger.add(self.place, more)
+        self.sequences += count
+        self.held += more
+
+    def leave(self) -> None:
+        """Gives all back."""
+        self.ledger.add(self.place, -self.held)
+        self.held = 0
+
+    def _more(self, count: int) -> int:
+        """Seats for so many sequences more, beside those that are held."""
+        return max(self.sequences + count - self.held, 0)
 
     def _check(self, asked: int, more: int) -> None:
+        """
+        Args:
+            asked: sequences of this request.
+            more: those of them that are not counted yet.
+        """
         most = self.tenant.max_concurrent
         if most is None or (running := self.ledger.running(self.place)) + more <= most:
             return
@@ -65,48 +84,3 @@ class Account:
         others = running + more - asked
         said = f"{others:,} answers are being made already, and {most:,} may be; wait for one"
         raise ApiError(429, said, None, "too_many_running", {"retry-after": "1"})
-
-
-@dataclass(slots=True)
-class Seats:
-    """What one HTTP request counts for in its tenant's `max_concurrent`: one, or the sequences that it asks for."""
-
-    account: Account
-    held: int = 0
-    sequences: int = 0
-
-    def enter(self) -> None:
-        """
-        Raises:
-            ApiError: 429.
-        """
-        self.account.enter()
-        self.held = 1
-
-    def check(self, count: int) -> None:
-        """Whether so many sequences could be taken now: before work is done for them.
-
-        Raises:
-            ApiError: 429.
-        """
-        self._take(count, False)
-
-    def take(self, count: int) -> None:
-        """Counts sequences, before they are made.
-
-        Raises:
-            ApiError: 429.
-        """
-        more = self._take(count, True)
-        self.sequences += count
-        self.held += more
-
-    def _take(self, count: int, keep: bool) -> int:
-        more = max(self.sequences + count - self.held, 0)
-        self.account.take(self.sequences + count, more, keep)
-        return more
-
-    def leave(self) -> None:
-        """Gives all back."""
-        self.account.leave(self.held)
-        self.held = 0

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from hopwell.chat.reply import Event, ReplyParser
 from hopwell.chat.template import TemplateError
-from hopwell.engine.request import FinishReason, Request, RequestError, SamplingParams, SequenceOutput, TokenLogprobs
+from hopwell.engine.request import FinishReason, Request, RequestError, SequenceOutput, TokenLogprobs
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, bad_value, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Message, ToolMessage
@@ -117,7 +117,9 @@ class Chat:
             limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
             params = service.sampling(body, limit, logprobs=logprobs, thinking=thinking, **limits)
             if body.continue_final_message:
-                params = _past_thinking(params, service.loaded.prompts.thinking_marks)
+                # a mark of thinking in what goes on behind it would be read as text
+                never = dict.fromkeys(service.loaded.prompts.thinking_marks, NEVER)
+                params = replace(params, logit_bias={**never, **params.logit_bias})
             # the template drops the thinking from the history, so no later prompt continues these pages
             begun = thinking is not None and thinking.begun
             request = service.request(http, body, prompt, params, cache_tokens=len(prompt) if begun else None)
@@ -197,11 +199,6 @@ async def render(service: Service, body: ChatRequest) -> list[int]:
     except TemplateError as error:
         raise bad_value(str(error), error.field) from None
     return await service.encode_written(written)
-
-
-def _past_thinking(params: SamplingParams, marks: Sequence[int]) -> SamplingParams:
-    """Of an answer that goes on behind its thinking: a mark of thinking in it would be read as text."""
-    return replace(params, logit_bias={**dict.fromkeys(marks, NEVER), **params.logit_bias})
 
 
 def switched(service: Service, thinking: bool, field: str) -> dict[str, Any]:

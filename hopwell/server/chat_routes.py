@@ -103,9 +103,9 @@ async def _chunks(chat: Chat, body: ChatRequest, ident: dict[str, Any]) -> Async
         yield chunk([], True)
 
 
-def text_of_kind(events: list[Event], kind: str) -> str:
-    """All text of one kind."""
-    return "".join(e.text for e in events if e.kind == kind)
+def _text(events: list[Event], kind: str, call: int | None = None) -> str:
+    """All text of one kind; of one call."""
+    return "".join(e.text for e in events if e.kind == kind and call in (None, e.index))
 
 
 def message(events: list[Event]) -> Delta:
@@ -114,17 +114,12 @@ def message(events: list[Event]) -> Delta:
         CalledTool(
             id=e.call_id,
             type="function",
-            function=CalledFunction(name=e.name, arguments=arguments_of(events, e.index)),
+            function=CalledFunction(name=e.name, arguments=_text(events, "arguments", e.index)),
         )
         for e in events
         if e.kind == "call"
     ]
     return _delta(events, calls, {"role": "assistant", "content": None if calls else ""})
-
-
-def arguments_of(events: list[Event], index: int) -> str:
-    """The JSON of one call."""
-    return "".join(e.text for e in events if e.kind == "arguments" and e.index == index)
 
 
 def delta(events: list[Event], fields: dict[str, Any]) -> Delta:
@@ -140,9 +135,9 @@ def delta(events: list[Event], fields: dict[str, Any]) -> Delta:
 
 
 def _delta(events: list[Event], calls: list[CalledTool], fields: dict[str, Any]) -> Delta:
-    if thought := text_of_kind(events, "reasoning"):
+    if thought := _text(events, "reasoning"):
         fields |= {"reasoning_content": thought, "reasoning": thought}
-    if text := text_of_kind(events, "content"):
+    if text := _text(events, "content"):
         fields["content"] = text
     if calls:
         fields["tool_calls"] = calls

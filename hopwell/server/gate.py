@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hopwell.server.accounts import Account, Seats
+from hopwell.server.accounts import Seats
 from hopwell.server.browsers import check_host, check_origin
 from hopwell.server.errors import ApiError
 from hopwell.server.ledger import Ledger
@@ -46,9 +46,8 @@ class Gate:
             ledger: what they use, if several APIs share it.
         """
         self.app, self.settings = app, settings
-        ledger = ledger or Ledger(len(tenants))
-        self.accounts = [Account(tenant, ledger, place) for place, tenant in enumerate(tenants)]
-        self.anonymous = Account(ANONYMOUS)
+        self.tenants, self.ledger = tenants, ledger or Ledger(len(tenants))
+        self._nobodys = Ledger(1)
         self._shelved = 0
         """Bytes of large bodies in memory, all callers'; small ones are bounded by the number of connections."""
 
@@ -58,7 +57,6 @@ class Gate:
         started = time.perf_counter()
         request_id = uuid.uuid4().hex
         status, sent = 0, 0
-        account: Account | None = None
         seats: Seats | None = None
 
         async def tell(message: Message) -> None:
@@ -75,10 +73,9 @@ class Gate:
         try:
             check_host(scope, self.settings)
             check_origin(scope, self.settings)
-            account = self._account(scope)
-            seats = Seats(account)
+            seats = self._seats(scope)
             seats.enter()
-            scope.setdefault("state", {}).update(tenant=account.tenant, request_id=request_id, seats=seats)
+            scope.setdefault("state", {}).update(tenant=seats.tenant, request_id=request_id, seats=seats)
             body = await self._body(scope, receive)
             plain = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # uvicorn sends no body then
             await self.app(plain, _replay(body, receive), tell)
@@ -98,19 +95,25 @@ class Gate:
                 seats.leave()
             if len(body) > SMALL:
                 self._shelved -= len(body)
-            _log(scope, request_id, account, status, sent, time.perf_counter() - started)
+            _log(scope, request_id, seats and seats.tenant.name, status, sent, time.perf_counter() - started)
 
-    def _account(self, scope: Scope) -> Account:
-        if not self.accounts or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
-            return self.anonymous
+    def _seats(self, scope: Scope) -> Seats:
+        """The caller's, by its key.
+
+        Raises:
+            ApiError: 401.
+        """
+        if not self.tenants or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDER):
+            return Seats(ANONYMOUS, self._nobodys)
         headers = dict(scope["headers"])
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         key = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
-        found = [a for a in self.accounts if hmac.compare_digest(a.tenant.key.encode(), key)]  # all, in constant time
+        places = enumerate(self.tenants)  # all are compared, in constant time
+        found = [place for place, tenant in places if hmac.compare_digest(tenant.key.encode(), key)]
         if not found:
             say = "the API key is unknown" if key else "an API key is needed: Authorization: Bearer KEY, or x-api-key"
             raise ApiError(401, say, None, "invalid_api_key", {"www-authenticate": "Bearer"})
-        return found[0]
+        return Seats(self.tenants[found[0]], self.ledger, found[0])
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, or a refusal as soon as it is known to be too large or too slow."""
@@ -165,12 +168,12 @@ class Gate:
                         return
 
 
-def _log(scope: Scope, request_id: str, account: Account | None, status: int, sent: int, seconds: float) -> None:
+def _log(scope: Scope, request_id: str, tenant: str | None, status: int, sent: int, seconds: float) -> None:
     """A request's line in the log, with the reason of a refusal."""
     record = {
         "event": "request",
         "request_id": request_id,
-        "tenant": (account.tenant.name or None) if account else None,
+        "tenant": tenant or None,
         "method": scope["method"],
         "path": scope["path"],
         "status": status,
