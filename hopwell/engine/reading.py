@@ -68,25 +68,18 @@ class _Answer:
 
     def read(self, part: SequenceOutput) -> bool:
         """Gives a part its text; returns whether it reached a stop string that the engine does not know of."""
-        ended = part.finish_reason is not None
-        if self.stop is not None:  # the engine has gone on for a step or two
+        ended, known = part.finish_reason is not None, self.stop is not None
+        if known:  # the engine has gone on for a step or two
             _cut(part, len(part.tokens))
-            if ended:
-                part.finish_reason, part.fault = FinishReason.STOP, None
         else:
             self._read_tokens(part)
             if self.stop is None and ended and self.text is not None:
                 rest, self.stop = self.text.flush(self._watched(self.count))
                 part.text += rest
-            elif self.stop is not None and ended:
-                part.finish_reason = FinishReason.STOP
-            if self.stop is not None and not ended:
-                part.thinking_tokens = self.thought
-                return True
         part.thinking_tokens = self.thought
         if ended and self.stop is not None:
-            part.stop_reason = self.stop
-        return False
+            part.finish_reason, part.stop_reason, part.fault = FinishReason.STOP, self.stop, None
+        return self.stop is not None and not known and not ended
 
     def hold(self, part: SequenceOutput) -> None:
         """Adds a part to those before it; the last one is given all of them."""
@@ -131,9 +124,7 @@ class _Answer:
 
 def _cut(part: SequenceOutput, count: int) -> None:
     """Takes back the last tokens of a part."""
-    if not count:
-        return
-    del part.tokens[len(part.tokens) - count :]
-    logprobs: list[TokenLogprobs] | None = part.logprobs
-    if logprobs is not None:
-        del logprobs[len(logprobs) - count :]
+    if count:
+        del part.tokens[-count:]
+        if part.logprobs is not None:
+            del part.logprobs[-count:]

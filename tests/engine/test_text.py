@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tiny_tokenizer import byte_tokenizer
 from tokenizers import Regex, normalizers, pre_tokenizers
 
-from hopwell.engine.request import RequestError
+from hopwell.engine.reading import Reader
+from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, SamplingParams, SequenceOutput
 from hopwell.engine.text import StopStrings, TextStream
 from hopwell.engine.tokenizer import StreamDecoder, Tokenizer
 from hopwell.model.shipped import NANO
@@ -77,6 +78,16 @@ def test_broken_utf8_ends_as_replacement_characters() -> None:
     stream = TextStream(StreamDecoder(tokenizer), [])
     assert stream.push([*tokenizer.encode("a").ids, *half]) == ("a", None)
     assert stream.flush() == ("�", None)
+
+
+def test_an_answer_whose_end_completes_a_stop_string_has_stopped() -> None:
+    """Cut off in the middle of a character by `max_tokens`: what it ends with is the string that was to stop it."""
+    tokenizer = Tokenizer(byte_tokenizer(), {})
+    tokens = tokenizer.encode("aé", special=False)[:-1]
+    request = Request(request_id="r", prompt=[5], params=SamplingParams(stop=["�"], max_tokens=len(tokens)))
+    part = SequenceOutput(0, tokens, finish_reason=FinishReason.LENGTH)
+    assert Reader(request, tokenizer).read(RequestOutput("r", [part], finished=True)) == []
+    assert (part.text, part.stop_reason, part.finish_reason) == ("a", "�", FinishReason.STOP)
 
 
 TEXTS = (
