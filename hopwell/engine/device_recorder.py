@@ -31,7 +31,7 @@ class DeviceRecorder(Recorder):
         Args:
             experts: that a router's choice can name, at most.
         """
-        self._device, self._experts = device, experts
+        self._experts = experts
         self._counts: Tensor | None = None
         self._counted: torch.cuda.Event | None = None
         cuda = device.type == "cuda"

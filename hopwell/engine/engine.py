@@ -164,12 +164,12 @@ class Engine:
 
     def abort(self, request_id: str) -> None:
         """Cancels a request; unknown ids do nothing."""
-        self._inbox.post(lambda: self._abort(request_id))
+        self._inbox.post(lambda: self._end_early(request_id, FinishReason.ABORT))
 
     def end(self, request_id: str, index: int) -> None:
         """Ends one of a request's answers as complete: whoever reads it has found a stop string. One that has ended,
         and unknown ids, do nothing."""
-        self._inbox.post(lambda: self._end_answer(request_id, index))
+        self._inbox.post(lambda: self._end_early(request_id, FinishReason.STOP, index))
 
     def call(self, function: Callable[[Engine], T]) -> Future[T]:
         """Runs `function(engine)` in the engine's thread, between two steps."""
@@ -447,17 +447,12 @@ class Engine:
             self.scheduler.add(seq)
         group.siblings = []
 
-    def _abort(self, request_id: str) -> None:
+    def _end_early(self, request_id: str, reason: FinishReason, index: int | None = None) -> None:
+        """Ends one of a request's answers, or all of them."""
         for seq in self._groups.get(request_id, []):
-            if not seq.finished:
-                self.output.end(seq, FinishReason.ABORT)
-                self._end(seq)
-
-    def _end_answer(self, request_id: str, index: int) -> None:
-        for seq in self._groups.get(request_id, []):
-            if seq.index == index and not seq.finished:
-                self.output.end(seq, FinishReason.STOP)
-                self._end(seq, True)
+            if index in (None, seq.index) and not seq.finished:
+                self.output.end(seq, reason)
+                self._end(seq, stopped=reason is FinishReason.STOP)
 
     def _fail(self, slot: int, kind: str) -> None:
         seq = self.scheduler.seqs[slot]

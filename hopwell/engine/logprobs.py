@@ -14,27 +14,26 @@ PROMPT_ROWS = 256
 """Rows of prompt logits that are in memory at once."""
 
 
-def token_logprobs(logits: Tensor, tokens: Ints, alternatives: list[int]) -> list[TokenLogprobs]:
+def token_logprobs(logits: Tensor, tokens: Ints, alternatives: int) -> list[TokenLogprobs]:
     """Log-probabilities of the tokens taken and of the best alternatives.
 
     Args:
         logits: float32 [rows, vocabulary], as the model gave them.
         tokens: the token taken in each row.
-        alternatives: how many of the best to report, for each row.
+        alternatives: how many of the best to report.
     """
     logprobs = logits.log_softmax(dim=-1)
     taken = logprobs.gather(1, torch.from_numpy(tokens).to(logits.device).unsqueeze(1))
     ranks = (logprobs > taken).sum(dim=-1).add_(1).tolist()
-    best = logprobs.topk(min(max(alternatives), logits.shape[1]), dim=-1)
+    best = logprobs.topk(min(alternatives, logits.shape[1]), dim=-1)
     return [
-        TokenLogprobs(token, logprob, rank, list(zip(ids[:count], values[:count], strict=True)))
-        for token, logprob, rank, ids, values, count in zip(
+        TokenLogprobs(token, logprob, rank, list(zip(ids, values, strict=True)))
+        for token, logprob, rank, ids, values in zip(
             tokens.tolist(),
             taken.squeeze(1).tolist(),
             ranks,
             best.indices.tolist(),
             best.values.tolist(),
-            alternatives,
             strict=True,
         )
     ]
@@ -57,5 +56,5 @@ def prompt_logprobs(model: Model, batch: Batch, hidden: Tensor, ends: Ints) -> d
         for at in range(0, len(targets), PROMPT_ROWS):
             part = targets[at : at + PROMPT_ROWS]
             logits = model.logits(hidden[start + at : start + at + len(part)])
-            entries += token_logprobs(logits, part, [chunk.prompt_logprobs] * len(part))
+            entries += token_logprobs(logits, part, chunk.prompt_logprobs)
     return found

@@ -446,10 +446,8 @@ class Runner:
             processor.accept(drawn[i, : accepted[i] + 1].tolist())
         for i in reported:
             count = accepted[i] + 1
-            alternatives = [int(self._logprobs[slots[i]])] * int(count)
-            result.logprobs[int(rows[i])] = token_logprobs(
-                raw[first[i] : first[i] + count], drawn[i, :count], alternatives
-            )
+            rows_of, wanted = raw[first[i] : first[i] + count], int(self._logprobs[slots[i]])
+            result.logprobs[int(rows[i])] = token_logprobs(rows_of, drawn[i, :count], wanted)
         return accepted
 
     def _following(self, decoded: Ints, first_tokens: Ints, chunks: list[Chunk]) -> Tensor:
@@ -479,9 +477,8 @@ class Runner:
             last: for each slot, the row of its last token but one, whose draft is the next token.
             rows: each slot's row in the batch.
         """
-        step = ForwardBatch(following, forward.positions, forward.query_lens, forward.seq_lens, forward.page_table)
         marks.mark(INPUTS)
-        hidden = model.draft(hidden, step, self.latent)
+        hidden = model.draft(hidden, replace(forward, tokens=following), self.latent)
         drafts = self._drafts_after(batch)
         going = (self._length[slots] + drafts <= self._limit[slots]).nonzero()[0]
         self._drafted[slots] = self._asked[slots] = 0

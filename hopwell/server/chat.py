@@ -74,14 +74,17 @@ class _Answer:
 class Chat:
     """One request. Make it with `prepare`, then read `parts`, once."""
 
-    def __init__(self, service: Service, request: Request, tools: bool, constraint: str | None, energy: bool) -> None:
+    def __init__(
+        self, service: Service, request: Request, model: str, tools: bool, constraint: str | None, energy: bool
+    ) -> None:
         """
         Args:
+            model: its name in the answer.
             tools: tool calls are looked for; otherwise their marks are text like any other.
             constraint: the field that constrains the answers; None: named as the engine does.
             energy: the usage is to tell of joules.
         """
-        self.service, self.request, self._constraint = service, request, constraint
+        self.service, self.request, self.model, self._constraint = service, request, model, constraint
         self.count = Count(prompt=len(request.prompt), factors=service.settings.factors if energy else None)
         thinking = request.params.thinking
         format = service.loaded.reply_format or "deepseek_r1"
@@ -97,8 +100,7 @@ class Chat:
         Raises:
             ApiError: 400, a field that cannot be honoured; 404, another model.
         """
-        service.check_model(body.model)
-        tools = offered(body)
+        model, tools = service.check_model(body.model), offered(body)
         prompt = await render(service, body)
         thinking = None if body.continue_final_message else service.loaded.prompts.thinking(prompt)
         limits = constraint(body, tools, service.loaded.tokenizer, service.loaded.reply_format)
@@ -128,7 +130,7 @@ class Chat:
         request.stream = bool(body.stream)
         limited = "tools" if "grammar" in limits else "response_format"
         constrains = structure_field(body.structured_outputs) or limited
-        return cls(service, request, bool(tools), constrains, bool(body.include_energy))
+        return cls(service, request, model, bool(tools), constrains, bool(body.include_energy))
 
     async def parts(self) -> AsyncGenerator[Part, None]:
         """What the answers gain, `stream_interval` tokens at a time; the first token at once, with or without text.
@@ -145,7 +147,9 @@ class Chat:
                 for gained in output.outputs:
                     answer = self._answers[gained.index]
                     part = answer.waiting
-                    self._count(answer, gained)
+                    self.count.completion += len(gained.tokens)
+                    self.count.reasoning += gained.thinking_tokens - answer.thinking
+                    answer.thinking = gained.thinking_tokens
                     part.tokens += len(gained.tokens)
                     part.logprobs += gained.logprobs or []
                     part.events += answer.read(gained)
@@ -156,11 +160,6 @@ class Chat:
                         continue
                     answer.begun, answer.waiting = True, Part(gained.index, [], [], 0)
                     yield part
-
-    def _count(self, answer: _Answer, gained: SequenceOutput) -> None:
-        self.count.completion += len(gained.tokens)
-        self.count.reasoning += gained.thinking_tokens - answer.thinking
-        answer.thinking = gained.thinking_tokens
 
 
 def chat_request(fields: dict[str, Any]) -> ChatRequest:

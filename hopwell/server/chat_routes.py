@@ -36,13 +36,8 @@ router = APIRouter(route_class=JsonRoute)
 @router.post("/v1/chat/completions", responses={**streamed(ChatReply), **ERRORS})
 async def chat_completions(http: HttpRequest, body: ChatRequest) -> Response:
     """OpenAI's chat completions."""
-    service = service_of(http)
-    chat = await Chat.prepare(service, http, body)
-    ident = {
-        "id": f"chatcmpl-{http.state.request_id}",
-        "created": int(time.time()),
-        "model": service.check_model(body.model),
-    }
+    chat = await Chat.prepare(service_of(http), http, body)
+    ident = {"id": f"chatcmpl-{http.state.request_id}", "created": int(time.time()), "model": chat.model}
     if body.stream:
         return EventStream(await primed(_chunks(chat, body, ident)))
     reply = await _whole(chat, body, ident)

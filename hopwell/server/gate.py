@@ -38,7 +38,7 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: ServerSettings, tenants: Sequence[Tenant] = (), ledger: Ledger | None = None
+        self, app: ASGIApp, settings: ServerSettings, tenants: Sequence[Tenant], ledger: Ledger | None
     ) -> None:
         """
         Args:

@@ -48,7 +48,7 @@ async def messages(http: HttpRequest, body: MessagesRequest) -> Response:
         "id": f"msg_{http.state.request_id}",
         "type": "message",
         "role": "assistant",
-        "model": service.check_model(body.model),
+        "model": reader.chat.model,
     }
     if body.stream:
         return EventStream(await primed(_events(reader, ident)), done=False)

@@ -152,7 +152,7 @@ class _Run:
             instructions=body.instructions,
             max_output_tokens=body.max_output_tokens,
             metadata=body.metadata or {},
-            model=chat.service.check_model(body.model),
+            model=chat.model,
             output=[self._item(block, self._status(block)) for block in self.reader.blocks] if end is not None else [],
             parallel_tool_calls=body.parallel_tool_calls is not False,
             previous_response_id=None,

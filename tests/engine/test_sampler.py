@@ -134,7 +134,7 @@ def test_noise_is_uniform_and_never_zero_or_one() -> None:
 
 def test_logprobs_are_of_the_whole_distribution() -> None:
     logits = torch.tensor([[1.0, 3.0, 2.0, 0.0], [0.0, 0.0, 5.0, 1.0]])
-    found = token_logprobs(logits, np.array([2, 2]), [2, 0])
+    found = [*token_logprobs(logits[:1], np.array([2]), 2), *token_logprobs(logits[1:], np.array([2]), 0)]
     want = logits.double().log_softmax(-1)
     assert found[0].logprob == pytest.approx(want[0, 2].item(), abs=1e-6)
     assert found[0].rank == 2
