@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from hopwell.engine.client import EngineClient
-from hopwell.engine.host import EngineHost, info_of
+from hopwell.engine.host import EngineHost
+from hopwell.engine.info import info_of
 from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
 from hopwell.engine.request import SamplingParams

@@ -11,6 +11,7 @@ from typing import Any
 from hopwell.chat.reply import Event, ReplyParser
 from hopwell.engine.llm import LLM, Message
 from hopwell.engine.request import FinishReason, RequestError, SamplingParams
+from hopwell.engine.thinking import Where
 from hopwell.errors import HopwellError
 
 MAX_ROUNDS = 8
@@ -125,10 +126,10 @@ class Conversation:
         """One answer of the model, as it comes."""
         schemas = [tool.schema for tool in self.tools.values()]
         prompt = self.llm.render([*self._system, *self.messages], schemas or None, self.variables)
-        thinking = self.llm.thinking(prompt)
-        begun = thinking is not None and thinking.begun
-        parser = ReplyParser(begun, bool(schemas), self.llm.loaded.reply_format or "deepseek_r1")
-        for output in self.llm.stream(prompt, replace(self.params, thinking=thinking)):
+        params = replace(self.params, thinking=self.llm.thinking(prompt))
+        begun, format = params.begins is Where.INSIDE, self.llm.loaded.reply_format or "deepseek_r1"
+        parser = ReplyParser(begun, bool(schemas), format)
+        for output in self.llm.stream(prompt, params):
             (part,) = output.outputs
             turn.tokens += len(part.tokens)
             if turn.first is None and part.tokens:

@@ -9,22 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from llguidance import LLMatcher
 
-from hopwell.cache.prefix import PAGE
 from hopwell.engine import wire
-from hopwell.engine.describe import about
 from hopwell.engine.engine import Engine
-from hopwell.engine.loaded import LoadedModel
+from hopwell.engine.info import info_of
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
 from hopwell.errors import HopwellError
-from hopwell.model.activations import entering
-from hopwell.model.latent_cache import CACHE_DTYPES
-from hopwell.model.snapshot import Snapshot
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -281,46 +275,3 @@ class _Link:
         for request_id in [*self._coming, *(id for id, owner in self.host._owners.items() if owner is self)]:
             self._abort(request_id)
             self.host._owners.pop(request_id, None)
-
-
-def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) -> wire.Info:
-    """What an engine knows of itself, and of the model that it runs.
-
-    Args:
-        phases: seconds of the start, before the model's own.
-    """
-    in_force = _in_force(engine, loaded)
-    return wire.Info(
-        model_len=engine.model_len,
-        vocab_size=engine.vocab_size,
-        pages=engine.metrics.pages_total,
-        batch_invariant=in_force["batch_invariant"],
-        settings=asdict(engine.config) | in_force,
-        energy=engine.energy is not None,
-        about={} if loaded is None else about(engine, loaded.path, loaded.model, loaded.layout),
-        phases=phases if loaded is None else phases | loaded.phases,
-        limits={} if loaded is None else loaded.limits,
-        pages_of="" if engine.tiering is None else engine.tiering.pages_of,
-        snapshot=loaded is not None and Snapshot.is_at(loaded.path),
-    )
-
-
-def _in_force(engine: Engine, loaded: LoadedModel | None) -> dict[str, Any]:
-    """What settings of `EngineConfig` that leave a choice have come to, and the layout."""
-    latent = engine.runner.latent.dtype
-    found: dict[str, Any] = {
-        "batch_invariant": engine.config.batch_invariant and (loaded is None or loaded.batch_invariant),
-        "max_model_len": engine.model_len,
-        "cache_tokens": engine.metrics.pages_total * PAGE,
-        "cache_dtype": next((name for name, dtype in CACHE_DTYPES.items() if dtype == latent), str(latent)[6:]),
-    }
-    if loaded is None:
-        return found
-    layout = loaded.layout
-    return found | {
-        "activations": entering(loaded.model, engine.config.activations),
-        "device": loaded.model.device.type,
-        "tp": layout.tp,
-        "ep": layout.tp if layout.ep else 1,
-        "dp_attention": layout.dp_attention,
-    }

@@ -65,7 +65,8 @@ def main() -> None:
 
 def _load(control: Control, fields: dict[str, Any], began: float) -> EngineHost:
     """The engine that the parent's `start` asks for. What it needs is imported here, where a failure can be told."""
-    from hopwell.engine.host import EngineHost, info_of
+    from hopwell.engine.host import EngineHost
+    from hopwell.engine.info import info_of
     from hopwell.engine.loading import load_model
 
     imports = time.perf_counter() - began

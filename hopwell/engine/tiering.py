@@ -56,9 +56,8 @@ class Tiering:
         """
         for key, page in zip(reversed(keys), reversed(pages[: len(keys)]), strict=True):
             # what other engines wait for is not held back by who still uses it here
-            if (self.tiers.store is not None or not self._pool.users(page)) and (
-                host := self.tiers.reserve(key)
-            ) is not None:
+            free = self.tiers.store is not None or not self._pool.users(page)
+            if free and (host := self.tiers.reserve(key)) is not None:
                 self._saves.append((page, host))
 
     def idle_saves(self) -> list[Move]:

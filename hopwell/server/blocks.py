@@ -84,4 +84,4 @@ class Blocks:
         """Reads to the end of a request that is for its prompt's sake; its one token is forgotten."""
         await self.finish()
         self.blocks, self.chat.count.completion, self.chat.count.reasoning = [], 0, 0
-        self.end = Part(0, [], [], 0, "length")
+        self.end = Part(0, finish_reason="length")

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from hopwell.chat.reply import Event, ReplyParser
 from hopwell.chat.template import TemplateError
 from hopwell.engine.request import FinishReason, Request, RequestError, SequenceOutput, TokenLogprobs
+from hopwell.engine.thinking import Where
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, bad_value, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Message, ToolMessage
@@ -32,9 +33,9 @@ class Part:
     """What one answer gained."""
 
     index: int
-    events: list[Event]
-    logprobs: list[TokenLogprobs]
-    tokens: int
+    events: list[Event] = field(default_factory=list)
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    tokens: int = 0
     finish_reason: str | None = None
     """OpenAI's: stop, length or tool_calls."""
     stop_reason: str | int | None = None
@@ -45,13 +46,13 @@ class _Answer:
     """One answer on its way: its parser, and what waits for the next chunk."""
 
     parser: ReplyParser
+    waiting: Part
     thinking: int = 0
     """Tokens of it so far."""
     arguments: dict[int, str] = field(default_factory=dict)
     """Of its tool calls, by their index."""
     begun: bool = False
     """A part of it has been told."""
-    waiting: Part = field(default_factory=lambda: Part(0, [], [], 0))
 
     def read(self, gained: SequenceOutput) -> list[Event]:
         """What its new text means."""
@@ -86,12 +87,8 @@ class Chat:
         """
         self.service, self.request, self.model, self._constraint = service, request, model, constraint
         self.count = Count(prompt=len(request.prompt), factors=service.settings.factors if energy else None)
-        thinking = request.params.thinking
-        format = service.loaded.reply_format or "deepseek_r1"
-        begun = thinking is not None and thinking.begun
-        self._answers = [_Answer(ReplyParser(begun, tools, format)) for _ in range(request.params.n)]
-        for index, answer in enumerate(self._answers):
-            answer.waiting.index = index
+        begun, format = request.params.begins is Where.INSIDE, service.loaded.reply_format or "deepseek_r1"
+        self._answers = [_Answer(ReplyParser(begun, tools, format), Part(i)) for i in range(request.params.n)]
 
     @classmethod
     async def prepare(cls, service: Service, http: HttpRequest, body: ChatRequest) -> Chat:
@@ -123,11 +120,10 @@ class Chat:
                 never = dict.fromkeys(service.loaded.prompts.thinking_marks, NEVER)
                 params = replace(params, logit_bias={**never, **params.logit_bias})
             # the template drops the thinking from the history, so no later prompt continues these pages
-            begun = thinking is not None and thinking.begun
-            request = service.request(http, body, prompt, params, cache_tokens=len(prompt) if begun else None)
+            kept = len(prompt) if params.begins is Where.INSIDE else None
+            request = service.request(http, body, prompt, params, cache_tokens=kept)
         except RequestError as error:
             raise ApiError.of(error) from None
-        request.stream = bool(body.stream)
         limited = "tools" if "grammar" in limits else "response_format"
         constrains = structure_field(body.structured_outputs) or limited
         return cls(service, request, model, bool(tools), constrains, bool(body.include_energy))
@@ -158,7 +154,7 @@ class Chat:
                         part.finish_reason = answer.finish_reason(gained)
                     elif answer.begun and (not part.events or part.tokens < interval):
                         continue
-                    answer.begun, answer.waiting = True, Part(gained.index, [], [], 0)
+                    answer.begun, answer.waiting = True, Part(gained.index)
                     yield part
 
 

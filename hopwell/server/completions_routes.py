@@ -65,12 +65,9 @@ async def _requests(service: Service, http: HttpRequest, body: CompletionRequest
         params = service.sampling(body, limit, logprobs=body.logprobs, prompt_logprobs=scores, **limits)
         http.state.seats.check(len(prompts) * params.n)
         tokens: list[list[int]] = await service.encode(prompts) if isinstance(prompts[0], str) else prompts
-        requests = [service.request(http, body, prompt, params, part=i) for i, prompt in enumerate(tokens)]
-        for request in requests:
-            request.stream = bool(body.stream)
+        return [service.request(http, body, prompt, params, part=i) for i, prompt in enumerate(tokens)]
     except RequestError as error:
         raise ApiError.of(error) from None
-    return requests
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,12 @@ TYPES = {
 }
 PLAIN = re.compile(r"[\w.-]{1,100}")
 """Names of fields that may stand in the log."""
-STATUS = {"invalid": 400, "too_long": 400, "overloaded": 503}
+KINDS = {
+    "invalid": (400, "invalid_value"),
+    "too_long": (400, "context_length_exceeded"),
+    "overloaded": (503, "overloaded"),
+}
+"""Status and code of the engine's refusals."""
 FIELDS = {
     "/v1/chat/completions": {"prompt": "messages"},
     "/v1/responses": {
@@ -38,9 +43,6 @@ FIELDS = {
 """What a route calls the fields of the engine and of chat completions, over which it is built."""
 DETAILS = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
 """At which Anthropic's tool runner goes on with the whole history in each request."""
-CODES = {"too_long": "context_length_exceeded", "overloaded": "overloaded", "invalid": "invalid_value"}
-
-
 CONSTRAINTS = ("json_schema", "regex", "grammar")
 """What constrains an answer, as the engine names it."""
 
@@ -85,7 +87,8 @@ class ApiError(Exception):
         Args:
             constraint: the field that became the engine's json_schema, regex or grammar; None: those themselves.
         """
-        result = cls(STATUS[error.kind], str(error), error.field, CODES[error.kind])
+        status, code = KINDS[error.kind]
+        result = cls(status, str(error), error.field, code)
         if constraint is not None and error.field in CONSTRAINTS:
             result.param, result.message = constraint, result.message.replace(error.field, constraint, 1)
         if isinstance(error, TooLongError):

@@ -62,7 +62,8 @@ def serve(
     Raises:
         HopwellError: the model cannot be loaded, a setting not honoured, or the address not used.
     """
-    from hopwell.engine.host import EngineHost, info_of  # torch: an API of a process of its own does without
+    from hopwell.engine.host import EngineHost  # torch: an API of a process of its own does without
+    from hopwell.engine.info import info_of
 
     log_json()
     listener = bind(settings.host, port)

@@ -19,7 +19,9 @@ from hopwell.engine.frontend import Frontend
 from hopwell.engine.prompt import Written
 from hopwell.engine.request import Request, RequestError, SamplingParams, TooLongError
 from hopwell.server.errors import ApiError, bad_value
+from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.common import Sampling, Structured
+from hopwell.server.protocol.completions import CompletionRequest
 from hopwell.server.settings import ServerSettings, Tenant
 from hopwell.server.vocabulary import Vocabulary
 from hopwell.system import yield_cores
@@ -138,7 +140,7 @@ class Service:
     def request(
         self,
         http: HttpRequest,
-        body: Sampling,
+        body: ChatRequest | CompletionRequest,
         prompt: Sequence[int],
         params: SamplingParams,
         cache_tokens: int | None = None,
@@ -164,22 +166,22 @@ class Service:
             cache_salt=tenant.name,
             cache_tokens=cache_tokens,
             cache_hint=_hint(body),
+            stream=bool(body.stream),
         )
 
-    def _check_energy(self, body: Sampling) -> None:
+    def _check_energy(self, body: ChatRequest | CompletionRequest) -> None:
         if not self.engine.info.energy:
             raise bad_value("include_energy: this server has no energy counter", "include_energy")
-        options = getattr(body, "stream_options", None)
-        told = options is not None and (options.include_usage or options.continuous_usage_stats)
-        if getattr(body, "stream", None) and not told:
+        options = body.stream_options
+        if body.stream and not (options and (options.include_usage or options.continuous_usage_stats)):
             raise bad_value("include_energy needs stream_options.include_usage in a stream", "include_energy")
 
 
-def _hint(body: Sampling) -> Hint:
+def _hint(body: ChatRequest | CompletionRequest) -> Hint:
     """What the caller expects of the prompt's future, in our words or OpenAI's."""
     if body.cache_hint is not None:
         return Hint[body.cache_hint.upper()]
-    return Hint.RETAIN if getattr(body, "prompt_cache_retention", None) == "24h" else Hint.NONE
+    return Hint.RETAIN if body.prompt_cache_retention == "24h" else Hint.NONE
 
 
 def structure(body: Structured | None) -> dict[str, Any]:
