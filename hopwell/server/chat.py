@@ -76,13 +76,13 @@ class Chat:
     """One request. Make it with `prepare`, then read `parts`, once."""
 
     def __init__(
-        self, service: Service, request: Request, model: str, tools: bool, constraint: str | None, energy: bool
+        self, service: Service, request: Request, model: str, tools: bool, constraint: str, energy: bool
     ) -> None:
         """
         Args:
             model: its name in the answer.
             tools: tool calls are looked for; otherwise their marks are text like any other.
-            constraint: the field that constrains the answers; None: named as the engine does.
+            constraint: the field that constrains the answers, if one does.
             energy: the usage is to tell of joules.
         """
         self.service, self.request, self.model, self._constraint = service, request, model, constraint

@@ -60,8 +60,7 @@ class JsonRequest(HttpRequest):
         body = await self.body()
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         if body and coding != "identity":
-            message = "the body has a content-encoding; send it as it is"
-            raise ApiError(400, message, "content-encoding", "invalid_value")
+            raise bad_value("the body has a content-encoding; send it as it is", "content-encoding")
         if len(body) > LARGE:
             async with self.app.state.parsing:
                 await asyncio.sleep(BREATH)
