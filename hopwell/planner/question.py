@@ -12,7 +12,7 @@ from hopwell.planner.memory import Memory
 from hopwell.planner.model import Model, Precision
 from hopwell.planner.serving import Load, Point
 from hopwell.planner.step import Machine
-from hopwell.planner.uncertainty import Band
+from hopwell.planner.uncertainty import Band, quotient
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ class Option:
     @property
     def dollars_per_million(self) -> Band:
         """Output tokens."""
-        return _quotient(self.dollars_per_hour, self.tokens_per_s.times(3600 / 1e6))
+        return quotient(self.dollars_per_hour, self.tokens_per_s.times(3600 / 1e6))
 
     @property
     def joules_per_token(self) -> Band:
-        return _quotient(self.watts, self.tokens_per_s)
+        return quotient(self.watts, self.tokens_per_s)
 
     @property
     def name(self) -> str:
@@ -111,10 +111,3 @@ class Option:
         return (
             f"{self.gpus} x {self.gpu.name}, {self.engine.title} {self.precision.name} {self.layout.name}{apart}{mtp}"
         )
-
-
-def _quotient(one: Band, other: Band) -> Band:
-    """Of two figures whose errors are independent."""
-    spread = ((one.p90 / one.p50 - 1) ** 2 + (other.p90 / other.p50 - 1) ** 2) ** 0.5
-    middle = one.p50 / other.p50
-    return Band(middle / (1 + spread), middle, middle * (1 + spread))

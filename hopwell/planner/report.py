@@ -14,7 +14,7 @@ from hopwell.planner.memory import GIB
 from hopwell.planner.question import Option, Question
 from hopwell.planner.search import Answer
 from hopwell.planner.simulate import Arrival, Tails, tails
-from hopwell.planner.uncertainty import FIRST_ERROR, Band, chance, figures
+from hopwell.planner.uncertainty import FIRST_ERROR, Band, chance, figures, product
 
 HOPWELL = "Hopwell"
 NOT_YET = "Hopwell does not run this layout yet: its kernels' times, put together"
@@ -195,8 +195,8 @@ def warnings(option: Option) -> list[str]:
 
 def _co2(option: Option, prices: Prices) -> Band:
     """Grams a thousand tokens."""
-    kwh = option.joules_per_token.p50 * 1e3 / 3.6e6
-    return Band(*prices.facility.co2).times(1e3 * kwh)
+    kwh = option.joules_per_token.times(1e3 / 3.6e6)
+    return product(Band(*prices.facility.co2).times(1e3), kwh)
 
 
 def as_json(answer: Answer, prices: Prices, model: str, top: int, seen: Sequence[Tails | None] = ()) -> dict[str, Any]:

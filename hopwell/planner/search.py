@@ -20,6 +20,8 @@ from hopwell.planner.uncertainty import FIRST_ERROR, Band, band, figures, quanti
 
 STEPS = sorted({round(2 ** (i / 2)) for i in range(27)})
 """Users of a replica that are tried."""
+ROUNDS, CLOSE = 50, 1e-3
+"""Of looking for the users of a rate: at most, and the change of them at which it ends."""
 REFINED = 5
 """Of the ways of one engine and precision, those looked at closely."""
 
@@ -245,10 +247,12 @@ class _Finder:
         point, rate = most, rough.rate
         if question.rate is not None:
             users = most.users
-            for _ in range(4):  # Little: users are the rate times how long an answer takes
+            for _ in range(ROUNDS):  # Little: users are the rate times how long an answer takes
                 point = self._at(serving, max(1e-3, users), rough.side)
                 users = rate / replicas * (point.ttft_ms + serving.load.output * point.tpot_ms) / 1e3
                 users = min(users, most.users)
+                if abs(users - point.users) <= CLOSE * point.users:
+                    break
             point = replace(point, requests_per_s=rate / replicas)
         elif question.users is not None:
             point = self._at(serving, question.users / replicas, rough.side)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log, log10, sqrt
+from math import exp, hypot, inf, log, log10, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -39,6 +39,21 @@ class Band(NamedTuple):
 def band(value: float, sigma: float) -> Band:
     """A log-normal one."""
     return Band(value * exp(-Z * sigma), value, value * exp(Z * sigma))
+
+
+def product(one: Band, other: Band) -> Band:
+    """Of two figures whose errors are independent; each may reach further one way than the other, as prices do."""
+    middle = one.p50 * other.p50
+    if not middle:
+        return Band(0.0, 0.0, one.p90 * other.p90)
+    down = hypot(*(each.p50 / each.p10 - 1 if each.p10 else inf for each in (one, other)))
+    up = hypot(*(each.p90 / each.p50 - 1 for each in (one, other)))
+    return Band(middle / (1 + down), middle, middle * (1 + up))
+
+
+def quotient(one: Band, other: Band) -> Band:
+    """Likewise."""
+    return product(one, Band(1 / other.p90, 1 / other.p50, 1 / other.p10))
 
 
 def step_error(machine: Machine, point: Point, drafts: int) -> float:

@@ -16,6 +16,7 @@ from hopwell.planner.question import Question
 from hopwell.planner.report import as_json, card, markdown, table
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
+from hopwell.planner.uncertainty import Band, product, quotient
 
 PRICES = read_prices()
 QUESTION = Question(read_model("deepseek-r1"), parse_gpus("h100,h200,b200,gb200"), Load(1000, 1000), 2000, 30, rate=10)
@@ -38,6 +39,27 @@ def test_promises_are_kept_by_what_is_proposed() -> None:
         assert option.watts.p50 / option.gpus < 2.2 * option.gpu.tdp
         assert abs(sum(shares(option).values()) - 1) < 1e-6
     assert answer.points < 20_000
+
+
+def test_figures_of_one_answer_agree() -> None:
+    """Users by Little's law, a price by the tokens that are made: a load that is asked for is certain, its price is as
+    uncertain as the rent, which may be a little lower and much higher."""
+    for option in search(QUESTION, PRICES).options:
+        point = option.point
+        answer = (point.ttft_ms + 1000 * point.tpot_ms) / 1e3
+        assert point.users == pytest.approx(min(10 / option.replicas * answer, option.most_users), rel=0.01)
+        for of_million, of_hour in zip(option.dollars_per_million, option.dollars_per_hour, strict=True):
+            assert of_million == pytest.approx(of_hour / 36)
+        for of_token, watts in zip(option.joules_per_token, option.watts, strict=True):
+            assert of_token == pytest.approx(watts / 10_000)
+
+
+def test_bands_of_a_product() -> None:
+    certain, skewed, free = Band(3.0, 3.0, 3.0), Band(0.9, 1.0, 2.0), Band(0.0, 0.0, 0.0)
+    assert product(certain, skewed) == pytest.approx((2.7, 3.0, 6.0))
+    assert quotient(certain, skewed) == pytest.approx((1.5, 3.0, 3 / 0.9))
+    assert product(skewed, skewed).p90 == pytest.approx(1 + 2**0.5) and product(skewed, skewed).p10 > 0.81
+    assert product(free, skewed) == free and product(Band(0.0, 1.0, 1.0), certain) == (0.0, 3.0, 3.0)
 
 
 def test_h100_cannot_hold_r1_on_one_host_in_fp8() -> None:
