@@ -29,7 +29,7 @@ class StepAhead:
     arrived: Callable[[], Ints]
     """Waits for that to be here."""
     started: float
-    measured: bool = False
+    measured: bool
     done: StepResult | None = None
 
     def result(self) -> StepResult:

@@ -8,9 +8,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 from llguidance import LLMatcher
 
@@ -20,7 +20,6 @@ from hopwell.engine.info import info_of
 from hopwell.engine.request import EngineDownError, Request, RequestError, RequestOutput
 from hopwell.errors import HopwellError
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 JOIN_SECONDS = 10.0
 """For the engine to cancel what is left, and for its thread to end."""
@@ -114,16 +113,6 @@ class EngineHost:
         for link in list(self._links):
             link.connection.close()
 
-    async def call(self, function: Callable[[Engine], T]) -> T:
-        """Runs `function(engine)` between two steps in the engine's thread, such as `Engine.flush_cache`.
-
-        Raises:
-            EngineDownError: the engine does not run, or stops before it comes to it.
-        """
-        if trouble := self.trouble:
-            raise EngineDownError(f"the engine is not running: {trouble}")
-        return await asyncio.wrap_future(self.engine.call(function))
-
     # -- the engine's thread
 
     def _run(self) -> None:
@@ -203,7 +192,6 @@ class _Link:
         self.connection = wire.Connection(wire.ToEngine, self._received, self._lost)
         self._coming: dict[str, asyncio.Task[None]] = {}
         """Requests whose constraint compiles."""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, message: wire.ToApi) -> None:
         self.connection.send(message)
@@ -218,9 +206,11 @@ class _Link:
                 if self.host._owners.get(request_id) is self:
                     self.host.engine.end(request_id, index)
             case wire.FlushCache():
-                task = asyncio.create_task(self._flush())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                if trouble := self.host.trouble:
+                    self.send(wire.Flushed(0, f"the engine is not running: {trouble}"))
+                else:
+                    flushed = self.host.engine.call(Engine.flush_cache)
+                    flushed.add_done_callback(partial(self.host._in_loop, self._flushed))
             case wire.GetMetrics():
                 self.send(wire.Measured(self.host.engine.counted()))
             case wire.GetLimits():
@@ -263,11 +253,9 @@ class _Link:
         elif self.host._owners.get(request_id) is self:
             self.host.engine.abort(request_id)
 
-    async def _flush(self) -> None:
-        try:
-            self.send(wire.Flushed(await self.host.call(Engine.flush_cache)))
-        except EngineDownError as error:
-            self.send(wire.Flushed(0, str(error)))
+    def _flushed(self, done: Future[int]) -> None:
+        error = done.exception()
+        self.send(wire.Flushed(done.result()) if error is None else wire.Flushed(0, str(error)))
 
     def _lost(self) -> None:
         """The API has gone: nobody reads its answers."""

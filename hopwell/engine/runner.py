@@ -178,9 +178,18 @@ class Runner:
         arrived = to_host(drawn)
         marks.mark(SAMPLING, len(slots))
         self._length[slots] += 1
-        size = len(batch.pages), len(forward.positions)
-        of_device = drawn, arrived, started, self._stop(marks)
-        self._ahead = StepAhead(self._read, slots, self._tenancy[slots], rows, *size, *of_device)
+        self._ahead = StepAhead(
+            read=self._read,
+            slots=slots,
+            tenancies=self._tenancy[slots],
+            rows=rows,
+            height=len(batch.pages),
+            computed=len(forward.positions),
+            drawn=drawn,
+            arrived=arrived,
+            started=started,
+            measured=self._stop(marks),
+        )
         return self._ahead
 
     def _draft_ahead(self, batch: Batch, progress: Progress) -> Result:
@@ -215,9 +224,18 @@ class Runner:
             positions, places = going.drafted(found, i)
             marks.mark(SAMPLING, len(slots))
         self._asked[slots] = following
-        size = len(batch.pages), len(forward.positions)
-        of_device = verified.told, to_host(verified.told), started, self._stop(marks)
-        self._ahead = StepAhead(self._read_drafted, slots, self._tenancy[slots], live, *size, *of_device)
+        self._ahead = StepAhead(
+            read=self._read_drafted,
+            slots=slots,
+            tenancies=self._tenancy[slots],
+            rows=live,
+            height=len(batch.pages),
+            computed=len(forward.positions),
+            drawn=verified.told,
+            arrived=to_host(verified.told),
+            started=started,
+            measured=self._stop(marks),
+        )
         return self._ahead
 
     def _begin(self, batch: Batch) -> tuple[Model, Marks, Ints]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import Request as HttpRequest
 from fastapi import Response
@@ -15,9 +15,8 @@ from hopwell.server.bodies import parse
 from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.common import ErrorReply, MessagesErrorReply
 from hopwell.server.service import Service
-from hopwell.server.sse import until_gone
+from hopwell.server.sse import unless_gone
 
-T = TypeVar("T")
 LARGE = 1 << 20
 """Bytes above which bodies are parsed one at a time: the parser does not let the event loop run."""
 BREATH = 0.02
@@ -83,24 +82,8 @@ class JsonRoute(APIRoute):
         async def handle_json(http: HttpRequest) -> Response:
             loaded = JsonRequest(http.scope, http.receive)
             await loaded.load()
-            return await unless_gone(loaded, handle(loaded))
+            if (response := await unless_gone(loaded.receive, handle(loaded))) is None:
+                raise ApiError(499, "the client has left")  # for the log; nobody reads it
+            return response
 
         return handle_json
-
-
-async def unless_gone(http: HttpRequest, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits `work`, or cancels it when the client leaves.
-
-    Raises:
-        ApiError: 499 in the log; nobody reads it.
-    """
-    task, watch = asyncio.ensure_future(work), asyncio.create_task(until_gone(http.receive))
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ApiError(499, "the client has left")
-        return task.result()
-    finally:
-        watch.cancel()
-        task.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from hopwell.server.errors import ApiError
 
+T = TypeVar("T")
 DONE = "data: [DONE]\n\n"
 PATIENCE = 10.0
 """Seconds without an event until a comment keeps the connection alive, for a proxy or a client that gives up."""
@@ -86,16 +88,7 @@ class EventStream(Response):
         self.events, self.done = events, done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = asyncio.create_task(self._write(scope["path"], send))
-        watch = asyncio.create_task(until_gone(receive))
-        try:
-            await asyncio.wait({writer, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if writer.done():
-                writer.result()
-        finally:
-            writer.cancel()
-            watch.cancel()
-            await asyncio.gather(writer, watch, return_exceptions=True)
+        await unless_gone(receive, self._write(scope["path"], send))
 
     async def _write(self, path: str, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -126,7 +119,18 @@ class EventStream(Response):
             await put(DONE if self.done else "", more=False)
 
 
-async def until_gone(receive: Receive) -> None:
-    """Waits for a client to leave."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` comes to; None where the client leaves before, and it is cancelled."""
+
+    async def until_gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    task, watch = asyncio.create_task(work), asyncio.create_task(until_gone())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        watch.cancel()
+        task.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)

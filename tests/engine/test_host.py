@@ -16,6 +16,7 @@ from hostile_grammars import ENDLESS
 from torch import Tensor
 from toy import ToyModel, ask, toy_answer, toy_engine
 
+from hopwell.cache.pool import PagePool
 from hopwell.engine.client import EngineClient
 from hopwell.engine.engine import Engine
 from hopwell.engine.host import EngineHost
@@ -196,9 +197,23 @@ def test_calls_run_between_steps_in_the_engines_thread() -> None:
         async with running() as engine:
             await collect(engine, ask([9] * 200, max_tokens=2))
             assert await engine.flush_cache() == 3
-            assert await engine.host.call(lambda _: threading.current_thread().name) == "hopwell-engine"
+            call = engine.host.engine.call
+            assert await asyncio.wrap_future(call(lambda _: threading.current_thread().name)) == "hopwell-engine"
             with pytest.raises(ZeroDivisionError):
-                await engine.host.call(lambda _: 1 / 0)
+                await asyncio.wrap_future(call(lambda _: 1 / 0))
+
+    asyncio.run(main())
+
+
+def test_a_flush_that_fails_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(pool: PagePool) -> None:
+        raise ValueError("out of order")
+
+    async def main() -> None:
+        async with running() as engine:
+            monkeypatch.setattr(PagePool, "flush", broken)
+            with pytest.raises(EngineDownError, match="out of order"):
+                await asyncio.wait_for(engine.flush_cache(), 20)
 
     asyncio.run(main())
 
