@@ -26,7 +26,6 @@ def info_of(engine: Engine, loaded: LoadedModel | None = None, **phases: float) 
     return wire.Info(
         model_len=engine.model_len,
         vocab_size=engine.vocab_size,
-        pages=engine.metrics.pages_total,
         batch_invariant=in_force["batch_invariant"],
         settings=asdict(engine.config) | in_force,
         energy=engine.energy is not None,

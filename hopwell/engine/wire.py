@@ -27,8 +27,6 @@ class Info(msgspec.Struct, frozen=True):
     model_len: int
     """Tokens of a prompt and its answer together."""
     vocab_size: int
-    pages: int
-    """Of the latent cache."""
     batch_invariant: bool
     """Whether a request's tokens are the same whatever shares its batch."""
     settings: dict[str, Any]
