@@ -144,7 +144,12 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to. What was written takes `path`'s place at the end, and is gone after a fault."""
+    """A name beside `path` to write to. What was written takes `path`'s place at the end, and is gone after a fault. A
+    link stays, and what it leads to is replaced; a device or a pipe is written to itself."""
+    if _is_special(path):  # hazard: a file that takes the place of /dev/null
+        yield path
+        return
+    path = Path(os.path.realpath(path))
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial
@@ -166,10 +171,12 @@ def new_folder(path: Path, need: int) -> Iterator[Path]:
         need: bytes that will be written.
 
     Raises:
-        CheckpointError: `path` exists and is not an empty folder, another process is writing it, or its disk has too
-            little room, at the start or on the way.
+        CheckpointError: `path` exists and is not an empty folder, or is where a disk is mounted, another process is
+            writing it, or its disk has too little room, at the start or on the way.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))  # beside what a link leads to: nothing can be renamed to a link
+    if os.path.ismount(path):
+        raise CheckpointError(f"{path}: a disk is mounted there, so it cannot appear whole; give a folder within it")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise CheckpointError(f"{path}: exists already; give a new folder, or remove it first")
     partial = path.with_name(path.name + ".partial")
@@ -225,10 +232,18 @@ def check_writable(path: Path, kind: str | None = None) -> None:
     try:
         if path.is_file():
             path.open("ab").close()
+        elif _is_special(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         else:
             tempfile.TemporaryFile(dir=path if path.is_dir() else parent).close()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}; give another place") from None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is there and neither a file nor a folder: `/dev/null`, `/dev/stdout`, a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_room(path: Path, need: int) -> None:

@@ -29,7 +29,7 @@ def quantize(
         typer.Option(help="Error allowed: kl=0.01 (nats a token), error=0.003 (squared, of the linears)."),
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--bytes", help="As 4.5bpw (of the linears) or 380GB (of the files).")
+        str | None, typer.Option("--bytes", help="As 4.5bpw (of the linears) or 380GB (of all tensors).")
     ] = None,
     fit: Annotated[str | None, typer.Option(help="GPUs to fit with 60 GB of cache, as 8xH100.")] = None,
     format: Annotated[str | None, typer.Option(help="One format for every linear, as nvfp4.")] = None,

@@ -59,7 +59,7 @@ def summary(report: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("goal", ", ".join(unit.get(k, "{} everywhere").format(v) for k, v in goal.items() if v is not None)),
         ("bits a weight of the linears", f"{report['bits_per_weight']:.3f}"),
-        ("bytes of the files", f"{report['file_bytes']:,} (source: {report['source_bytes']:,})"),
+        ("bytes of the tensors", f"{report['tensor_bytes']:,} (source: {report['source_bytes']:,})"),
         ("calibration tokens", f"{report['calibration_tokens']:,}"),
         ("KL to the source, on text that fitted nothing", "not measured" if kl is None else f"{kl:.3g}"),
     ]

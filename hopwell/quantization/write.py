@@ -54,6 +54,7 @@ def write_checkpoint(
     replaced = {m for m, label in formats.items() if label != SOURCE}
     layers = sorted({row.layer for row in rows})
     shards: dict[str, dict[str, str]] = {}
+    total = 0
     for index in [*layers, None]:
         label = "rest" if index is None else f"layer-{index:03}"
         tensors = dict(_copied(source, index, layers, replaced, writer))
@@ -64,11 +65,11 @@ def write_checkpoint(
         name = f"model-{label}.safetensors"
         write_tensors(out / name, tensors)
         shards[name] = {tensor: fingerprint(t) for tensor, t in tensors.items()}
-        say(f"wrote {name}: {sum(t.nbytes for t in tensors.values()):,} bytes")
+        total += sum(t.nbytes for t in tensors.values())
+        say(f"wrote {name}: {(out / name).stat().st_size:,} bytes")
     for path in sorted(source.path.iterdir()):
         if path.is_file() and path.suffix in (".json", ".jinja", ".model", ".txt", ".py") and path.name != INDEX:
             copy_file(path, out / path.name)
-    total = sum((out / name).stat().st_size for name in shards)
     places = {tensor: shard for shard, prints in shards.items() for tensor in prints}
     write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))})
     _write_config(source, out, writer, formats)
@@ -76,7 +77,8 @@ def write_checkpoint(
         "hopwell": hopwell.__version__,
         **report,
         "source_bytes": source.total_bytes,
-        "file_bytes": total,
+        "tensor_bytes": total,
+        "file_bytes": sum((out / name).stat().st_size for name in shards),
         "sha256": {tensor: prints[tensor] for prints in shards.values() for tensor in sorted(prints)},
     }
     write_text(out / "PRECISION.md", as_markdown(report))

@@ -12,7 +12,7 @@ import pytest
 
 from hopwell.checkpoint import files
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.files import new_folder, replacing, write_json, write_text
+from hopwell.checkpoint.files import check_writable, new_folder, replacing, write_json, write_text
 
 
 @pytest.fixture
@@ -39,6 +39,45 @@ def test_a_file_is_replaced_whole_or_not(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"a": [2], "b": 1} and os.listdir(tmp_path) == ["a.json"]
     write_text(path, "new")
     assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_link_stays_and_leads_to_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    for name, target in (("link", "a"), ("dangling", "b"), ("twice", "link")):
+        (tmp_path / name).symlink_to(target)
+        write_text(tmp_path / name, name)
+        assert (tmp_path / name).is_symlink() and (tmp_path / target).read_text() == name
+    assert (tmp_path / "a").is_file() and not (tmp_path / "a").is_symlink() and (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
+def test_a_pipe_or_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_writable(pipe, "file")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(pipe, "told")
+        assert os.read(reader, 100) == b"told"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo() and os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_folder_that_is_a_link_is_filled_where_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    for name, target in (("link", "disk/empty"), ("dangling", "disk/new")):
+        (tmp_path / name).symlink_to(target)
+        with new_folder(tmp_path / name, 10) as folder:
+            assert folder.parent == tmp_path / "disk"
+            (folder / "a").write_text("x")
+        assert (tmp_path / name).is_symlink() and os.listdir(tmp_path / target) == ["a"]
+    assert sorted(os.listdir(tmp_path / "disk")) == ["empty", "new"]
+
+
+def test_where_a_disk_is_mounted_no_folder_can_appear(small_disk: Path) -> None:
+    with pytest.raises(CheckpointError, match="a disk is mounted there"), new_folder(small_disk, 10):
+        pytest.fail("the work began")
 
 
 def test_a_folder_appears_at_the_end(tmp_path: Path) -> None:

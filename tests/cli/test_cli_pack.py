@@ -31,6 +31,12 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_the_documents_example_is_nano_as_it_is(packed: Path) -> None:
+    example = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
+    for line in hopwell("inspect", packed, "--read").out.splitlines()[1:]:
+        assert line in example
+
+
 @pytest.mark.slow
 def test_commands_that_load_a_model_take_it(packed: Path) -> None:
     ask = ("generate", "What is 12 * 34?", "--temperature", "0", "--device", "cpu")

@@ -69,6 +69,13 @@ def test_modelopt_files_load_and_stay_close(source: Path, nvfp4: Path, tmp_path:
     assert len({path.stat().st_mode for path in nvfp4.iterdir()}) == 1  # whoever may read one file may read all
     report = json.loads((nvfp4 / REPORT).read_text())
     assert report["bits_per_weight"] == pytest.approx(4.5, abs=0.1)
+    shards = list(nvfp4.glob("*.safetensors"))
+    held = sum(t.nbytes for shard in shards for t in load_file(shard).values())
+    index = json.loads((nvfp4 / "model.safetensors.index.json").read_text())
+    assert held == report["tensor_bytes"] == index["metadata"]["total_size"]  # without headers, as others count
+    assert sum(shard.stat().st_size for shard in shards) == report["file_bytes"] > held
+    told = f"| bytes of the tensors | {held:,} (source: {Checkpoint.open(source).total_bytes:,}) |"
+    assert told in (nvfp4 / "PRECISION.md").read_text()
     assert all(
         a <= b
         for g in report["groups"]
