@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,23 @@ def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str
     assert result.preemptions > 0, "pages were never short: the test does not test"
     assert (result.hit_rate > 0.1) == cache
     assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
+
+
+@pytest.mark.parametrize(
+    ("drafts", "overlap"),
+    [(2, "ahead"), pytest.param(0, True, marks=pytest.mark.slow), pytest.param(1, False, marks=pytest.mark.slow)],
+)
+def test_random_bursts_where_promises_are_hard_to_keep(burst: Any, drafts: int, overlap: bool | str) -> None:
+    """Steps may have now more rows and now fewer, so that whoever was promised nothing is set aside all the time."""
+    model, cases, answers = burst
+    cases = [replace(case, latency_class=("batch", "batch", "interactive")[i % 3]) for i, case in enumerate(cases)]
+    engine = toy_engine(model, pages=60, max_seqs=8, drafts=drafts, overlap=overlap)
+    rows = random.Random(drafts)
+    engine.scheduler.step_time.rows_within = lambda seconds: rows.randrange(9) * (1 + drafts)
+    result = run_stress(engine, cases, answers, seed=drafts)
+    engine.close()
+    assert not result.wrong and result.finished + result.aborted == 300
+    assert result.preemptions > 20 and result.hit_rate > 0.1
 
 
 class OneRankEach(ToyModel):
