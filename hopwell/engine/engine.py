@@ -386,9 +386,7 @@ class Engine:
         tokens = result.tokens[rows]
         ends = (tokens[:, :, None] == scheduler.stops[slots][:, None, :]).any(axis=2)
         for row in scheduler.sleeping[slots].nonzero()[0].tolist():
-            seq = scheduler.seqs[slots[row]]
-            assert seq is not None
-            ends[row] = seq.ends_with(tokens[row].tolist())
+            ends[row] = scheduler.runs_in(slots[row]).ends_with(tokens[row].tolist())
         until_end = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, tokens.shape[1])
         taken = np.minimum(result.counts[rows], until_end)
         taken = np.minimum(taken, scheduler.limit[slots] - scheduler.known[slots])
@@ -455,8 +453,7 @@ class Engine:
                 self._end(seq, stopped=reason is FinishReason.STOP)
 
     def _fail(self, slot: int, kind: str) -> None:
-        seq = self.scheduler.seqs[slot]
-        assert seq is not None
+        seq = self.scheduler.runs_in(slot)
         if kind == "unsatisfiable" and seq.grammar is not None and seq.grammar.failed:
             kind = "too_complex"
         self.metrics.faults[kind] += 1
@@ -486,9 +483,7 @@ class Engine:
                 self._ids.discard(group.request.request_id)
 
     def _add_prompt_logprobs(self, slot: int, start: int, entries: list[TokenLogprobs]) -> None:
-        seq = self.scheduler.seqs[slot]
-        assert seq is not None
-        group = seq.group
+        group = self.scheduler.runs_in(slot).group
         if start == 0 or group.prompt_logprobs is None:  # a first chunk, or again the first after preemption
             group.prompt_logprobs = [None]
         group.prompt_logprobs += entries

@@ -100,9 +100,15 @@ class Scheduler:
         seq = self._first_waiting()
         return seq is not None and self._place(seq) is None
 
+    def runs_in(self, slot: int) -> Sequence:
+        """The sequence of a slot that has one."""
+        seq = self.seqs[slot]
+        assert seq is not None
+        return seq
+
     def decoding(self) -> list[Sequence]:
         """Sequences whose prompt has been launched whole."""
-        return [seq for slot in self._decode.tolist() if (seq := self.seqs[slot]) is not None]
+        return [self.runs_in(slot) for slot in self._decode.tolist()]
 
     def queued(self) -> Iterator[Sequence]:
         """Sequences that may come next, in no order."""
@@ -444,8 +450,7 @@ class Scheduler:
         self._capacity[seq.slot] = len(seq.pages) * PAGE
 
     def _start_decoding(self, slot: int) -> None:
-        seq = self.seqs[slot]
-        assert seq is not None
+        seq = self.runs_in(slot)
         seq.state = State.DECODE
         self.known[slot] = len(seq.tokens)
         self.fewest[slot] = self.most[slot] = len(seq.tokens) + 1
