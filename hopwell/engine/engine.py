@@ -386,7 +386,7 @@ class Engine:
         tokens = result.tokens[rows]
         ends = (tokens[:, :, None] == scheduler.stops[slots][:, None, :]).any(axis=2)
         for row in scheduler.sleeping[slots].nonzero()[0].tolist():
-            ends[row] = scheduler.runs_in(slots[row]).ends_with(tokens[row].tolist())
+            ends[row] = scheduler.runs_in(int(slots[row])).ends_with(tokens[row].tolist())
         until_end = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, tokens.shape[1])
         taken = np.minimum(result.counts[rows], until_end)
         taken = np.minimum(taken, scheduler.limit[slots] - scheduler.known[slots])
