@@ -87,7 +87,7 @@ class EnginesApart(EngineCopies):
             return None
         pages = pages_of(request.prompt[: (len(request.prompt) - 1) // PAGE * PAGE], request.cache_salt)
         known = self._router.known(pages)
-        if any(known[copy] == len(pages) and self.clients[copy].healthy for copy in self._decoding):
+        if any(known[copy] == len(pages) and not self.clients[copy].trouble for copy in self._decoding):
             return None
         prompt = replace(request, params=ONE_TOKEN, stream=False, cache_tokens=None)
         try:

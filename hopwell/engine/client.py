@@ -68,11 +68,6 @@ class EngineClient:
         age, limit = time.monotonic() - self._heard, max(SILENCE, self.info.settings["step_timeout"])
         return f"its process has not said anything for {age:.0f} s" if age > limit else ""
 
-    @property
-    def healthy(self) -> bool:
-        """Whether the engine runs, and no step hangs."""
-        return not self.trouble
-
     async def connect(self, end: socket.socket, copy: int = 0) -> wire.Info:
         """Speaks to the engine at the other end from now on; returns what it tells of itself.
 
@@ -205,7 +200,7 @@ class EngineClient:
     async def _idle(self, timeout: float | None) -> None:
         """Waits until no request runs, while the engine does."""
         began = time.monotonic()
-        while self._queues and self.healthy and (timeout is None or time.monotonic() - began < timeout):
+        while self._queues and not self.trouble and (timeout is None or time.monotonic() - began < timeout):
             await asyncio.sleep(0.005)
 
     async def _ask(self, message: wire.ToEngine, kind: type[T]) -> T:

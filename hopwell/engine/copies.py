@@ -108,11 +108,6 @@ class EngineCopies:
         troubles = [client.trouble for client in self.clients]
         return troubles[0] if all(troubles) else ""
 
-    @property
-    def healthy(self) -> bool:
-        """Whether an engine runs."""
-        return not self.trouble
-
     async def connect(self, end: socket.socket, copy: int) -> wire.Info:
         """Speaks to a copy at the other end from now on: its first process, or one that has taken its place.
 
@@ -154,10 +149,9 @@ class EngineCopies:
         Raises:
             EngineDownError: none of them runs.
         """
-        loads = [
-            load if copy in among and self.clients[copy].healthy else None for copy, load in enumerate(self._loads)
-        ]
-        if all(load is None for load in loads):
+        running = {copy for copy in among if not self.clients[copy].trouble}
+        loads = [load if copy in running else None for copy, load in enumerate(self._loads)]
+        if not running:
             raise EngineDownError(f"the engine is not running: {self.clients[next(iter(among))].trouble}")
         return self._router.choose(pages_of(request.prompt, request.cache_salt), loads)
 
@@ -206,7 +200,7 @@ class EngineCopies:
 
     def _running(self) -> list[int]:
         """Those that run; or the first, which says why it does not."""
-        return [copy for copy, client in enumerate(self.clients) if client.healthy] or [0]
+        return [copy for copy, client in enumerate(self.clients) if not client.trouble] or [0]
 
 
 AnyEngine = EngineClient | EngineCopies

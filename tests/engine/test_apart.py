@@ -132,11 +132,11 @@ def test_prompts_are_computed_where_they_can_be(tmp_path: Path, monkeypatch: pyt
             await hosts[1].stop()
             while not client.clients[1].trouble:
                 await asyncio.sleep(0.01)
-            assert client.healthy and not client.trouble
+            assert not client.trouble
             found = await outputs(client, ask(PROMPTS[5], "c", max_tokens=20))
             assert tokens(found) == toy_answer(MODEL, PROMPTS[5], 20, eos=1)
             await hosts[0].stop()
-            while client.healthy:
+            while not client.trouble:
                 await asyncio.sleep(0.01)
             with pytest.raises(EngineDownError, match="the engine is not running"):
                 await outputs(client, ask(PROMPTS[5], "d", max_tokens=20))

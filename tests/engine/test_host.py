@@ -154,7 +154,7 @@ def test_a_request_that_cannot_be_sent_or_read_harms_no_other() -> None:
             for number, params in enumerate(bad):
                 with pytest.raises(RequestError):
                     await collect(engine, ask([9], f"bad{number}", **params))
-            assert len((await long)[0]) == 300 and engine.healthy
+            assert len((await long)[0]) == 300 and not engine.trouble
 
     asyncio.run(main())
 
@@ -175,7 +175,7 @@ def test_draining_finishes_what_was_accepted_and_refuses_the_rest() -> None:
         tokens, reason = await reader
         assert (len(tokens), reason) == (300, FinishReason.LENGTH)
         await stopping
-        assert not engine.healthy
+        assert engine.trouble
 
     asyncio.run(main())
 
@@ -229,7 +229,7 @@ def test_if_the_engine_dies_every_stream_hears_of_it() -> None:
         await engine.start()
         with pytest.raises(RuntimeError, match="out of memory"):
             await collect(engine, ask([9]))
-        assert not engine.healthy
+        assert engine.trouble
         with pytest.raises(RuntimeError, match="not running"):
             await collect(engine, ask([9]))
         await engine.end()
@@ -294,12 +294,12 @@ def test_a_step_that_hangs_is_told_and_may_end_after_all(overlap: bool, caplog: 
                     for waiting in (*streams, call):
                         with pytest.raises(EngineDownError, match="longer than the step_timeout"):
                             await waiting
-                    assert not engine.healthy
+                    assert engine.trouble
                     with pytest.raises(EngineDownError, match="step_timeout"):
                         await collect(engine, ask([9], "late"))
                     engine.engine.config = replace(engine.engine.config, step_timeout=60.0)  # a busy machine's steps
                     model.going.set()
-                    while not engine.healthy:
+                    while engine.trouble:
                         await asyncio.sleep(0.01)
                     assert len((await collect(engine, ask([9], "after", max_tokens=3, ignore_eos=True)))[0]) == 3
             finally:  # or closing the engine would wait for ever
@@ -329,7 +329,7 @@ def test_a_process_that_falls_silent_keeps_nobody_waiting(monkeypatch: pytest.Mo
                             await waiting
                     model.going.set()
                     engine.host._watch = asyncio.create_task(engine.host._watch_steps())
-                    while not engine.healthy:
+                    while engine.trouble:
                         await asyncio.sleep(0.01)
                     assert len((await collect(engine, ask([9], "after", max_tokens=3, ignore_eos=True)))[0]) == 3
             finally:
