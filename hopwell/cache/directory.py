@@ -6,6 +6,7 @@ A page appears whole under its name, or not at all; whoever finds too much there
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,9 +50,17 @@ class DirectoryStore:
         path = self._path(key)
         if path.exists():
             return
+        try:
+            self._write(path, checksum, page)
+        except FileNotFoundError:  # somebody has emptied the place meanwhile
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write(path, checksum, page)
+
+    def _write(self, path: Path, checksum: bytes, page: memoryview) -> None:
         if self._written * LOOKS >= self.capacity:
             self._make_room()
-        partial = self.folder / f"{path.name}.{os.getpid()}"
+        # hazard: processes of two hosts, or of two containers, may have one number
+        partial = self.folder / f"{path.name}.{uuid.uuid4().hex}"
         file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             left = memoryview(checksum + bytes(page))

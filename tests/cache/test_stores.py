@@ -189,6 +189,33 @@ def test_a_folder_holds_no_more_than_it_may(tmp_path: Path) -> None:
     assert 16 <= len(left) <= 36 and keys[0].hex() in left and keys[-1].hex() in left and keys[100].hex() not in left
 
 
+def test_a_folder_that_was_emptied_takes_pages_again(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path, "model", BYTES, 32 * BYTES)
+    page = content(KEYS[0])
+    for key in KEYS[:3]:
+        store.export_page(key, bytes(16), page.data)
+        assert store.find([key]) == 1
+        shutil.rmtree(tmp_path / "model")
+        assert store.find([key]) == 0 and store.import_page(key, np.zeros(BYTES, np.uint8).data) is None
+
+
+def test_two_hosts_whose_processes_have_one_number_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers, where many a server is process 1."""
+    one, other = (DirectoryStore(tmp_path, "model", BYTES, 32 * BYTES) for _ in range(2))
+    ours, theirs, write = content(KEYS[0]), content(KEYS[1]), os.write
+    turns = iter([lambda: other.export_page(KEYS[0], bytes(16), theirs.data)])
+
+    def in_turn(file: int, data: bytes) -> int:
+        next(turns, lambda: None)()
+        return write(file, data)
+
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    monkeypatch.setattr("os.write", in_turn)
+    one.export_page(KEYS[0], bytes(16), ours.data)
+    assert (tmp_path / "model" / KEYS[0].hex()).read_bytes() == bytes(16) + bytes(ours.data)
+    assert len(list((tmp_path / "model").iterdir())) == 1
+
+
 class Broken:
     """A store whose every word is an error, or that says nothing."""
 
