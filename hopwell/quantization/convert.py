@@ -7,9 +7,11 @@ them to the same bytes. Candidates are fitted to the source's own activations, s
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ from hopwell.quantization.plan import (
 )
 from hopwell.quantization.search import Chooser, Chosen, GroupRow
 from hopwell.quantization.write import write_checkpoint
-from hopwell.system import peak_memory_bytes
+from hopwell.system import lock_folder, peak_memory_bytes
 
 
 class Conversion:
@@ -102,8 +104,25 @@ class Conversion:
         """Converts; returns the report that is also written.
 
         Raises:
-            PrecisionError: the goal cannot be reached; the message says what can.
+            PrecisionError: the goal cannot be reached; the message says what can. Or another process converts into the
+                same folder.
         """
+        with self._alone():
+            return self._run()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            lock = lock_folder(self.out)
+        except BlockingIOError:
+            raise PrecisionError(f"{self.out}: another process is writing it; wait for it, or stop it") from None
+        try:
+            yield
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    def _run(self) -> dict[str, Any]:
         started = time.perf_counter()
         if (self.out / REPORT).exists() and self._report()["settings"] == as_plain(self.settings):
             return self._finish()  # only the clearing up was left

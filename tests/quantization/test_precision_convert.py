@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from hopwell.quantization.divergence import Yardstick
 from hopwell.quantization.hessian import PrecisionError
 from hopwell.quantization.plan import Goal, Settings, bytes_below, parse_budget, parse_bytes, parse_fit
 from hopwell.quantization.verify import verify
+from hopwell.system import lock_folder
 
 SEQUENCES = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(i)).tolist() for i in range(16)]
 FRESH = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(90 + i)).tolist() for i in range(4)]
@@ -186,6 +189,20 @@ def test_one_changed_bit_is_found(nvfp4: Path, tmp_path: Path) -> None:
     save_file(tensors, shard)
     with pytest.raises(CheckpointError, match=f"{re.escape(name)} is not what the conversion wrote"):
         loaded(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder can be locked there")
+def test_two_processes_do_not_convert_into_one_folder(source: Path, tmp_path: Path) -> None:
+    """The first to end removed what the other was made of, after all its work."""
+    out = tmp_path / "out"
+    out.mkdir()
+    lock = lock_folder(out)
+    assert lock is not None
+    with pytest.raises(PrecisionError, match="out: another process is writing it; wait for it, or stop it"):
+        convert(source, out, Goal(format="nvfp4"), compensate=False)
+    os.close(lock)
+    convert(source, out, Goal(format="nvfp4"), compensate=False)
+    assert loaded(out) and not (out / ".work").exists()
 
 
 @pytest.mark.slow
