@@ -434,3 +434,12 @@ def _serve(*options: str) -> tuple[subprocess.Popen[str], str]:
         assert line, process.stderr.read() if process.stderr else ""
         out += line
     return process, out
+
+
+def test_a_client_that_sends_no_more_has_left(running: Running) -> None:
+    """A half that is closed cannot be told from a client who is gone, whose answer nobody should compute."""
+    aborted = running.host.engine.metrics.finished[FinishReason.ABORT]
+    with _connect(running, json.dumps(LONG).encode()) as connection:
+        assert b"200" in connection.recv(200)
+        connection.shutdown(socket.SHUT_WR)
+        assert _within(60, lambda: running.host.engine.metrics.finished[FinishReason.ABORT] == aborted + 1)
