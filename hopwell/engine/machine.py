@@ -22,9 +22,10 @@ from hopwell.model.schema import MTP_PARTS
 from hopwell.model.shipped import find_config, shipped_names
 from hopwell.ops.alike import rows_are_summed_alike
 from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
+from hopwell.ops.device import triton_release, why_no_triton
 from hopwell.system import cores, memory_bytes
 
-PYTHON, TORCH, TRITON = (3, 11), (2, 11), (3, 6)
+PYTHON, TORCH = (3, 11), (2, 11)
 FP8_FROM = (8, 9)
 """Compute capability from which the matrix units know e4m3."""
 BF16_FROM = (8, 0)
@@ -60,14 +61,14 @@ def _software() -> Iterator[Check]:
     numbers = torch.__version__.split("+")[0].split(".")
     version = (int(numbers[0]), int(numbers[1]))
     yield Check("machine", "PyTorch", version >= TORCH, torch.__version__, _newer("torch", TORCH, version))
-    for package, use, extra in (
-        ("triton", "GPU kernels", "a CUDA build of PyTorch brings it; else pip install triton"),
-        ("nvidia-ml-py", "energy readings", "pip install nvidia-ml-py"),
-    ):
-        try:
-            yield Check("machine", package, True, metadata.version(package))
-        except metadata.PackageNotFoundError:
-            yield Check("machine", package, False, f"not installed: no {use}", extra)
+    triton, remedy = triton_release(), why_no_triton()
+    release = "not installed: no GPU kernels" if triton is None else f"{triton[0]}.{triton[1]}"
+    yield Check("machine", "triton", remedy is None, release, remedy)
+    package = "nvidia-ml-py"
+    try:
+        yield Check("machine", package, True, metadata.version(package))
+    except metadata.PackageNotFoundError:
+        yield Check("machine", package, False, "not installed: no energy readings", f"pip install {package}")
 
 
 def _newer(name: str, wanted: tuple[int, int], found: tuple[int, int]) -> str | None:
@@ -139,20 +140,14 @@ def _driver() -> str:
 def _kernels() -> Iterator[Check]:
     yield Check("kernels", "CPU, bf16, float16 or float32", True, "all models, prefill and decode")
     capability = _capability()
-    try:
-        triton = metadata.version("triton")
-    except metadata.PackageNotFoundError:
-        triton = None
     for name, least, what in (
         ("GPU, bf16", BF16_FROM, "attention, norms, router, CUDA graphs"),
         ("GPU, FP8", FP8_FROM, "linears and experts of FP8 checkpoints, FP8 latents"),
     ):
         if capability is None:
             yield Check("kernels", name, False, "no GPU", "see GPU above")
-        elif triton is None or tuple(map(int, triton.split(".")[:2])) < TRITON:
-            yield Check(
-                "kernels", name, False, f"Triton is {triton}", f"install triton {TRITON[0]}.{TRITON[1]} or newer"
-            )
+        elif why_no_triton() is not None:
+            yield Check("kernels", name, False, "Triton does not compile them", "see triton above")
         elif capability < least:
             found = f"compute capability {capability[0]}.{capability[1]}"
             yield Check("kernels", name, False, found, f"needs {least[0]}.{least[1]}; FP8 weights are expanded instead")

@@ -9,7 +9,7 @@ import torch
 from hopwell.formats.plain import BF16, PlainFormat
 from hopwell.model.shape_classes import LONG
 from hopwell.model.transformer import Dense, MoE, Transformer
-from hopwell.ops.device import Device
+from hopwell.ops.device import Device, why_no_triton
 from hopwell.ops.exchange import FusedExchange
 from hopwell.ops.variant import Variant
 from hopwell.ops.weight import Weight
@@ -29,8 +29,10 @@ def choose(model: Transformer, device: Device, graphs: bool = True, fault: str |
     """
     if device.capability == 0:
         return Variant("plain", "it is not on a GPU")
+    if not device.triton:
+        return Variant("plain", why_no_triton() or "it does without Triton")
     if not device.has_kernels:
-        return Variant("plain", "the kernels are for Hopper and Blackwell GPUs, and need the package triton")
+        return Variant("plain", "the kernels are for Hopper and Blackwell GPUs")
     if (reason := unsuited(model)) is not None:
         return Variant("op_by_op", reason)
     if not graphs:

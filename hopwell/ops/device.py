@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import metadata
 
 import numpy as np
 import torch
@@ -15,6 +15,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hopwell.limits.catalogue import CatalogueError, find_gpu
+
+TRITON = (3, 6), (3, 9)
+"""The first release of Triton that compiles all kernels, and the first one that no longer does: Gluon is young."""
+
+
+@cache
+def triton_release() -> tuple[int, int] | None:
+    """Of the Triton that is installed; None: there is none."""
+    for package in ("triton", "pytorch-triton"):
+        try:
+            major, minor = metadata.version(package).split(".")[:2]
+        except metadata.PackageNotFoundError:
+            continue
+        return int(major), int(minor)
+    return None
+
+
+def why_no_triton() -> str | None:
+    """What keeps the kernels from being compiled here, and what to install; None: nothing."""
+    found, (first, last) = triton_release(), TRITON
+    if found is not None and first <= found < last:
+        return None
+    here = "no Triton is installed" if found is None else f"Triton {found[0]}.{found[1]} does not compile the kernels"
+    return f"{here}; pip install 'hopwell[gpu]' brings {first[0]}.{first[1]}, and the PyTorch that goes with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +50,13 @@ class Device:
     """90 on Hopper, 100 on Blackwell; 0: no GPU."""
     multiprocessors: int = 0
     triton: bool = True
-    """Triton is installed."""
+    """Triton is installed, in a release that compiles the kernels."""
     interpreted: bool = False
     """Kernels run in Triton's interpreter, which has no Gluon."""
 
     @property
     def has_kernels(self) -> bool:
-        """Whether the kernels are for it, a Hopper or a data-centre Blackwell, and Triton is there."""
+        """Whether the kernels are for it, a Hopper or a data-centre Blackwell, and Triton compiles them."""
         return self.triton and self.capability // 10 in (9, 10)
 
     @property
@@ -70,7 +94,7 @@ class Device:
 def _of(device: torch.device, interpreted: bool) -> Device:
     if device.type != "cuda":
         return replace(HOPPER, interpreted=interpreted)
-    found, triton = torch.cuda.get_device_properties(device), importlib.util.find_spec("triton") is not None
+    found, triton = torch.cuda.get_device_properties(device), why_no_triton() is None
     return Device(found.name, 10 * found.major + found.minor, found.multi_processor_count, triton, interpreted)
 
 
@@ -107,7 +131,7 @@ def on_gpu(x: Tensor) -> bool:
 
 
 def has_kernels(device: torch.device) -> bool:
-    """Whether the kernels are for this GPU, a Hopper or a data-centre Blackwell, and Triton is installed."""
+    """Whether the kernels are for this GPU, a Hopper or a data-centre Blackwell, and Triton compiles them."""
     return _of(device, False).has_kernels
 
 

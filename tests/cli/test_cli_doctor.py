@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +12,11 @@ import torch
 from commands import hopwell, refused
 
 from hopwell.engine import machine
+from hopwell.model import forward_choice
 from hopwell.model.shipped import NANO
+from hopwell.ops import device
 from hopwell.ops.cpu import cpu_multiplies_bf16
+from hopwell.ops.device import Device
 
 
 @pytest.mark.parametrize(
@@ -49,23 +51,34 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "machine\n" in text and "models\n" in text and all(name in text for name in found)
 
 
-def test_a_machine_without_bf16_old_packages_and_no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = metadata.version
+def put_triton(monkeypatch: pytest.MonkeyPatch, release: tuple[int, int] | None) -> None:
+    for module in (device, machine):
+        monkeypatch.setattr(module, "triton_release", lambda: release)
 
-    def version(package: str) -> str:
-        if package == "triton":
-            raise metadata.PackageNotFoundError
-        return real(package)
 
+@pytest.mark.parametrize(
+    ("release", "says"),
+    [(None, "no Triton is installed"), ((3, 5), "Triton 3.5 does not"), ((3, 9), "Triton 3.9 does")],
+)
+def test_a_machine_without_bf16_with_old_packages_and_a_triton_that_does_not_do(
+    monkeypatch: pytest.MonkeyPatch, release: tuple[int, int] | None, says: str
+) -> None:
+    put_triton(monkeypatch, release)
     monkeypatch.setattr(machine, "cpu_multiplies_bf16", lambda: False)
     monkeypatch.setattr(machine, "TORCH", (99, 0))
     monkeypatch.setattr(machine, "_capability", lambda: (9, 0))
     monkeypatch.setattr(machine, "_models", lambda memory: [])
-    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(machine, "_nano", lambda on_compile: machine.Check("models", "nano", True, ""))
     found = {check.name: check for check in machine.examine()}
     assert not found["CPU"].ok and "AVX512-BF16" in str(found["CPU"].remedy)
     assert not found["PyTorch"].ok and found["PyTorch"].remedy == "install torch 99.0 or newer"
-    assert not found["triton"].ok and not found["GPU, FP8"].ok and "install triton 3.6" in str(found["GPU, FP8"].remedy)
+    assert not found["triton"].ok and str(found["triton"].remedy).startswith(says)
+    assert "pip install 'hopwell[gpu]' brings 3.6" in str(found["triton"].remedy)
+    assert not found["GPU, FP8"].ok and "Triton" in found["GPU, FP8"].found
+    gpu = Device("a Hopper", 90, 132, triton=device.why_no_triton() is None)
+    assert not gpu.has_kernels
+    chosen = forward_choice.choose(SimpleNamespace(), gpu)  # type: ignore[arg-type]  # it is not looked at
+    assert chosen.name == "plain" and chosen.why.startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +88,7 @@ def test_kernels_go_by_the_gpu(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], bf16: bool, fp8: bool
 ) -> None:
     monkeypatch.setattr(machine, "_capability", lambda: capability)
-    monkeypatch.setattr(metadata, "version", lambda package: "3.6.0")
+    put_triton(monkeypatch, (3, 6))
     found = {check.name: check for check in machine._kernels()}
     assert (found["GPU, bf16"].ok, found["GPU, FP8"].ok) == (bf16, fp8)
 
