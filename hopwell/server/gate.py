@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,6 +55,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        scope = _by_path(scope)
         started = time.perf_counter()
         request_id = uuid.uuid4().hex
         status, sent = 0, 0
@@ -166,6 +168,20 @@ class Gate:
                     size += len(message.get("body", b""))
                     if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         return
+
+
+def _by_path(scope: Scope) -> Scope:
+    """The same request where its target is a whole URL, as some send it to proxies, and every server has to take it
+    (RFC 9112, 3.2.2): that URL's host counts, not the header's."""
+    try:
+        url = urlsplit(scope["raw_path"].decode("ascii", "replace"))
+    except ValueError:  # a broken address: no path that there is
+        return scope
+    if url.scheme not in ("http", "https") or not url.netloc:
+        return scope
+    headers = [(b"host", url.netloc.encode()), *(entry for entry in scope["headers"] if entry[0] != b"host")]
+    path = url.path or "/"
+    return {**scope, "path": unquote(path), "raw_path": path.encode(), "headers": headers}
 
 
 def _log(scope: Scope, request_id: str, tenant: str | None, status: int, sent: int, seconds: float) -> None:

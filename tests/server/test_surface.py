@@ -453,3 +453,17 @@ def test_a_route_says_which_methods_it_takes(http: httpx.Client) -> None:
     for path in ("/health", "/v1/models", "/"):
         assert http.options(path).headers["allow"] == "GET, HEAD" and http.head(path).status_code == 200
     assert http.options("/v1/completions").headers["allow"] == "POST"
+
+
+def test_a_target_may_be_a_whole_url(running: Running) -> None:
+    """As clients send it that take the server for a proxy; its host is the one that counts."""
+    for target, host, status in (
+        (f"http://localhost:{running.port}/v1/models/na%6Eo?x=1", "localhost", b"200"),
+        ("http://evil.example/health", "localhost", b"421"),
+        (f"http://127.0.0.1:{running.port}", "evil.example", b"200"),
+        ("ftp://localhost/health", "localhost", b"404"),
+        ("http://[/health", "localhost", b"4"),
+    ):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=300) as connection:
+            connection.sendall(f"GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 " + status), target
