@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import hopwell
 from hopwell.ops.process import VARIABLES
 
@@ -43,6 +45,7 @@ for found in pkgutil.walk_packages(hopwell.__path__, "hopwell."):
 """
 
 
+@pytest.mark.slow
 def test_importing_every_module_changes_no_state() -> None:
     """What others have imported is imported first, so that only Hopwell's own doing shows."""
     others = "import hopwell\n" + IMPORTS + "seen = [name for name in sys.modules if not name.startswith('hopwell')]\n"

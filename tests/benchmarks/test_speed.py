@@ -14,6 +14,7 @@ from hopwell.errors import HopwellError
 from hopwell.model.shipped import NANO
 
 
+@pytest.mark.slow
 def test_the_peer_writes_the_same_tokens() -> None:
     llm = LLM(device="cpu", dtype="float32", max_seqs=3, max_model_len=256)
     prompts = questions(3, llm.tokenizer)

@@ -36,6 +36,7 @@ def test_one_question_is_answered_through_the_template() -> None:
     assert "tokens/s" in done.stderr and "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_cut_off_is_told() -> None:
     assert "stop" in rows(run("--json", "5 + 5", *GREEDY))[0]["finish_reason"]
     assert "cut off" not in run("5 + 5", "6 + 6", *GREEDY).err

@@ -130,6 +130,7 @@ def test_on_a_cpu_what_a_step_reads_decides() -> None:
         choose(Asked(model=None, gpus=2), model, values, Place("cpu", 16 << 30), None)
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own_it_is_the_same_and_refusals_come_back() -> None:
     found = choose_apart(Asked(model=None, gpus=2, device="cpu"))
     assert (found.tp, found.dp_attention, found.copies) == (2, False, 1) and found.why.startswith("TP2 (2 processes")
@@ -153,6 +154,7 @@ def test_options_that_contradict_it_are_refused_by_name(arguments: tuple[str, ..
     assert says in refused(*arguments)
 
 
+@pytest.mark.slow
 def test_two_processes_of_a_cpu_answer_and_say_why() -> None:
     ran = hopwell("generate", "What is 12 * 34?", "--gpus", "2", "--device", "cpu", "--temperature", "0")
     assert "408" in ran.out and "layout: TP2 (2 processes" in ran.err

@@ -15,9 +15,11 @@ from hopwell.ops.drafts import DraftOps
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("ops", [plain, drafts_triton], ids=["plain", "kernels"])
-@pytest.mark.parametrize("forced", [None, 1.4, 3.0])
-@pytest.mark.parametrize("drafts", [1, 2, 3])
+EACH = [(drafts, forced) for drafts in (1, 2, 3) for forced in (None, 1.4, 3.0)]
+INTERPRETED = [pytest.param(*case, drafts_triton, marks=[] if case == (2, 1.4) else pytest.mark.slow) for case in EACH]
+
+
+@pytest.mark.parametrize(("drafts", "forced", "ops"), [*((*case, plain) for case in EACH), *INTERPRETED])
 def test_progress_is_that_of_main_memory(drafts: int, forced: float | None, ops: DraftOps) -> None:
     """Many steps of slots at all distances from their limits; few tokens, so that drafts hold now and then."""
     random, slots = np.random.default_rng(torch.initial_seed() % 2**32), 12

@@ -192,6 +192,7 @@ for i in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_pages(tmp_path: Path) -> None:
     """kill -9 in the middle; the next engine finds pages, and its answers are right."""
     paths = [str(Path(__file__).parent), *sys.path]

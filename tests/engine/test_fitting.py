@@ -55,6 +55,7 @@ def test_a_layout_that_does_not_fit_names_those_that_do(
         check_room(source, config, Layout(tp), packed, free)
 
 
+@pytest.mark.slow
 def test_attention_by_sequence_takes_more_of_each_gpu() -> None:
     """R1 in NVFP4 over four: attention's weights are whole on each, three quarters of them more than cut."""
     source, config = weights("deepseek-r1", "nvfp4")

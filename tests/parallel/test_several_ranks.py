@@ -124,6 +124,7 @@ def test_tokens_are_those_of_one_process(
         assert session(loaded, **settings) == expected(**settings), f"{drafts} drafts, {tokens} tokens"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(1, 2), indirect=["exchange"])
 def test_tokens_are_those_of_one_process_where_ranks_attend_for_their_own(
     shared_by: Share, expected: Callable[..., Any], exchange: None, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
@@ -138,6 +139,7 @@ def test_tokens_are_those_of_one_process_where_ranks_attend_for_their_own(
         assert tokens < 8192 or found[1] == known
 
 
+@pytest.mark.slow
 def test_each_rank_has_pages_for_its_own_sequences(shared_by: Share, alone: LoadedModel) -> None:
     """Two long ones go to two ranks, and together they fill both caches."""
     greedy = SamplingParams(temperature=0.0, max_tokens=100, ignore_eos=True)

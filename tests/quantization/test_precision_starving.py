@@ -18,6 +18,7 @@ from hopwell.quantization.convert import Conversion
 from hopwell.quantization.plan import Goal, Settings
 from hopwell.quantization.verify import verify
 
+pytestmark = pytest.mark.slow  # a conversion that all of it looks at
 UNROUTED = (0, 5, 6)
 FORMATS = ("nvfp4", "mxfp4", "int4_g32")
 SEQUENCES = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(i)).tolist() for i in range(16)]

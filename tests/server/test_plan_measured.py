@@ -48,6 +48,7 @@ def test_three_loads_are_kept_and_used(running: Running, cache: Path) -> None:
     assert mine["tpot_ms"]["p50"] > plain["tpot_ms"]["p50"]
 
 
+@pytest.mark.slow
 def test_a_table_says_before_and_now(running: Running, cache: Path, tmp_path: Path) -> None:
     ran = hopwell("plan", "calibrate", *NANO, "--url", running.url)
     assert ran.code == 0 and "error now" in ran.out and f"kept in {cache}" in ran.out
