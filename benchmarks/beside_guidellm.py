@@ -4,15 +4,16 @@
     python -m benchmarks.beside_guidellm --out DIR
     python -m benchmarks.beside_guidellm http://127.0.0.1:8000 --tokenizer FOLDER --concurrency 1 --concurrency 32
 
-Both ask for completions of equally many tokens, closed loop. Without a URL nano is served. Compared are medians of what
-both define alike: tokens a second of a request in flight (Little's law: output tokens over the requests' own seconds),
-the first token, each further one (GuideLLM's inter-token latency is our TPOT), the whole.
+Both ask for completions of about as many tokens, closed loop. Without a URL nano is served. Compared is what both
+define alike: output tokens a second, and medians of the time to the first token, of each further one (GuideLLM's
+inter-token latency is our TPOT) and of the whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -39,16 +40,21 @@ FIGURES = {
 }
 """Ours, and GuideLLM's."""
 WITHIN = 0.03
+SPREAD = 0.2
+"""Of lengths, up and down: callers whose answers are all as long go in step, and see what comes of how they began."""
 
 
 def by_guidellm(
-    url: str, model: str, tokenizer: Path, callers: int, requests: int, prompt: int, answer: int, seed: int
+    url: str, model: str, tokenizer: Path, callers: int, requests: int, prompt: int, answer: int
 ) -> dict[str, float]:
     """GuideLLM's figures under our names.
 
     Raises:
         SystemExit: it failed; with what it said.
     """
+    deviation = SPREAD / 3**0.5  # of what is drawn evenly from within the spread
+    lengths = f"prompt_tokens={prompt},prompt_tokens_stdev={round(deviation * prompt)},"
+    lengths += f"output_tokens={answer},output_tokens_stdev={round(deviation * answer)}"
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [
@@ -57,8 +63,8 @@ def by_guidellm(
             *("--profile", f"kind=concurrent,streams={callers}"),
             *("--constraint", f"kind=max_requests,count={requests}"),
             *("--tokenizer", f"kind=huggingface_auto,model={tokenizer}"),
-            *("--data", f"kind=synthetic_text,prompt_tokens={prompt},output_tokens={answer}"),
-            *("--seed", f"kind=static,value={seed}"),
+            *("--data", f"kind=synthetic_text,{lengths}"),
+            *("--seed", f"kind=static,value={random.getrandbits(31)}"),  # the prefix cache has seen the last
             *("--output", f"kind=json,path={report}", "--disable-console"),
         ]
         offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": f"{folder}/hf"}
@@ -102,11 +108,11 @@ def main(
         card = listed_model(at, None)
         for callers in concurrency or [1, 4]:
             seen: dict[str, list[dict[str, Any]]] = {"hopwell": [], "guidellm": []}
-            for turn in range(turns):
-                load = Load(input_words=prompt, vocabulary=1000, output_tokens=answer, spread=0.0)
+            for _ in range(turns):
+                load = Load(input_words=prompt, vocabulary=1000, output_tokens=answer, spread=SPREAD)
                 (ours,) = bench_serve(at, load, concurrency=[callers], requests=requests)
                 seen["hopwell"].append(ours)
-                seen["guidellm"].append(by_guidellm(at, card["id"], tokenizer, callers, requests, prompt, answer, turn))
+                seen["guidellm"].append(by_guidellm(at, card["id"], tokenizer, callers, requests, prompt, answer))
             for client, found in seen.items():
                 figures = {name: round(median(row[name] for row in found), 3) for name in FIGURES}
                 failed = sum(row["failed"] for row in found)
