@@ -52,13 +52,16 @@ async def slow(*pieces: str | ApiError, wait: float = 0.15) -> AsyncGenerator[st
         yield piece
 
 
-async def sent(events: sse.Primed) -> str:
-    """What a stream sends to a client that stays."""
+async def sent(events: sse.Primed, alive: asyncio.Event | None = None) -> str:
+    """What a stream sends to a client that stays, and that says when it was told to wait."""
     text = ""
 
     async def send(message: Any) -> None:
         nonlocal text
-        text += message.get("body", b"").decode()
+        body = message.get("body", b"").decode()
+        text += body
+        if alive is not None and body == sse.ALIVE:
+            alive.set()
 
     async def receive() -> Any:
         await asyncio.Event().wait()
@@ -71,7 +74,15 @@ def test_what_waits_gets_its_headers_and_a_comment(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sse, "PATIENCE", 0.05)
 
     async def main() -> None:
-        text = await sent(await sse.primed(slow("data: 1\n\n", "data: 2\n\n"), patience=0.05))
+        alive = asyncio.Event()
+
+        async def late() -> AsyncGenerator[str, None]:
+            for number in (1, 2):
+                await alive.wait()
+                alive.clear()
+                yield f"data: {number}\n\n"
+
+        text = await sent(await sse.primed(late(), patience=0.05), alive)
         assert text.startswith(sse.ALIVE) and text.replace(sse.ALIVE, "") == "data: 1\n\ndata: 2\n\n" + sse.DONE
 
     asyncio.run(main())
