@@ -103,38 +103,27 @@ def main(
     out: Out = None,
 ) -> None:
     """Both clients in turns; exits 1 where their medians differ by more than three percent."""
-    rows = []
+    rows, ratios = list[dict[str, Any]](), list[dict[str, Any]]()
     with address(url) as at:
         card = listed_model(at, None)
         for callers in concurrency or [1, 4]:
-            seen: dict[str, list[dict[str, Any]]] = {"hopwell": [], "guidellm": []}
+            ours, theirs = list[dict[str, Any]](), list[dict[str, Any]]()
             for _ in range(turns):
                 load = Load(input_words=prompt, vocabulary=1000, output_tokens=answer, spread=SPREAD)
-                (ours,) = bench_serve(at, load, concurrency=[callers], requests=requests)
-                seen["hopwell"].append(ours)
-                seen["guidellm"].append(by_guidellm(at, card["id"], tokenizer, callers, requests, prompt, answer))
-            for client, found in seen.items():
+                ours += bench_serve(at, load, concurrency=[callers], requests=requests)
+                theirs.append(by_guidellm(at, card["id"], tokenizer, callers, requests, prompt, answer))
+            for client, found in (("hopwell", ours), ("guidellm", theirs)):
                 figures = {name: round(median(row[name] for row in found), 3) for name in FIGURES}
-                failed = sum(row["failed"] for row in found)
-                rows.append(
-                    {
-                        "concurrency": callers,
-                        "client": client,
-                        "requests": requests * turns,
-                        **figures,
-                        "failed": failed,
-                    }
-                )
-            ours, theirs = rows[-2:]
-            rows[-1]["ours_over_theirs"] = {name: round(ours[name] / theirs[name], 3) for name in FIGURES}
-    print_rows([{name: value for name, value in row.items() if name != "ours_over_theirs"} for row in rows])
-    apart = [row["ours_over_theirs"] for row in rows if "ours_over_theirs" in row]
-    print_rows(
-        [{"concurrency": row["concurrency"], **row["ours_over_theirs"]} for row in rows if "ours_over_theirs" in row]
-    )
+                total = {name: sum(row[name] for row in found) for name in ("requests", "failed")}
+                rows.append({"concurrency": callers, "client": client, **total, **figures})
+            of_both = {name: round(rows[-2][name] / rows[-1][name], 3) for name in FIGURES}
+            ratios.append({"concurrency": callers, "client": "hopwell / guidellm", **of_both})
+    print_rows(rows)
+    print_rows(ratios)
     if out is not None:
-        write_result(out, "beside-guidellm", rows, prompt_tokens=prompt, answer_tokens=answer, turns=turns)
-    if any(abs(ratio - 1) > WITHIN for row in apart for ratio in row.values()):
+        settings = {"prompt_tokens": prompt, "answer_tokens": answer, "turns": turns}
+        write_result(out, "beside-guidellm", [*rows, *ratios], **settings)
+    if any(abs(row[name] - 1) > WITHIN for row in ratios for name in FIGURES):
         raise typer.Exit(1)
 
 
