@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import inf, log2
+
+FADE = 8
+"""Steps after which the mean of a size has come to what such steps take now."""
+STALE = 30.0
+"""Seconds of steps without prompts after which a size that was not among them is forgotten: what was slow once may not
+be so for ever."""
+
 
 class StepTime:
-    """Seconds of a step as fixed + per_row * rows that decode + per_prompt_row * rows of prompts.
+    """Seconds of a step by the rows that decode in it, and by what rows of prompts add to that.
 
-    The first two are a line through the steps without prompts, the third is what prompts added to it; older steps count
-    less. Apart, since a row of a prompt costs a fraction of one that decodes, and no step of prompts alone tells what
-    one row takes.
+    A mean for each size class, four to a power of two, of steps without prompts. No line through all of them: large
+    steps say little of small ones, and who held a small number of rows for too slow would never see it again. Rows of
+    prompts are apart, since one costs a fraction of one that decodes.
     """
 
-    def __init__(self, memory: float = 0.98) -> None:
-        self._memory = memory
-        self._weight = self._rows = self._seconds = self._rows2 = self._product = 0.0
-        self._per_row: float | None = None
+    def __init__(self) -> None:
+        self._means: dict[int, tuple[float, float, float]] = {}
+        """By size class: rows, seconds, and when it was last seen, in seconds of such steps."""
+        self._clock = 0.0
         self._prompt_rows = self._prompt_seconds = 0.0
 
     def observe(self, rows: int, prompt_rows: int, seconds: float) -> None:
         """Takes in one step."""
-        keep = self._memory
         if prompt_rows:
+            keep = 1 - 1 / FADE
             self._prompt_rows = keep * self._prompt_rows + prompt_rows
             self._prompt_seconds = keep * self._prompt_seconds + max(seconds - self._decoding(rows), 0.0)
-            return
-        self._weight = keep * self._weight + 1.0
-        self._rows = keep * self._rows + rows
-        self._seconds = keep * self._seconds + seconds
-        self._rows2 = keep * self._rows2 + rows * rows
-        self._product = keep * self._product + rows * seconds
-        spread = self._weight * self._rows2 - self._rows**2
-        if spread > 1e-3 * self._weight * self._rows2:  # else of one size, and a row costs what it did
-            self._per_row = (self._weight * self._product - self._rows * self._seconds) / spread
+        elif rows:
+            self._clock += seconds
+            size = int(4 * log2(rows))
+            mean = (rows, seconds) if (seen := self._means.get(size)) is None else seen[:2]
+            rows_now, seconds_now = (old + (new - old) / FADE for old, new in zip(mean, (rows, seconds), strict=True))
+            self._means[size] = rows_now, seconds_now, self._clock
+            self._means = {size: seen for size, seen in self._means.items() if seen[2] > self._clock - STALE}
 
     def rows_within(self, seconds: float) -> float:
-        """Rows that may decode in a step that lasts no longer than this; infinite while nothing is known of their
-        cost."""
-        per_row = self._row()
-        return max((seconds - self._decoding(0)) / per_row, 0.0) if per_row > 0 else float("inf")
+        """Rows that may decode in a step that lasts no longer than this; infinite while no step was seen. Beyond the
+        sizes that were seen rows count as if they were all that it cost."""
+        if not (known := sorted(self._means.values())):
+            return inf
+        for (rows, took, _), (more, longer, _) in pairwise(known):
+            if took <= seconds < longer:
+                return rows + (more - rows) * (seconds - took) / (longer - took)
+        rows, took, _ = known[-1] if known[-1][1] <= seconds else known[0]
+        return rows * seconds / took if took else inf
 
     def prompt_rows_within(self, seconds: float, rows: int) -> float:
-        """Rows of prompts that fit beside so many that decode; likewise."""
-        per_row = self._prompt_row()
-        return max((seconds - self._decoding(rows)) / per_row, 0.0) if per_row > 0 else float("inf")
-
-    def _row(self) -> float:
-        """Seconds of a row that decodes; until steps of several sizes have told, of a prompt's, which takes no more."""
-        return self._prompt_row() if self._per_row is None else self._per_row
-
-    def _prompt_row(self) -> float:
-        return self._prompt_seconds / self._prompt_rows if self._prompt_rows else 0.0
+        """Rows of prompts that fit beside so many that decode; infinite while nothing is known of their cost."""
+        if not self._prompt_seconds:
+            return inf
+        return max((seconds - self._decoding(rows)) * self._prompt_rows / self._prompt_seconds, 0.0)
 
     def _decoding(self, rows: int) -> float:
-        """Seconds of a step without prompts."""
-        if not self._weight:
+        """Seconds of a step without prompts: of the nearest size, in proportion where that was smaller."""
+        if not self._means or not rows:
             return 0.0
-        return max((self._seconds + self._row() * (self._weight * rows - self._rows)) / self._weight, 0.0)
+        near, took, _ = min(self._means.values(), key=lambda seen: abs(log2(seen[0] / rows)))
+        return took * max(rows / near, 1.0)

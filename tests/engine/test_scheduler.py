@@ -258,20 +258,43 @@ def test_a_promise_that_was_broken_is_reported(clock: Clock) -> None:
     assert engine.metrics.classes == {"interactive": 1, "server": 1}
 
 
-def test_pace_learns_a_line_and_what_prompts_add() -> None:
+def test_pace_learns_what_rows_take_and_what_prompts_add() -> None:
     """Of decoding rows at 0.1 ms and prompts' at 0.01 ms, which one line through both would take for the same."""
     pace = StepTime()
     assert pace.rows_within(0.01) == pace.prompt_rows_within(0.01, 1) == float("inf")
-    pace.observe(0, 2000, 0.022)
-    for rows, prompt in ((1, 0), (8, 0), (64, 2000), (20, 0), (64, 0), (8, 500)) * 30:
+    for rows, prompt in ((1, 0), (8, 0), (50, 2000), (20, 0), (64, 0), (128, 0), (50, 0), (50, 500)) * 30:
         pace.observe(rows, prompt, 0.002 + 1e-4 * rows + 1e-5 * prompt)
     assert pace.rows_within(0.012) == pytest.approx(100)
+    assert pace.rows_within(0.0148 * 2) == pytest.approx(256), "beyond what was seen rows are all that it costs"
+    assert pace.rows_within(0.001) < 1
     assert pace.prompt_rows_within(0.012, 50) == pytest.approx(500, rel=0.01)
-    assert pace.rows_within(0.001) == pace.prompt_rows_within(0.001, 1) == 0
-    for _ in range(5000):  # of one size: what others cost is not forgotten
+    assert pace.prompt_rows_within(0.001, 50) == 0
+    for _ in range(5000):  # 25 s of one size
         pace.observe(30, 0, 0.005)
     assert pace.rows_within(0.012) == pytest.approx(100)
     assert pace.prompt_rows_within(0.012, 50) == pytest.approx(500, rel=0.01)
+
+
+def test_a_machine_that_was_slow_for_a_while_keeps_its_promises_again(clock: Clock) -> None:
+    """While a step of a single row takes longer than was promised nobody is held back; afterwards somebody is again."""
+    model = Recorder(clock, fixed=0.002, per_row=0.001)
+    engine = toy_engine(model, pages=800, max_seqs=32, max_batch_tokens=64, model_len=20_000)
+    for i in range(40):
+        flood = clock.ask([11 + i] * 4, str(i), max_tokens=1500, ignore_eos=True)
+        flood.latency_class = "batch"
+        engine.submit(flood)
+    widths = []
+    for number in range(60):
+        slow = 15 <= number < 30
+        model.fixed, model.per_row = (0.1, 0.003) if slow else (0.002, 0.001)
+        fast = clock.ask([9] * 10, f"fast{number}", max_tokens=40, ignore_eos=True)
+        fast.latency_class = "interactive"
+        engine.submit(fast)
+        model.shapes.clear()
+        while not any(output.request_id == fast.request_id and output.finished for output in engine.step()):
+            pass
+        widths.append(len(model.shapes[-1]))
+    assert max(widths[5:15]) <= 13 and max(widths[20:30]) == 32 and max(widths[-10:]) <= 13, widths
 
 
 def test_metrics_after_all_is_done() -> None:
