@@ -8,16 +8,15 @@ from math import inf, log2
 FADE = 8
 """Steps after which the mean of a size has come to what such steps take now."""
 STALE = 30.0
-"""Seconds of steps without prompts after which a size that was not among them is forgotten: what was slow once may not
-be so for ever."""
+"""Seconds of steps after which a size that was not among them is forgotten: what was slow once may not stay so."""
 
 
 class StepTime:
     """Seconds of a step by the rows that decode in it, and by what rows of prompts add to that.
 
-    A mean for each size class, four to a power of two, of steps without prompts. No line through all of them: large
-    steps say little of small ones, and who held a small number of rows for too slow would never see it again. Rows of
-    prompts are apart, since one costs a fraction of one that decodes.
+    A mean for each size class, four to a power of two, of steps less what their prompts take. No line through all of
+    them: large steps say little of small ones, and who held a small number of rows for too slow would never see it
+    again. Rows of prompts are apart, since one costs a fraction of one that decodes.
     """
 
     def __init__(self) -> None:
@@ -29,10 +28,13 @@ class StepTime:
     def observe(self, rows: int, prompt_rows: int, seconds: float) -> None:
         """Takes in one step."""
         if prompt_rows:
-            keep = 1 - 1 / FADE
-            self._prompt_rows = keep * self._prompt_rows + prompt_rows
-            self._prompt_seconds = keep * self._prompt_seconds + max(seconds - self._decoding(rows), 0.0)
-        elif rows:
+            if prompt_rows >= rows:  # few of them say little
+                keep = 1 - 1 / FADE
+                self._prompt_rows = keep * self._prompt_rows + prompt_rows
+                self._prompt_seconds = keep * self._prompt_seconds + max(seconds - self._decoding(rows), 0.0)
+            even = seconds * rows / (rows + prompt_rows)
+            seconds = max(seconds - prompt_rows * self._prompt_row(), even)
+        if rows:
             self._clock += seconds
             size = int(4 * log2(rows))
             mean = (rows, seconds) if (seen := self._means.get(size)) is None else seen[:2]
@@ -53,9 +55,11 @@ class StepTime:
 
     def prompt_rows_within(self, seconds: float, rows: int) -> float:
         """Rows of prompts that fit beside so many that decode; infinite while nothing is known of their cost."""
-        if not self._prompt_seconds:
-            return inf
-        return max((seconds - self._decoding(rows)) * self._prompt_rows / self._prompt_seconds, 0.0)
+        per_row = self._prompt_row()
+        return max((seconds - self._decoding(rows)) / per_row, 0.0) if per_row else inf
+
+    def _prompt_row(self) -> float:
+        return self._prompt_seconds / self._prompt_rows if self._prompt_rows else 0.0
 
     def _decoding(self, rows: int) -> float:
         """Seconds of a step without prompts: of the nearest size, in proportion where that was smaller."""
