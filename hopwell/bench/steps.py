@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor
 from hopwell.engine.batch import Admission, Batch, Chunk
 from hopwell.engine.meter import StepMeter
 from hopwell.engine.request import SamplingParams
-from hopwell.engine.runnable import Model
+from hopwell.engine.runnable import Filling, Model
 from hopwell.engine.runner import Runner
 from hopwell.limits.history import History
 from hopwell.limits.meter import Pace, Reading
@@ -35,6 +35,8 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 NEVER = 1 << 40
+AT_ONCE = 128
+"""Pages that are sent to other ranks together."""
 
 
 class Readings(History):
@@ -64,21 +66,12 @@ class RandomPrompts:
     """Prompts of random tokens."""
 
     vocabulary: int
-    rows: int
-    """Of a step, at most."""
 
     def batch(self, pages: NDArray[np.int32], begin: int, end: int) -> ForwardBatch:
         """Tokens `begin` to `end` of a prompt for each row of `pages`."""
         count, length = len(pages), end - begin
         tokens, positions = torch.randint(self.vocabulary, (count * length,)), torch.arange(begin, end).repeat(count)
         return ForwardBatch(tokens, positions, [length] * count, [end] * count, torch.from_numpy(pages))
-
-    def chunks(self, pages: NDArray[np.int32], length: int) -> Iterator[ForwardBatch]:
-        """A prompt of `length` tokens for each row of `pages`: several in a step, or each in several."""
-        at_once = max(1, self.rows // max(length, 1))
-        for first in range(0, len(pages), at_once):
-            for begin in range(0, length, self.rows):
-                yield self.batch(pages[first : first + at_once], begin, min(length, begin + self.rows))
 
 
 def page_table(count: int, columns: int, pools: int, each: int, order: Callable[[int], Tensor]) -> NDArray[np.int32]:
@@ -127,30 +120,34 @@ class DecodeSteps:
         self.device, self._pools = model.device, pools
         pages, forced = max(pages, self.pages_of(slots, context, drafts, pools)), acceptance if drafts else None
         self._pages_each = pages // pools
-        self._place(slots, context)
+        self.place(slots, context)
         self._meter = meter
         if meter is not None:
             meter.pace = Pace(least=NEVER)
         self.runner = Runner(model, pages, slots, drafts, forced, overlap=True, meter=meter)
-        for layer in self.runner.latent:
-            layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
+        self._fill()
 
     @staticmethod
     def pages_of(slots: int, context: int, drafts: int, pools: int = 1) -> int:
         """That so many sequences around a context need, at most, in as many caches."""
         return pools * -(-slots // pools) * -(-(context + 2 * (STEPS + 3) * (1 + drafts)) // PAGE)
 
-    def _place(self, slots: int, context: int) -> None:
+    def _fill(self) -> None:
+        """Random latents on every rank: rank 0's, so that a page's number has the same rows in all caches."""
+        latent, model = self.runner.latent, self.runner.model
+        for layer in latent:
+            layer.copy_(torch.randn(layer.shape, device=self.device, dtype=torch.bfloat16))
+        if not isinstance(model, Filling):
+            return
+        for first in range(0, latent.shape[1], AT_ONCE):
+            some = latent[:, first : first + AT_ONCE].view(torch.uint8).transpose(0, 1)
+            model.fill([*range(first, first + len(some))], some)
+
+    def place(self, slots: int, context: int) -> None:
+        """Other sequences, around a context: on pages of the cache as it is."""
         self.context, self.start = context, max(0, context - int(STEPS * self.acceptance) // 2 - 2)
         self.limit = self.start + (STEPS + 3) * (1 + self.drafts) + 1
         self.pages = page_table(slots, -(-self.limit // PAGE), self._pools, self._pages_each, torch.randperm)
-
-    def prefill(self, slots: int, context: int, prompts: RandomPrompts) -> None:
-        """Other sequences, around another context, whose cache is written by prompts: on all ranks, if there are
-        several."""
-        self._place(slots, context)
-        for batch in prompts.chunks(self.pages, self.start):
-            self.runner.model.step(batch, self.runner.latent, torch.empty(0, dtype=torch.int64))
 
     def measure(self, batch: int, rounds: int = 1, seconds: float = 0.0) -> Measured:
         """Steps of `batch` sequences, for so many rounds and so long at least."""

@@ -28,8 +28,6 @@ from hopwell.limits.power import all_joules
 from hopwell.model.transformer import Dense, Transformer, alone
 from hopwell.ops.sizes import PAGE
 
-CHUNK = 8192
-"""Rows of the steps that write a cache."""
 ROUNDS = 5
 ENERGY_SECONDS = 2.0
 """Counters move every 20 to 100 ms."""
@@ -111,8 +109,7 @@ class Whole:
         for (drafts, acceptance), group in groupby(cases, lambda case: (case.drafts, case.acceptance)):
             alike = list(group)
             most = max(max(case.batches) for case in alike)
-            rows = max(CHUNK, most * (1 + drafts))
-            config = self._config(max_batch_tokens=rows, drafts=drafts, meter=on_ops is not None)
+            config = self._config(max_batch_tokens=most * (1 + drafts), drafts=drafts, meter=on_ops is not None)
             pages = max(DecodeSteps.pages_of(max(case.batches), case.context, drafts, self.pools) for case in alike)
             with self._timed(f"engine with {drafts} drafts"):
                 model = self.loaded.runnable_over_ranks(config)
@@ -120,13 +117,10 @@ class Whole:
                 steps = DecodeSteps(
                     model, most, alike[0].context, drafts, acceptance, self.gpus, pages, meter, self.pools
                 )
-            prompts = RandomPrompts(self.loaded.model.config.vocab_size, CHUNK)
             own = alone(self.loaded.set_up(config))
             try:
                 for case in alike:
-                    with self._timed(f"{max(case.batches)} prompts of {case.context} tokens"):
-                        steps.prefill(max(case.batches), case.context, prompts)
-                        synchronize(model.device)
+                    steps.place(max(case.batches), case.context)
                     yield from self._measured(steps, own, case, on_ops)
             finally:
                 steps.runner.close()
@@ -180,7 +174,7 @@ class Whole:
 
     def _prompts(self, model: Model, latent: Tensor, pages: NDArray[np.int32], tokens: int) -> PromptRow:
         count = len(pages)
-        batch = RandomPrompts(self.loaded.model.config.vocab_size, count * tokens).batch(pages, 0, tokens)
+        batch = RandomPrompts(self.loaded.model.config.vocab_size).batch(pages, 0, tokens)
         last = torch.arange(1, count + 1, device=model.device) * tokens - 1
         times: list[float] = []
         before = all_joules(self.gpus)

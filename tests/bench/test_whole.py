@@ -1,4 +1,4 @@
-"""A whole model over ranks, measured: rows for every case, of a cache that each rank has written itself."""
+"""A whole model over ranks, measured: rows for every case, of a cache that is random on each of them."""
 
 from __future__ import annotations
 
