@@ -36,7 +36,7 @@ def greedy_answer(
         batch = ForwardBatch(torch.tensor(new), torch.arange(done, total), [len(new)], [total], pages)
         logits = model.step(batch, latent, torch.tensor([len(new) - 1], device=model.device))[1][0]
         if grammar is not None:
-            logits = logits.masked_fill(torch.from_numpy(~grammar.allowed()), float("-inf"))
+            logits = logits.masked_fill(torch.from_numpy(~grammar.allowed()).to(logits.device), float("-inf"))
         token = int(logits.argmax())
         answer.append(token)
         if len(answer) == max_tokens or token in ends:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
+from math import inf
 
 import numpy as np
 
@@ -27,6 +28,12 @@ from hopwell.engine.sequence import Sequence, State
 from hopwell.engine.step_time import StepTime
 from hopwell.engine.tiering import Tiering
 
+AIM = 0.9
+"""Of a promised mean, that steps with others' prompts may use up."""
+ANSWERS = 64
+"""That ended last, whose lengths are known."""
+SHORT = 0.1
+"""Part of them that were shorter than a new answer is taken to become."""
 LET_IN = 0.8
 """Of the rows that keep a promise: as many come in, so that who was set aside for one more does not come and go."""
 Queued = tuple[tuple[int, float, float, int], int, Sequence]
@@ -55,6 +62,11 @@ class Scheduler:
         self._aside: list[Queued] = []
         """Of the queue, what was promised nothing, while that is shed."""
         self.step_time = StepTime()
+        self._planned = 0.0
+        """Seconds of the last step, as foreseen."""
+        self._lengths = deque[int](maxlen=ANSWERS)
+        self._short = 0
+        """Tokens that an answer has at least, but for some."""
         self.seqs: list[Sequence | None] = [None] * slots
         self.prefilling: list[Sequence] = []
         self._waiting: list[Queued] = []
@@ -151,6 +163,9 @@ class Scheduler:
         elif seq.state is not State.FETCHING:
             request, answer = seq.request, len(seq.answer)
             self._vacate(seq, Use(seq.prompt_len, answer, stopped, request.cache_hint, request.priority))
+            if stopped:
+                self._lengths.append(answer)
+                self._short = sorted(self._lengths)[int(SHORT * len(self._lengths))]
         seq.state = State.FINISHED
 
     def schedule(self) -> Batch | None:
@@ -176,6 +191,7 @@ class Scheduler:
         if self.tiering is not None:
             batch.saves, batch.loads = self.tiering.moves()
         self._admissions, self._fresh = [], []
+        self._planned = self.step_time.seconds(len(decode) * width, sum(len(chunk.tokens) for chunk in chunks))
         self.fewest[decode] += 1
         self.most[decode] += width
         for chunk in chunks:
@@ -249,11 +265,32 @@ class Scheduler:
         self.add(seq)
 
     def _budget(self, decode_rows: int) -> int:
-        """Rows left for prefill: a step must not outlast the shortest promise among those that decode."""
+        """Rows left for prefill: a step must not break a promise to one that decodes."""
         rows = self.config.max_batch_tokens - decode_rows
         if self._tpots and decode_rows:
-            rows = min(rows, max(self.step_time.prompt_rows_within(min(self._tpots), decode_rows), PAGE))
+            allowed = min(self._tpots)
+            if self.admitting and (first := self._first_waiting()) is not None and first.group.latency.promises:
+                allowed = max(allowed, self._spare(decode_rows))
+            elif any(seq.group.latency.promises for seq in self.prefilling):
+                allowed = max(allowed, self._spare(decode_rows))
+            rows = min(rows, max(self.step_time.prompt_rows_within(allowed, decode_rows), PAGE))
         return int(rows)
+
+    def _spare(self, decode_rows: int) -> float:
+        """Seconds that a step may take for the sake of others' first tokens. What is promised is an answer's mean: who
+        was faster so far can wait, and who has just begun can as long as the rest of an answer, though it be short,
+        will make up for it."""
+        each, now, spare = self.step_time.seconds(decode_rows), time.monotonic(), inf
+        for seq in self.decoding():
+            if (promise := seq.group.latency.tpot) is None:
+                continue
+            launched = int(self.fewest[seq.slot]) - seq.prompt_len
+            tokens = max(launched + 1, min(self._short, int(self.limit[seq.slot]) - seq.prompt_len))
+            taken = now - seq.first_token_at if seq.first_token_at else 0.0
+            if self.fewest[seq.slot] > self.known[seq.slot]:
+                taken += self._planned
+            spare = min(spare, AIM * promise * (tokens - 1) - taken - each * (tokens - 1 - launched))
+        return spare
 
     def _prefill(self, budget: int) -> list[Chunk]:
         """Chunks of admitted sequences and of new ones, best in order first: a long prompt is set aside for an urgent

@@ -53,6 +53,10 @@ class StepTime:
         rows, took, _ = known[-1] if known[-1][1] <= seconds else known[0]
         return rows * seconds / took if took else inf
 
+    def seconds(self, rows: int, prompt_rows: int = 0) -> float:
+        """Of a step of so many rows that decode, and of prompts; 0 while nothing is known."""
+        return self._decoding(rows) + prompt_rows * self._prompt_row()
+
     def prompt_rows_within(self, seconds: float, rows: int) -> float:
         """Rows of prompts that fit beside so many that decode; infinite while nothing is known of their cost."""
         per_row = self._prompt_row()

@@ -160,6 +160,34 @@ def test_long_prompts_do_not_break_the_promise_to_those_who_decode(clock: Clock)
     assert timings["fast"].tpot < 0.03
 
 
+@pytest.mark.parametrize("kind", ["server", "batch"])
+def test_answers_that_were_faster_than_promised_wait_for_others_prompts(clock: Clock, kind: str) -> None:
+    """Steps of 50 ms and 0.1 ms a row, 80 ms a token promised: 300 rows of prompts a step, but for the time that was
+    saved before, or will be: a burst of 16 prompts is read in a few full steps, unless it was promised nothing, and
+    every promise is kept all the same."""
+    model = Recorder(clock, fixed=0.05, per_row=0.0001)
+    engine = toy_engine(model, pages=400, max_seqs=24, max_batch_tokens=2000, overlap=True)
+    for length, tokens in ((300, 60), (30, 60), (900, 60), (100, 60)):
+        run(engine, [clock.ask([9] * length, f"warm{length}", max_tokens=tokens, ignore_eos=True)])
+    first = [clock.ask([11 + i] * 20, f"first{i}", max_tokens=60, ignore_eos=True) for i in range(4)]
+    timings = {}
+    for request in first:
+        engine.submit(request)
+    for _ in range(20):
+        engine.step()
+    model.shapes.clear()
+    for i in range(16):
+        burst = clock.ask([12 + i] * 300, f"burst{i}", max_tokens=60, ignore_eos=True)
+        burst.latency_class = kind
+        engine.submit(burst)
+    while engine.has_work():
+        timings |= {output.request_id: output.timing for output in engine.step() if output.finished}
+    chunks = [sum(rows for rows in shape if rows > 1) for shape in model.shapes]
+    assert max(chunks) > 1200 if kind == "server" else 100 < max(chunks) < 400
+    assert all(timing.met for timing in timings.values())
+    assert len(timings) == 20
+
+
 def test_an_urgent_prompt_does_not_wait_for_a_long_one_to_be_read() -> None:
     engine = toy_engine(pages=400, model_len=20_000, max_seqs=4, max_batch_tokens=64)
     long = ask([12] * 4000, "long", max_tokens=2, ignore_eos=True)
