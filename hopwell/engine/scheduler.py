@@ -268,11 +268,10 @@ class Scheduler:
         """Rows left for prefill: a step must not break a promise to one that decodes."""
         rows = self.config.max_batch_tokens - decode_rows
         if self._tpots and decode_rows:
-            allowed = min(self._tpots)
-            if self.admitting and (first := self._first_waiting()) is not None and first.group.latency.promises:
-                allowed = max(allowed, self._spare(decode_rows))
-            elif any(seq.group.latency.promises for seq in self.prefilling):
-                allowed = max(allowed, self._spare(decode_rows))
+            first = self._first_waiting() if self.admitting else None
+            read = [*self.prefilling, *([] if first is None else [first])]
+            promised = any(seq.group.latency.promises for seq in read)
+            allowed = max(min(self._tpots), self._spare(decode_rows) if promised else 0.0)
             rows = min(rows, max(self.step_time.prompt_rows_within(allowed, decode_rows), PAGE))
         return int(rows)
 

@@ -12,7 +12,6 @@ from hopwell.formats.elements import E2M1, E8M0_BIAS
 from hopwell.formats.matrices import Int4, Int4Zeros, Mxfp4, Nvfp4
 from hopwell.formats.packed import Packed, pack
 
-
 SAMPLE = (512, 1024)
 """Shape of a matrix whose words are drawn from: 65,536 of codes, and of scales 2,048 or more."""
 
