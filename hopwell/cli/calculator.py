@@ -55,9 +55,8 @@ def evaluate(expression: str) -> Fraction:
 def calculator(expression: str) -> str:
     """What the tool answers: a whole number or a decimal of at most six places, or a line that starts with `error`."""
     try:
-        result = evaluate(expression)
+        digits = str(round(evaluate(expression) * 10**6))  # exact: a float would end before some quotients do
     except (ValueError, ZeroDivisionError) as error:
         return f"error: {error}"
-    if result.denominator == 1:
-        return str(result.numerator)
-    return f"{float(result):.6f}".rstrip("0").rstrip(".")
+    sign, digits = ("-" if digits[0] == "-" else ""), digits.removeprefix("-").zfill(7)
+    return f"{sign}{digits[:-6]}.{digits[-6:]}".rstrip("0").rstrip(".")

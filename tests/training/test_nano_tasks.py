@@ -303,13 +303,19 @@ def test_unknown_task_names_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "result"),
-    [("2+2", "4"), ("7/8", "0.875"), ("1/3", "0.333333"), ("-(2*3)", "-6"), ("0.1+0.2", "0.3"), ("10/4*2", "5")],
-)
+    [("2+2", "4"), ("7/8", "0.875"), ("1/3", "0.333333"), ("-(2*3)", "-6"), ("0.1+0.2", "0.3"), ("10/4*2", "5"),
+     ("1e20/3", "33333333333333333333.333333"), ("1e300*1e300/3", "3" * 600 + ".333333"), ("-1/10000000", "0")],
+)  # fmt: skip
 def test_calculator(expression: str, result: str) -> None:
     assert calculator(expression) == result
 
 
-@pytest.mark.parametrize("expression", ["", "1/0", "2**99", "print(1)", "x", "1;2", "(" * 300, "True+1"])
+TOO_LONG = "*".join(["1e300"] * 15)
+
+
+@pytest.mark.parametrize(
+    "expression", ["", "1/0", "2**99", TOO_LONG, "print(1)", "x", "1;2", "(" * 300, "True+1"]
+)  # fmt: skip
 def test_calculator_refuses_what_is_not_arithmetic(expression: str) -> None:
     assert calculator(expression).startswith("error: ")
 
