@@ -136,7 +136,7 @@ def parse_prices(text: str, path: str) -> Prices:
         gpus[name] = Price(
             **ranges,
             provisioned_kw=_above(entry["provisioned_kw"], f"gpu.{name}.provisioned_kw"),
-            rack=round(_above(entry.get("rack", 32), f"gpu.{name}.rack")),
+            rack=_count(entry.get("rack", 32), f"gpu.{name}.rack"),
             cooling=_cooling(entry.get("cooling", "air"), facility, name),
             source=str(entry.get("source", path)),
         )
@@ -166,6 +166,13 @@ def _above(value: Any, name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e9:
         raise PriceError(f"price {name} is {value!r}; give a number above 0")
     return float(value)
+
+
+def _count(value: Any, name: str) -> int:
+    """A whole number above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise PriceError(f"price {name} is {value!r}; give a whole number above 0")
+    return value
 
 
 def _cooling(value: Any, facility: Mapping[str, Any], gpu: str) -> str:

@@ -106,14 +106,14 @@ def engines() -> Mapping[str, Engine]:
     return {name: _engine(name, entry) for name, entry in tomllib.loads(PATH.read_text(encoding="utf-8")).items()}
 
 
-def find_engine(name: str) -> Engine:
-    """The profile of a name.
+def find_engine(name: str, option: str = "--engines") -> Engine:
+    """The profile of a name, which a user gave with an option.
 
     Raises:
         PlanError: there is none; the message names all.
     """
     if name.lower() not in engines():
-        raise PlanError(f"--engines: {name!r} is not known; give some of {', '.join(engines())}")
+        raise PlanError(f"{option}: {name!r} is not known; give some of {', '.join(engines())}")
     return engines()[name.lower()]
 
 

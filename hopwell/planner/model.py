@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import hopwell
-from hopwell.checkpoint.files import SNAPSHOT_FILE
+from hopwell.checkpoint.files import SNAPSHOT_FILE, read_config
 from hopwell.errors import HopwellError
 from hopwell.model import SHORT_NAMES, shipped_name
 from hopwell.model.fields import check_kind
-from hopwell.model.reading import ConfigError, FieldReader, sizes
+from hopwell.model.reading import FieldReader, sizes
 from hopwell.planner.work import BYTES_PER_WEIGHT
 
 MODELS = Path(hopwell.__file__).with_name("model")
@@ -102,6 +102,7 @@ def read_model(name: str) -> Model:
 
     Raises:
         PlanError: there is none of that name, or it is a snapshot.
+        CheckpointError: config.json cannot be read as JSON.
         ConfigError: a field is missing or wrong, or the model is of another family.
     """
     path = Path(name)
@@ -110,14 +111,7 @@ def read_model(name: str) -> Model:
     path = path / "config.json" if path.is_dir() else path
     if not path.is_file():
         path = shipped_path(name)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{path}: cannot be read as JSON: {reason}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: is no JSON object; give a model's config.json")
-    return model_of(values, path.stem if path.stem != "config" else path.resolve().parent.name)
+    return model_of(read_config(path), path.stem if path.stem != "config" else path.resolve().parent.name)
 
 
 def model_of(values: Mapping[str, Any], name: str) -> Model:

@@ -85,7 +85,7 @@ def parse_setting(
         count, gpu = parse_gpus(gpus)
     except CatalogueError as error:
         raise PlanError(f"--gpus: {error}") from None
-    profile = find_engine(engine)
+    profile = find_engine(engine, "--engine")
     name = precision or model.stored
     if name not in profile.precisions:
         raise PlanError(
@@ -96,8 +96,10 @@ def parse_setting(
     if wanted not in ways:
         known = ", ".join(each.name for each in ways.values()) or "none: another number of GPUs"
         raise PlanError(f"--layout: {layout!r} is none of {count} x {gpu.name}; give {known}")
-    if drafts and (drafts not in profile.mtp or not model.num_nextn_predict_layers):
-        raise PlanError(f"--drafts: {drafts} is not known of {model.name} and {profile.title}; give 0 to 3, or 0")
+    counts = (0, *profile.mtp) if model.num_nextn_predict_layers else (0,)
+    if drafts not in counts:
+        known = " or ".join(map(str, counts))
+        raise PlanError(f"--drafts: {drafts} is not known of {model.name} and {profile.title}; give {known}")
     return Setting(model, gpu, profile, profile.precision(name, gpu), ways[wanted], drafts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hopwell.planner.model import PlanError
@@ -34,7 +34,7 @@ def read_trace(path: Path, rate: float | None = None) -> list[Arrival]:
         for number, line in _lines(path):
             try:
                 found.append(_arrival(line))
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise PlanError(
                     f"--trace {path}: line {number} has no timestamp, input_length and output_length above 0"
                 ) from None
@@ -69,7 +69,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             if text.strip():
                 try:
                     yield number, json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     yield number, {}
 
 
@@ -79,7 +79,8 @@ def _arrival(line: dict[str, object]) -> Arrival:
         try:
             us = 1e6 * float(given)
         except ValueError:
-            us = 1e6 * datetime.fromisoformat(given[:26]).timestamp()  # Azure's have seven digits of a second
+            at = datetime.fromisoformat(given[:26])  # Azure's have seven digits of a second
+            us = 1e6 * at.replace(tzinfo=at.tzinfo or UTC).timestamp()
     else:
         us = 1e3 * float(given)  # type: ignore[arg-type]
     tokens = float(line["input_length"]), float(line["output_length"])  # type: ignore[arg-type]

@@ -47,6 +47,7 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
         ("gpu.H100 = 3", r"gpu.H100 is 3; it is a table"),
         ("[gpu.H100]\nrent = 0", "gpu.H100.rent is 0.0; give a number above 0"),
         ("[gpu.H100]\ncooling = 'oil'", "gpu.H100.cooling is 'oil'; give air or liquid"),
+        ("[gpu.H100]\nrack = 0.3", "gpu.H100.rack is 0.3; give a whole number above 0"),
         ("[facility]\nsupply = 0", "facility.supply is 0; give a number above 0"),
         ("[facility.pue]\nair = 'x'", "facility.pue.air"),
     ],

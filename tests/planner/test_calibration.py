@@ -54,10 +54,10 @@ def test_a_setting_in_words_and_back() -> None:
     [
         (("h200", "sglang", None, None, 0), "--gpus: 'h200' is not a count and a GPU"),
         (("8xh300", "sglang", None, None, 0), "--gpus"),
-        (("8xh200", "ollama", None, None, 0), "--engines: 'ollama'"),
+        (("8xh200", "ollama", None, None, 0), "--engine: 'ollama'"),
         (("8xh200", "trtllm", "int4", None, 0), "--precision: 'int4' is not known of TensorRT-LLM; give bf16"),
         (("8xh200", "sglang", None, "TP4", 0), "--layout: 'TP4' is none of 8 x H200; give TP8, TP8 EP8, DP8 EP8"),
-        (("8xh200", "sglang", None, None, 9), "--drafts: 9"),
+        (("8xh200", "sglang", None, None, 9), "--drafts: 9 is not known .*; give 0 or 1 or 2 or 3"),
     ],
 )
 def test_what_is_no_setting_is_refused(given: tuple[str, str, str | None, str | None, int], message: str) -> None:

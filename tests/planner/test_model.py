@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hopwell.checkpoint.errors import CheckpointError
 from hopwell.limits.catalogue import catalogue
 from hopwell.model.reading import ConfigError
 from hopwell.planner.layout import layouts
@@ -46,6 +47,15 @@ def test_a_folder_or_a_file_is_read(tmp_path: Path) -> None:
     assert read_model(str(tmp_path)).hidden_size == read_model(str(tmp_path / "config.json")).hidden_size == 7168
 
 
+def test_formats_may_stand_in_modelopts_own_file(tmp_path: Path) -> None:
+    plain = {name: value for name, value in CONFIG.items() if name != "quantization_config"}
+    (tmp_path / "config.json").write_text(json.dumps(plain), encoding="utf-8")
+    assert read_model(str(tmp_path)).stored == "bf16"
+    own = {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(own), encoding="utf-8")
+    assert read_model(str(tmp_path)).stored == "nvfp4"
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -65,7 +75,7 @@ def test_an_unknown_name_is_told_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="did you mean deepseek-r1"):
         read_model("deepseek-r")
     (tmp_path / "config.json").write_text("[", encoding="utf-8")
-    with pytest.raises(ConfigError, match="JSON"):
+    with pytest.raises(CheckpointError, match="JSON"):
         read_model(str(tmp_path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -99,6 +100,18 @@ def test_traces_are_read(tmp_path: Path) -> None:
     assert rate_of(read_trace(azure, rate=4.0)) == pytest.approx(4.0)
 
 
+def test_no_hour_is_lost_or_comes_twice_where_summer_time_begins_or_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    trace = tmp_path / "a.csv"
+    trace.write_text(AZURE.replace("11-16 18:15:46", "10-29 01:30:00").replace("11-16 18:15:48", "10-29 03:30:00"))
+    assert [round(each.us / 3.6e9) for each in read_trace(trace)] == [0, 2]
+    monkeypatch.undo()
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -106,6 +119,8 @@ def test_traces_are_read(tmp_path: Path) -> None:
         (MOONCAKE + "no json\n", "line 4 has no timestamp"),
         ('{"timestamp": 0, "input_length": 0, "output_length": 5}', "line 1"),
         ("[]", "line 1"),
+        ('{"timestamp": 1%s, "input_length": 5, "output_length": 5}' % ("0" * 400), "line 1"),  # beyond any float
+        ("[" * 100_000, "line 1"),
         ("", "holds no two requests"),
     ],
 )
