@@ -13,6 +13,7 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -140,15 +141,16 @@ class Warming:
         environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
         self._workers = []
         for index in range(count):
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "hopwell.model.warm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True, env=environment,
-            )  # fmt: skip
-            assert worker.stdin is not None
-            task = [dict(values), asdict(device), asked, max_rows, sizes, index, count]
-            worker.stdin.write(json.dumps(task))
-            worker.stdin.close()
-            self._workers.append(worker)
+            # a file: a pipe takes 64 KB, less than some configs have, and then each would wait for the last one's import
+            with tempfile.TemporaryFile("w+") as task:
+                json.dump([dict(values), asdict(device), asked, max_rows, sizes, index, count], task)
+                task.seek(0)
+                self._workers.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "hopwell.model.warm"], stdin=task, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, text=True, env=environment,
+                    )
+                )  # fmt: skip
 
     def wait(self, progress: Progress | None = None) -> int:
         """Until all is compiled; returns the number of kernels, 0 if there was nothing to do.

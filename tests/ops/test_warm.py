@@ -137,3 +137,20 @@ assert len(wanted) > 20 and wanted <= set(warm.launches(config.raw)), "the check
 @pytest.mark.slow
 def test_the_check_before_serving_compiles_nothing_of_its_own() -> None:
     compiled(CHECK)
+
+
+@pytest.mark.timeout(60)
+def test_a_long_config_does_not_hold_up_who_starts_compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers that never read what they are asked, which is more than a pipe takes."""
+    from hopwell.model import warm
+    from hopwell.ops.device import HOPPER
+
+    deaf = tmp_path / "deaf"
+    deaf.write_text("#!/bin/sh\nexec sleep 100\n", encoding="utf-8")
+    deaf.chmod(0o755)
+    monkeypatch.setattr(warm.sys, "executable", str(deaf))
+    monkeypatch.setattr(warm, "cache_folder", lambda: tmp_path)
+    with warm.Warming(
+        {"quantization_config": {"ignore": ["model.layers.0.mlp"] * 20_000}}, HOPPER, processes=2
+    ) as warming:
+        assert not warming.full
