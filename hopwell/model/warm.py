@@ -141,7 +141,7 @@ class Warming:
         environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
         self._workers = []
         for index in range(count):
-            # a file: a pipe takes 64 KB, less than some configs have, and then each would wait for the last one's import
+            # in a file: a pipe takes 64 KB, less than some configs have, and each would wait for the last one's imports
             with tempfile.TemporaryFile("w+") as task:
                 json.dump([dict(values), asdict(device), asked, max_rows, sizes, index, count], task)
                 task.seek(0)
