@@ -48,6 +48,7 @@ def whole(
     from hopwell.cli.bench_gpu import measured_ceilings
     from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.cli.tables import print_rows, rounded
+    from hopwell.engine.config import EngineConfig
     from hopwell.engine.loading import load_model
 
     needs_gpu()
@@ -63,8 +64,10 @@ def whole(
         kernel_progress() as on_compile,
         byte_progress("Loading", "Loaded") as progress,
     ):
+        longest = max((count * tokens for count, tokens in shapes), default=1)
+        compiled = {**settings, "max_batch_tokens": max(longest, EngineConfig().max_batch_tokens)}
         loaded = load_model(
-            folder, "cuda", "bfloat16", progress, on_compile, settings=settings, tp=gpus, dp_attention=dp_attention
+            folder, "cuda", "bfloat16", progress, on_compile, settings=compiled, tp=gpus, dp_attention=dp_attention
         )
     steps: list[dict[str, Any]] = []
     prefill: list[dict[str, Any]] = []
