@@ -16,7 +16,7 @@ def doctor(
     kernels: Annotated[str | None, typer.Option(metavar="MODEL", help="Print which kernels serve a model.")] = None,
     device: Annotated[str | None, typer.Option(help="For --kernels, such as h200; default: this GPU, or cpu.")] = None,
     max_batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help="For --kernels: rows of the longest step.  [default: 2048]")
+        int | None, typer.Option(min=1, help="For --kernels: rows of the longest step.  [default: 4096]")
     ] = None,
     cache_dtype: Annotated[
         str | None, typer.Option(help="For --kernels: auto, bfloat16 or fp8.  [default: auto]")
@@ -34,7 +34,7 @@ def doctor(
     settings = {"cache_dtype": cache_dtype, "activations": activations, "four_bits": four_bits}
     settings = {name: value for name, value in settings.items() if value is not None}
     if kernels is not None:
-        _print_kernels(kernels, device, max_batch_tokens or 2048, {"four_bits": "packed", **settings}, as_json)
+        _print_kernels(kernels, device, max_batch_tokens or 4096, {"four_bits": "packed", **settings}, as_json)
         return
     from hopwell.cli.progress import kernel_progress
     from hopwell.engine.machine import examine

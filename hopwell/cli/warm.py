@@ -18,8 +18,12 @@ def warm(
     cache_dtype: Annotated[str, typer.Option(help="Of the latent cache: auto, bfloat16 or fp8.")] = "auto",
     activations: Annotated[str | None, typer.Option(help="Before FP8 weights: fp8, bf16 or auto.")] = None,
     four_bits: Annotated[str, typer.Option(help="Weights of four bits: packed or expanded.")] = "packed",
-    max_batch_tokens: Annotated[int, typer.Option(min=1, help="Rows of the longest step.")] = 2048,
+    max_batch_tokens: Annotated[int, typer.Option(min=1, help="Rows of the longest step.")] = 4096,
     arch: Annotated[int | None, typer.Option(help="90 (Hopper), 100 (Blackwell); default: this GPU's.")] = None,
+    tp: Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.")] = 1,
+    dp_attention: Annotated[
+        bool, typer.Option("--dp-attention", help="Each rank attends for, and caches, sequences of its own.")
+    ] = False,
     processes: Annotated[int | None, typer.Option(min=1, help="Compilers at once; default: one a core.")] = None,
 ) -> None:
     """Compile every kernel that a model can launch into Triton's cache, so that its first start is as fast as others.
@@ -29,13 +33,17 @@ def warm(
     from hopwell.cli.progress import kernel_progress
     from hopwell.model.config import ModelConfig
     from hopwell.model.settings import ModelSettings
+    from hopwell.model.sharding import share
     from hopwell.model.shipped import find_config
     from hopwell.model.warm import Warming, cache_folder
+    from hopwell.parallel.layout import Layout
 
-    values = dict(ModelConfig.from_dict(find_config(model)).raw)
+    config = ModelConfig.from_dict(find_config(model))
+    layout = Layout.of(tp, dp_attention=dp_attention)
+    share(config, layout)
     started = time.perf_counter()
     settings = ModelSettings(cache_dtype=cache_dtype, activations=activations, four_bits=four_bits)
-    with Warming(values, _target(arch), settings, max_batch_tokens, processes=processes) as warming:
+    with Warming(config.raw, _target(arch), settings, max_batch_tokens, processes=processes, layout=layout) as warming:
         if warming.full:
             print(f"all kernels are there already: {cache_folder()}")
             return

@@ -32,7 +32,7 @@ class EngineConfig:
 
     max_seqs: int = 256
     """Sequences that run at once."""
-    max_batch_tokens: int = 2048
+    max_batch_tokens: int = 4096
     """Rows of one step: decode rows, their drafts, and prefill chunks."""
     max_model_len: int | None = None
     """Prompt and answer together; None: the model's context."""

@@ -57,7 +57,7 @@ class GraphedModel:
         self,
         model: Transformer,
         batch_invariant: bool = False,
-        max_rows: int = 2048,
+        max_rows: int = 4096,
         sizes: tuple[int, ...] | None = None,
         phases: dict[str, float] | None = None,
     ) -> None:

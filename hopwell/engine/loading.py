@@ -25,13 +25,13 @@ from hopwell.engine.start import Limit
 from hopwell.engine.typed import misfit
 from hopwell.engine.weights import Weights, config_of, dtype_for, files_of, load_weights, open_weights
 from hopwell.model.shape_classes import GRAPH_SIZES
-from hopwell.model.sharding import Shard, own_values, share
+from hopwell.model.sharding import Shard, share
 from hopwell.model.snapshot import Progress, Snapshot
 from hopwell.ops.device import Device, has_kernels
 from hopwell.ops.exchange import Exchange
 from hopwell.parallel.group import close_group, meeting_place, open_exchange
 from hopwell.parallel.launch import Lines, Ranks
-from hopwell.parallel.layout import Layout
+from hopwell.parallel.layout import ONE_RANK, Layout
 from hopwell.parallel.memory import RankLost
 from hopwell.system import memory_bytes
 
@@ -126,7 +126,7 @@ def load_model(
     ranks = _start_ranks(path, layout, where, kind, packed) if layout.world > 1 else None
     try:
         shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
-        with compiling(own_values(checkpoint.config, config, layout), where, wanted) as wait:
+        with compiling(checkpoint.config, where, wanted, layout) as wait:
             weights = load_weights(checkpoint, where, kind, progress, shard, packed)
             if ranks is not None:
                 ranks.wait("loaded")
@@ -204,7 +204,7 @@ def load_share(
 
 @contextmanager
 def compiling(
-    values: dict[str, Any], device: torch.device, config: EngineConfig
+    values: dict[str, Any], device: torch.device, config: EngineConfig, layout: Layout = ONE_RANK
 ) -> Iterator[Callable[[Progress | None], int]]:
     """Compiles the kernels of a model's steps in other processes while weights are read; gives the function that waits
     for them and returns how many there were. Without a GPU that they are for, or with all of them in the cache, there
@@ -215,7 +215,7 @@ def compiling(
         return
     from hopwell.model.warm import WarmError, Warming  # Triton is a GPU's dependency
 
-    with Warming(values, Device.of(device), settings, config.max_batch_tokens) as warming:
+    with Warming(values, Device.of(device), settings, config.max_batch_tokens, layout=layout) as warming:
 
         def wait(progress: Progress | None) -> int:
             try:

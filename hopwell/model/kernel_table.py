@@ -31,7 +31,7 @@ from hopwell.ops.sizes import cdiv
 from hopwell.ops.variant import Formats, Variant, short
 from hopwell.ops.weight import Weight
 
-MAX_ROWS = 2048
+MAX_ROWS = 4096
 Choice = Callable[[int], Variant | None]
 """The variant that serves a step of so many rows; None: the op is not in it."""
 

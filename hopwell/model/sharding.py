@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -47,14 +46,6 @@ def share(config: ModelConfig, layout: Layout) -> ModelConfig:
     if layout.ep and config.n_routed_experts < layout.tp:
         raise LayoutError(f"n_routed_experts is {config.n_routed_experts}, fewer than the {layout.tp} ranks of --ep")
     return replace(config, **{name: value // layout.tp for name, value in divided.items()})
-
-
-def own_values(values: Mapping[str, Any], config: ModelConfig, layout: Layout) -> dict[str, Any]:
-    """A config.json's values for the shapes that a rank's kernels have."""
-    own = share(config, layout)
-    heads = {"num_attention_heads": own.num_attention_heads, "num_key_value_heads": own.num_attention_heads}
-    widths = {"intermediate_size": own.intermediate_size, "moe_intermediate_size": own.moe_intermediate_size}
-    return {**values, **{name: value for name, value in {**heads, **widths}.items() if name in values}}
 
 
 def cut_side(row: Row, layout: Layout) -> int | None:

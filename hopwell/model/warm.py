@@ -16,10 +16,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hopwell.errors import HopwellError
 from hopwell.model.batch import ForwardBatch
@@ -30,14 +32,20 @@ from hopwell.model.fused import FusedTransformer
 from hopwell.model.random_weights import random_transformer
 from hopwell.model.settings import ModelSettings
 from hopwell.model.shape_classes import GRAPH_SIZES, LOGIT_ROWS, eager_batches
+from hopwell.model.sharding import Shard
 from hopwell.model.shipped import truncate
 from hopwell.ops import drafts_triton, tokens_triton
 from hopwell.ops.compile.aot import Launch, build_stub, machine_code, record
 from hopwell.ops.device import HOPPER, Device
+from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
+from hopwell.ops.moe_combine_triton import rank_sum
+from hopwell.ops.norm_triton import add_norm
 from hopwell.ops.paging import CacheScales
+from hopwell.ops.rows import Normed
+from hopwell.parallel.layout import ONE_RANK, Layout
 from hopwell.system import cores
 
-MAX_ROWS = 2048
+MAX_ROWS = 4096
 Progress = Callable[[int, int, str], None]
 """Called with kernels done, kernels in all, and the name of the one just compiled."""
 
@@ -52,24 +60,30 @@ def launches(
     settings: ModelSettings | None = None,
     max_rows: int = MAX_ROWS,
     sizes: Sequence[int] = GRAPH_SIZES,
+    layout: Layout = ONE_RANK,
 ) -> list[Launch]:
-    """The distinct kernels that an engine launches for the model of a config.json.
+    """The distinct kernels that an engine launches for the model of a config.json, all its ranks together.
 
     Args:
-        values: the config's contents. Layers of a kind are alike: one of each is enough.
+        values: the config's contents, of the whole model. Layers of a kind are alike: one of each is enough.
         device: that they are for; its multiprocessors decide how work is cut.
         settings: with activations in "auto" the kernels of both formats; of scales it matters only whether there are.
         max_rows: rows of the longest step.
         sizes: rows of captured steps.
+
+    Raises:
+        LayoutError: the ranks cannot share the model.
     """
     settings = settings or ModelSettings()
     if settings.activations == "auto":
         each = [replace(settings, activations=name) for name in ("fp8", "bf16")]
-        return list(dict.fromkeys(found for one in each for found in launches(values, device, one, max_rows, sizes)))
+        some = (launches(values, device, one, max_rows, sizes, layout) for one in each)
+        return list(dict.fromkeys(chain.from_iterable(some)))
     dense = min(values.get("first_k_dense_replace", 0), 1)
     config = ModelConfig.from_dict(truncate(values, dense + 1, dense))
     packed = settings.four_bits == "packed"
-    model = random_transformer(config, "meta", packed=packed, numbers=one_of_a_kind(values))
+    shard = Shard(layout, Unheard(layout.world, config.hidden_size)) if layout.world > 1 else None
+    model = random_transformer(config, "meta", packed=packed, numbers=one_of_a_kind(values), shard=shard)
     if unsuited(model) is not None:
         return []
     if settings.cache_dtype == "fp8":
@@ -78,7 +92,9 @@ def launches(
         )
     model = settings.of(model)
     fused = FusedTransformer(model)
-    latent = model.new_latent(64)
+    # where attention is data parallel, a long step's rows are shared out by what pages say, and these say nothing
+    fused_long = FusedTransformer(replace(model, layout=ONE_RANK, exchange=None)) if layout.dp_attention else fused
+    latent = model.new_latent(64 * layout.pools)
 
     def meta(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -88,17 +104,17 @@ def launches(
         hidden = fused.forward(ids, ids, table, latent)
         tokens_triton.argmax(fused.logits(hidden))
         if model.mtp is not None:
-            fused.draft(hidden, ids, ids, table, latent)
+            fused.draft(hidden[:rows], ids, ids, table, latent)
 
     def long(query_lens: list[int], seq_lens: list[int]) -> None:
         rows = sum(query_lens)
         table = meta(len(query_lens), -(-max(seq_lens) // 64), dtype=torch.int32)
         batch = ForwardBatch(meta(rows), meta(rows), query_lens, seq_lens, table)
-        hidden = fused.forward_long(batch, latent)
+        hidden = fused_long.forward_long(batch, latent)
         for count in LOGIT_ROWS:
             model.logits(hidden[:count])
         if model.mtp is not None:
-            fused.draft_long(hidden, batch, latent)
+            fused_long.draft_long(hidden, batch, latent)
 
     found: dict[Launch, None] = {}
     if model.mtp is not None:
@@ -107,7 +123,42 @@ def launches(
         found |= dict.fromkeys(record(lambda rows=rows: small(rows), device))
     for query_lens, seq_lens in eager_batches(model.config, max_rows, device, fused.packs_experts):
         found |= dict.fromkeys(record(lambda q=query_lens, s=seq_lens: long(q, s), device))
-    return list(found)
+    return list(dict.fromkeys(each for launch in found for each in _of_ranks(launch, layout.world)))
+
+
+def _of_ranks(launch: Launch, world: int) -> list[Launch]:
+    """Rank 0's launch as every rank makes it."""
+    constants = dict(launch.constants)
+    if "WORLD" not in constants:
+        return [launch]
+    return [replace(launch, constants=tuple({**constants, "RANK": rank}.items())) for rank in range(world)]
+
+
+class Unheard:
+    """What rank 0 launches for an exchange (`FusedExchange`), on the meta device; nobody hears it."""
+
+    def __init__(self, world: int, width: int) -> None:
+        peers = torch.empty(world, dtype=torch.int64, device="meta")
+        self._inboxes = Inboxes(peers, 0, world, GRAPH_SIZES[-1], width)
+
+    def sum(self, share: Tensor) -> Tensor:
+        return share
+
+    def gather(self, part: Tensor, width: int) -> Tensor:
+        return part.new_empty(len(part), width)
+
+    def gather_rows(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        return own.new_empty(sum(counts), own.shape[1])
+
+    def sum_rows(self, share: Tensor, counts: Sequence[int]) -> Tensor:
+        return share[: counts[0]]
+
+    def add_norm(
+        self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
+    ) -> tuple[Tensor, Normed]:
+        if len(residual) <= self._inboxes.rows:
+            return exchange_add_norm(residual, weight, parts, self._inboxes, turn, shares, fp8, values)
+        return add_norm(residual, weight, rank_sum(parts, shares).unsqueeze(0), None, fp8, values)
 
 
 class Warming:
@@ -127,14 +178,15 @@ class Warming:
         max_rows: int = MAX_ROWS,
         sizes: Sequence[int] = GRAPH_SIZES,
         processes: int | None = None,
+        layout: Layout = ONE_RANK,
     ) -> None:
         """
         Args:
-            values, settings, max_rows, sizes: as `launches` has them.
+            values, settings, max_rows, sizes, layout: as `launches` has them.
             processes: compilers at once; None: one a core, 16 at most.
         """
         asked = asdict(settings or ModelSettings())
-        self.marker = _marker(values, device.capability, device.multiprocessors, asked, max_rows, sizes)
+        self.marker = _marker(values, device.capability, device.multiprocessors, asked, max_rows, sizes, asdict(layout))
         self.full = self.marker.exists()
         """Everything was compiled before: nothing is started."""
         count = 0 if self.full else processes or min(16, cores())
@@ -143,7 +195,8 @@ class Warming:
         for index in range(count):
             # in a file: a pipe takes 64 KB, less than some configs have, and each would wait for the last one's imports
             with tempfile.TemporaryFile("w+") as task:
-                json.dump([dict(values), asdict(device), asked, max_rows, sizes, index, count], task)
+                told = [dict(values), asdict(device), asked, max_rows, sizes, asdict(layout), index, count]
+                json.dump(told, task)
                 task.seek(0)
                 self._workers.append(
                     subprocess.Popen(
@@ -218,10 +271,10 @@ def _marker(values: Mapping[str, Any], *settings: object) -> Path:
 
 def _compile_share() -> None:
     """A worker: every n-th kernel; a line each, with the number of all kernels and the name."""
-    values, named, settings, max_rows, sizes, index, count = json.loads(sys.stdin.read())
+    values, named, settings, max_rows, sizes, layout, index, count = json.loads(sys.stdin.read())
     device = Device(**named)
     torch.set_num_threads(1)
-    todo = launches(values, device, ModelSettings(**settings), max_rows, sizes)
+    todo = launches(values, device, ModelSettings(**settings), max_rows, sizes, Layout(**layout))
     print(len(todo), "-", flush=True)
     # the slowest to compile are those with the most constants: dealt out in turn, each worker gets its part of them
     firsts = {tuple(kind for _, kind in launch.signature): launch for launch in reversed(todo)}

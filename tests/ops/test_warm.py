@@ -139,6 +139,54 @@ def test_the_check_before_serving_compiles_nothing_of_its_own() -> None:
     compiled(CHECK)
 
 
+RANKS = """
+from dataclasses import replace
+
+import torch
+
+from hopwell.model import warm
+from hopwell.model.config import ModelConfig
+from hopwell.model.fused import FusedTransformer
+from hopwell.model.random_weights import random_transformer
+from hopwell.model.sharding import Shard
+from hopwell.model.shipped import shipped_config
+from hopwell.ops.compile.aot import record
+from hopwell.parallel.layout import Layout
+
+values = {**shipped_config("deepseek-r1"), "num_hidden_layers": 4, "n_routed_experts": 32}
+
+class Rank1(warm.Unheard):
+    def __init__(self, world, width):
+        super().__init__(world, width)
+        self._inboxes = replace(self._inboxes, rank=1)
+
+for apart in (False, True):
+    layout = Layout(2, dp_attention=apart)
+    warmed = set(warm.launches(values, layout=layout))
+    config = ModelConfig.from_dict(values)
+    model = random_transformer(config, "meta", shard=Shard(replace(layout, rank=1), Rank1(2, config.hidden_size)))
+    fused, latent = FusedTransformer(model), model.new_latent(64)
+    meta = lambda *shape, dtype=torch.int64: torch.empty(shape, dtype=dtype, device="meta")
+
+    def step(rows):
+        hidden = fused.forward(meta(rows), meta(rows), meta(rows, 32, dtype=torch.int32), latent)
+        fused.logits(hidden)
+        fused.draft(hidden[:rows], meta(rows), meta(rows), meta(rows, 32, dtype=torch.int32), latent)
+
+    for rows in (1, 8, 128, 512):
+        wanted = set(record(lambda: step(rows)))
+        assert len(wanted) > 15 and wanted <= warmed, [launch.kernel.__name__ for launch in wanted - warmed]
+    exchanges = [dict(launch.constants) for launch in warmed if "WORLD" in dict(launch.constants)]
+    both = {(rank, turn) for rank in (0, 1) for turn in (0, 1)}
+    assert {(each["RANK"], each["TURN"]) for each in exchanges} == (set() if apart else both)
+"""
+
+
+def test_kernels_of_all_ranks_are_compiled_ahead() -> None:
+    """Of the second of two ranks, which share heads or sequences: what its steps launch."""
+    compiled(RANKS)
+
+
 @pytest.mark.timeout(60)
 def test_a_long_config_does_not_hold_up_who_starts_compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compilers that never read what they are asked, which is more than a pipe takes."""
