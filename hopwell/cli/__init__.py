@@ -17,7 +17,7 @@ from hopwell.cli import stdout
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
 from hopwell.cli.clocks import clocks
-from hopwell.cli.console import check_utf8
+from hopwell.cli.console import check_utf8, shortened
 from hopwell.cli.doctor import doctor
 from hopwell.cli.generate import PromptCommand, generate
 from hopwell.cli.help import SETTINGS, GroupedCommand, ListedGroup
@@ -67,6 +67,9 @@ def main(run: Callable[[], object] = app) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            print(f"error: {shortened(str(error.filename))}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
         if error.filename != stdout.NAME:
             raise
         if error.errno != errno.EPIPE:

@@ -137,6 +137,6 @@ def prompt_shape(text: str) -> tuple[int, int]:
         HopwellError: it is no such thing.
     """
     parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
         raise HopwellError(f"--prompts {text}: give prompts and tokens of each, as 8x2048")
     return int(parts[0]), int(parts[1])

@@ -111,7 +111,7 @@ def look(nvml: Any, indices: list[int], url: str, key: str | None, seconds: floa
 
 
 def scrape(url: str, key: str | None) -> dict[str, float]:
-    """A server's /metrics by name; buckets of gaps and of steps by name and bound.
+    """A server's /metrics by name, summed over its engines; buckets of gaps and of steps by name and bound.
 
     Raises:
         HopwellError: nothing answers there, or it is no server of ours.
@@ -119,11 +119,11 @@ def scrape(url: str, key: str | None) -> dict[str, float]:
     from prometheus_client.parser import text_string_to_metric_families
 
     def read(reply: Response) -> dict[str, float]:
-        found = {
-            f"{sample.name} {sample.labels['le']}" if sample.name in (GAPS, STEPS) else sample.name: sample.value
-            for family in text_string_to_metric_families(reply.text)
-            for sample in family.samples
-        }
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(reply.text):
+            for sample in family.samples:
+                name = f"{sample.name} {sample.labels['le']}" if sample.name in (GAPS, STEPS) else sample.name
+                found[name] = found.get(name, 0.0) + sample.value
         found["hopwell_waiting"]  # or it is another's
         return found
 

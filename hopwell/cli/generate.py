@@ -156,7 +156,7 @@ def _texts(prompts: list[str] | None, file: Path | None) -> list[str]:
         return prompts
     if file is None and sys.stdin.isatty():
         raise HopwellError('no prompts; give them as arguments ("What is 37 * 43?"), with --file, or through a pipe')
-    texts = [line for line in read_text(file).splitlines() if line.strip()]
+    texts = [line for line in read_text(file).split("\n") if line.strip()]  # other breaks are a prompt's own
     if not texts:
         raise HopwellError(f"{file or 'stdin'} holds no prompts; give one a line")
     return texts

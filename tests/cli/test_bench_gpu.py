@@ -26,7 +26,7 @@ def test_warm_wants_to_know_for_what() -> None:
     assert "say which with --arch 90 or --arch 100" in str(result.exception)
 
 
-@pytest.mark.parametrize("shape", ["8y", "0x4", "8x", "8x2048x1"])
+@pytest.mark.parametrize("shape", ["8y", "0x4", "8x", "²x4", "8x2048x1"])
 def test_a_strange_shape_of_prompts_is_named(shape: str) -> None:
     result = CliRunner().invoke(bench, ["against", "x", "--prompts", shape])
     assert isinstance(result.exception, HopwellError)

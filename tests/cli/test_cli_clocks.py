@@ -14,10 +14,13 @@ import httpx
 import pytest
 import simulated_nvml as nvml
 from commands import hopwell, refused
+from prometheus_client import CollectorRegistry, generate_latest
 from server_fixture import server
 
+from hopwell.engine.metrics import Metrics
 from hopwell.limits.advice import Seen, advise
 from hopwell.limits.clocks import Card
+from hopwell.server.metrics import EngineCollector
 
 clocks = importlib.import_module("hopwell.cli.clocks")
 """The file; of that name the package has the command."""
@@ -106,6 +109,19 @@ def test_steps_count_where_a_server_holds_them(cards: None, monkeypatch: pytest.
     assert seen.paced and seen.gap == 0.025
     advice = advise(seen, CLOCKS, 0.08)
     assert advice.mhz == 1200 and any("which the server holds to a pace" in line for line in advice.evidence)
+
+
+def test_all_engines_of_a_server_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {1: Metrics(waiting=3, generated_tokens=100, pages_total=8), 2: Metrics(generated_tokens=50)}
+    for each in metrics.values():
+        each.itl.observe(0.03)
+    registry = CollectorRegistry()
+    registry.register(EngineCollector(metrics, "nano", label=True))
+    reply = httpx.Response(200, content=generate_latest(registry))
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: reply)
+    found = clocks.scrape("http://127.0.0.1:8000", None)
+    assert found["hopwell_waiting"] == 3 and found["hopwell_generated_tokens_total"] == 150
+    assert found["hopwell_pages_total"] == 8 and found[f"{clocks.GAPS} +Inf"] == 2
 
 
 def test_what_it_refuses(cards: None) -> None:

@@ -25,7 +25,7 @@ def run(*arguments: str, stdin: str | bytes = "") -> Ran:
 
 
 def rows(done: Ran) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in done.out.splitlines()]
+    return [json.loads(line) for line in done.out.split("\n") if line]
 
 
 def test_one_question_is_answered_through_the_template() -> None:
@@ -159,6 +159,9 @@ def test_a_file_is_utf8_and_its_byte_order_mark_no_part_of_the_prompt(tmp_path: 
     headings = [line for line in run("--file", str(file), "--raw", "--max-tokens", "1").out.splitlines() if "[" in line]
     assert headings[0] == "[1] 1+1=" and headings[1] == f"[2] {'7' * 119}\u2026"
     assert rows(run("--raw", "--json", "--max-tokens", "1", stdin=b"\xef\xbb\xbf1+1="))[0]["prompt"] == "1+1="
+    file.write_text("1+1=\r\n1\f2\u2028 3\x85 4\n", encoding="utf-8", newline="")  # Unicode's other line breaks
+    asked = rows(run("--file", str(file), "--raw", "--json", "--max-tokens", "1"))
+    assert [row["prompt"] for row in asked] == ["1+1=", "1\f2\u2028 3\x85 4"]
     file.write_bytes(b"1+1=\n\xff")
     assert refused("generate", "--file", file) == f"error: {file} is not UTF-8 at byte 5; convert it\n"
 

@@ -49,6 +49,13 @@ def test_a_model_that_is_none_is_one_line(command: str, tmp_path: Path) -> None:
         assert not out.exists() and not list(empty.iterdir())
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, "plan"])
+def test_a_name_longer_than_any_file_s_is_one_line(command: str, tmp_path: Path) -> None:
+    name = "x" * 5000
+    told = refused(*COMMANDS[command](name, tmp_path / "out") if command in COMMANDS else ("plan", name))
+    assert "xxx" in told and "File name too long" in told and len(told) < 200
+
+
 @pytest.mark.parametrize("kind", ["a file", "below a file", "/proc"])
 def test_what_cannot_be_written_is_told_before_the_work(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

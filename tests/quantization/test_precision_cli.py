@@ -75,6 +75,13 @@ def test_a_text_that_is_too_short_is_named(source: Path, tmp_path: Path) -> None
         assert isinstance(refused, HopwellError) and str(refused) == f"{text} has 1,023 tokens; give 2,048 or more"
 
 
+def test_a_checkpoint_without_a_tokenizer_is_one_line(tmp_path: Path) -> None:
+    config = tiny_config("kimi-k2")
+    model = write_checkpoint(tmp_path / "m", config, random_tensors(config))
+    refused = call("quantize", model, tmp_path / "out").exception
+    assert isinstance(refused, HopwellError) and "tokenizer.json: cannot read" in str(refused)
+
+
 @pytest.mark.parametrize("given", [("--offer", "mxfp4"), ("--residual-columns", "--layout", "hopwell")])
 def test_what_is_offered_needs_a_goal_to_choose_by(given: tuple[str, ...], source: Path, tmp_path: Path) -> None:
     for more, left in (((), "no goal"), (("--format", "nvfp4"), "--format nvfp4")):
