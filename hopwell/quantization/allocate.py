@@ -110,8 +110,6 @@ def hull(choices: Sequence[Choice]) -> list[Choice]:
             continue
         while len(kept) >= 2 and _slope(kept[-2], kept[-1]) <= _slope(kept[-1], choice):
             kept.pop()
-        if kept and choice.nbytes == kept[-1].nbytes:
-            continue
         kept.append(choice)
     return kept
 

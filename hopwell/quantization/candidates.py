@@ -39,7 +39,6 @@ class Candidates:
     Args:
         fit: calibration tokens.
         device: where they are made.
-        share: overrides how much of an expert's Hessian is the layer's.
         say: told of progress, a line at a time.
         progress: told weights done, weights in all, and the group just finished.
     """
@@ -52,13 +51,12 @@ class Candidates:
         fit: Sequence[Sequence[int]],
         work: Path,
         device: torch.device,
-        share: float | None,
         say: Callable[[str], None],
         progress: Progress,
     ) -> None:
         self.source, self.settings, self.work, self.say, self.progress = source, settings, work, say, progress
         self.layers = config.num_hidden_layers
-        self._walk = Walk(source, config, fit, share, settings.keep, device)
+        self._walk = Walk(source, config, fit, settings.keep, device)
         self._done, self._weights = 0, sum(each.weights for each in linears_of(source, config))
 
     @torch.inference_mode()

@@ -47,7 +47,6 @@ class Conversion:
         sequences: calibration tokens.
         judge: tokens that fit nothing, to measure KL on; default: every fourth sequence of the calibration.
         say: told of progress, a line at a time.
-        share: overrides how much of an expert's Hessian is the layer's.
         progress: told weights done, weights in all, and the group just finished.
         device: where candidates are made. What KL is measured on stays in main memory.
 
@@ -62,7 +61,6 @@ class Conversion:
         settings: Settings,
         sequences: Sequence[Sequence[int]],
         say: Callable[[str], None] = print,
-        share: float | None = None,
         progress: Progress = lambda done, total, name: None,
         device: torch.device | str = "cpu",
         judge: Sequence[Sequence[int]] | None = None,
@@ -78,7 +76,7 @@ class Conversion:
         check_room(out, need - bytes_below(out))  # what a former run has written is not written again
         device = torch.device(device)
         self._claim(identity(self.source, settings, self.fit, judge, device.type))
-        self.candidates = Candidates(self.source, config, settings, self.fit, self.work, device, share, say, progress)
+        self.candidates = Candidates(self.source, config, settings, self.fit, self.work, device, say, progress)
         self.losses = Losses(self.source, config, self.candidates, judge, say)
 
     def _claim(self, mine: dict[str, Any]) -> None:

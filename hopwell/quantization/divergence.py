@@ -41,31 +41,29 @@ class Divergence:
         return cls(len(kl), float(kl.mean()), float(kl.quantile(0.99)), float(kl.max()), same_share, error)
 
 
-def spans(lengths: Sequence[int], most: int) -> Iterator[slice]:
+def batches(sequences: Sequence[Sequence[int]], most: int = TOKENS_AT_ONCE) -> Iterator[ForwardBatch]:
     """Whole sequences that follow each other, at most `most` tokens together unless one alone is longer."""
-    first, size = 0, 0
-    for place, length in enumerate(lengths):
-        if place > first and size + length > most:
-            yield slice(first, place)
-            first, size = place, 0
-        size += length
-    if lengths:
-        yield slice(first, len(lengths))
+    together: list[Sequence[int]] = []
+    for sequence in sequences:
+        if together and sum(map(len, together)) + len(sequence) > most:
+            yield _batch(together)
+            together = []
+        together.append(sequence)
+    if together:
+        yield _batch(together)
 
 
-def batches(sequences: Sequence[Sequence[int]]) -> Iterator[ForwardBatch]:
-    """Whole sequences, at most `TOKENS_AT_ONCE` tokens together unless one alone is longer."""
-    for span in spans(list(map(len, sequences)), TOKENS_AT_ONCE):
-        together = sequences[span]
-        lengths = list(map(len, together))
-        pages = -(-max(lengths) // PAGE)
-        yield ForwardBatch(
-            tokens=torch.tensor([t for s in together for t in s]),
-            positions=torch.cat([torch.arange(n) for n in lengths]),
-            query_lens=lengths,
-            seq_lens=lengths,
-            page_table=torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages),
-        )
+def _batch(sequences: Sequence[Sequence[int]]) -> ForwardBatch:
+    """Whole sequences, each on pages of its own."""
+    lengths = list(map(len, sequences))
+    pages = -(-max(lengths) // PAGE)
+    return ForwardBatch(
+        tokens=torch.tensor([t for s in sequences for t in s]),
+        positions=torch.cat([torch.arange(n) for n in lengths]),
+        query_lens=lengths,
+        seq_lens=lengths,
+        page_table=torch.arange(len(lengths) * pages, dtype=torch.int32).view(-1, pages),
+    )
 
 
 class Yardstick:

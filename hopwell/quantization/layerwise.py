@@ -23,7 +23,7 @@ from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import route
 from hopwell.ops.sizes import PAGE
 from hopwell.ops.swiglu import silu_mul
-from hopwell.quantization.divergence import spans
+from hopwell.quantization.divergence import batches
 from hopwell.quantization.hessian import Inputs, layer_share
 
 TOKENS_AT_ONCE = 4096
@@ -57,7 +57,6 @@ class Walk:
 
     Args:
         sequences: tokens of each sequence.
-        share: of an expert's Hessian that is the layer's; None decides by the expert's tokens.
         keep: parts whose groups come without statistics, because nobody will convert them.
         device: where a layer is while it is walked through.
     """
@@ -67,15 +66,13 @@ class Walk:
         reader: WeightReader,
         config: ModelConfig,
         sequences: Sequence[Sequence[int]],
-        share: float | None = None,
         keep: Sequence[str] = (),
         device: torch.device | str = "cpu",
     ) -> None:
-        self.reader, self.config, self.share, self.keep = reader, config, share, keep
-        self.device = torch.device(device)
-        self.lengths = [len(s) for s in sequences]
+        self.reader, self.config, self.keep, self.device = reader, config, keep, torch.device(device)
         self.tokens = torch.tensor([t for s in sequences for t in s])
-        self.rope = config.rope.table(max(self.lengths), self.device)
+        self.batches = [batch.to(self.device) for batch in batches(sequences, TOKENS_AT_ONCE)]
+        self.rope = config.rope.table(max(map(len, sequences)), self.device)
 
     def embed(self) -> Tensor:
         """Hidden states before the first layer: float32 [tokens, hidden]."""
@@ -114,17 +111,11 @@ class Walk:
         return heads @ mla.o.data.t()
 
     def _batches(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, AttentionPlan]]:
-        """Whole sequences, `TOKENS_AT_ONCE` or one at a time, each with rope, an empty cache and a plan."""
-        row = 0
-        for span in spans(self.lengths, TOKENS_AT_ONCE):
-            lengths = self.lengths[span]
-            positions = torch.cat([torch.arange(n, device=self.device) for n in lengths])
-            pages = -(-max(lengths) // PAGE)
-            table = torch.arange(len(lengths) * pages, dtype=torch.int32, device=self.device).view(-1, pages)
-            cache = torch.zeros(table.numel(), PAGE, self.config.latent_dim, device=self.device)
-            plan = AttentionPlan.build(lengths, lengths, positions, table)
-            yield x[row : row + len(positions)], self.rope[positions], cache, plan
-            row += len(positions)
+        """Each batch's rows, with rope, an empty cache and a plan."""
+        for batch, rows in zip(self.batches, x.split([len(each.tokens) for each in self.batches]), strict=True):
+            cache = torch.zeros(batch.page_table.numel(), PAGE, self.config.latent_dim, device=self.device)
+            plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
+            yield rows, self.rope[batch.positions], cache, plan
 
     def _moe(self, loader: Loader, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
         c, network = self.config, schema.EXPERT
@@ -156,7 +147,7 @@ class Walk:
         if part in self.keep:
             return LinearGroup(names, matrices, Inputs.nothing(x.shape[1], self.device), peak, part, len(x))
         own = Inputs.of(x, names[0])
-        share = layer_share(own.tokens, x.shape[1]) if self.share is None else self.share
+        share = layer_share(own.tokens, x.shape[1])
         return LinearGroup(names, matrices, own.mixed_with(layer, share), peak, part, len(x))
 
     def _group(self, rows: Sequence[Row], layer: int, matrices: list[Tensor], x: Tensor) -> LinearGroup:

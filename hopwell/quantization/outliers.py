@@ -20,6 +20,8 @@ from hopwell.quantization.hessian import Inputs, damping
 
 HALF_GAP = {"e2m1": 1.0, "int4": 0.5, "e4m3": 16.0}
 """The largest rounding error, in elements."""
+SWEEPS = 3
+"""Of coordinate descent."""
 
 
 @dataclass(slots=True)
@@ -36,16 +38,13 @@ class WithColumns:
     `none`: nothing helped, the residuals are zeros."""
 
 
-def high_low(
-    w: Tensor, inputs: Inputs, start: Compensated, channels: int, fit: bool = True, sweeps: int = 3
-) -> WithColumns:
+def high_low(w: Tensor, inputs: Inputs, start: Compensated, channels: int, fit: bool = True) -> WithColumns:
     """Gives `channels` input channels of W [out, in] a residual column, and fits all codes to that.
 
     Args:
         start: W without.
         channels: a multiple of the residual format's block.
         fit: choose all codes anew; else only the residuals are new.
-        sweeps: of coordinate descent.
     """
     w, base = w.float(), start.quantized
     fmt, second, width = base.format, base.tensor_scale, w.shape[1]
@@ -84,13 +83,13 @@ def high_low(
     rounder = both(base.scale, low_scale)
     q = gptq(target, moments, _order(moments, columns, width), rounder, damp)
     damped = moments + inputs.moments.diagonal().mean() * damp / 10 * torch.eye(len(twice), device=w.device)
-    q = coordinate_descent(target, q, damped, rounder, sweeps)
+    q = coordinate_descent(target, q, damped, rounder, SWEEPS)
     split("columns_descent", rounder, q, base.scale, low_scale)
     if low_fmt is fmt and fmt.rows == 1 and fmt.columns:
         q, scale = joint_descent(target, q, torch.cat((base.scale, low_scale), dim=1), second, damped, fmt)
         high_scale, low_scale = scale.split((base.scale.shape[1], low_scale.shape[1]), dim=1)
         rounder = both(high_scale, low_scale)
-        q = coordinate_descent(target, q, damped, rounder, sweeps)
+        q = coordinate_descent(target, q, damped, rounder, SWEEPS)
         split("columns_joint", rounder, q, high_scale.contiguous(), low_scale.contiguous())
     return result
 
