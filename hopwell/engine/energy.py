@@ -158,11 +158,7 @@ class EnergyMeter:
 
 def find_counter(devices: Sequence[torch.device]) -> Counter | None:
     """The energy counter of a model's devices, one a rank, all together; None where one of them has none."""
-    if devices[0].type != "cuda":
-        return cpu_counter()
-    counters = [gpu_counter(gpu_uuid(device)) for device in devices]
-    found = [counter for counter in counters if counter is not None]
-    return (lambda: sum(counter() for counter in found)) if len(found) == len(counters) else None
+    return gpu_counter(*map(gpu_uuid, devices)) if devices[0].type == "cuda" else cpu_counter()
 
 
 def usual_rates(device: torch.device) -> Rates | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hopwell.limits.nvml import asked, open_gpu
 
@@ -13,26 +12,27 @@ Counter = Callable[[], float]
 POWERCAP = Path("/sys/class/powercap")
 
 
-def gpu_counter(gpu: str | int, nvml: Any = None) -> Counter | None:
-    """The counter of a GPU since its driver was loaded, or None where NVML has none.
+def gpu_counter(*gpus: str | int) -> Counter | None:
+    """The counters of GPUs since their driver was loaded, together, or None where NVML has none of one of them.
 
-    It moves every 20 to 100 ms: differences mean something over two seconds or more.
+    They move every 20 to 100 ms: differences mean something over two seconds or more.
 
     Args:
-        gpu, nvml: as `open_gpu` has them.
+        gpus: as `open_gpu` has them.
     """
-    if (found := open_gpu(gpu, nvml)) is None:
-        return None
-    nvml, handle = found
-    if asked(nvml, "nvmlDeviceGetTotalEnergyConsumption", handle) is None:
-        return None
-    return lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    found = []
+    for gpu in gpus:
+        opened = open_gpu(gpu)
+        if opened is None or asked(opened[0], "nvmlDeviceGetTotalEnergyConsumption", opened[1]) is None:
+            return None
+        found.append(opened)
+    return lambda: sum(nvml.nvmlDeviceGetTotalEnergyConsumption(handle) for nvml, handle in found) / 1e3
 
 
 def all_joules(gpus: int) -> float | None:
     """What the counters of the first so many GPUs say together, or None where NVML cannot say."""
-    counters = [gpu_counter(gpu) for gpu in range(gpus)]
-    return None if None in counters else sum(counter() for counter in counters if counter is not None)
+    counter = gpu_counter(*range(gpus))
+    return None if counter is None else counter()
 
 
 class CpuCounter:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from random import Random
 
 import pytest
+import simulated_nvml as nvml
 
 from hopwell.limits.energy import SPREAD, Account, Factors, Joules
-from hopwell.limits.power import cpu_counter
+from hopwell.limits.power import all_joules, cpu_counter, gpu_counter
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -115,3 +117,16 @@ def test_a_cpus_counter(tmp_path: Path) -> None:
     assert counter() == pytest.approx(1.75) and counter() == pytest.approx(1.75)
     (tmp_path / "intel-rapl:0" / "max_energy_range_uj").unlink()
     assert cpu_counter(tmp_path) is None
+
+
+def test_counters_of_several_gpus_are_one_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMULATED_NVML", "")
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert gpu_counter(0) is None and all_joules(1) is None, "there is no driver"
+    nvml.make(tmp_path / "cards", 2)
+    counter = gpu_counter(0, 1)
+    assert counter is not None and counter() == 0.0
+    nvml.put(0, nvml.MILLIJOULES, 1_500)
+    nvml.put(1, nvml.MILLIJOULES, 3_000)
+    assert counter() == all_joules(2) == 4.5 and all_joules(1) == 1.5
+    assert gpu_counter(0, 2) is None, "there are but two"
