@@ -66,8 +66,8 @@ def public_rows() -> tuple[PublicRow, ...]:
     return tuple(PublicRow(**row) for row in rows)
 
 
-def nearest_rows(option: Option, question: Question, count: int = 2) -> list[PublicRow]:
-    """Those whose setting is most like an option's."""
+def nearest_rows(option: Option, question: Question) -> list[PublicRow]:
+    """The two whose setting is most like an option's."""
     each = max(1.0, option.point.users / option.layout.gpus)
 
     def distance(row: PublicRow) -> float:
@@ -76,7 +76,7 @@ def nearest_rows(option: Option, question: Question, count: int = 2) -> list[Pub
         apart += abs(log2(row.input / question.load.input)) + abs(log2(row.output / question.load.output))
         return apart + 0.5 * abs(log2(row.users / row.layout.gpus / each))
 
-    return sorted(public_rows(), key=distance)[:count]
+    return sorted(public_rows(), key=distance)[:2]
 
 
 def shares(option: Option) -> dict[str, float]:

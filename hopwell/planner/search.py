@@ -183,14 +183,15 @@ class _Finder:
     def _most(self, serving: Serving, side: Side | None) -> Point | None:
         """The most users that keep the promises, among those tried."""
         tried = [n for n in STEPS if n < serving.limit] + [serving.limit]
-        low, high, best = 0, len(tried), None
+        best = self._at(serving, tried[0], side)
+        if not self._kept(serving, best):
+            return None
+        low, high = 1, len(tried)
         while low < high:
-            middle = (low + high) // 2 if best is not None or low else 0
+            middle = (low + high) // 2
             point = self._at(serving, tried[middle], side)
             if self._kept(serving, point):
                 best, low = point, middle + 1
-            elif middle == 0:
-                return None
             else:
                 high = middle
         return best

@@ -116,9 +116,9 @@ def simulate(arrivals: Sequence[Arrival], server: Server) -> list[Seen]:
     return seen
 
 
-def poisson(rate: float, load: Load, count: int = REQUESTS, spread: float = SPREAD, seed: int = 0) -> list[Arrival]:
-    """Requests at random, `rate` a second, of about a load's lengths."""
-    rng = random.Random(seed)
+def poisson(rate: float, load: Load, count: int = REQUESTS, spread: float = SPREAD) -> list[Arrival]:
+    """Requests at random, `rate` a second, of about a load's lengths; the same each time."""
+    rng = random.Random(0)
 
     def length(mean: float) -> float:
         return max(1.0, round(mean * rng.uniform(1 - spread, 1 + spread)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, hypot, inf, log, log10, sqrt
+from math import exp, floor, hypot, inf, isfinite, log, log10, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -83,10 +83,9 @@ def quantile_factor(sure: float, sigma: float) -> float:
     return exp(NORMAL.inv_cdf(sure) * sigma)
 
 
-def figures(value: float, digits: int = 2) -> str:
-    """A number with as many digits as its error leaves any sense: 1,200, 31, 4.7, 0.052."""
-    if value == 0 or value != value or value in (float("inf"), float("-inf")):
+def figures(value: float) -> str:
+    """A number with two digits, as its error leaves any sense: 1,200, 31, 4.7, 0.052."""
+    if value == 0 or not isfinite(value):
         return "0" if value == 0 else "-"
-    places = digits - 1 - int(log10(abs(value)) // 1)
-    rounded = round(value, places)
-    return f"{rounded:,.0f}" if places <= 0 else f"{rounded:.{max(0, digits - 1 - int(log10(abs(rounded)) // 1))}f}"
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.{max(0, 1 - floor(log10(abs(rounded))))}f}"

@@ -208,9 +208,9 @@ def _move(cluster: Cluster, now: Fleet, rate: float, gpu: Gpu, as_is: dict[str, 
     kilowatts, spent = cluster.count * old.provisioned_kw, cluster.count * old.buy.middle
     return Move(
         gpu=gpu,
-        alike=_alike(cluster, now, gpu, as_is, prices),
+        alike=_a_gpu(question(cluster, gpu, None, **as_is), prices) / (now.tokens_per_s / now.count),
         best=Fleet(option, gpu, count, count * each),
-        most=_most(question(cluster, gpu, None), prices),
+        most=_a_gpu(question(cluster, gpu, None), prices),
         same_money=int(spent / new.buy.middle) // unit * unit,
         same_power=int(kilowatts / new.provisioned_kw) // unit * unit,
         same_racks=ceil(cluster.count / old.rack) * new.rack,
@@ -224,15 +224,10 @@ def _move(cluster: Cluster, now: Fleet, rate: float, gpu: Gpu, as_is: dict[str, 
     )
 
 
-def _most(asked: Question, prices: Prices) -> float:
-    option = search(asked, prices).options[0]
-    return option.tokens_per_s.p50 / option.gpus
-
-
-def _alike(cluster: Cluster, now: Fleet, gpu: Gpu, as_is: dict[str, object], prices: Prices) -> float:
-    """Tokens a GPU over today's, nothing changed but the GPU."""
+def _a_gpu(asked: Question, prices: Prices) -> float:
+    """Tokens a second of a GPU of the best option; 0: none keeps the promises."""
     try:
-        option = search(question(cluster, gpu, None, **as_is), prices).options[0]
+        option = search(asked, prices).options[0]
     except PlanError:
         return 0.0
-    return option.tokens_per_s.p50 / option.gpus / (now.tokens_per_s / now.count)
+    return option.tokens_per_s.p50 / option.gpus
