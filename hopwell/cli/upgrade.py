@@ -37,25 +37,24 @@ def upgrade(
 ) -> None:
     """Software first, then H200, B200, GB200, B300 and GB300: same load, money, power and racks, with the pay-back."""
     from hopwell.cli.tables import one_output
+    from hopwell.limits.catalogue import parse_cluster
     from hopwell.limits.prices import read_prices
-    from hopwell.planner.asked import ENGINES, PRECISIONS, parse_gpus, parse_load, parse_names, parse_number
-    from hopwell.planner.model import PlanError, read_model
+    from hopwell.planner.asked import ENGINES, PRECISIONS, parse_gpus, parse_load, parse_name, parse_number
+    from hopwell.planner.model import read_model
     from hopwell.planner.upgrade import Cluster, advise
 
     one_output(as_json, as_markdown)
-    owned = parse_gpus(have, "--have")
-    if len(owned) != 1 or owned[0].most is None:
-        raise PlanError(f"--have is {have!r}; give one count and GPU, as 16xh100")
+    count, gpu = parse_cluster(have, "--have")
     cluster = Cluster(
         model=read_model(model),
-        gpu=owned[0].gpu,
-        count=owned[0].most,
+        gpu=gpu,
+        count=count,
         load=parse_load(input_tokens, output_tokens, 0.0),
         ttft_ms=parse_number(ttft, "--ttft", "ms", 1, 1e7),
         tpot_ms=parse_number(tpot, "--tpot", "ms", 0.01, 1e6),
         sure=sure,
-        engine=(parse_names(engine, "--engine", ENGINES) or ("sglang",))[0],
-        precision=(parse_names(precision, "--precision", PRECISIONS) or ("fp8",))[0],
+        engine=parse_name(engine, "--engine", ENGINES),
+        precision=parse_name(precision, "--precision", PRECISIONS),
         rate=rate,
     )
     listed = read_prices(prices)

@@ -84,16 +84,19 @@ def recognise(device_name: str) -> Gpu | None:
     return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
-def parse_gpus(text: str) -> tuple[int, Gpu]:
+def parse_cluster(text: str, option: str) -> tuple[int, Gpu]:
     """A count and a GPU, as `8xH100`.
 
     Raises:
-        CatalogueError: the count is no number above 0, or the GPU is unknown.
+        CatalogueError: the count is no number above 0, or the GPU is unknown; the message names the option.
     """
     count, separator, name = text.partition("x")
     if not separator or not count.isdecimal() or int(count) < 1:
-        raise CatalogueError(f"{text!r} is not a count and a GPU; give, for instance, 8xH100")
-    return int(count), find_gpu(name)
+        raise CatalogueError(f"{option} is {text!r}, not a count and a GPU; give, for instance, 8xH100")
+    try:
+        return int(count), find_gpu(name)
+    except CatalogueError as error:
+        raise CatalogueError(f"{option}: {error}") from None
 
 
 def _gpu(name: str, entry: dict[str, Any]) -> Gpu:

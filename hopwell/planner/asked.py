@@ -68,7 +68,7 @@ class Asked:
             rate=self.rate,
             users=self.users,
             sure=self.sure,
-            by=(parse_names(self.by, "--by", ORDERS) or ORDERS)[0],
+            by=parse_name(self.by, "--by", ORDERS),
             engines=parse_names(self.engines, "--engines", ENGINES),
             precisions=parse_names(self.precisions, "--precisions", PRECISIONS),
             mtp=self.mtp,
@@ -153,11 +153,19 @@ def parse_names(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ..
     Raises:
         PlanError: one is unknown; the message has all.
     """
-    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    for name in names:
-        if name not in known:
-            raise PlanError(f"{option}: {name!r} is not known; give {' or '.join(known)}")
-    return names
+    return tuple(parse_name(part, option, known) for part in text.split(",") if part.strip())
+
+
+def parse_name(text: str, option: str, known: tuple[str, ...]) -> str:
+    """One name.
+
+    Raises:
+        PlanError: it is unknown; the message has all.
+    """
+    name = text.strip().lower()
+    if name not in known:
+        raise PlanError(f"{option}: {name!r} is not known; give {' or '.join(known)}")
+    return name
 
 
 def promises(name: str | None, ttft: str | None, tpot: str | None) -> tuple[float, float]:

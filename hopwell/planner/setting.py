@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hopwell.limits.catalogue import CatalogueError, Gpu, find_gpu, parse_gpus
+from hopwell.limits.catalogue import Gpu, find_gpu, parse_cluster
 from hopwell.planner.engines import Engine, find_engine
 from hopwell.planner.layout import Layout, layouts
 from hopwell.planner.model import Model, PlanError, Precision
@@ -79,12 +79,9 @@ def parse_setting(
         layout: as the planner and engines name it, such as TP8, DP8 EP8; None: heads and experts cut among all GPUs.
 
     Raises:
-        PlanError: the message names the option at fault and what it may be.
+        CatalogueError, PlanError: the message names the option at fault and what it may be.
     """
-    try:
-        count, gpu = parse_gpus(gpus)
-    except CatalogueError as error:
-        raise PlanError(f"--gpus: {error}") from None
+    count, gpu = parse_cluster(gpus, "--gpus")
     profile = find_engine(engine, "--engine")
     name = precision or model.stored
     if name not in profile.precisions:

@@ -16,7 +16,7 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.fp8 import SCALES
 from hopwell.formats.labels import Label
 from hopwell.formats.residual import SHARES, parse_label
-from hopwell.limits.catalogue import CatalogueError, parse_gpus
+from hopwell.limits.catalogue import parse_cluster
 from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import check_headers, inventory
 from hopwell.quantization.hessian import PrecisionError
@@ -141,12 +141,10 @@ def parse_fit(text: str) -> Goal:
     """`8xH100`: the GPUs' usable memory, less 60 GB of latent cache.
 
     Raises:
-        PrecisionError: the GPU is not in the catalogue, or nothing is left for weights.
+        CatalogueError: the GPU is not in the catalogue.
+        PrecisionError: nothing is left for weights.
     """
-    try:
-        count, gpu = parse_gpus(text)
-    except CatalogueError as error:
-        raise PrecisionError(f"--fit: {error}") from None
+    count, gpu = parse_cluster(text, "--fit")
     room = count * gpu.usable - LEFT_FOR_CACHE * 10**9
     if room <= 0:
         raise PrecisionError(f"--fit {text}: {LEFT_FOR_CACHE} GB of cache leave no room for weights; take more GPUs")

@@ -23,12 +23,13 @@ def test_a_page_and_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--have", "h100"), "give one count and GPU, as 16xh100"),
-        (("--have", "8xh100,8xh200"), "give one count and GPU"),
+        (("--have", "h100"), "--have is 'h100', not a count and a GPU; give, for instance, 8xH100"),
+        (("--have", "8xh100,8xh200"), "--have: GPU 'h100,8xh200' is not in the catalogue"),
         (("--have", "8xh100"), "as it is"),
-        (("--have", "foo"), "--have: 'foo' is not in the catalogue"),
+        (("--have", "8xfoo"), "--have: GPU 'foo' is not in the catalogue"),
         (("--to", "0xh200"), "--to: '0xh200' has no GPU"),
         (("--engine", "ollama"), "--engine: 'ollama' is not known"),
+        (("--engine", "sglang,vllm"), "--engine: 'sglang,vllm' is not known"),
         (("--tpot", "1ms"), "the best reachable is"),
     ],
 )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hopwell.limits.catalogue import CatalogueError, catalogue, find_gpu, parse_gpus, recognise
+from hopwell.limits.catalogue import CatalogueError, catalogue, find_gpu, parse_cluster, recognise
 
 
 def test_every_entry_is_plausible_and_tells_its_source() -> None:
@@ -28,10 +28,10 @@ def test_a_gpu_is_found_by_any_spelling() -> None:
     assert find_gpu("RTX 4090") is find_gpu("rtx-4090") is catalogue()["RTX4090"]
     with pytest.raises(CatalogueError, match=r"'H101' is not in the catalogue; give one of A100, H100"):
         find_gpu("H101")
-    assert parse_gpus("16xgb200") == (16, catalogue()["GB200"])
+    assert parse_cluster("16xgb200", "--fit") == (16, catalogue()["GB200"])
     for text in ("H100", "0xH100", "x", "8xH101", "-1xH100", "8 H100"):
-        with pytest.raises(CatalogueError):
-            parse_gpus(text)
+        with pytest.raises(CatalogueError, match=r"^--fit.* give"):
+            parse_cluster(text, "--fit")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hopwell.errors import HopwellError
 from hopwell.limits.catalogue import find_gpu
 from hopwell.limits.prices import read_prices
 from hopwell.planner.asked import parse_gpus
@@ -52,7 +53,7 @@ def test_a_setting_in_words_and_back() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("h200", "sglang", None, None, 0), "--gpus: 'h200' is not a count and a GPU"),
+        (("h200", "sglang", None, None, 0), "--gpus is 'h200', not a count and a GPU"),
         (("8xh300", "sglang", None, None, 0), "--gpus"),
         (("8xh200", "ollama", None, None, 0), "--engine: 'ollama'"),
         (("8xh200", "trtllm", "int4", None, 0), "--precision: 'int4' is not known of TensorRT-LLM; give bf16"),
@@ -61,7 +62,7 @@ def test_a_setting_in_words_and_back() -> None:
     ],
 )
 def test_what_is_no_setting_is_refused(given: tuple[str, str, str | None, str | None, int], message: str) -> None:
-    with pytest.raises(PlanError, match=message):
+    with pytest.raises(HopwellError, match=message):
         parse_setting(read_model("deepseek-r1"), *given)
 
 
