@@ -198,12 +198,13 @@ class Whole:
         return PromptRow(count, tokens, self.gpus, 1e3 * seconds, rate, 1e3 * limit, 100 * limit / seconds, per_token)
 
     def room(self) -> dict[str, float]:
-        """Gigabytes of weights on one GPU, and the tokens whose latents fit beside them."""
+        """Gigabytes of weights on one GPU, those that PyTorch holds with them, and the tokens whose latents fit beside
+        them."""
         config = self._config(max_seqs=4096, max_batch_tokens=8192)
         on_gpu = self.loaded.model.device.type == "cuda"
-        held = torch.cuda.memory_allocated(self.loaded.model.device) if on_gpu else 0
         pages = cache_pages(model_settings(config).of(self.loaded.model), config)
-        return {"gb_per_gpu": held / 1e9, "cache_tokens": pages * PAGE}
+        held, reserved = (torch.cuda.memory_allocated(), torch.cuda.memory_reserved()) if on_gpu else (0, 0)
+        return {"gb_per_gpu": held / 1e9, "gb_reserved": reserved / 1e9, "cache_tokens": pages * PAGE}
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

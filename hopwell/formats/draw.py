@@ -15,6 +15,9 @@ from hopwell.formats.packed import Packed, pack
 SAMPLE = (512, 1024)
 """Shape of a matrix whose words are drawn from: 65,536 of codes, and of scales 2,048 or more."""
 
+AT_ONCE = 1 << 25
+"""Words that are drawn together: what is drawn for a moment must not take the memory of what stays."""
+
 
 def draw_four_bits(
     kind: BlockFormat,
@@ -67,8 +70,9 @@ def draw_packed(
     drawn, generator = Packed.empty(kind, shape, device, zero_points), torch.Generator(device).manual_seed(seed)
     for words, known in ((drawn.data, sample.data), (drawn.scales, sample.scales)):
         table = known.flatten()
-        index = torch.randint(len(table), (words.numel(),), generator=generator, dtype=torch.int32, device=device)
-        torch.index_select(table, 0, index, out=words.view(-1))
+        for some in words.view(-1).split(AT_ONCE):
+            index = torch.randint(len(table), some.shape, generator=generator, dtype=torch.int32, device=device)
+            torch.index_select(table, 0, index, out=some)
     drawn.factors.fill_(float(sample.factors[0, 0]))
     return drawn
 

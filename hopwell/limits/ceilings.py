@@ -54,6 +54,7 @@ class Ceilings:
             raise RuntimeError("ceilings are measured on a GPU: this machine has none")
         read, copy = _memory_rates(int(gigabytes * 2**30))
         bf16, fp8 = _matrix_rates(size)
+        torch.cuda.empty_cache()  # or weights are put into parts of what was read here, all of which stays then
         return cls(torch.cuda.get_device_name(), read, copy, bf16, fp8)
 
 

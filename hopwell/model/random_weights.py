@@ -50,10 +50,6 @@ def random_transformer(
     return _Drawn(config, torch.device(device), seed, packed, numbers, shard, progress).transformer()
 
 
-AT_ONCE = 1 << 27
-"""Values of a stack in four bits that are drawn together: each draw waits for its GPU a few times."""
-
-
 def _unstacked(tensor: Tensor, count: int) -> Tensor:
     """Rows of `count` matrices, one after another, as a stack."""
     return tensor.unflatten(0, (count, -1))
@@ -144,13 +140,13 @@ class _Drawn(Builder):
         if len(shape) == 2:
             return draw_packed(kind, shape, deviation, self._seed(own), self.device, zeros)
         matrices, out, width = shape
-        at_once = 1 if out % STRIP else max(1, AT_ONCE // (out * width))  # of whole strips, matrices are one
-        found: list[Packed] = []
-        for first in range(0, matrices, at_once):
-            some = min(at_once, matrices - first)
-            drawn = draw_packed(kind, (some * out, width), deviation, self._seed(own), self.device, zeros)
-            found.append(drawn.map(partial(_unstacked, count=some)))
-        return combine(found, torch.cat)
+        if out % STRIP == 0:  # matrices of whole strips are one
+            drawn = draw_packed(kind, (matrices * out, width), deviation, self._seed(own), self.device, zeros)
+            return drawn.map(partial(_unstacked, count=matrices))
+        each = [
+            draw_packed(kind, (out, width), deviation, self._seed(own), self.device, zeros) for _ in range(matrices)
+        ]
+        return combine(each, torch.stack)
 
     def _values(self, shape: tuple[int, ...], deviation: float, mean: float = 0.0, own: bool = False) -> Tensor:
         """bf16 values of a normal distribution."""
