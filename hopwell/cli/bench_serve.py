@@ -105,10 +105,10 @@ def local_counter(url: str, gpus: int) -> Callable[[], float]:
     Raises:
         HopwellError: the server runs elsewhere, or NVML counts no joules here.
     """
-    from hopwell.limits.power import gpu_counter
+    from hopwell.limits.power import gpu_counter, own_gpus
 
     if (host := urlsplit(url).hostname) not in HERE:
         raise HopwellError(f"--energy reads this machine's GPUs, and {host} may be another; run it there")
-    if (counter := gpu_counter(*range(gpus))) is None:
+    if (counter := gpu_counter(*own_gpus(gpus))) is None:
         raise HopwellError(f"--energy: NVML counts no joules of {gpus} GPUs here; leave it out")
     return counter

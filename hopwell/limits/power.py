@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,9 +31,15 @@ def gpu_counter(*gpus: str | int) -> Counter | None:
 
 
 def all_joules(gpus: int) -> float | None:
-    """What the counters of the first so many GPUs say together, or None where NVML cannot say."""
-    counter = gpu_counter(*range(gpus))
+    """What the counters of this process's first so many GPUs say together, or None where NVML cannot say."""
+    counter = gpu_counter(*own_gpus(gpus))
     return None if counter is None else counter()
+
+
+def own_gpus(count: int) -> list[str | int]:
+    """This process's first so many GPUs, as `open_gpu` has them: those that CUDA_VISIBLE_DEVICES names, if it does."""
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return [int(name) if name.isdecimal() else name for name in named][:count] if named else [*range(count)]
 
 
 class CpuCounter:

@@ -10,7 +10,7 @@ import pytest
 import simulated_nvml as nvml
 
 from hopwell.limits.energy import SPREAD, Account, Factors, Joules
-from hopwell.limits.power import all_joules, cpu_counter, gpu_counter
+from hopwell.limits.power import all_joules, cpu_counter, gpu_counter, own_gpus
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -121,6 +121,7 @@ def test_a_cpus_counter(tmp_path: Path) -> None:
 
 def test_counters_of_several_gpus_are_one_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMULATED_NVML", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert gpu_counter(0) is None and all_joules(1) is None, "there is no driver"
     nvml.make(tmp_path / "cards", 2)
@@ -130,3 +131,7 @@ def test_counters_of_several_gpus_are_one_or_none(tmp_path: Path, monkeypatch: p
     nvml.put(1, nvml.MILLIJOULES, 3_000)
     assert counter() == all_joules(2) == 4.5 and all_joules(1) == 1.5
     assert gpu_counter(0, 2) is None, "there are but two"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert all_joules(1) == 3.0, "a process that sees the second alone"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0b6a, 0")
+    assert own_gpus(2) == ["GPU-0b6a", 0]
