@@ -85,14 +85,13 @@ class DiskTier:
             raise DiskTierError("disk_cache is for Linux and macOS; leave it out")
         self.folder = folder / fingerprint
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._guard = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            guard = _locked(self.folder)
         except OSError as error:
             raise DiskTierError(f"disk_cache {folder}: {error.strerror}; give a folder that can be written") from None
-        if not lock_file(self._guard):
-            os.close(self._guard)
+        if guard is None:
             raise DiskTierError(f"disk_cache {folder} is used by another process for this model; give another folder")
-        os.utime(self._guard)
+        self._guard = guard
+        os.utime(guard)
         make_room(folder, self.folder, capacity)
         for path in sorted(self.folder.glob("shard-*")):
             self._open(path)
@@ -249,14 +248,32 @@ class DiskTier:
         self._shards.append(shard)
 
 
+def _locked(folder: Path) -> int | None:
+    """The lock of a folder, which need not be there yet, as a descriptor; None: another process has it.
+
+    Raises:
+        OSError: the folder cannot be made, or nothing can be locked there.
+    """
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        guard = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        ours = lock_file(guard)
+        if ours and os.fstat(guard).st_nlink:  # else `make_room` of another process has just removed the folder
+            return guard
+        os.close(guard)
+        if not ours:
+            return None
+
+
 def make_room(folder: Path, own: Path, capacity: int) -> None:
     """Removes pages of other models or settings, the longest unused first, while the disk has less free than `own` may
     still need; those of a process that runs are left."""
-    others = sorted(
-        (lock.stat().st_mtime, lock.parent) for lock in folder.glob("*/lock") if lock.parent != own
-    )  # fmt: skip
+    others: list[tuple[float, Path]] = []
+    for lock in folder.glob("*/lock"):
+        with suppress(FileNotFoundError):  # another process has made room too
+            others.append((lock.stat().st_mtime, lock.parent))
     needed = capacity - sum(path.stat().st_blocks * 512 for path in own.glob("shard-*"))
-    for _, other in others:
+    for other in (other for _, other in sorted(others) if other != own):
         if shutil.disk_usage(folder).free >= needed:
             return
         with suppress(OSError):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hopwell.cache.disk import BLOCK, DiskFault, DiskTier, DiskTierError
 from hopwell.cache.host import HostTier, page_checksum
 from hopwell.cache.pace import Pace
 from hopwell.cache.tiers import DISK, HOST, Fetch, Tiers
+from hopwell.system import lock_file
 
 BYTES = 8192
 """Of a page."""
@@ -160,6 +162,45 @@ def test_a_folder_belongs_to_one_process_and_must_be_large_enough(tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskTierError, match="can be written"):
         DiskTier(tmp_path / "file", "model", BYTES, 10 * BYTES)
+
+
+def test_room_is_made_of_what_other_models_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest unused first, while there is too little; of a process that runs nothing."""
+    disks = {name: DiskTier(tmp_path, name, BYTES, 10 * BYTES) for name in ("running", "oldest", "old", "new")}
+    running = disks.pop("running")
+    for age, (name, disk) in enumerate({"running": running, **disks}.items()):
+        write(disk, 1)
+        os.utime(tmp_path / name / "lock", (age, age))
+    for disk in disks.values():
+        disk.close()
+    left = iter([0, 0, 0, 10 * BYTES])  # free, each time that it is asked
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=next(left)))
+    listed = Path.glob
+    gone = tmp_path / "gone" / "lock"  # by another process, between a look and the next
+    monkeypatch.setattr(Path, "glob", lambda self, what: [*listed(self, what), *[gone] * (what == "*/lock")])
+    DiskTier(tmp_path, "own", BYTES, 10 * BYTES).close()
+    assert {path.name for path in tmp_path.iterdir()} == {"running", "new", "own"} and found(running, 1)
+    running.close()
+
+
+def test_a_folder_that_is_removed_while_it_is_opened_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, looks = tmp_path / "model", 0
+
+    def lock(file: int) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            (folder / "lock").unlink()
+            folder.rmdir()
+        return lock_file(file)
+
+    monkeypatch.setattr("hopwell.cache.disk.lock_file", lock)
+    disk = DiskTier(tmp_path, "model", BYTES, 10 * BYTES)
+    write(disk, 1)
+    assert found(disk, 1) and looks == 2
+    disk.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
