@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hopwell.cli.bench_gpu import Activations, CacheDtype, needs_gpu
+from hopwell.cli.bench_against import prompt_shape
+from hopwell.cli.bench_gpu import Activations, CacheDtype, checked_acceptance, measured_ceilings, needs_gpu
 from hopwell.cli.result import Out, write_result
 from hopwell.errors import HopwellError
 
@@ -44,8 +45,6 @@ def whole(
 
     --case is CONTEXT:BATCH,BATCH, as 8192:1,8, or with drafts CONTEXT:BATCH,BATCH:DRAFTS:ACCEPTANCE, as 1024:1:3:2.5.
     """
-    from hopwell.cli.bench_against import prompt_shape
-    from hopwell.cli.bench_gpu import measured_ceilings
     from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.cli.tables import print_rows, rounded
     from hopwell.engine.config import EngineConfig
@@ -113,7 +112,6 @@ def parsed(text: str) -> Any:
         HopwellError: it is none.
     """
     from hopwell.bench.whole import Case
-    from hopwell.cli.bench_gpu import checked_acceptance
 
     try:
         context, batches, *drafted = text.split(":")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopwell.cli.outputs import AsJson
 from hopwell.cli.servers import Key, ask, with_scheme
 from hopwell.errors import HopwellError
 
@@ -31,7 +32,7 @@ def clocks(
     seconds: Annotated[float, typer.Option(min=2, help="How long to look.")] = 10.0,
     gpus: Annotated[str | None, typer.Option(help="The server's GPUs as NVML numbers them, such as 0,1.")] = None,
     low: Annotated[int, typer.Option(help="The lowest clock to advise, MHz, 1000 or more.")] = 1200,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     key: Key = None,
 ) -> None:
     """Say which clock would still keep a server's promise of latency, and why; it only observes and advises.

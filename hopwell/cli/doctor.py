@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from hopwell.cli.outputs import print_json
+from hopwell.cli.outputs import AsJson, print_json
 from hopwell.errors import HopwellError
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     kernels: Annotated[str | None, typer.Option(metavar="MODEL", help="Print which kernels serve a model.")] = None,
     device: Annotated[str | None, typer.Option(help="For --kernels, such as h200; default: this GPU, or cpu.")] = None,
     max_batch_tokens: Annotated[
@@ -40,8 +40,8 @@ def doctor(
     from hopwell.engine.machine import examine
 
     others = {"device": device, "max_batch_tokens": max_batch_tokens, **settings}
-    for name in (name for name, value in others.items() if value is not None):
-        raise HopwellError(f"--{name.replace('_', '-')} is for --kernels MODEL; give both, or leave it out")
+    if wrong := [name for name, value in others.items() if value is not None]:
+        raise HopwellError(f"--{wrong[0].replace('_', '-')} is for --kernels MODEL; give both, or leave it out")
 
     with kernel_progress() as progress:
         checks = examine(progress)

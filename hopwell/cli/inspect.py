@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli import options as opt
-from hopwell.cli.outputs import print_json
+from hopwell.cli.outputs import AsJson, print_json
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def inspect(
         typer.Option("--packed/--expanded", help="How a GPU holds four bits, as serve --four-bits. [default: packed]"),
     ] = None,
     gpus: opt.Gpus = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Parameters by part, formats, bytes, latents a token and the GPUs that hold a model; config.json is enough.
 

@@ -43,3 +43,4 @@ def print_json(found: Any) -> None:
 
 
 NewFolder = Annotated[Path, typer.Argument(help="A new folder.", callback=check_folder)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

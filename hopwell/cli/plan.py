@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopwell.cli.outputs import check_file, print_json
+from hopwell.cli.outputs import AsJson, check_file, print_json
 
 if TYPE_CHECKING:
     from hopwell.planner.simulate import Arrival
@@ -41,7 +41,7 @@ def plan(
         Path | None, typer.Option(help="Requests as they came (.jsonl, .csv): their lengths, rate and tails.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 12,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page in Markdown.")] = False,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with curves to this file, too.", callback=check_file)
@@ -52,7 +52,7 @@ def plan(
     Needs no GPU and no weights: predictions from kernels' measured times, checked against public results
     (docs/planner.md says how well).
     """
-    from hopwell.cli.tables import one_output
+    from hopwell.cli.tables import one_output, print_rows
     from hopwell.limits.prices import read_prices
     from hopwell.planner import report
     from hopwell.planner.asked import Asked
@@ -88,8 +88,6 @@ def plan(
     elif as_markdown:
         print(report.markdown(answer, listed, model, top), end="")
     else:
-        from hopwell.cli.tables import print_rows
-
         print(report.describe(question))
         rows = report.table(answer, top)
         print_rows(report.with_tails(rows, seen) if seen else rows)

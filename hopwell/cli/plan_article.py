@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from hopwell.cli.outputs import print_json
+from hopwell.cli.outputs import AsJson, print_json
 
 
 def article(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/b200-vs-h100.md.")] = False,
 ) -> None:
     """B200 against H100 line by line: what is said, known, measured and predicted, like for like and as marketed."""
-    from hopwell.cli.tables import one_output
+    from hopwell.cli.tables import one_output, print_rows
     from hopwell.limits.prices import read_prices
     from hopwell.planner import article_report as report
     from hopwell.planner.article import claims, speeds
@@ -27,8 +27,6 @@ def article(
     elif as_markdown:
         print(report.markdown(found, by_speed), end="")
     else:
-        from hopwell.cli.tables import print_rows
-
         print_rows(report.table(found), report.TITLE, wrap=True)
         print_rows(report.speed_table(by_speed), "B200 over H100, by the speed that each user sees")
         for claim in found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli.options import FixedDrafts
-from hopwell.cli.outputs import check_folder, print_json
+from hopwell.cli.outputs import AsJson, check_folder, print_json
 from hopwell.cli.servers import Key, with_scheme
 from hopwell.errors import HopwellError
 
@@ -27,7 +27,6 @@ LayoutName = Annotated[str | None, typer.Option(help="As the planner names it: T
 Words = Annotated[int, typer.Option(min=1, help="Of a prompt, about.")]
 Tokens = Annotated[int, typer.Option(min=2, help="Of an answer.")]
 IgnoreEos = Annotated[bool, typer.Option(help="Ask for answers of full length.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def calibrate(

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopwell.cli.options import FixedDrafts
-from hopwell.cli.outputs import check_file, print_json
+from hopwell.cli.outputs import AsJson, check_file, print_json
 from hopwell.cli.plan_calibrate import (
-    AsJson,
     EngineName,
     IgnoreEos,
     LayoutName,

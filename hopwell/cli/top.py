@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -195,6 +196,7 @@ def _by_layer(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for field in ("us", "bytes", "flops", "limit_us"):
             into[field] += row[field] or 0.0
     for row in found.values():
-        row |= {"gb_per_s": row["bytes"] / row["us"] / 1e3, "tflop_per_s": row["flops"] / row["us"] / 1e6}
-        row["percent"] = 100 * row["limit_us"] / row["us"]
+        us = row["us"] or inf  # a layer's ops may all be shorter than their marks
+        row |= {"gb_per_s": row["bytes"] / us / 1e3, "tflop_per_s": row["flops"] / us / 1e6}
+        row["percent"] = 100 * row["limit_us"] / us
     return found

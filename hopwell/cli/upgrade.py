@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopwell.cli.outputs import print_json
+from hopwell.cli.outputs import AsJson, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def upgrade(
     tpot: Annotated[str, typer.Option(help="Promise: time between tokens.")] = "50ms",
     sure: Annotated[float, typer.Option(min=0.5, max=0.99, help="Chance of keeping them.")] = 0.8,
     prices: Annotated[Path | None, typer.Option(help="TOML with your own prices.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page in Markdown.")] = False,
 ) -> None:
     """Software first, then H200, B200, GB200, B300 and GB300: same load, money, power and racks, with the pay-back."""

@@ -55,6 +55,12 @@ def test_no_width_cuts_a_digit(width: int) -> None:
         assert re.fullmatch("[a-z_]+…", cut), cut
 
 
+def test_a_layer_may_take_no_longer_than_its_marks() -> None:
+    console = Console(width=120, file=io.StringIO())
+    console.print(screen({**REPORT, "rows": [row("router", 0.0, 3)]}, console, layers=True))
+    assert "layer 3" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_columns_go_from_the_least_worth_to_the_most() -> None:
     before = set(NAMES)
     for width in range(120, 30, -1):
