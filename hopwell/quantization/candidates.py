@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.formats.blocks import BlockFormat, Quantized, quantize, tensor_scale_for
+from hopwell.formats.blocks import BlockFormat, Quantized
 from hopwell.formats.layouts import from_module, to_compressed_tensors
 from hopwell.formats.residual import HighLow, column_count, parse_label
 from hopwell.model.config import ModelConfig
-from hopwell.quantization.compensate import Compensated, compensate
+from hopwell.quantization.compensate import Compensated, compensate, peak_of, rounded
 from hopwell.quantization.files import write_json, write_tensors
 from hopwell.quantization.hessian import PrecisionError
 from hopwell.quantization.layerwise import LinearGroup, Walk
@@ -31,6 +31,8 @@ from hopwell.quantization.search import GroupRow
 from hopwell.quantization.stages import stage
 
 Progress = Callable[[int, int, str], None]
+Make = Callable[[GroupRow, str], Iterator[tuple[str, Quantized | HighLow]]]
+"""Makes a group's matrices in a format, each with its module."""
 
 
 class Candidates:
@@ -83,7 +85,7 @@ class Candidates:
         return found
 
     def matrices(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized | HighLow]]:
-        """A group's, in a format that it was made in, with their modules."""
+        """A `Make`, of formats that groups were made in."""
         from safetensors import safe_open
 
         with safe_open(self.work / f"layer-{row.layer:03}.safetensors", "pt") as file:
@@ -166,14 +168,13 @@ def _check_finite(group: LinearGroup) -> None:
 
 def _compensated(group: LinearGroup, fmt: BlockFormat, fit: bool) -> list[Compensated]:
     """A group's matrices in a format, under one tensor scale; `fit` False rounds plainly."""
-    peak = torch.stack([w.abs().amax() for w in group.matrices]).amax()
     if fit:
+        peak = peak_of(group.matrices)
         done = [compensate(w, group.inputs, fmt, peak=peak) for w in group.matrices]
         if len({float(r.quantized.tensor_scale) for r in done}) == 1:
             return done  # else one kept plain rounding: then all must
-    scale = tensor_scale_for(fmt, peak)
-    rounded = [quantize(w, fmt, tensor_scale=scale) for w in group.matrices]
-    return [Compensated.plain(q, w, group.inputs) for q, w in zip(rounded, group.matrices, strict=True)]
+    plain = zip(rounded(group.matrices, fmt), group.matrices, strict=True)
+    return [Compensated.plain(q, w, group.inputs) for q, w in plain]
 
 
 def _packed(label: str, names: Sequence[str], found: Sequence[Compensated | WithColumns]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -56,6 +57,17 @@ class Compensated:
         return self.errors[self.rung]
 
 
+def peak_of(matrices: Sequence[Tensor]) -> Tensor:
+    """The largest magnitude of matrices that must share NVFP4's tensor scale."""
+    return torch.stack([w.abs().amax() for w in matrices]).amax()
+
+
+def rounded(matrices: Sequence[Tensor], fmt: BlockFormat) -> list[Quantized]:
+    """Such matrices, rounded plainly."""
+    scale = tensor_scale_for(fmt, peak_of(matrices))
+    return [quantize(w, fmt, tensor_scale=scale) for w in matrices]
+
+
 def compensate(
     w: Tensor, inputs: Inputs, fmt: BlockFormat, methods: Methods = Methods(), peak: Tensor | None = None
 ) -> Compensated:
@@ -63,7 +75,7 @@ def compensate(
 
     Args:
         inputs: second moments to fit to, and the held-out rows that judge.
-        peak: largest magnitude of all matrices that must share NVFP4's tensor scale; default: of this one.
+        peak: `peak_of` this matrix and those with which it shares a scale; default: of this one.
 
     Returns:
         The best of plain rounding, scale search, GPTQ and coordinate descent on the held-out rows.

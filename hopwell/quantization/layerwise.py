@@ -119,11 +119,9 @@ class Walk:
 
     def _moe(self, loader: Loader, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
         c, network = self.config, schema.EXPERT
-        width, hidden = c.moe_intermediate_size, c.hidden_size
         expert_ids, weights = route(x, *loader.router(layer), c.router)
         total = torch.zeros_like(x)
-        kept = "routed_experts" in self.keep
-        of_layer = Inputs.nothing(hidden, self.device) if kept else Inputs.of(x, f"the experts of layer {layer}")
+        of_layer = self._inputs(network.gate.part, x, f"the experts of layer {layer}")
         sample = x[:: max(1, len(x) // LAYER_SAMPLE)]
         for expert in range(c.n_routed_experts):
             rows, slots = (expert_ids == expert).nonzero(as_tuple=True)
@@ -133,7 +131,7 @@ class Walk:
             yield self._expert(names[:2], gate_up, x[rows], of_layer, float(x.abs().max()))
             both = torch.cat(gate_up).t()
             inner, usual = silu_mul(x[rows] @ both), silu_mul(sample @ both)
-            of_all = Inputs.nothing(width, self.device) if kept else Inputs.of(usual, names[2])
+            of_all = self._inputs(network.down.part, usual, names[2])
             yield self._expert(names[2:], [down], inner, of_all, float(usual.abs().max()))
             total.index_add_(0, rows, (inner @ down.t()) * weights[rows, slots].unsqueeze(1))
         if c.n_shared_experts:
@@ -143,17 +141,18 @@ class Walk:
     def _expert(
         self, names: list[str], matrices: list[Tensor], x: Tensor, layer: Inputs, usual_peak: float
     ) -> LinearGroup:
-        peak, part = float(x.abs().max()) if len(x) else usual_peak, "routed_experts"
-        if part in self.keep:
-            return LinearGroup(names, matrices, Inputs.nothing(x.shape[1], self.device), peak, part, len(x))
-        own = Inputs.of(x, names[0])
-        share = layer_share(own.tokens, x.shape[1])
-        return LinearGroup(names, matrices, own.mixed_with(layer, share), peak, part, len(x))
+        peak, part = float(x.abs().max()) if len(x) else usual_peak, schema.EXPERT.gate.part
+        own = self._inputs(part, x, names[0])
+        inputs = own.mixed_with(layer, layer_share(own.tokens, x.shape[1]))
+        return LinearGroup(names, matrices, inputs, peak, part, len(x))
 
     def _group(self, rows: Sequence[Row], layer: int, matrices: list[Tensor], x: Tensor) -> LinearGroup:
         names, part = [row.module(layer) for row in rows], rows[0].part
-        inputs = Inputs.nothing(x.shape[1], self.device) if part in self.keep else Inputs.of(x, names[0])
-        return LinearGroup(names, matrices, inputs, float(x.abs().max()), part, len(x))
+        return LinearGroup(names, matrices, self._inputs(part, x, names[0]), float(x.abs().max()), part, len(x))
+
+    def _inputs(self, part: str, x: Tensor, name: str) -> Inputs:
+        """Statistics of what a part's matrices read; none where it stays as it is."""
+        return Inputs.nothing(x.shape[1], self.device) if part in self.keep else Inputs.of(x, name)
 
     def _network(self, loader: Loader, network: Network, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
         gate_up = [loader.stored(row, layer).data for row in (network.gate, network.up)]

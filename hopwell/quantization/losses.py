@@ -16,12 +16,13 @@ from torch import Tensor
 
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.formats.blocks import Quantized, quantize, tensor_scale_for
-from hopwell.formats.residual import HighLow, parse_label
+from hopwell.formats.blocks import Quantized
+from hopwell.formats.residual import parse_label
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader, load_transformer
 from hopwell.model.transformer import Transformer
-from hopwell.quantization.candidates import Candidates
+from hopwell.quantization.candidates import Candidates, Make
+from hopwell.quantization.compensate import rounded
 from hopwell.quantization.divergence import Divergence, Sensitivity, Yardstick
 from hopwell.quantization.files import Overlay, write_json
 from hopwell.quantization.hessian import PrecisionError
@@ -88,22 +89,17 @@ class Losses:
 
     def plainly_rounded(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> float:
         """Mean KL of the same formats without compensation, in nats a token."""
-        return self._yardstick.measure(self._model(labels, rows, self._rounded)).mean
+        return self._yardstick.measure(self.model(labels, rows, self._rounded)).mean
 
-    def model(self, labels: Mapping[str, str], rows: Sequence[GroupRow] = ()) -> Transformer:
-        """The model in float32, as the files would load under `labels`."""
-        return self._model(labels, rows, self.candidates.matrices)
-
-    def _model(
-        self,
-        labels: Mapping[str, str],
-        rows: Sequence[GroupRow],
-        make: Callable[[GroupRow, str], Iterator[tuple[str, Quantized | HighLow]]],
-    ) -> Transformer:
+    def model(
+        self, labels: Mapping[str, str], rows: Sequence[GroupRow] = (), make: Make | None = None
+    ) -> Transformer:  # fmt: skip
+        """The model in float32, as the files would load under `labels`; with matrices as `make` has them, if given."""
         matrices: dict[str, Callable[[], Tensor]] = {}
         for row in rows:
             if labels[row.name] != SOURCE:
-                matrices |= {name: q.dequantize for name, q in make(row, labels[row.name])}
+                made = (make or self.candidates.matrices)(row, labels[row.name])
+                matrices |= {name: q.dequantize for name, q in made}
         return load_transformer(Overlay(self.source, matrices), "cpu", torch.float32)
 
     @cached_property
@@ -125,12 +121,8 @@ class Losses:
 
     def _rounded(self, row: GroupRow, label: str) -> Iterator[tuple[str, Quantized]]:
         """A group's matrices in a format, without compensation."""
-        source, (fmt, _) = WeightSource(self.source), parse_label(label)
-        shapes = [self.source.tensors[name + ".weight"].shape for name in row.modules]
-        matrices = [
-            source.take_linear(name, (shape[0], shape[1])).dequantize(torch.float32)
-            for name, shape in zip(row.modules, shapes, strict=True)
-        ]
-        scale = tensor_scale_for(fmt, torch.stack([w.abs().amax() for w in matrices]).amax())
-        for name, matrix in zip(row.modules, matrices, strict=True):
-            yield name, quantize(matrix, fmt, tensor_scale=scale)
+        source, matrices = WeightSource(self.source), list[Tensor]()
+        for name in row.modules:
+            out, width = self.source.tensors[name + ".weight"].shape
+            matrices.append(source.take_linear(name, (out, width)).dequantize(torch.float32))
+        yield from zip(row.modules, rounded(matrices, parse_label(label)[0]), strict=True)

@@ -19,6 +19,7 @@ from hopwell.formats.labels import Label
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
 from hopwell.formats.residual import HighLow
 from hopwell.model.schema import layer_of
+from hopwell.quantization.candidates import Make
 from hopwell.quantization.files import copy_file, write_json, write_tensors, write_text
 from hopwell.quantization.plan import OWN_LAYOUT
 from hopwell.quantization.report import as_html, as_markdown
@@ -31,7 +32,6 @@ ALGORITHMS: dict[str, str] = {
     Label.FP8_CHANNEL: "FP8_PER_CHANNEL_PER_TOKEN",
 }
 """ModelOpt's names for formats."""
-Make = Callable[[GroupRow, str], Iterator[tuple[str, Quantized | HighLow]]]
 
 
 def write_checkpoint(
@@ -48,7 +48,6 @@ def write_checkpoint(
 
     Args:
         chosen: format of each group, or "source".
-        quantized: makes a group's matrices in a format.
     """
     formats = {m: chosen[row.name] for row in rows for m in row.modules}
     replaced = {m for m, label in formats.items() if label != SOURCE}
