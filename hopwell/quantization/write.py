@@ -19,6 +19,7 @@ from hopwell.formats.labels import Label
 from hopwell.formats.layouts import to_compressed_tensors, to_modelopt
 from hopwell.formats.residual import HighLow
 from hopwell.model.schema import layer_of
+from hopwell.quantization.cache_format import FILE as VERDICT
 from hopwell.quantization.candidates import Make
 from hopwell.quantization.files import copy_file, write_json, write_tensors, write_text
 from hopwell.quantization.plan import OWN_LAYOUT
@@ -32,6 +33,8 @@ ALGORITHMS: dict[str, str] = {
     Label.FP8_CHANNEL: "FP8_PER_CHANNEL_PER_TOKEN",
 }
 """ModelOpt's names for formats."""
+COPIED = (".json", ".jinja", ".model", ".txt", ".py")
+"""What stands beside weights, but for their index and what was decided of an FP8 cache with them as they were."""
 
 
 def write_checkpoint(
@@ -67,7 +70,7 @@ def write_checkpoint(
         total += sum(t.nbytes for t in tensors.values())
         say(f"wrote {name}: {(out / name).stat().st_size:,} bytes")
     for path in sorted(source.path.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".jinja", ".model", ".txt", ".py") and path.name != INDEX:
+        if path.is_file() and path.suffix in COPIED and path.name not in (INDEX, VERDICT):
             copy_file(path, out / path.name)
     places = {tensor: shard for shard, prints in shards.items() for tensor in prints}
     write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -289,6 +290,15 @@ def test_fp8_weights_that_overflow_are_named(tmp_path: Path) -> None:
     for compensate in (False, True):
         with pytest.raises(PrecisionError, match=rf"^{re.escape(name)}: the weights, .* hold infinity"):
             convert(tmp_path / "broken", tmp_path / f"out-{compensate}", Goal(format="nvfp4"), compensate=compensate)
+
+
+def test_what_was_decided_of_the_source_s_cache_is_not_taken_over(source: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "judged"
+    shutil.copytree(source, judged)
+    for name in ("hopwell_cache.json", "generation_config.json"):
+        (judged / name).write_text("{}")
+    convert(judged, tmp_path / "out", Goal(format="nvfp4"), compensate=False)
+    assert not (tmp_path / "out/hopwell_cache.json").exists() and (tmp_path / "out/generation_config.json").exists()
 
 
 def test_goals_are_parsed_or_refused() -> None:
