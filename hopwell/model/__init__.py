@@ -6,6 +6,8 @@ from pathlib import Path
 
 NANO = Path(__file__).with_name("nano")
 """The embedded model's files."""
+CONFIGS = NANO.with_name("configs")
+"""Of released models, a config.json each."""
 SHORT_NAMES = {
     "r1": "deepseek-r1",
     "v3": "deepseek-v3",

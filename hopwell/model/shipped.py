@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hopwell.model import NANO, shipped_name
+from hopwell.model import CONFIGS, NANO, shipped_name
 from hopwell.model.config import ConfigError, ModelConfig, read_config
 from hopwell.model.hub import HubError, fetch
 from hopwell.model.schema import AXES
-
-CONFIGS = Path(__file__).with_name("configs")
 
 
 @dataclass(frozen=True, slots=True)

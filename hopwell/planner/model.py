@@ -9,15 +9,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import hopwell
 from hopwell.checkpoint.files import SNAPSHOT_FILE, read_config
 from hopwell.errors import HopwellError
-from hopwell.model import SHORT_NAMES, shipped_name
+from hopwell.model import CONFIGS, NANO, SHORT_NAMES, shipped_name
 from hopwell.model.fields import check_kind
 from hopwell.model.reading import FieldReader, sizes
 from hopwell.planner.work import BYTES_PER_WEIGHT
 
-MODELS = Path(hopwell.__file__).with_name("model")
 FAMILY = ("deepseek_v3", "deepseek_v2", "kimi_k2")
 
 
@@ -131,8 +129,7 @@ def model_of(values: Mapping[str, Any], name: str) -> Model:
 
 def shipped_models() -> dict[str, Path]:
     """Names of shipped configs, and where they lie."""
-    known = {path.stem: path for path in sorted((MODELS / "configs").glob("*.json"))}
-    return {**known, "nano": MODELS / "nano" / "config.json"}
+    return {path.stem: path for path in sorted(CONFIGS.glob("*.json"))} | {"nano": NANO / "config.json"}
 
 
 def shipped_path(name: str) -> Path:

@@ -9,11 +9,12 @@ import pytest
 
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.limits.catalogue import catalogue
+from hopwell.model import CONFIGS
 from hopwell.model.reading import ConfigError
 from hopwell.planner.layout import layouts
-from hopwell.planner.model import MODELS, PlanError, model_of, read_model
+from hopwell.planner.model import PlanError, model_of, read_model
 
-CONFIG = json.loads((MODELS / "configs" / "deepseek-r1.json").read_text(encoding="utf-8"))
+CONFIG = json.loads((CONFIGS / "deepseek-r1.json").read_text(encoding="utf-8"))
 
 
 def test_shipped_models_have_their_known_sizes() -> None:
