@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from tiny_tokenizer import byte_tokenizer
 from torch import Tensor
@@ -20,12 +21,28 @@ from hopwell.engine.request import Request, SamplingParams
 from hopwell.engine.runnable import Model
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.model.batch import ForwardBatch
-from hopwell.ops.random import mix
 
 TOKENIZER = Tokenizer(byte_tokenizer(), {})
 
+PAGE = np.arange(64)
 POISON = 7
 """A prompt with this token in it writes NaN to the cache and gives NaN logits. It is never generated."""
+
+
+def mix(x: np.ndarray) -> np.ndarray:
+    """`hopwell.ops.random.mix`; NumPy does little arrays at a fraction of PyTorch's price.
+
+    Returns:
+        Unsigned integers.
+    """
+    x = x.view(np.uint64)
+    x = (x ^ (x >> 30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> 27)) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> 31)
+
+
+WEIGHTS = mix(np.arange(1 << 16) + 1).view(np.int64)
+"""What a token weighs in the hash, by its position."""
 
 
 class ToyModel:
@@ -55,36 +72,36 @@ class ToyModel:
             self.positioned += 1
             batch = row_by_row(batch)
         hidden, start = [], 0
-        flat = latent[0].view(-1)
+        flat, table = latent[0].view(-1).numpy(), batch.page_table.numpy()
         for row, (new, total) in enumerate(zip(batch.query_lens, batch.seq_lens, strict=True)):
-            pages = batch.page_table[row, : -(-total // 64)].long()
-            slots = (pages[:, None] * 64 + torch.arange(64)).flatten()
-            tokens = batch.tokens[start : start + new].float()
-            positions = batch.positions[start : start + new]
-            flat[slots[positions]] = torch.where(tokens == POISON, float("nan"), tokens)
+            slots = (table[row, : -(-total // 64), None] * 64 + PAGE).ravel()
+            tokens = batch.tokens[start : start + new].numpy()
+            written = slots[batch.positions[start : start + new].numpy()]
+            flat[written] = np.where(tokens == POISON, np.nan, tokens)
             context = flat[slots]
-            if context.isnan().any():  # as attention: a masked NaN is still multiplied by zero
-                flat[slots[positions]] = float("nan")
-                hidden.append(torch.full((new,), -1))
+            if np.isnan(context).any():  # as attention: a masked NaN is still multiplied by zero
+                flat[written] = np.nan
+                hidden.append(np.full(new, -1))
             else:
-                hidden.append(hash_prefixes(context[:total].long())[total - new :])
+                hidden.append(hash_prefixes(context[:total].astype(np.int64))[total - new :])
             start += new
-        return torch.cat(hidden).unsqueeze(1)
+        return torch.from_numpy(np.concatenate(hidden)).unsqueeze(1)
 
     def step(self, batch: ForwardBatch, latent: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         hidden = self.forward(batch, latent)
         return hidden, self.logits(hidden if rows is None else hidden[rows])
 
     def logits(self, hidden: Tensor) -> Tensor:
-        noise = mix(hidden * 31 + torch.arange(self.vocab))
-        scores = ((noise >> 40) & 0xFFFF).float() / 65536 * self.sharpness
-        scores[:, POISON] = float("-inf")
-        return torch.where(hidden == -1, float("nan"), scores)
+        noise = mix(hidden.numpy() * 31 + np.arange(self.vocab))
+        scores = ((noise >> 40) & 0xFFFF).astype(np.float32) / np.float32(65536) * np.float32(self.sharpness)
+        scores[:, POISON] = -np.inf
+        scores[hidden[:, 0].numpy() == -1] = np.nan
+        return torch.from_numpy(scores)
 
     def draft(self, hidden: Tensor, batch: ForwardBatch, latent: Tensor) -> Tensor:
-        right = hidden[:, 0] + weigh(batch.tokens, batch.positions + 1)
-        guess = ((mix(right) >> 40) & 0xFFFF).float() / 65536
-        return torch.where(guess < self.skill, right, right + 1).unsqueeze(1)
+        right = hidden[:, 0].numpy() + (batch.tokens.numpy() + 1) * WEIGHTS[batch.positions.numpy() + 1]
+        guess = ((mix(right) >> 40) & 0xFFFF) / 65536
+        return torch.from_numpy(np.where(guess < self.skill, right, right + 1)).unsqueeze(1)
 
 
 def lens(batch: ForwardBatch) -> tuple[list[int], list[int]]:
@@ -100,24 +117,20 @@ def row_by_row(batch: ForwardBatch) -> ForwardBatch:
     return ForwardBatch(batch.tokens, batch.positions, [1] * len(totals), totals, table)
 
 
-def weigh(tokens: Tensor, positions: Tensor) -> Tensor:
-    """What a token at a position adds to the hash."""
-    return (tokens + 1) * mix(positions + 1)
-
-
-def hash_prefixes(tokens: Tensor) -> Tensor:
+def hash_prefixes(tokens: np.ndarray) -> np.ndarray:
     """The hash after each token."""
-    return weigh(tokens, torch.arange(len(tokens))).cumsum(0)
+    return ((tokens + 1) * WEIGHTS[: len(tokens)]).cumsum()
 
 
 def toy_answer(model: ToyModel, prompt: Sequence[int], count: int, eos: int | None = None) -> list[int]:
     """The model alone, from its definition: no cache, no pages, no engine."""
-    tokens = list(prompt)
-    for _ in range(count):
-        tokens.append(int(model.logits(hash_prefixes(torch.tensor(tokens))[-1:].unsqueeze(1)).argmax()))
-        if tokens[-1] == eos:
+    hidden, found = hash_prefixes(np.array(prompt))[-1:], list[int]()
+    for position in range(len(prompt), len(prompt) + count):
+        found.append(int(model.logits(torch.from_numpy(hidden).unsqueeze(1)).argmax()))
+        if found[-1] == eos:
             break
-    return tokens[len(prompt) :]
+        hidden = hidden + (found[-1] + 1) * WEIGHTS[position : position + 1]
+    return found
 
 
 def toy_engine(
