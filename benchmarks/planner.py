@@ -28,7 +28,9 @@ from hopwell.cli.tables import print_rows
 from hopwell.limits.catalogue import find_gpu
 from hopwell.limits.prices import read_prices
 from hopwell.planner.asked import parse_gpus
+from hopwell.planner.calibration import line
 from hopwell.planner.engines import find_engine
+from hopwell.planner.kernels import architecture
 from hopwell.planner.layout import Layout
 from hopwell.planner.model import Model, read_model
 from hopwell.planner.question import Question
@@ -93,27 +95,14 @@ def after_three(pairs: Sequence[Pair]) -> dict[str, Any]:
         if len(short) < 3 or not long or len(members) < 6:
             continue
         three = [short[0], short[-1], long[0]]
-        host, factor = _line([(_rest(p), p.row.ttft_ms) for p in three])
+        host, factor = line([(_rest(p), p.row.ttft_ms) for p in three])
         off += [abs((host + factor * _rest(p)) / p.row.ttft_ms - 1) for p in members if p not in three]
     return {"n": len(off), "ttft_error": percent(off), "ttft_median": round(100 * median(off), 1)}
 
 
 def _rest(pair: Pair) -> float:
     """ms to the first token beside the host's."""
-    arch = "blackwell" if pair.machine.gpu.sm >= 100 else "hopper"
-    return pair.point.ttft_ms - pair.machine.engine.first_us[arch] / 1e3
-
-
-def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Least squares of relative errors: what to add and to multiply by, neither negative."""
-    best = (float("inf"), 0.0, 1.0)
-    for step in range(0, 101):
-        host = min(y for _, y in points) * step / 100
-        weight = sum((x / y) ** 2 for x, y in points)
-        factor = max(0.0, sum((x / y) * (1 - host / y) for x, y in points) / weight)
-        off = sum(((host + factor * x) / y - 1) ** 2 for x, y in points)
-        best = min(best, (off, host, factor))
-    return best[1], best[2]
+    return pair.point.ttft_ms - pair.machine.engine.first_us[architecture(pair.machine.gpu)] / 1e3
 
 
 def ranking(pairs: Iterable[Pair]) -> dict[str, Any]:

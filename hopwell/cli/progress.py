@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
 SHOW_AFTER = 1.0
@@ -55,11 +56,9 @@ def count_progress(doing: str, aloud: bool = False) -> Iterator[Callable[[int, i
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     terminal = sys.stderr.isatty()
-    bar = Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not terminal, redirect_stdout=_one_terminal()
-    )
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = _bar(*columns, disable=not terminal)
     task = bar.add_task(doing, total=None)
     began = aloud
     said = time.monotonic()
@@ -88,34 +87,20 @@ def kernel_progress(aloud: bool = False) -> AbstractContextManager[Callable[[int
     return count_progress("Compiling kernels", aloud)
 
 
-def _one_terminal() -> bool:
-    """Whether what is printed stands in the bar's terminal too: rich writes it above the bar then.
-
-    hazard: rich would write it to the bar's stream, which is stderr, even where stdout is a file or a pipe.
-    """
-    return sys.stdout.isatty()
-
-
 @contextmanager
 def weight_progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, str], None]]]:
     """For a conversion: what prints a line on stdout, and a callback for a bar over weights with the time left."""
     from rich.progress import TaskProgressColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("Compensating"), BarColumn(bar_width=16), TaskProgressColumn(), TimeRemainingColumn(),
-        TextColumn("left"), _name(),
-    )  # fmt: skip
-    hidden, redirect = not console.is_terminal, _one_terminal()
-    with Progress(
-        *columns, console=console, transient=True, disable=hidden, expand=True, redirect_stdout=redirect
-    ) as bar:
-        task = bar.add_task("", total=None, name="")
+    columns = (BarColumn(bar_width=16), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"), _name())
+    terminal = sys.stderr.isatty()
+    with _bar(*columns, disable=not terminal, expand=True) as bar:
+        task = bar.add_task("Compensating", total=None, name="")
 
         def progress(done: int, total: int, name: str) -> None:
             bar.update(task, completed=done, total=total, name=name, visible=done < total)
 
-        yield bar.console.print if console.is_terminal and _one_terminal() else print, progress
+        yield bar.console.print if terminal and sys.stdout.isatty() else print, progress
 
 
 class _Meter:
@@ -144,7 +129,10 @@ class _Meter:
         if self._bar is None:
             if now - self._started < SHOW_AFTER or not sys.stderr.isatty():
                 return
-            self._bar = _bar(self.doing, total)
+            columns = (BarColumn(bar_width=24), DownloadColumn(), TextColumn("{task.fields[speed]}"), _name())
+            self._bar = _bar(*columns, auto_refresh=False, expand=True)
+            self._bar.add_task(self.doing, total=total, speed="", name="")
+            self._bar.start()
         left = (total - done) / 1e9 / max(self.rate, 1e-9)
         speed = f"{self.rate:.2f} GB/s, {left:.0f} s left"
         self._bar.update(self._bar.task_ids[0], completed=done, speed=speed, name=name, refresh=True)
@@ -159,16 +147,12 @@ def _name() -> TextColumn:
     return TextColumn("[dim]{task.fields[name]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
 
 
-def _bar(doing: str, total: int) -> Progress:
-    """A started bar with one task; drawn only when it is updated."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TextColumn("{task.fields[speed]}"),
-        _name(),
-    )  # fmt: skip
-    bar = Progress(
-        *columns, console=Console(stderr=True), transient=True, auto_refresh=False, expand=True,
-        redirect_stdout=_one_terminal(),
-    )  # fmt: skip
-    bar.add_task(doing, total=total, speed="", name="")
-    bar.start()
-    return bar
+def _bar(*columns: ProgressColumn, **options: Any) -> Progress:
+    """A bar on stderr that leaves nothing behind. What is printed meanwhile stands above it, if that goes to the bar's
+    own terminal.
+
+    hazard: rich would write it to the bar's stream, which is stderr, even where stdout is a file or a pipe.
+    """
+    console, redirect = Console(stderr=True), sys.stdout.isatty()
+    doing = TextColumn("{task.description}")
+    return Progress(doing, *columns, console=console, transient=True, redirect_stdout=redirect, **options)

@@ -41,7 +41,7 @@ class Engine:
     version: str
     date: str
     kernels: str
-    """Whose constants serve: `public` tables or `hopwell`'s own."""
+    """Whose constants of kernels.toml serve: `public` tables, or an engine's own."""
     joins_shared: bool
     """Whether the shared expert is one more slice of the routed ones' launch."""
     layer_us: float

@@ -92,9 +92,10 @@ def kernel(family: str, form: str, gpu: Gpu, kernels: str = "public") -> Kernel:
 
     Args:
         form: the weights' format, or the cache's for attention.
-        kernels: whose: `public` or `hopwell`.
+        kernels: whose, as `Engine.kernels`; those of others serve for what was not timed of them.
     """
-    arch, other = architecture(gpu), {"hopper": "blackwell", "blackwell": "hopper"}[architecture(gpu)]
+    arch = architecture(gpu)
+    other = {"hopper": "blackwell", "blackwell": "hopper"}[arch]
     ways = [(kernels, form, arch), *((kernels, stand_in, arch) for stand_in in STAND_INS.get(form, ()))]
     if kernels != "public":
         ways += [(kernels, each, other) for each in (form, *STAND_INS.get(form, ()))]
@@ -132,7 +133,7 @@ def _scaled(entry: Mapping[str, Any], form: str, gpu: Gpu, same: bool) -> Kernel
     )
 
 
-ATTENTION = ("decode_attention", "prompt_attention", "heads")
+ATTENTION = ("decode_attention", "prompt_attention")
 """Families whose mathematics is in bf16 whatever the cache holds."""
 
 
