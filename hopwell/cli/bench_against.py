@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from hopwell.cli.bench_gpu import (
 )
 from hopwell.cli.result import Out, write_result
 from hopwell.errors import HopwellError
+
+if TYPE_CHECKING:
+    from hopwell.bench.against_serve import Loads
 
 
 def against(
@@ -65,9 +68,12 @@ def against(
         settings = {"--cache-dtype": cache_dtype, "--activations": activations, "--four-bits": four_bits,
                     "--device": device}  # fmt: skip
         options = [word for name, value in settings.items() if value is not None for word in (name, value)]
+        from hopwell.bench.against_serve import Loads, vocabulary_of
+
         asked = concurrency or ([] if rate else [1, 8, 32, 128, 256])
-        _through_http(checkpoint, peer_site, asked, rate or [], input_tokens or 512, output_tokens or 256, clients or 4,
-                      options, gpus, out, plot)  # fmt: skip
+        loads = Loads(vocabulary_of(checkpoint), input_tokens or 512, output_tokens or 256, asked, rate or [],
+                      clients or 4)  # fmt: skip
+        _through_http(checkpoint, loads, peer_site, options, gpus, out, plot)
         return
     import torch
 
@@ -101,23 +107,13 @@ def against(
 
 
 def _through_http(
-    checkpoint: Path,
-    peer_site: Path | None,
-    concurrency: Sequence[int],
-    rates: Sequence[float],
-    input_tokens: int,
-    output_tokens: int,
-    clients: int,
-    options: Sequence[str],
-    gpus: int,
-    out: Path | None,
+    checkpoint: Path, loads: Loads, peer_site: Path | None, options: Sequence[str], gpus: int, out: Path | None,
     plot: Path | None,
-) -> None:
+) -> None:  # fmt: skip
     """Prints what callers see of both, and writes and draws it where asked."""
-    from hopwell.bench.against_serve import Loads, beside, serve_sides, vocabulary_of
+    from hopwell.bench.against_serve import beside, serve_sides
     from hopwell.cli.tables import print_rows, rounded
 
-    loads = Loads(vocabulary_of(checkpoint), input_tokens, output_tokens, concurrency, rates, clients)
     rows = serve_sides(checkpoint, loads, peer_site, options, gpus=gpus)
     print_rows([rounded(row) for row in beside(rows)])
     if out is not None:
@@ -127,7 +123,7 @@ def _through_http(
     if plot is not None:
         from hopwell.bench.plots import plot_pareto
 
-        plot_pareto(rows, plot, f"{checkpoint.name}: {input_tokens} tokens in, {output_tokens} out")
+        plot_pareto(rows, plot, f"{checkpoint.name}: {loads.input_tokens} tokens in, {loads.output_tokens} out")
 
 
 def prompt_shape(text: str) -> tuple[int, int]:
