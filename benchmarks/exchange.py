@@ -27,7 +27,7 @@ from hopwell.cli.result import environment
 from hopwell.ops.exchange_triton import EMPTY, Inboxes, exchange_add_norm
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.norm_triton import add_norm
-from hopwell.parallel.symmetric import open_inboxes
+from hopwell.parallel.gpus import GpuExchange
 
 WIDTH, CHAIN, REPLAYS = 7168, 20, 200
 ROWS = (1, 8, 32, 64, 128, 512)
@@ -162,8 +162,9 @@ def main() -> None:
     torch.cuda.set_device(device)
     dist.init_process_group("nccl", device_id=device)
     began = time.monotonic()
-    inboxes, memory = open_inboxes(max(ROWS), WIDTH, device)
-    checked = storm(inboxes, memory)
+    exchange = GpuExchange.open(max(ROWS), WIDTH, device)
+    inboxes = exchange.inboxes
+    checked = storm(inboxes, exchange.memory)
     rows = [rows_of(inboxes, count) for count in ROWS]
     if inboxes.rank == 0:
         print(", ".join(f"{name} {value}" for name, value in checked.items()))

@@ -13,12 +13,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hopwell.ops.exchange import GroupExchange, filled_up, one_after_another, side_by_side, widened
-from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
+from hopwell.ops.exchange_triton import EMPTY, Inboxes, exchange_add_norm
 from hopwell.ops.moe_combine_triton import rank_sum
 from hopwell.ops.norm_triton import add_norm
 from hopwell.ops.rows import Normed
 from hopwell.parallel.memory import RankLost
-from hopwell.parallel.symmetric import open_inboxes
 
 STUCK_SECONDS = 8.0
 """For a step that is under way to end, on a GPU whose fellows are gone."""
@@ -30,19 +29,34 @@ class GpuExchange(GroupExchange):
     def __init__(self, inboxes: Inboxes, memory: Tensor) -> None:
         """
         Args:
-            memory: that the inboxes are in.
+            memory: that the inboxes are in: each GPU's, to which the others of the host write over NVLink.
         """
         super().__init__()
-        self.inboxes, self._memory = inboxes, memory
+        self.inboxes, self.memory = inboxes, memory
 
     @classmethod
     def open(cls, rows: int, width: int, device: torch.device) -> GpuExchange:
-        """With inboxes for steps of up to so many rows; all ranks of the default process group call it.
+        """With inboxes for steps of up to so many rows, known to all ranks of the default process group and empty.
+
+        Every rank calls it, before any CUDA graph is captured: to allocate or to meet within a capture fails.
 
         Args:
             width: of a row, the model's hidden size.
         """
-        return cls(*open_inboxes(rows, width, device))
+        import torch.distributed._symmetric_memory as symmetric  # CUDA builds alone have it
+
+        group = dist.group.WORLD
+        assert group is not None, "there is a process group"
+        rank, world = dist.get_rank(), dist.get_world_size()
+        memory = symmetric.empty(Inboxes.values(world, rows, width), dtype=torch.int16, device=device)
+        handle = symmetric.rendezvous(memory, group)
+        # hazard: a tensor of the pool may begin within its buffer
+        inside = memory.data_ptr() - handle.buffer_ptrs[rank]
+        peers = torch.tensor([base + inside for base in handle.buffer_ptrs], dtype=torch.int64, device=device)
+        memory.fill_(EMPTY)
+        torch.cuda.synchronize(device)
+        dist.barrier()
+        return cls(Inboxes(peers, rank, world, rows, width), memory)
 
     def sum(self, share: Tensor) -> Tensor:
         """As `Exchange.sum`, but that NCCL adds in an order of its own, rounding to bf16 as it goes: bits are equal on
