@@ -49,9 +49,9 @@ def held_format(config: ModelConfig, row: Row, layer: int, packed: bool) -> Form
 
 def one_of_a_kind(values: Mapping[str, Any]) -> list[int]:
     """Numbers of a config's layers of which one of a kind is left, once it is truncated: the first dense one, the first
-    with experts, the MTP layer."""
+    with experts, twice, since what one leaves to the next is a kind too, and the MTP layer."""
     dense = values.get("first_k_dense_replace", 0)
-    return [*range(min(dense, 1)), dense, values.get("num_hidden_layers", 0)]
+    return [*range(min(dense, 1)), dense, dense, values.get("num_hidden_layers", 0)]
 
 
 class Builder(ABC):

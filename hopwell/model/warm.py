@@ -80,7 +80,7 @@ def launches(
         some = (launches(values, device, one, max_rows, sizes, layout) for one in each)
         return list(dict.fromkeys(chain.from_iterable(some)))
     dense = min(values.get("first_k_dense_replace", 0), 1)
-    config = ModelConfig.from_dict(truncate(values, dense + 1, dense))
+    config = ModelConfig.from_dict(truncate(values, dense + 2, dense))
     packed = settings.four_bits == "packed"
     shard = Shard(layout, Unheard(layout.world, config.hidden_size)) if layout.world > 1 else None
     model = random_transformer(config, "meta", packed=packed, numbers=one_of_a_kind(values), shard=shard)

@@ -153,7 +153,8 @@ from hopwell.model.shipped import shipped_config
 from hopwell.ops.compile.aot import record
 from hopwell.parallel.layout import Layout
 
-values = {**shipped_config("deepseek-r1"), "num_hidden_layers": 4, "n_routed_experts": 32}
+small = {"num_hidden_layers": 4, "first_k_dense_replace": 1, "n_routed_experts": 32}
+values = {**shipped_config("deepseek-r1"), **small}
 
 class Rank1(warm.Unheard):
     def __init__(self, world, width):
@@ -185,6 +186,97 @@ for apart in (False, True):
 def test_kernels_of_all_ranks_are_compiled_ahead() -> None:
     """Of the second of two ranks, which share heads or sequences: what its steps launch."""
     compiled(RANKS)
+
+
+KEYS = """
+import sys
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler.compiler import make_backend
+from triton.runtime import driver
+
+from hopwell.model.batch import ForwardBatch
+from hopwell.model.config import ModelConfig
+from hopwell.model.four_bits import FourBits
+from hopwell.model.fused import FusedTransformer
+from hopwell.model.random_weights import random_transformer
+from hopwell.model.settings import ModelSettings
+from hopwell.model.sharding import Shard
+from hopwell.model.shipped import find_config, truncate
+from hopwell.model.warm import Unheard
+from hopwell.ops import triton_common
+from hopwell.ops.compile.aot import machine_code, record
+from hopwell.ops.device import HOPPER, target
+from hopwell.ops.paging import CacheScales
+from hopwell.parallel.layout import ONE_RANK, Layout
+
+HERE = GPUTarget("cuda", 90, 32)
+
+class Hopper:
+    def get_current_target(self): return HERE
+    def get_current_device(self): return 0
+    def get_current_stream(self, device=0): return 0
+
+driver.set_active(Hopper())
+keys = set()
+
+def key_of(src, target=HERE, options=None):
+    backend = make_backend(target)
+    told = backend.parse_options(dict(options or {}, **src.parse_options()))
+    keys.add((src.fn.__name__, src.hash(), told.hash()))
+
+triton.compile = triton.compiler.compile = key_of
+meta = lambda *shape, dtype=torch.int64: torch.empty(shape, dtype=dtype, device="meta")
+
+def launches_of(values, cache_dtype, layout):
+    config = ModelConfig.from_dict(values)
+    shard = Shard(layout, Unheard(layout.world, config.hidden_size)) if layout.world > 1 else None
+    model = random_transformer(config, "meta", packed=True, shard=shard)
+    scales = [CacheScales(1.0, 0.5, config.kv_lora_rank)] * len(model.attentions) if cache_dtype == "fp8" else None
+    fused = FusedTransformer(ModelSettings(cache_dtype=cache_dtype, cache_scales=scales).of(model))
+    latent = fused.model.new_latent(64)
+
+    def run():
+        for rows in (1, 8, 128):
+            ids, table = meta(rows), meta(rows, 17, dtype=torch.int32)
+            hidden, _ = fused.forward_and_score(ids, ids, table, latent)
+            fused.draft(hidden, ids, ids, table, latent)
+        query_lens, seq_lens = [1, 700], [90, 700]
+        batch = ForwardBatch(meta(701), meta(701), query_lens, seq_lens, meta(2, 11, dtype=torch.int32))
+        fused.draft_long(fused.forward_long(batch, latent), batch, latent)
+
+    return run
+
+cases = [(None, "auto", ONE_RANK), (None, "fp8", ONE_RANK), ("nvfp4", "fp8", Layout(2)), ("mxfp4", "auto", ONE_RANK),
+         ("int4_g32", "auto", ONE_RANK), ("int4_g128", "auto", ONE_RANK)]
+for format, cache_dtype, layout in cases:
+    values = truncate(find_config("deepseek-r1"), 3, 1)
+    if format is not None:
+        values = FourBits.of(format, "fp8").described(values)
+    run = launches_of(values, cache_dtype, layout)
+    keys.clear()
+    for launch in record(run, HOPPER):
+        machine_code(launch, 90)
+    ahead = set(keys)
+    keys.clear()
+
+    def take(kernel, grid, args, constants, options):
+        kernel.warmup(*args, grid=grid, **constants, **options)
+
+    told = triton_common.launcher.set(take), target.set(HOPPER)
+    run()
+    triton_common.launcher.reset(told[0]); target.reset(told[1])
+    assert len(ahead) > 25, len(ahead)
+    assert keys == ahead, (format, cache_dtype, sorted({name for name, *_ in keys ^ ahead}))
+"""
+
+
+def test_what_is_compiled_ahead_is_what_each_launch_looks_for() -> None:
+    """All kernels of all formats: a key that differs means that a kernel is compiled twice, the second time while
+    somebody waits."""
+    compiled(KEYS)
 
 
 @pytest.mark.timeout(60)

@@ -62,7 +62,7 @@ def _specialise(kernel: Any, args: tuple[Any, ...], constants: dict[str, Any], o
         if isinstance(value, Tensor):
             types[name] = canonicalize_ptr_dtype(value.dtype, False)
             aligned.append(index)
-        elif value is None or (value == 1 and name not in general):
+        elif value is None or (type(value) is int and value == 1 and name not in general):
             fixed[name] = value
         elif isinstance(value, int):
             types[name] = "i32"
@@ -85,7 +85,11 @@ def machine_code(launch: Launch, arch: int) -> Any:
     from triton.compiler import ASTSource
     from triton.experimental.gluon._runtime import GluonASTSource
 
-    attributes = {(i,): [["tt.divisibility", 16]] for i in launch.aligned}
+    attributes: dict[tuple[int, ...], list[Any]] = {(i,): [["tt.divisibility", 16]] for i in launch.aligned}
+    words = {name: value for name, value in launch.constants if isinstance(value, str)}
+    for index, (name, _) in enumerate(launch.signature):
+        if name in words:  # the JIT takes a word for the marks of an argument (Triton 3.6): D is divisible by 16
+            attributes[(index,)] = [["tt.divisibility", 16]] if "D" in words[name] else []
     kind = GluonASTSource if launch.kernel.is_gluon() else ASTSource
     source = kind(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
     options = {
