@@ -158,10 +158,10 @@ class Row:
     def _deviation(self, shape: tuple[int, ...]) -> float:
         return 1 / math.sqrt(shape[-1]) / self.kind.reads if self.kind.deviation is None else self.kind.deviation
 
-    def specs(self, config: ModelConfig, layer: int = 0, expert: int = 0) -> Iterator[TensorSpec]:
-        """What a checkpoint holds of it: the tensor, and its scales where the config has FP8 blocks."""
-        kind, original = self.kind, COPIES.get(self)
-        name, shape = self.name(layer, expert), self.shape(config)
+    def specs(self, config: ModelConfig) -> Callable[[int, int], list[TensorSpec]]:
+        """What a checkpoint holds of it, by layer and expert: the tensor, and its scales where the config has FP8
+        blocks. What all experts have alike is worked out once: R1 has 45,000 matrices."""
+        kind, original, shape = self.kind, COPIES.get(self), self.shape(config)
         spec = partial(
             TensorSpec, part=self.part,
             quantisable=kind.formats != PLAIN,
@@ -170,10 +170,15 @@ class Row:
             copy_of=None if original is None else original.name(),
         )  # fmt: skip
         if config.weight_block_size is None or kind.formats[0] != Label.FP8_BLOCK:
-            yield spec(name, shape, kind.dtype)
-            return
-        yield spec(name, shape, torch.float8_e4m3fn)
-        yield spec(f"{name.rpartition('.')[0]}.{SCALES}", scale_shape(shape), torch.float32)
+            return lambda layer, expert: [spec(self.name(layer, expert), shape, kind.dtype)]
+        scales = scale_shape(shape)
+
+        def with_scales(layer: int, expert: int) -> list[TensorSpec]:
+            name = self.name(layer, expert)
+            module = name.rpartition(".")[0]
+            return [spec(name, shape, torch.float8_e4m3fn), spec(f"{module}.{SCALES}", scales, torch.float32)]
+
+        return with_scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,20 +257,26 @@ def tensors(config: ModelConfig) -> Iterator[TensorSpec]:
     layer follows the decoder's last, with its physical copies of the embedding and the head (DeepSeek-V3,
     README_WEIGHTS.md).
     """
-    layers = config.num_hidden_layers
-    yield from EMBEDDING.specs(config)
+    layers, known = config.num_hidden_layers, dict[Row, Callable[[int, int], list[TensorSpec]]]()
+
+    def specs(row: Row, layer: int = 0, expert: int = 0) -> list[TensorSpec]:
+        if row not in known:
+            known[row] = row.specs(config)
+        return known[row](layer, expert)
+
+    yield from specs(EMBEDDING)
     for layer in range(layers):
         for row, expert in layer_rows(config, layer):
-            yield from row.specs(config, layer, expert)
-    yield from FINAL_NORM.specs(config)
-    yield from HEAD.specs(config)
+            yield from specs(row, layer, expert)
+    yield from specs(FINAL_NORM)
+    yield from specs(HEAD)
     for layer in range(layers, layers + config.num_nextn_predict_layers):
         for row in (MTP_EMBEDDING, MTP_EMBEDDING_NORM, MTP_HIDDEN_NORM, MTP_PROJECTION):
-            yield from row.specs(config, layer)
+            yield from specs(row, layer)
         for row, expert in layer_rows(config, layer):
-            yield from (replace(spec, part="mtp") for spec in row.specs(config, layer, expert))
+            yield from (replace(spec, part="mtp") for spec in specs(row, layer, expert))
         for row in (MTP_FINAL_NORM, MTP_HEAD):
-            yield from row.specs(config, layer)
+            yield from specs(row, layer)
 
 
 def layer_rows(config: ModelConfig, layer: int) -> Iterator[tuple[Row, int]]:
