@@ -6,12 +6,14 @@ Tests compute with one thread: several pytest workers with several threads each 
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hostile import Attacked, attacked
@@ -43,8 +45,24 @@ if not torch.cuda.is_available():
 
 def pytest_collection_finish() -> None:
     """What all tests share is not searched for garbage again and again: that was a tenth of their time."""
+    try_tokenizers_once()
     gc.collect()
     gc.freeze()
+
+
+def try_tokenizers_once() -> None:
+    """A file that stood its trial, of some 0.3 s in a process of its own, is not tried again under another path."""
+    from hopwell.engine import tokenizer
+
+    trial, sound = tokenizer._try, set[bytes]()
+
+    def tried(path: Path) -> None:
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        if digest not in sound:
+            trial(path)
+            sound.add(digest)
+
+    tokenizer._try = tried
 
 
 def pytest_unconfigure() -> None:
