@@ -29,10 +29,10 @@ def rows(done: Ran) -> list[dict[str, Any]]:
 
 
 def test_one_question_is_answered_through_the_template() -> None:
-    command = (*HOPWELL, "generate", "What is 37 * 43?", *GREEDY)
+    command = (*HOPWELL, "generate", "What is 50 + 7?", *GREEDY)
     done = subprocess.run(command, input="", capture_output=True, text=True, encoding="utf-8", timeout=250)
     assert done.returncode == 0
-    assert done.stdout.startswith("<think>\n") and done.stdout.endswith("</think>\n\n37 * 43 = \\boxed{1591}\n")
+    assert done.stdout.startswith("<think>\n") and done.stdout.endswith("</think>\n\n50 + 7 = \\boxed{57}\n")
     assert "tokens/s" in done.stderr and "\x1b" not in done.stdout + done.stderr
 
 

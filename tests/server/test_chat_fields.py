@@ -119,12 +119,12 @@ def test_a_last_turn_is_gone_on_with_or_refused(http: httpx.Client) -> None:
 @pytest.mark.parametrize("said_so_far", ["37 * 43 = ", "The answer", "Sorted:", "", " ", "\n"])
 def test_no_thinking_shows_in_an_answer_that_is_gone_on_with(http: httpx.Client, said_so_far: str) -> None:
     turns = [{"role": "user", "content": "What is 37 * 43?"}, {"role": "assistant", "content": said_so_far}]
-    drawn = {"messages": turns, "max_tokens": 60, "temperature": 2.0, "seed": 0, "n": 4}
+    drawn = {"messages": turns, "max_tokens": 30, "temperature": 2.0, "seed": 0, "n": 4}
     choices = post(http, "/v1/chat/completions", {**drawn, "continue_final_message": True})["choices"]
     for message in (choice["message"] for choice in choices):
         assert "think>" not in message["content"] and "reasoning_content" not in message
     assert len(choices) == 4
-    (block,) = post(http, "/v1/messages", {"messages": turns, "max_tokens": 60, "temperature": 1.0})["content"]
+    (block,) = post(http, "/v1/messages", {"messages": turns, "max_tokens": 30, "temperature": 1.0})["content"]
     assert block["type"] == "text" and "think>" not in block["text"]
 
 
