@@ -23,9 +23,14 @@ FORMS = {
     "rows, 3 stages": Form(False, 16, 8, 3),
     "rows, 4 warps": Form(False, 16, 4, 2),
     "by hand": Form(False, 16, 4, 1, gluon=True),
+    "apart": Form(False, 16, 4, 1, gluon=True, apart=True),
 }
-"""Ways to compute attention with 16 heads; on Hopper the first is in use for few tokens, the last for more."""
-BY_32 = {"32 by hand": Form(False, 32, 8, 1, gluon=True), "32 rows, 3 stages": Form(False, 32, 8, 3)}
+"""Ways to compute attention with 16 heads; on Hopper the first is in use for few tokens, the last but one for more."""
+BY_32 = {
+    "32 by hand": Form(False, 32, 8, 1, gluon=True),
+    "32 apart": Form(False, 32, 4, 1, gluon=True, apart=True),
+    "32 rows, 3 stages": Form(False, 32, 8, 3),
+}
 FORMS_32 = BY_32 | {"16 by hand": Form(False, 16, 4, 1, gluon=True)}
 """The same with 32 heads."""
 FORMS_128 = {"64 rows, by hand": Form(False, 64, 8, 1, gluon=True), "64 rows": Form(False, 64, 8, 2), **BY_32,
@@ -35,6 +40,8 @@ FORMS_128 = {"64 rows, by hand": Form(False, 64, 8, 1, gluon=True), "64 rows": F
 
 def caches(how: DecodeVariant) -> tuple[bool, ...]:
     """What a form can read: a cache of codes (True), of bf16, or either."""
+    if how.apart:
+        return (True,)
     if how.gluon:
         return {16: (False, True), 32: (True,), 64: (False,)}[how.heads]
     return (False, True) if not how.swap_ab and how.heads <= 32 else (False,)

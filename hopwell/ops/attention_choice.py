@@ -58,6 +58,8 @@ class DecodeVariant(Variant):
     """Page numbers are read a page early; `_decode` alone may do without."""
     gluon: bool = False
     """On Hopper: `_decode_64`; for 16 heads a program `_decode_16`; for an FP8 cache `_decode_codes`, with 16 or 32."""
+    apart: bool = False
+    """For an FP8 cache `_decode_apart`, with 4 warps: nothing chooses it before it has been timed."""
     splits: int = 1
     """KV splits of a sequence's context (flash-decoding)."""
 
