@@ -21,8 +21,10 @@ def plan(
     input_tokens: Annotated[str, typer.Option("--input", help="Tokens of a prompt, as 1k or 8192.")] = "1k",
     output_tokens: Annotated[str, typer.Option("--output", help="Tokens of an answer.")] = "1k",
     cached: Annotated[float, typer.Option(min=0, max=0.99, help="Share of prompts in the prefix cache.")] = 0.0,
-    rate: Annotated[float | None, typer.Option(min=1e-6, help="Requests a second.")] = None,
-    users: Annotated[float | None, typer.Option(min=1, help="Users who ask again as soon as answered.")] = None,
+    rate: Annotated[float | None, typer.Option(min=1e-6, max=1e9, help="Requests a second.")] = None,
+    users: Annotated[
+        float | None, typer.Option(min=1, max=1e9, help="Users who ask again as soon as answered.")
+    ] = None,
     ttft: Annotated[str | None, typer.Option(help="Promise: time to the first token, as 2s.")] = None,
     tpot: Annotated[str | None, typer.Option(help="Promise: time between tokens, as 30ms.")] = None,
     latency_class: Annotated[

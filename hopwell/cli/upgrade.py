@@ -26,7 +26,8 @@ def upgrade(
     input_tokens: Annotated[str, typer.Option("--input", help="Tokens of a prompt.")] = "1k",
     output_tokens: Annotated[str, typer.Option("--output", help="Tokens of an answer.")] = "1k",
     rate: Annotated[
-        float | None, typer.Option(min=1e-6, help="Requests a second today.  [default: 60 % of what it can carry]")
+        float | None,
+        typer.Option(min=1e-6, max=1e9, help="Requests a second today.  [default: 60 % of what it can carry]"),
     ] = None,
     ttft: Annotated[str, typer.Option(help="Promise: time to the first token.")] = "2s",
     tpot: Annotated[str, typer.Option(help="Promise: time between tokens.")] = "50ms",

@@ -132,7 +132,7 @@ def parse_bytes(text: str) -> Goal:
                 number = float(text.removesuffix(suffix))
             except ValueError:
                 break
-            if 0 < number < math.inf:
+            if 0 < number < 1e15:
                 return Goal(nbytes=int(number * factor)) if factor else Goal(bits=number)
     raise PrecisionError(f"--bytes is {text!r}; give bits a weight, as 4.5bpw, or a size, as 380GB")
 

@@ -50,6 +50,12 @@ def test_faults_name_the_option_and_the_remedy(arguments: tuple[str, ...], messa
     assert message in refused("plan", "deepseek-r1", *arguments)
 
 
+@pytest.mark.parametrize("option", ["--rate", "--users"])
+def test_no_load_is_endless(option: str) -> None:
+    ran = hopwell("plan", "nano", option, "inf")
+    assert ran.code == 2 and f"Invalid value for '{option}'" in ran.err, ran
+
+
 @pytest.mark.parametrize("command", [("plan", "nano"), ("plan", "article"), ("upgrade", "--have", "8xh100")])
 def test_json_and_markdown_are_not_both_given(command: tuple[str, ...]) -> None:
     assert "--json and --markdown were given; give one" in refused(*command, "--json", "--markdown")

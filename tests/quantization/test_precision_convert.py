@@ -304,7 +304,7 @@ def test_what_was_decided_of_the_source_s_cache_is_not_taken_over(source: Path, 
 def test_goals_are_parsed_or_refused() -> None:
     assert parse_bytes("4.5bpw") == Goal(bits=4.5) and parse_bytes("380GB") == Goal(nbytes=380_000_000_000)
     assert parse_fit("8xH100").nbytes == 8 * int(81559 * 2**20 * 0.94) - 60 * 10**9
-    wrong = {parse_budget: ["ppl=3"], parse_bytes: ["4.5", "infGB", "infbpw"], parse_fit: ["8xH21", "1xB0"]}
+    wrong = {parse_budget: ["ppl=3"], parse_bytes: ["4.5", "infGB", "infbpw", "1e300GB"], parse_fit: ["8xH21", "1xB0"]}
     for parse, text in ((parse, text) for parse, texts in wrong.items() for text in texts):
         with pytest.raises(HopwellError, match="give"):
             parse(text)
