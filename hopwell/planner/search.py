@@ -77,6 +77,11 @@ def _demand(question: Question) -> bool:
     return question.rate is not None or question.users is not None
 
 
+def _whole(replicas: float) -> int:
+    """As many as a load takes, and one for the least."""
+    return max(1, ceil(replicas - 1e-9))
+
+
 class _Rough(NamedTuple):
     """A way to serve at the most users that keep the promises, before it is looked at closely."""
 
@@ -234,9 +239,9 @@ class _Finder:
         replicas, rate = 1, most.requests_per_s
         if question.rate is not None:
             rate = question.rate
-            replicas = ceil(rate / most.requests_per_s - 1e-9)
+            replicas = _whole(rate / most.requests_per_s)
         elif question.users is not None:
-            replicas = ceil(question.users / most.users - 1e-9)
+            replicas = _whole(question.users / most.users)
             rate = most.requests_per_s * question.users / most.users
         sides = ceil(rate / side.requests_per_s) if side else 0
         gpus = replicas * serving.machine.layout.gpus + (sides * side.gpus if side else 0)

@@ -152,9 +152,9 @@ class Machine:
         """`prompts` prompts of `tokens` at once, each the last of `context` rows; with attention by sequence that many
         on every group."""
         m, heads = self.model, self.model.num_attention_heads / self.layout.tp
-        context = context or tokens
+        context, head = context or tokens, (m.qk_nope_head_dim + m.v_head_dim) / 2
         moved, flops = work.prompt_attention(
-            tokens, context, heads, m.kv_lora_rank, m.qk_rope_head_dim, m.qk_nope_head_dim, self.precision.cache
+            tokens, context, heads, m.kv_lora_rank, m.qk_rope_head_dim, head, self.precision.cache
         )
         rebuilt = work.heads_product(context, heads, m.kv_lora_rank, m.qk_nope_head_dim + m.v_head_dim)
         ops = [

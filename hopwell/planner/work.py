@@ -35,9 +35,10 @@ def absorbed_attention(
 
 
 def prompt_attention(
-    tokens: float, context: float, heads: float, rank: int, rope: int, head: int, cache: str
+    tokens: float, context: float, heads: float, rank: int, rope: int, head: float, cache: str
 ) -> tuple[float, float]:
-    """One prompt's `tokens` new rows, the last of `context`; keys and values are rebuilt for every head."""
+    """One prompt's `tokens` new rows, the last of `context`; keys and values, `head` wide on average, are rebuilt for
+    every head."""
     pairs = tokens * (context - tokens) + tokens * (tokens + 1) / 2
     rebuilt = 2 * context * heads * rank * 2 * head
     moved = CACHE_BYTES[cache] * (rank + rope) * context + 2 * tokens * heads * (2 * head + rope)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopwell.limits.catalogue import find_gpu
 from hopwell.planner.engines import engines, find_engine
 from hopwell.planner.kernels import kernel
-from hopwell.planner.layout import layouts
+from hopwell.planner.layout import Layout, layouts
 from hopwell.planner.memory import plan_memory
 from hopwell.planner.model import read_model
 from hopwell.planner.serving import Load, Serving
@@ -74,6 +75,18 @@ def test_memory_stays_on_the_card_and_users_cost_time(machine: Machine, users: i
     assert point.admitted <= serving.limit and point.admitted <= users
     assert more.tpot_ms >= point.tpot_ms * (1 - 1e-9) and more.ttft_ms >= point.ttft_ms * (1 - 1e-9)
     assert point.requests_per_s * (point.ttft_ms + 1024 * point.tpot_ms) / 1e3 <= users * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(("keys", "values"), [(128, 128), (64, 192), (192, 64), (4, 1024)])
+def test_keys_and_values_may_differ_in_width(keys: int, values: int) -> None:
+    """Attention's own products in a prompt are those of scores and of values, whatever rebuilding them takes."""
+    model = replace(MODELS[0], qk_nope_head_dim=keys, v_head_dim=values)
+    gpu, engine = find_gpu("H200"), find_engine("sglang")
+    machine = Machine(model, engine.precision("fp8", gpu), Layout(8, 1, 8, 1), gpu, engine)
+    op = machine.prompt(100)[0]
+    pairs, heads = 100 * 101 / 2, model.num_attention_heads / 8
+    assert op.name == "attention"
+    assert op.flops == pytest.approx(model.num_hidden_layers * 2 * heads * (keys + 64 + values) * pairs)
 
 
 def test_the_step_of_own_kernels_is_the_one_that_was_measured() -> None:

@@ -103,6 +103,13 @@ def test_hopwell_is_laid_out_as_it_runs() -> None:
     assert any(option.engine.name == "hopwell" for option in search(lite, PRICES).options)
 
 
+@pytest.mark.parametrize("demand", [{"rate": 1e-6}, {"rate": None, "users": 1}])
+def test_the_least_load_takes_one_replica(demand: dict[str, float | None]) -> None:
+    tiny = replace(read_model("nano"), num_hidden_layers=1, first_k_dense_replace=0, n_shared_experts=0)
+    asked = replace(QUESTION, model=tiny, load=Load(1, 2), gpus=parse_gpus("b200"), precisions=("bf16",), **demand)  # type: ignore[arg-type]
+    assert search(asked, PRICES).options[0].replicas == 1
+
+
 def test_an_answer_is_a_table_a_card_json_and_a_page() -> None:
     answer = search(QUESTION, PRICES)
     rows = table(answer, 3)
