@@ -121,8 +121,11 @@ def launches(
         found |= dict.fromkeys(record(lambda: drafts_triton.run_once(torch.device("meta")), device))
     for rows in sizes:
         found |= dict.fromkeys(record(lambda rows=rows: small(rows), device))
+    # the others' part of a long step, where attention is data parallel, is a row of each at least
+    rest = [[]] if layout.pools == 1 else [[], [1] * (layout.pools - 1)]
     for query_lens, seq_lens in eager_batches(model.config, max_rows, device, fused.packs_experts):
-        found |= dict.fromkeys(record(lambda q=query_lens, s=seq_lens: long(q, s), device))
+        for more in rest:
+            found |= dict.fromkeys(record(lambda q=query_lens + more, s=seq_lens + more: long(q, s), device))
     return list(dict.fromkeys(each for launch in found for each in _of_ranks(launch, layout.world)))
 
 
