@@ -89,6 +89,11 @@ class Scheduler:
         """Tokens that end each slot's sequence; -1 is none."""
         self.sleeping = np.zeros(slots, np.bool_)
         """Slots whose sequence has tokens that do not end it in its thinking."""
+        self._promised = np.zeros(slots)
+        """Seconds a token; 0: none were promised."""
+        self._first_at = np.zeros(slots)
+        """When the first token came, once that was asked; 0 before."""
+        self._prompt_len = np.zeros(slots, np.int64)
         self._capacity = np.zeros(slots, np.int64)
         self._pool_of = np.zeros(slots, np.int64)
         self._page_table = np.zeros((slots, -(-model_len // PAGE)), np.int32)
@@ -279,17 +284,17 @@ class Scheduler:
         """Seconds that a step may take for the sake of others' first tokens. What is promised is an answer's mean: who
         was faster so far can wait, and who has just begun can as long as the rest of an answer, though it be short,
         will make up for it."""
-        each, now, spare = self.step_time.seconds(decode_rows), time.monotonic(), inf
-        for seq in self.decoding():
-            if (promise := seq.group.latency.tpot) is None:
-                continue
-            launched = int(self.fewest[seq.slot]) - seq.prompt_len
-            tokens = max(launched + 1, min(self._short, int(self.limit[seq.slot]) - seq.prompt_len))
-            taken = now - seq.first_token_at if seq.first_token_at else 0.0
-            if self.fewest[seq.slot] > self.known[seq.slot]:
-                taken += self._planned
-            spare = min(spare, AIM * promise * (tokens - 1) - taken - each * (tokens - 1 - launched))
-        return spare
+        slots = self._decode[self._promised[self._decode] > 0]
+        for slot in slots[self._first_at[slots] == 0].tolist():
+            self._first_at[slot] = self.runs_in(slot).first_token_at
+        launched = self.fewest[slots] - self._prompt_len[slots]
+        tokens = np.maximum(launched + 1, np.minimum(self._short, self.limit[slots] - self._prompt_len[slots]))
+        first = self._first_at[slots]
+        taken = np.where(first > 0, time.monotonic() - first, 0.0)
+        taken += np.where(self.fewest[slots] > self.known[slots], self._planned, 0.0)
+        each = self.step_time.seconds(decode_rows)
+        spare = AIM * self._promised[slots] * (tokens - 1) - taken - each * (tokens - 1 - launched)
+        return float(spare.min(initial=inf))
 
     def _prefill(self, budget: int) -> list[Chunk]:
         """Chunks of admitted sequences and of new ones, best in order first: a long prompt is set aside for an urgent
@@ -335,6 +340,8 @@ class Scheduler:
         seq.state, seq.scheduled, seq.pages, seq.keys = State.PREFILL, known * PAGE, [], keys[: len(shared)]
         self.kept[slot] = len(shared)
         self.limit[slot], self._capacity[slot] = seq.limit, 0
+        self._promised[slot], self._first_at[slot] = seq.group.latency.tpot or 0.0, 0.0
+        self._prompt_len[slot] = seq.prompt_len
         self._set_stops(slot, seq.ends)
         self.sleeping[slot] = bool(seq.sleeping)
         self._extend(seq, shared)
