@@ -125,8 +125,8 @@ def load_model(
             log.warning("start_budget: weights alone take longer than %g s: %s", start_budget, limit.describe())
     ranks = _start_ranks(path, layout, where, kind, packed) if layout.world > 1 else None
     try:
-        shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
         with compiling(checkpoint.config, where, wanted, layout) as wait:
+            shard = None if ranks is None else _own_shard(ranks, where, config.hidden_size)
             weights = load_weights(checkpoint, where, kind, progress, shard, packed)
             if ranks is not None:
                 ranks.wait("loaded")
