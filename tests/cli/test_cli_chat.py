@@ -67,11 +67,7 @@ def test_a_session_in_a_terminal() -> None:
         assert "nano on cpu" in terminal.until("> ")
         terminal.type("What is 50 + 7?\r")
         said = terminal.until("\\boxed{57}")
-        assert (
-            "\x1b[2mAdd the columns" in said
-            and "\x1b[0m\r\n50 + 7 = " in said
-            and "<think>" not in said
-        )
+        assert "\x1b[2mAdd the columns" in said and "\x1b[0m\r\n50 + 7 = " in said and "<think>" not in said
         terminal.until("first after")
         terminal.until("> ")
         terminal.type("Now add 15.\r")
