@@ -58,7 +58,8 @@ def _targets(mine: Iterable[str], others: Collection[str]) -> list[str]:
         found.setdefault(re.sub(r"\\\.\d+(?=\\\.)", r"\\.\\d+", re.escape(name)), []).append(name)
     targets: list[str] = []
     for expression, names in sorted(found.items()):
-        open_ = r"\d+" in expression and not any(re.fullmatch(expression, other) for other in others)
+        matches = re.compile(expression).fullmatch
+        open_ = r"\d+" in expression and not any(map(matches, others))
         targets += [f"re:{expression}$"] if open_ else sorted(names)
     return targets
 

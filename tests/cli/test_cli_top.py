@@ -64,8 +64,9 @@ def test_a_layer_may_take_no_longer_than_its_marks() -> None:
 def test_columns_go_from_the_least_worth_to_the_most() -> None:
     before = set(NAMES)
     for width in range(120, 30, -1):
-        heads = next(line for line in shown(width).splitlines() if line.startswith(" op "))
-        now = {name for name in NAMES if name and name in heads} | ({""} if "░" in shown(width) else set())
+        said = shown(width)
+        heads = next(line for line in said.splitlines() if line.startswith(" op "))
+        now = {name for name in NAMES if name and name in heads} | ({""} if "░" in said else set())
         gone = [name for name in LEAST if name not in now]
         assert now <= before and gone == list(LEAST[: len(gone)])
         before = now

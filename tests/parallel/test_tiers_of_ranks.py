@@ -124,13 +124,13 @@ def two(request: pytest.FixtureRequest) -> Iterator[LoadedModel]:
 def conversation() -> list[list[int]]:
     """Five texts in turns, each asked again after the pool has given it up."""
     r = random.Random(0)
-    texts = [[r.randrange(8, 500) for _ in range(r.randrange(200, 260))] for _ in range(4)]
+    texts = [[r.randrange(8, 500) for _ in range(r.randrange(140, 190))] for _ in range(4)]
     return [texts[i % 4] + [r.randrange(8, 500) for _ in range(20)] for i in range(7)]
 
 
 def answers(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], Engine]:
     """Greedy ones, one after the other, from a cache that holds hardly two of the texts."""
-    engine = loaded.engine(loaded.config(max_seqs=2, cache_tokens=640, meter=False, **settings))
+    engine = loaded.engine(loaded.config(max_seqs=2, cache_tokens=448, meter=False, **settings))
     found = []
     for i, prompt in enumerate(conversation()):
         params = SamplingParams(temperature=0.0, max_tokens=6, ignore_eos=True)
