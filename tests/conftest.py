@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 from hostile import Attacked, attacked
 from quick_interpreter import quicken
 
+from hopwell.bounded import Bounded, Limits
 from hopwell.ops.process import own_process
 
 own_process()  # as the command does, before torch is imported
@@ -46,6 +48,7 @@ if not torch.cuda.is_available():
 def pytest_collection_finish() -> None:
     """What all tests share is not searched for garbage again and again: that was a tenth of their time."""
     try_tokenizers_once()
+    share_children()
     gc.collect()
     gc.freeze()
 
@@ -63,6 +66,41 @@ def try_tokenizers_once() -> None:
             sound.add(digest)
 
     tokenizer._try = tried
+
+
+CHILDREN = 4
+"""That are kept, of grammars and templates; each has some 25 MB of memory."""
+
+
+def share_children() -> None:
+    """Engines over the same tokenizer check grammars in the same child process, which outlives them, and render the
+    same template in the same one: a start takes 0.1 to 0.15 s of CPU, and hundreds of tests make an engine."""
+    from hopwell.chat import template
+    from hopwell.engine import grammars
+
+    class Shared(Bounded):
+        def close(self) -> None:
+            """It is the next engine's too."""
+
+    known: dict[tuple[object, ...], Shared] = {}
+
+    def shared(make: str, setup: object, limits: Limits, workers: int = 1) -> Bounded:
+        key = make, json.dumps(setup), limits, workers
+        known[key] = found = known.pop(key, None) or Shared(make, setup, limits, workers)
+        if len(known) > CHILDREN:  # it ends once nobody has it
+            del known[next(iter(known))]
+        return found
+
+    grammars.Bounded = template.Bounded = shared  # type: ignore[misc, assignment]
+
+
+@pytest.fixture(scope="module")
+def own_children() -> Iterator[None]:
+    """Grammars and templates start and end their own child process, as outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("hopwell.engine.grammars", "hopwell.chat.template"):
+            patch.setattr(f"{module}.Bounded", Bounded)
+        yield
 
 
 def pytest_unconfigure() -> None:

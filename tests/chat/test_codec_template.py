@@ -16,6 +16,8 @@ from hopwell.model.shipped import NANO
 from training.nano.tasks import TASKS, held_out_problems
 from training.nano.tasks.render import prompt_text, tool_messages
 
+pytestmark = pytest.mark.usefixtures("own_children")
+
 QUESTION = [{"role": "user", "content": "hi"}]
 
 R1 = """{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}

@@ -19,6 +19,8 @@ from hopwell.engine.grammars import LIMITS, MAX_QUEUED, Grammars
 from hopwell.engine.masks import Allowance
 from hopwell.engine.request import FAULTS, RequestError, SamplingParams
 
+pytestmark = pytest.mark.usefixtures("own_children")
+
 VOCAB = 262
 PATIENT = 60.0
 """Seconds, on a machine that is busy with other tests."""
