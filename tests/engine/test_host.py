@@ -291,9 +291,12 @@ def test_a_step_that_hangs_is_told_and_may_end_after_all(overlap: bool, caplog: 
                 await asyncio.to_thread(model.begun.wait)
                 call = asyncio.create_task(engine.flush_cache())
                 async with asyncio.timeout(120):
-                    for waiting in (*streams, call):
+                    for stream in streams:
                         with pytest.raises(EngineDownError, match="longer than the step_timeout"):
-                            await waiting
+                            await stream
+                    (told,) = await asyncio.gather(call, return_exceptions=True)
+                    # beside a step in a thread of its own the engine may have come to it
+                    assert "longer than the step_timeout" in str(told) or (overlap and told == 0)
                     assert engine.trouble
                     with pytest.raises(EngineDownError, match="step_timeout"):
                         await collect(engine, ask([9], "late"))
