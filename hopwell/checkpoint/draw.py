@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hopwell.formats.draw import look_up
 from hopwell.formats.fp8 import E4M3_MAX
 
 ENTRIES = 1 << 16
 """Of every table: two random bytes choose one."""
-AT_ONCE = 1 << 25
-"""Entries that a GPU looks up together: what is drawn for a moment must not take the memory of what stays."""
 SCALE_SPREAD = 0.25
 """Block scales vary by so much around their mean: a scale put to the wrong block must show."""
 
@@ -65,9 +64,7 @@ def _draw(table: Tensor, count: int, seed: int) -> Tensor:
         words = np.random.PCG64(seed).random_raw(-(-count // 4))
         return torch.index_select(table, 0, torch.from_numpy(words.view(np.uint16)[:count].astype(np.int32)))
     generator, drawn = torch.Generator(table.device).manual_seed(seed), table.new_empty(count)
-    for some in drawn.split(AT_ONCE):
-        index = torch.randint(ENTRIES, some.shape, dtype=torch.int32, device=table.device, generator=generator)
-        torch.index_select(table, 0, index, out=some)
+    look_up(table, drawn, generator)
     return drawn
 
 

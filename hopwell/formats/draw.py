@@ -16,7 +16,14 @@ SAMPLE = (512, 1024)
 """Shape of a matrix whose words are drawn from: 65,536 of codes, and of scales 2,048 or more."""
 
 AT_ONCE = 1 << 25
-"""Words that are drawn together: what is drawn for a moment must not take the memory of what stays."""
+"""Entries that are looked up together: what is drawn for a moment must not take the memory of what stays."""
+
+
+def look_up(table: Tensor, out: Tensor, generator: torch.Generator) -> None:
+    """Fills `out` [count] with entries of a table, each as likely, on their device."""
+    for some in out.split(AT_ONCE):
+        index = torch.randint(len(table), some.shape, generator=generator, dtype=torch.int32, device=out.device)
+        torch.index_select(table, 0, index, out=some)
 
 
 def draw_four_bits(
@@ -68,11 +75,8 @@ def draw_packed(
     moves thirty times the bytes."""
     sample = _sample(kind, deviation, torch.device(device), zero_points)
     drawn, generator = Packed.empty(kind, shape, device, zero_points), torch.Generator(device).manual_seed(seed)
-    for words, known in ((drawn.data, sample.data), (drawn.scales, sample.scales)):
-        table = known.flatten()
-        for some in words.view(-1).split(AT_ONCE):
-            index = torch.randint(len(table), some.shape, generator=generator, dtype=torch.int32, device=device)
-            torch.index_select(table, 0, index, out=some)
+    look_up(sample.data.flatten(), drawn.data.view(-1), generator)
+    look_up(sample.scales.flatten(), drawn.scales.view(-1), generator)
     drawn.factors.fill_(float(sample.factors[0, 0]))
     return drawn
 
