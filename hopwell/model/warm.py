@@ -37,9 +37,7 @@ from hopwell.model.shipped import truncate
 from hopwell.ops import drafts_triton, tokens_triton
 from hopwell.ops.compile.aot import Launch, build_stub, machine_code, record
 from hopwell.ops.device import HOPPER, Device
-from hopwell.ops.exchange_triton import Inboxes, exchange_add_norm
-from hopwell.ops.moe_combine_triton import rank_sum
-from hopwell.ops.norm_triton import add_norm
+from hopwell.ops.exchange_triton import Inboxes, sum_and_norm
 from hopwell.ops.paging import CacheScales
 from hopwell.ops.rows import Normed
 from hopwell.parallel.layout import ONE_RANK, Layout
@@ -159,9 +157,7 @@ class Unheard:
     def add_norm(
         self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
     ) -> tuple[Tensor, Normed]:
-        if len(residual) <= self._inboxes.rows:
-            return exchange_add_norm(residual, weight, parts, self._inboxes, turn, shares, fp8, values)
-        return add_norm(residual, weight, rank_sum(parts, shares).unsqueeze(0), None, fp8, values)
+        return sum_and_norm(residual, weight, parts, shares, turn, fp8, values, self._inboxes, self.sum)
 
 
 class Warming:

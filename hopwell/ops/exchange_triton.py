@@ -18,6 +18,7 @@ start in the order of their numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +26,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hopwell.ops.moe_combine_triton import rank_sum
 from hopwell.ops.norm_choice import Shape, choose
-from hopwell.ops.norm_triton import columns, sum_parts, unwritten, write_normed
+from hopwell.ops.norm_triton import add_norm, columns, sum_parts, unwritten, write_normed
 from hopwell.ops.rows import Normed
 from hopwell.ops.sizes import next_power_of_2
 from hopwell.ops.triton_common import INTERPRET, launch, let_next_start, to_bf16, wait_for_inputs
@@ -252,3 +254,16 @@ def exchange_add_norm(
         VALUES=values,
     )
     return out, normed
+
+
+def sum_and_norm(
+    residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool,
+    inboxes: Inboxes, reduce: Callable[[Tensor], object],
+) -> tuple[Tensor, Normed]:  # fmt: skip
+    """`exchange_add_norm` for any number of rows: arguments as there, `shares` its `part_weights`, and `reduce`, which
+    makes of a tensor the sum of all ranks' in place, for more rows than the inboxes have."""
+    if len(residual) <= inboxes.rows:
+        return exchange_add_norm(residual, weight, parts, inboxes, turn, shares, fp8, values)
+    total = rank_sum(parts, shares)
+    reduce(total)
+    return add_norm(residual, weight, total.unsqueeze(0), None, fp8, values)

@@ -13,9 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hopwell.ops.exchange import GroupExchange, filled_up, one_after_another, side_by_side, widened
-from hopwell.ops.exchange_triton import EMPTY, Inboxes, exchange_add_norm
-from hopwell.ops.moe_combine_triton import rank_sum
-from hopwell.ops.norm_triton import add_norm
+from hopwell.ops.exchange_triton import EMPTY, Inboxes, sum_and_norm
 from hopwell.ops.rows import Normed
 from hopwell.parallel.memory import RankLost
 
@@ -88,11 +86,7 @@ class GpuExchange(GroupExchange):
     def add_norm(
         self, residual: Tensor, weight: Tensor, parts: Tensor, shares: Tensor | None, turn: int, fp8: bool, values: bool
     ) -> tuple[Tensor, Normed]:
-        if len(residual) <= self.inboxes.rows:
-            return exchange_add_norm(residual, weight, parts, self.inboxes, turn, shares, fp8, values)
-        total = rank_sum(parts, shares)
-        dist.all_reduce(total)
-        return add_norm(residual, weight, total.unsqueeze(0), None, fp8, values)
+        return sum_and_norm(residual, weight, parts, shares, turn, fp8, values, self.inboxes, dist.all_reduce)
 
 
 def _even(counts: Sequence[int]) -> bool:
