@@ -74,7 +74,6 @@ class Scheduler:
         self._abandoned = 0  # finished sequences still in the queue
         self._free_slots = list(range(slots - 1, -1, -1))
         self._decode = np.zeros(0, np.int64)
-        self._tpots: dict[float, int] = {}  # running sequences by promised seconds a token
         self._admissions: list[Admission] = []
         self._fresh: list[int] = []
 
@@ -272,13 +271,18 @@ class Scheduler:
     def _budget(self, decode_rows: int) -> int:
         """Rows left for prefill: a step must not break a promise to one that decodes."""
         rows = self.config.max_batch_tokens - decode_rows
-        if self._tpots and decode_rows:
+        if (promised := self._promises()).size and decode_rows:
             first = self._first_waiting() if self.admitting else None
             read = [*self.prefilling, *([] if first is None else [first])]
-            promised = any(seq.group.latency.promises for seq in read)
-            allowed = max(min(self._tpots), self._spare(decode_rows) if promised else 0.0)
+            urgent = any(seq.group.latency.promises for seq in read)
+            allowed = max(float(promised.min()), self._spare(decode_rows) if urgent else 0.0)
             rows = min(rows, max(self.step_time.prompt_rows_within(allowed, decode_rows), PAGE))
         return int(rows)
+
+    def _promises(self) -> np.ndarray:
+        """Seconds a token of each that decodes and was promised some."""
+        promised = self._promised[self._decode]
+        return promised[promised > 0]
 
     def _spare(self, decode_rows: int) -> float:
         """Seconds that a step may take for the sake of others' first tokens. What is promised is an answer's mean: who
@@ -416,9 +420,10 @@ class Scheduler:
         """Preempts those who were promised no pace, the last in order first, while their rows break another's promise:
         one came when they ran already."""
         width, decoding = 1 + self.config.drafts, len(self._decode)
-        if not 0 < sum(self._tpots.values()) < decoding:
+        promised = self._promises()
+        if not 0 < promised.size < decoding:
             return
-        if decoding * width <= self.step_time.rows_within(min(self._tpots)):
+        if decoding * width <= self.step_time.rows_within(float(promised.min())):
             return
         unpromised = [seq for seq in self.decoding() if seq.group.latency.tpot is None]
         for seq in sorted(unpromised, key=lambda seq: seq.order, reverse=True):
@@ -498,8 +503,6 @@ class Scheduler:
         self.known[slot] = len(seq.tokens)
         self.fewest[slot] = self.most[slot] = len(seq.tokens) + 1
         self._decode = np.append(self._decode, slot)
-        if (tpot := seq.group.latency.tpot) is not None:
-            self._tpots[tpot] = self._tpots.get(tpot, 0) + 1
 
     def _vacate(self, seq: Sequence, use: Use | None = None) -> None:
         """Takes back a slot and its pages. Steps in flight may still write to them; the next tenant's come after.
@@ -512,10 +515,6 @@ class Scheduler:
             self.prefilling.remove(seq)
         if seq.state is State.DECODE:
             self._decode = self._decode[self._decode != slot]
-            if (tpot := seq.group.latency.tpot) is not None:
-                self._tpots[tpot] -= 1
-                if not self._tpots[tpot]:
-                    del self._tpots[tpot]
         self.pools[seq.pool].release(seq.pages, use)
         self._loads[seq.pool] -= 1
         if self.tiering is not None:
