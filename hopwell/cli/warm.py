@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopwell.cli import options as opt
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ def warm(
     four_bits: Annotated[str, typer.Option(help="Weights of four bits: packed or expanded.")] = "packed",
     max_batch_tokens: Annotated[int, typer.Option(min=1, help="Rows of the longest step.")] = 4096,
     arch: Annotated[int | None, typer.Option(help="90 (Hopper), 100 (Blackwell); default: this GPU's.")] = None,
-    tp: Annotated[int, typer.Option("--tp", min=1, help="Ranks that share every layer.")] = 1,
-    dp_attention: Annotated[
-        bool, typer.Option("--dp-attention", help="Each rank attends for, and caches, sequences of its own.")
-    ] = False,
+    tp: opt.Tp = 1,
+    dp_attention: opt.DpAttention = False,
     processes: Annotated[int | None, typer.Option(min=1, help="Compilers at once; default: one a core.")] = None,
 ) -> None:
     """Compile every kernel that a model can launch into Triton's cache, so that its first start is as fast as others.
