@@ -23,12 +23,10 @@ FORMS = {
     "rows, 3 stages": Form(False, 16, 8, 3),
     "rows, 4 warps": Form(False, 16, 4, 2),
     "by hand": Form(False, 16, 4, 1, gluon=True),
-    "apart": Form(False, 16, 4, 1, gluon=True, apart=True),
 }
-"""Ways to compute attention with 16 heads; on Hopper the first is in use for few tokens, the last but one for more."""
+"""Ways to compute attention with 16 heads; on Hopper the first is in use for few tokens, the last for more."""
 BY_32 = {
-    "32 by hand": Form(False, 32, 8, 1, gluon=True),
-    "32 apart": Form(False, 32, 4, 1, gluon=True, apart=True),
+    "32 by hand": Form(False, 32, 4, 1, gluon=True),
     "32 rows, 3 stages": Form(False, 32, 8, 3),
 }
 FORMS_32 = BY_32 | {"16 by hand": Form(False, 16, 4, 1, gluon=True)}
@@ -40,8 +38,6 @@ FORMS_128 = {"64 rows, by hand": Form(False, 64, 8, 1, gluon=True), "64 rows": F
 
 def caches(how: DecodeVariant) -> tuple[bool, ...]:
     """What a form can read: a cache of codes (True), of bf16, or either."""
-    if how.apart:
-        return (True,)
     if how.gluon:
         return {16: (False, True), 32: (True,), 64: (False,)}[how.heads]
     return (False, True) if not how.swap_ab and how.heads <= 32 else (False,)

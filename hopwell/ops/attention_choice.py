@@ -58,8 +58,6 @@ class DecodeVariant(Variant):
     """Page numbers are read a page early; `_decode` alone may do without."""
     gluon: bool = False
     """On Hopper: `_decode_64`; for 16 heads a program `_decode_16`; for an FP8 cache `_decode_codes`, with 16 or 32."""
-    apart: bool = False
-    """For an FP8 cache `_decode_apart`, with 4 warps: nothing chooses it before it has been timed."""
     splits: int = 1
     """KV splits of a sequence's context (flash-decoding)."""
 
@@ -125,9 +123,8 @@ def _decode(shape: Shape, fp8_cache: bool, device: Device) -> DecodeVariant:
     cache, splits = "an FP8 cache" if fp8_cache else "a bf16 cache", _splits(shape.tokens, shape.heads, device)
     if device.has_gluon and fp8_cache:
         idle = 2 * shape.tokens * splits * cdiv(shape.heads, 32) <= device.multiprocessors
-        how, why = ((16, 4, 1) if few or idle else (32, 8, 1)), f"{cache} and {heads} on Hopper"
-        why += ", multiprocessors left" if idle and not few else ""
-        return DecodeVariant("gluon_fp8", why, False, *how, gluon=True, splits=splits)
+        why = f"{cache} and {heads} on Hopper" + (", multiprocessors left" if idle and not few else "")
+        return DecodeVariant("gluon_fp8", why, False, 16 if few or idle else 32, 4, 1, gluon=True, splits=splits)
     if device.has_gluon and (shape.tokens > 4 or not few):
         how = (16, 4, 1) if few else (64, 8, 1)
         why = f"{cache} and {heads} on Hopper"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hopwell.ops import sizes
 from hopwell.ops.attention_choice import DecodeVariant, Shape, choose
-from hopwell.ops.attention_decode_fp8_gluon import BRINGING_REGISTERS, _decode_apart, _decode_codes
+from hopwell.ops.attention_decode_fp8_gluon import BRINGING_REGISTERS, _decode_codes
 from hopwell.ops.attention_decode_gluon import _decode_16, _decode_64
 from hopwell.ops.attention_decode_rows_triton import _decode_rows
 from hopwell.ops.paging import CacheScales
@@ -141,10 +141,8 @@ def decode(
     pair = (1.0, 1.0) if scales is None else (scales.latent, scales.rope)
     if how.gluon and scales is None:
         launch(_decode_64 if how.heads > 16 else _decode_16, grid, *tensors, page_table.shape[1], **shape)
-    elif how.apart:
-        launch(_decode_apart, grid, *tensors, *pair, page_table.shape[1], **shape, REGS=BRINGING_REGISTERS)
     elif how.gluon:
-        launch(_decode_codes, grid, *tensors, *pair, page_table.shape[1], **shape)
+        launch(_decode_codes, grid, *tensors, *pair, page_table.shape[1], **shape, REGS=BRINGING_REGISTERS)
     elif not how.swap_ab:
         launch(_decode_rows, grid, *tensors, *pair, page_table.shape[1], **shape, CODES=scales is not None)
     else:

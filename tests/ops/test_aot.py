@@ -102,39 +102,6 @@ def test_kernels_compile_within_bounds(case: str) -> None:
 
 
 @pytest.mark.slow
-def test_attention_by_two_warpgroups_compiles_within_bounds() -> None:
-    """Which nothing chooses yet."""
-    rows = json.loads(compiled(APART))
-    assert len(rows) == 2
-    for row in rows:
-        assert row["matrix_instructions"] > 0 and row["shared_bytes"] <= 232448 and row["stack_bytes"] == 0, row
-
-
-APART = """
-import json
-from dataclasses import asdict
-
-import torch
-
-from benchmarks.compiled import compile_all
-from benchmarks.forms import FORMS, FORMS_32
-from hopwell.ops.attention_decode_triton import decode
-from hopwell.ops.compile.aot import record
-from hopwell.ops.device import HOPPER
-from hopwell.ops.paging import CacheScales
-
-def run():
-    for heads, form in ((16, FORMS["apart"]), (32, FORMS_32["32 apart"])):
-        shapes = ((8, heads, 576), torch.bfloat16), ((64, 64, 576), torch.float8_e4m3fn), ((8, 17), torch.int32)
-        tensors = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in shapes]
-        positions = torch.empty(8, dtype=torch.int64, device="meta")
-        decode(*tensors, positions, 0.1, CacheScales(0.5, 0.5), how=form)
-
-print(json.dumps([asdict(each) for each in compile_all(record(run, HOPPER), [90])]))
-"""
-
-
-@pytest.mark.slow
 def test_a_stub_is_built_where_there_is_a_driver() -> None:
     """And nothing fails where there is none."""
     script = (
