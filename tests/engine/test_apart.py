@@ -173,11 +173,11 @@ def test_cancelled_and_drained_while_the_prompt_is_computed(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_nano_says_the_same_as_in_one_engine(tmp_path: Path) -> None:
-    """In float32, two engines for answers and one for prompts, a dozen at once."""
+    """In float32, two engines for answers and one for prompts, eight requests at once."""
     loaded = load_model(device="cpu", dtype="float32")
     r = random.Random(3)
     params = SamplingParams(temperature=0.0, max_tokens=24, ignore_eos=True)
-    prompts = [[r.randrange(8, 500) for _ in range(r.randrange(20, 420))] for _ in range(12)]
+    prompts = [[r.randrange(8, 500) for _ in range(r.randrange(20, 260))] for _ in range(8)]
     alone = LLM(loaded, max_seqs=4)
     wanted = [answer.answers[0].tokens for answer in alone.generate(prompts, params)]
     alone.close()
@@ -191,6 +191,7 @@ def test_nano_says_the_same_as_in_one_engine(tmp_path: Path) -> None:
             found = await asyncio.gather(*(outputs(client, request) for request in requests))
             assert [tokens(one) for one in found] == wanted
             hits = sum(host.engine.metrics.tier_hit_tokens["store"] for host in hosts[:2])
-            assert hits > 0.8 * sum(map(len, prompts)), "nearly all came from the engine for prompts"
+            whole = sum(len(prompt) // 64 * 64 for prompt in prompts)
+            assert hits > 0.8 * whole, "nearly all pages came from the engine for prompts"
 
     asyncio.run(run())

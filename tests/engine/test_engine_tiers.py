@@ -270,7 +270,7 @@ def nano() -> LoadedModel:
 
 def answers(nano: LoadedModel, prompts: list[list[int]], **settings: Any) -> tuple[list[list[int]], Engine]:
     """Greedy answers to prompts, one after the other, from a cache that holds hardly two of them."""
-    engine = nano.engine(nano.config(max_seqs=2, cache_tokens=1024, **settings))
+    engine = nano.engine(nano.config(max_seqs=2, cache_tokens=448, **settings))
     found = []
     for i, prompt in enumerate(prompts):
         params = SamplingParams(temperature=0.0, max_tokens=6, ignore_eos=True)
@@ -285,14 +285,14 @@ def answers(nano: LoadedModel, prompts: list[list[int]], **settings: Any) -> tup
 def test_nano_says_the_same_with_tiers(nano: LoadedModel, tmp_path: Path, cache_dtype: str) -> None:
     """A real model, its pages from host memory, then from disk in another engine; another format has other pages."""
     r = random.Random(0)
-    texts = [[r.randrange(8, 500) for _ in range(r.randrange(300, 420))] for _ in range(5)]
-    prompts = [texts[i % 5] + [r.randrange(8, 500) for _ in range(20)] for i in range(11)]  # again once it has gone
+    texts = [[r.randrange(8, 500) for _ in range(r.randrange(140, 190))] for _ in range(4)]
+    prompts = [texts[i % 4] + [r.randrange(8, 500) for _ in range(20)] for i in range(7)]  # again once it has gone
     plain, _ = answers(nano, prompts, cache_dtype=cache_dtype)
     tiers = {"host_cache_gb": 0.05, "disk_cache": str(tmp_path), "disk_cache_gb": 0.2, "cache_dtype": cache_dtype}
     warm, engine = answers(nano, prompts, **tiers)
-    assert warm == plain and engine.metrics.tier_hit_tokens["host"] > 500
+    assert warm == plain and engine.metrics.tier_hit_tokens["host"] > 300
     again, engine = answers(nano, prompts, **tiers)
-    assert again == plain and engine.metrics.tier_hit_tokens["disk"] > 500 and not engine.metrics.tier_faults
+    assert again == plain and engine.metrics.tier_hit_tokens["disk"] > 300 and not engine.metrics.tier_faults
     _, engine = answers(nano, prompts[:2], **(tiers | {"cache_dtype": "bfloat16" if cache_dtype == "fp8" else "fp8"}))
     assert not engine.metrics.tier_hit_tokens["disk"], "another format's pages are not these"
 

@@ -1,4 +1,4 @@
-"""One rank of the fused sum, interpreted: `exchange_rank.py FILE RANK WORLD CALLS` over inboxes in a shared file."""
+"""Ranks of the fused sum, interpreted: `exchange_rank.py FILE WORLD CALLS` over inboxes in a shared file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import mmap
 import random
 import sys
 import time
+from functools import partial
 
 import torch
+from forked import fork_ranks
 from quick_interpreter import quicken
 from torch import Tensor
 
@@ -39,9 +41,8 @@ def share_of(call: int, rank: int) -> Tensor:
     return total.bfloat16().float()
 
 
-def main() -> None:
-    quicken()
-    path, rank, world, calls = sys.argv[1], *map(int, sys.argv[2:])
+def call_by_call(path: str, world: int, calls: int, rank: int) -> None:
+    """One rank."""
     values = Inboxes.values(world, ROWS, WIDTH)
     with open(path, "r+b") as file:
         shared = torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.int16).view(world, values)
@@ -74,4 +75,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    quicken()
+    WORLD, CALLS = map(int, sys.argv[2:])
+    fork_ranks(WORLD, partial(call_by_call, sys.argv[1], WORLD, CALLS))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("exchange_rank.py")
 
 
-@pytest.mark.parametrize(("world", "calls"), [(2, 8), pytest.param(4, 24, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("world", "calls"), [(2, 8), (4, 12)])
 @pytest.mark.slow
 def test_bits_are_those_of_one_rank_that_has_all_parts(tmp_path: Path, world: int, calls: int) -> None:
     """In calls of several sizes and both ways, with ranks held up; and nothing stays in an inbox."""
@@ -29,15 +29,8 @@ def test_bits_are_those_of_one_rank_that_has_all_parts(tmp_path: Path, world: in
     inboxes.write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
-    ranks = [
-        subprocess.Popen([sys.executable, SCRIPT, inboxes, *map(str, (rank, world, calls))], env=environment)
-        for rank in range(world)
-    ]
-    try:
-        assert [rank.wait(600) for rank in ranks] == [0] * world
-    finally:
-        for rank in ranks:
-            rank.kill()
+    command = [sys.executable, str(SCRIPT), str(inboxes), str(world), str(calls)]
+    assert subprocess.run(command, env=environment, timeout=600).returncode == 0
 
 
 COMPILE = """

@@ -1,5 +1,5 @@
-"""One rank of the chain of kernels, interpreted: `fused_rank.py FOLDER RANK WORLD tp|dp`. The folder has a checkpoint,
-a file of inboxes and one to meet in; the rank leaves its results there."""
+"""Ranks of the chain of kernels, interpreted: `fused_rank.py FOLDER WORLD tp|dp`. The folder has a checkpoint, a file of
+inboxes and one to meet in; the ranks leave their results there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import mmap
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from forked import fork_ranks
 from quick_interpreter import quicken
 from torch import Tensor
 
@@ -90,10 +92,8 @@ def batches_of(model: Transformer) -> list[Tensor]:
     return [*found, latent[:, :count]]
 
 
-def main() -> None:
-    quicken()
-    folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    dp_attention = sys.argv[4] == "dp"
+def compute(folder: Path, world: int, dp_attention: bool, rank: int) -> None:
+    """One rank."""
     target.set(Device("small", 90, 16, interpreted=True))
     width = ModelConfig.from_file(folder).hidden_size
     with (folder / "inboxes").open("r+b") as file:
@@ -102,9 +102,11 @@ def main() -> None:
     layout = Layout(world, rank=rank, dp_attention=dp_attention)
     open_group(os.open(folder / "meeting", os.O_RDWR), layout, torch.device("cpu"), lambda: False)
     exchange = GpuExchange(Inboxes(peers, rank, world, FUSED_ROWS, width), shared)
-    compute = batches_of if dp_attention else steps
-    torch.save(compute(model_of(folder, Shard(layout, exchange))), folder / f"{rank}.pt")
+    what = batches_of if dp_attention else steps
+    torch.save(what(model_of(folder, Shard(layout, exchange))), folder / f"{rank}.pt")
 
 
 if __name__ == "__main__":
-    main()
+    quicken()
+    WORLD = int(sys.argv[2])
+    fork_ranks(WORLD, partial(compute, Path(sys.argv[1]), WORLD, sys.argv[3] == "dp"))

@@ -16,7 +16,7 @@ from hopwell.ops.exchange_triton import EMPTY, Inboxes
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("fused_rank.py")
-WIDTHS = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 256, "num_attention_heads": 4}
+WIDTHS = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 128, "num_attention_heads": 4}
 
 
 @pytest.mark.usefixtures("small_gpu")
@@ -47,19 +47,17 @@ def computed(tmp_path: Path, kind: str) -> tuple[list[list[torch.Tensor]], list[
     heads = {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "kv_lora_rank": 128}
     # every token visits every expert: a choice that falls on the other side of a tie would be no fault
     experts = {"n_routed_experts": 4, "num_experts_per_tok": 4, "n_group": 1, "topk_group": 1}
-    config = tiny_config("r1", **WIDTHS, **heads, **experts, q_lora_rank=128)
+    config = tiny_config("r1", **WIDTHS, **heads, **experts, q_lora_rank=128, num_hidden_layers=2)
     folder = write_checkpoint(tmp_path / "model", config, random_tensors(config, dtype=torch.bfloat16))
     count = world * Inboxes.values(world, FUSED_ROWS, config["hidden_size"])
     (folder / "inboxes").write_bytes(torch.full((count,), EMPTY, dtype=torch.int16).numpy().tobytes())
     (folder / "meeting").touch()
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
-    command = [sys.executable, str(SCRIPT), str(folder)]
-    ranks = [subprocess.Popen([*command, str(rank), str(world), kind], env=environment) for rank in range(world)]
-    try:
-        want = (batches_of if kind == "dp" else steps)(model_of(folder, None))
-        assert [rank.wait(600) for rank in ranks] == [0] * world
-    finally:
-        for rank in ranks:
-            rank.kill()
+    with subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(world), kind], env=environment) as ranks:
+        try:
+            want = (batches_of if kind == "dp" else steps)(model_of(folder, None))
+            assert ranks.wait(600) == 0
+        finally:
+            ranks.terminate()
     return [torch.load(folder / f"{rank}.pt") for rank in range(world)], want

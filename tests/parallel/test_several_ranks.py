@@ -32,17 +32,16 @@ QUESTIONS = (
 SETTINGS: dict[str, Any] = {"max_seqs": 6, "max_batch_tokens": 64}
 ROOMS = ((1, 8192), (0, 512), (2, 640))
 """Drafts and tokens of the cache: in the last two pages run out."""
-LONG = [(2, 1, ROOMS[:2]), (2, 2, ROOMS[1:2]), (4, 1, ROOMS[:1]), (4, 4, ROOMS[-1:])]
-"""Ranks, those of the experts, rooms."""
+HEADS = [
+    ("shared", 2, 1, ROOMS[-1:]),
+    pytest.param("shared", 2, 1, ROOMS[:2], marks=pytest.mark.slow),
+    pytest.param("gloo", 4, 4, ROOMS[1:2], marks=pytest.mark.slow),
+]
+SEQUENCES = [("shared", 4, 4, ROOMS[-1:]), ("gloo", 2, 2, ROOMS[:2]), ("gloo", 4, 1, ROOMS[:1])]
+"""Exchanges, ranks, those of the experts, rooms, where ranks share heads and where each attends for its own: between
+them each pair of these. Ranks that start cost more than what they are asked."""
 Share = Callable[..., LoadedModel]
 """Loads nano over so many ranks; of them those of the experts, and whether each attends for its own."""
-
-
-def layouts(*by_gloo: int) -> list[Any]:
-    """Exchanges and layouts, the first of them quick: all through memory, and some of the long ones by Gloo. Both tests
-    together have each pair of an exchange, ranks, those of the experts, a room, and who attends for whom."""
-    long = [("shared", *layout) for layout in LONG] + [("gloo", *LONG[i]) for i in by_gloo]
-    return [("shared", 2, 1, ROOMS[-1:]), *(pytest.param(*case, marks=pytest.mark.slow) for case in long)]
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +93,13 @@ def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]
     """Everything that an engine does with its pages: prefixes that are known, pages that run out, answers that are
     left, several answers of a prompt, log-probabilities, drawn tokens. Returns all tokens, and how many were known."""
     llm = LLM(loaded, **SETTINGS | settings)
-    greedy = SamplingParams(temperature=0.0, max_tokens=52, ignore_eos=True)  # past a page's end
+    greedy, few = (SamplingParams(temperature=0.0, max_tokens=n, ignore_eos=True) for n in (52, 8))  # past a page's end
     prompts = [llm.render([{"role": "user", "content": question}]) for question in QUESTIONS]
-    found = [completion.answers[0].tokens for completion in llm.generate(prompts, greedy)]
+    asked = [greedy] * 6 + [few] * 2
+    found = [completion.answers[0].tokens for completion in llm.generate(prompts, asked)]
     if len(llm.engine.pools) == 1:
         assert (llm.engine.metrics.preemptions > 0) == (settings["cache_tokens"] < 1024)
-    known = llm.generate([prompts[0] + found[0] + prompts[1]], greedy)[0]
+    known = llm.generate([prompts[0] + found[0] + prompts[1]], few)[0]
     assert known.cached_tokens or llm.engine.metrics.cache_evicted_pages
     found.append(known.answers[0].tokens)
     for output in llm.stream(prompts[3], greedy):  # left before its end
@@ -114,7 +114,7 @@ def session(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], int]
     return found, known.cached_tokens
 
 
-@pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(0, 3), indirect=["exchange"])
+@pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), HEADS, indirect=["exchange"])
 def test_tokens_are_those_of_one_process(
     shared_by: Share, expected: Callable[..., Any], exchange: None, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
 ) -> None:
@@ -125,7 +125,7 @@ def test_tokens_are_those_of_one_process(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), layouts(1, 2), indirect=["exchange"])
+@pytest.mark.parametrize(("exchange", "tp", "ep", "rooms"), SEQUENCES, indirect=["exchange"])
 def test_tokens_are_those_of_one_process_where_ranks_attend_for_their_own(
     shared_by: Share, expected: Callable[..., Any], exchange: None, tp: int, ep: int, rooms: tuple[tuple[int, int], ...]
 ) -> None:
