@@ -19,9 +19,9 @@ from hopwell.model.batch import ForwardBatch
 
 @pytest.fixture(scope="module")
 def burst() -> tuple[ToyModel, list[Any], list[list[int]]]:
-    """300 random requests and what the model alone answers."""
+    """150 random requests and what the model alone answers."""
     model = ToyModel()
-    cases = make_cases(300, range(8, 64), seed=5, constrained=False)
+    cases = make_cases(150, range(8, 64), seed=5, constrained=False)
     answers = [toy_answer(model, c.prompt, c.params.max_tokens or 0, None if c.params.ignore_eos else 1) for c in cases]
     return model, cases, answers
 
@@ -49,10 +49,10 @@ def test_random_bursts(burst: Any, drafts: int, cache: bool, overlap: bool | str
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
     assert not result.wrong
-    assert result.finished + result.aborted == 300
+    assert result.finished + result.aborted == 150
     assert result.aborted > 10
     assert result.preemptions > 0, "pages were never short: the test does not test"
-    assert (result.hit_rate > 0.1) == cache
+    assert (result.hit_rate > 0.05) == cache
     assert result.acceptance_length > 1.5 if drafts else result.acceptance_length == 1.0
 
 
@@ -69,8 +69,8 @@ def test_random_bursts_where_promises_are_hard_to_keep(burst: Any, drafts: int, 
     engine.scheduler.step_time.rows_within = lambda seconds: rows.randrange(9) * (1 + drafts)
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
-    assert not result.wrong and result.finished + result.aborted == 300
-    assert result.preemptions > 20 and result.hit_rate > 0.1
+    assert not result.wrong and result.finished + result.aborted == 150
+    assert result.preemptions > 20 and result.hit_rate > 0.05
 
 
 class OneRankEach(ToyModel):
@@ -99,8 +99,8 @@ def test_random_bursts_over_ranks_with_pages_of_their_own(burst: Any, drafts: in
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
     assert not result.wrong
-    assert result.finished + result.aborted == 300
-    assert result.preemptions > 0 and result.aborted > 10 and result.hit_rate > 0.1
+    assert result.finished + result.aborted == 150
+    assert result.preemptions > 0 and result.aborted > 10 and result.hit_rate > 0.05
     assert min(model.both, model.one) > 0, "ranks without rows are part of it"
 
 
@@ -121,7 +121,7 @@ def test_no_policy_changes_a_token(burst: Any, policy: str, drafts: int, overlap
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
     assert not result.wrong
-    assert result.preemptions > 0 and result.hit_rate > 0.1 and engine.metrics.cache_evicted_pages > 100
+    assert result.preemptions > 0 and result.hit_rate > 0.05 and engine.metrics.cache_evicted_pages > 100
 
 
 @pytest.mark.parametrize("overlap", [False, True, "ahead"])

@@ -85,7 +85,7 @@ def test_the_same_tokens_in_fewer_steps_and_promises_kept(clock: Clock, settings
     for objective in ("latency", "energy"):
         clock.now = 1000.0
         engine = engine_of(clock, objective, **settings)
-        requests = load(clock, 100.0, 1.2)
+        requests = load(clock, 60.0, 1.2)
         answers = play(engine, clock, requests)
         engine.check()
         engine.close()
@@ -187,7 +187,7 @@ def test_requests_without_a_promise_are_slowed_for_energy_alone(clock: Clock) ->
     for name, settings in {"latency": {}, "throughput": {}, "energy": {"tpot_promise_ms": 200.0}}.items():
         clock.now = 1000.0
         engine = engine_of(clock, name, **settings)
-        requests = load(clock, 70.0, 1.0, latency_class="batch")
+        requests = load(clock, 50.0, 1.0, latency_class="batch")
         play(engine, clock, requests)
         totals[name] = engine.metrics.e2e.total, engine.metrics.ttft.total
         last = engine.metrics.tpot

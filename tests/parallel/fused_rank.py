@@ -1,5 +1,5 @@
-"""Ranks of the chain of kernels, interpreted: `fused_rank.py FOLDER WORLD tp|dp`. The folder has a checkpoint, a file of
-inboxes and one to meet in; the ranks leave their results there."""
+"""Ranks of the chain of kernels, interpreted: `fused_rank.py FOLDER WORLD tp|dp`. The folder has a checkpoint, a file
+of inboxes and one to meet in; the ranks leave their results there."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def alone() -> LoadedModel:
     return load_model(device="cpu", dtype="float32")
 
 
-@pytest.fixture(scope="module", params=["shared", pytest.param("gloo", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["shared"])
 def two(request: pytest.FixtureRequest) -> Iterator[LoadedModel]:
     """Two ranks, which speak through memory, or through a process group with broadcasts, as GPUs do."""
     with pytest.MonkeyPatch.context() as patch:
@@ -164,7 +164,7 @@ def test_tokens_are_those_of_one_process(alone: LoadedModel, two: LoadedModel, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cache_dtype", ["auto", "fp8"])
+@pytest.mark.parametrize(("two", "cache_dtype"), [("shared", "fp8"), ("gloo", "auto")], indirect=["two"])
 def test_ranks_go_on_where_other_ranks_have_left(
     alone: LoadedModel, two: LoadedModel, tmp_path: Path, cache_dtype: str
 ) -> None:

@@ -38,7 +38,7 @@ FRESH = [torch.randint(0, 128, (160,), generator=torch.Generator().manual_seed(9
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = tiny_config("r1", num_hidden_layers=2)
+    config = tiny_config("r1", num_hidden_layers=2, n_routed_experts=8)
     return write_checkpoint(tmp_path_factory.mktemp("source"), config, random_tensors(config, dtype=torch.bfloat16))
 
 
