@@ -85,10 +85,14 @@ class Losses:
 
     def together(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> Divergence | None:
         """With all of `labels` at once; None where KL is not measured."""
-        return self._yardstick.measure(self.model(labels, rows)) if self.measured else None
+        if not self.measured:
+            return None
+        self.say(f"KL of the whole, {len(labels)} groups replaced, on {sum(map(len, self.judge))} tokens")
+        return self._yardstick.measure(self.model(labels, rows))
 
     def plainly_rounded(self, rows: Sequence[GroupRow], labels: Mapping[str, str]) -> float:
         """Mean KL of the same formats without compensation, in nats a token."""
+        self.say("KL of the same formats, plainly rounded")
         return self._yardstick.measure(self.model(labels, rows, self._rounded)).mean
 
     def model(

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hopwell.logs import Seldom
 from hopwell.server.settings import ServerSettings
@@ -23,7 +23,7 @@ PROGRESS = 64 << 10
 SPARE = 64
 """Descriptors kept for files, pipes and children."""
 FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
-BASE: Any = AutoHTTPProtocol
+BASE: Any = H11Protocol  # by name: httptools, where it is installed, has another mind about targets that are URLs
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -55,7 +55,7 @@ def door(settings: ServerSettings, descriptors: int, share: int) -> Door:
 
 
 class Guarded(BASE):
-    """uvicorn's HTTP protocol, whichever is installed, with the limits of a door."""
+    """uvicorn's HTTP protocol, with the limits of a door."""
 
     door: Door
     _head: asyncio.TimerHandle | None = None

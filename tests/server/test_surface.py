@@ -6,6 +6,8 @@ import gzip
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -453,6 +455,14 @@ def test_a_route_says_which_methods_it_takes(http: httpx.Client) -> None:
     for path in ("/health", "/v1/models", "/"):
         assert http.options(path).headers["allow"] == "GET, HEAD" and http.head(path).status_code == 200
     assert http.options("/v1/completions").headers["allow"] == "POST"
+
+
+def test_another_http_parser_that_happens_to_be_installed_changes_nothing() -> None:
+    script = (
+        "import sys, types; sys.modules['httptools'] = types.ModuleType('httptools')\n"
+        "from hopwell.server.connections import Guarded; print(Guarded.__mro__[1].__name__)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "H11Protocol"
 
 
 def test_a_target_may_be_a_whole_url(running: Running) -> None:
