@@ -66,7 +66,7 @@ def test_over_several_gpus_the_limit_is_of_ones_share() -> None:
 
 @pytest.mark.slow
 def test_ours_may_lie_over_several_ranks() -> None:
-    task = {"decode": [[32, 64]], "steps": 1, "prefill": [[1, 64]], "device": "cpu", "gpus": 2}
+    task = {"decode": [[128, 16]], "steps": 1, "prefill": [[1, 64]], "device": "cpu", "gpus": 2}
     ours, theirs = against.sides(NANO, task, None, say=lambda line: None, once=True)
     assert theirs is None and ours["decode"][0]["ms_per_step"] > 0
 
@@ -109,7 +109,7 @@ def test_drafts_are_measured_by_the_token_and_told_to_the_peer() -> None:
 @pytest.mark.slow
 def test_nano_with_drafts_through_the_bench() -> None:
     command = [sys.executable, "-m", "hopwell", "bench", "against", str(NANO), "--device", "cpu", "--once",
-               "--batch", "32", "--context", "64", "--steps", "8", "--prompts", "1x64"]  # fmt: skip
+               "--batch", "64", "--context", "16", "--steps", "8", "--prompts", "1x64"]  # fmt: skip
     run = subprocess.run([*command, "--drafts", "1", "--forced-acceptance", "1.5"], capture_output=True, text=True)
     assert run.returncode == 0 and "decode, ms a token of each" in " ".join(run.stdout.split()), run.stderr
     run = subprocess.run([*command, "--drafts", "1"], capture_output=True, text=True)

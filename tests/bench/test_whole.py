@@ -20,7 +20,6 @@ from hopwell.model.synthesis import synthesise
     ("gpus", "apart", "cache_dtype"),
     [
         (1, False, "fp8"),
-        pytest.param(2, False, "auto", marks=pytest.mark.slow),
         pytest.param(2, True, "auto", marks=pytest.mark.slow),
     ],
 )

@@ -53,7 +53,7 @@ CASES = {
     "r1-tp8-bf16-rows": (
         "r1-tp8",
         90,
-        ("--batches", "1", "64", "--activations", "bf16"),
+        ("--batches", "64", "--max-rows", "140", "--activations", "bf16"),
         DECODE | PROMPT - {"_quantize"} | {"_down", "_prefill_apart"},
     ),
     "r1-slice-nvfp4": (
@@ -72,7 +72,7 @@ CASES = {
     "r1-tp8-blackwell-bf16-rows": (
         "r1-tp8",
         100,
-        ("--batches", "8", "64", "--max-rows", "1", "--activations", "bf16"),
+        ("--batches", "64", "--max-rows", "1", "--activations", "bf16"),
         DECODE | {"_down"},
     ),
     "v2-lite-blackwell": (

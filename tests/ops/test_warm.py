@@ -67,18 +67,19 @@ assert len(watch.names) == 1
 WARM = """
 import sys, time
 from hopwell.model.shipped import shipped_config
+from hopwell.model.settings import ModelSettings
 from hopwell.model.warm import WarmError, Warming
 from hopwell.ops.device import HOPPER
 
 small = dict(hidden_size=128, intermediate_size=128, moe_intermediate_size=64, vocab_size=64, n_routed_experts=4,
              num_experts_per_tok=2, num_attention_heads=2, num_key_value_heads=2, kv_lora_rank=128)
 config = {**shipped_config("v2-lite"), **small}
-seen = []
-with Warming(config, HOPPER, processes=2, sizes=[1], max_rows=1) as warming:
+seen, rows = [], ModelSettings(activations="bf16")
+with Warming(config, HOPPER, rows, processes=2, sizes=[1], max_rows=1) as warming:
     assert not warming.full
     count = warming.wait(lambda done, total, name: seen.append((done, total)))
 assert count > 8 and seen[-1] == (count, count), seen
-again = Warming(config, HOPPER, processes=2, sizes=[1], max_rows=1)
+again = Warming(config, HOPPER, rows, processes=2, sizes=[1], max_rows=1)
 assert again.full and again.wait() == 0
 with Warming({**config, "hidden_act": "gelu"}, HOPPER, processes=1) as warming:
     try:

@@ -251,8 +251,7 @@ def test_a_rank_killed_while_it_loads_is_named(watched: None, monkeypatch: pytes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dp_attention", [False, True])
-@pytest.mark.parametrize("exchange", ["shared", "gloo"], indirect=True)
+@pytest.mark.parametrize(("exchange", "dp_attention"), [("shared", True), ("gloo", False)], indirect=["exchange"])
 def test_a_rank_killed_in_a_step_ends_it_at_once(watched: None, exchange: None, dp_attention: bool) -> None:
     shared = shared_names()
     llm = LLM(device="cpu", dtype="float32", tp=2, dp_attention=dp_attention, cache_tokens=4096)
@@ -281,12 +280,11 @@ def test_a_rank_killed_between_steps_ends_the_next(watched: None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dp_attention", [False, True])
 def test_a_rank_that_stands_still_is_named_with_what_it_does_not_do(
-    watched: None, dp_attention: bool, monkeypatch: pytest.MonkeyPatch
+    watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where ranks attend for their own, one that has no rows."""
-    llm = LLM(device="cpu", dtype="float32", tp=2, dp_attention=dp_attention, cache_tokens=4096)
+    """One that has no rows, since ranks attend for their own."""
+    llm = LLM(device="cpu", dtype="float32", tp=2, dp_attention=True, cache_tokens=4096)
     llm.generate([3], SamplingParams(max_tokens=1))
     monkeypatch.setattr(memory.SharedBlock.wait, "__defaults__", (1.0,))
     os.kill(Watched.latest.process(1).pid, signal.SIGSTOP)

@@ -80,7 +80,7 @@ def test_all_ranks_have_the_pages_that_rank_0_has(
     """Random bursts over a pool that is short of pages, several pieces a load; after each step that reads them the
     caches of all ranks are bit for bit alike. Ranks that are not told of what is loaded have others."""
     monkeypatch.setattr("hopwell.engine.page_mover.LOAD_BYTES", 1500)
-    cases = make_cases(200, range(8, 64), seed=9, constrained=False)
+    cases = make_cases(120, range(8, 64), seed=9, constrained=False)
     for tells in (True, False):
         with monkeypatch.context() as patch:
             if not tells:
@@ -96,7 +96,7 @@ def test_all_ranks_have_the_pages_that_rank_0_has(
                 **tiers(tmp_path / str(tells), below),
             )  # fmt: skip
             result = run_stress(engine, cases, answers, seed=3)
-            assert not result.wrong and sum(engine.metrics.tier_hit_tokens.values()) > 1000
+            assert not result.wrong and sum(engine.metrics.tier_hit_tokens.values()) > 500
             assert not engine.metrics.tier_faults
             assert ranks.alike(engine) == tells
             engine.close()
@@ -125,14 +125,14 @@ def conversation() -> list[list[int]]:
     """Five texts in turns, each asked again after the pool has given it up."""
     r = random.Random(0)
     texts = [[r.randrange(8, 500) for _ in range(r.randrange(140, 190))] for _ in range(4)]
-    return [texts[i % 4] + [r.randrange(8, 500) for _ in range(20)] for i in range(7)]
+    return [texts[i % 4] + [r.randrange(8, 500) for _ in range(10)] for i in range(7)]
 
 
-def answers(loaded: LoadedModel, **settings: Any) -> tuple[list[list[int]], Engine]:
+def answers(loaded: LoadedModel, prompts: int = 7, **settings: Any) -> tuple[list[list[int]], Engine]:
     """Greedy ones, one after the other, from a cache that holds hardly two of the texts."""
     engine = loaded.engine(loaded.config(max_seqs=2, cache_tokens=448, meter=False, **settings))
     found = []
-    for i, prompt in enumerate(conversation()):
+    for i, prompt in enumerate(conversation()[:prompts]):
         params = SamplingParams(temperature=0.0, max_tokens=6, ignore_eos=True)
         request = Request(request_id=str(i), prompt=prompt, params=params, cache_tokens=len(prompt))
         found.append(run(engine, [request])[str(i)].answers[0].tokens)
@@ -144,6 +144,7 @@ def on_disk(folder: Path) -> dict[str, Any]:
     return {"host_cache_gb": 0.05, "disk_cache": str(folder), "disk_cache_gb": 0.2}
 
 
+@pytest.mark.slow
 def test_tokens_are_those_of_one_process(alone: LoadedModel, two: LoadedModel, tmp_path: Path) -> None:
     """From host memory; after a restart from the disk; a disk that is spoilt loses hits and no token; one process finds
     none of two ranks' pages, whose bits are others."""
@@ -159,8 +160,8 @@ def test_tokens_are_those_of_one_process(alone: LoadedModel, two: LoadedModel, t
                 file.write(b"spoilt")
     found, engine = answers(two, **on_disk(tmp_path))
     assert found == expected and engine.metrics.tier_faults["disk corrupt"] > 0
-    found, engine = answers(alone, **on_disk(tmp_path))
-    assert found == expected and not engine.metrics.tier_hit_tokens["disk"]
+    found, engine = answers(alone, 2, **on_disk(tmp_path))
+    assert found == expected[:2] and not engine.metrics.tier_hit_tokens["disk"]
 
 
 @pytest.mark.slow
