@@ -22,6 +22,8 @@ from hopwell.errors import HopwellError
 
 TURNS, FEWEST = 3, 8
 """Requests of a caller in a closed loop, and of a level at least."""
+ARRIVALS = 15.0
+"""Seconds for which callers arrive at a rate."""
 COMPARED = (("output_tokens_per_s", False), ("ttft_p50_ms", True), ("ttft_p99_ms", True), ("tpot_p50_ms", True),
             ("itl_p99_ms", True))  # fmt: skip
 """What is set beside each other, and whether less is better."""
@@ -96,7 +98,7 @@ def _asked(url: str, loads: Loads, engine: str, say: Callable[[str], None]) -> l
     bench_serve(url, load, concurrency=[min(32, max([*loads.concurrency, 1]))], **warm)
     rows = bench_serve(url, load, concurrency=loads.concurrency, rates=[], **asked)
     for rate in loads.rates:
-        rows += bench_serve(url, load, rates=[rate], **{**asked, "requests": max(FEWEST, round(15 * rate))})
+        rows += bench_serve(url, load, rates=[rate], **{**asked, "requests": max(FEWEST, round(ARRIVALS * rate))})
     for row in rows:
         if row["failed"]:
             raise HopwellError(f"{engine}: {row['failed']} of {row['requests']} failed, first: {row['first_error']}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hopwell.bench import against_serve
 from hopwell.bench.against_serve import Loads, beside, serve_sides, vocabulary_of
 from hopwell.bench.serve import Load, _body
 from hopwell.errors import HopwellError
@@ -14,7 +15,8 @@ from hopwell.model import NANO
 
 
 @pytest.mark.slow
-def test_our_side_answers_callers_and_arrivals_in_full() -> None:
+def test_our_side_answers_callers_and_arrivals_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(against_serve, "ARRIVALS", 3.0)
     loads = Loads(vocabulary_of(NANO), 20, 8, concurrency=[3], rates=[4], clients=2)
     rows = serve_sides(NANO, loads, None, ["--device", "cpu"], say=lambda line: None)
     assert [(row["engine"], row["concurrency"], row["rate"]) for row in rows] == [
@@ -22,7 +24,7 @@ def test_our_side_answers_callers_and_arrivals_in_full() -> None:
         ("hopwell", None, 4),
     ]
     assert all((row["mean_isl"], row["mean_osl"], row["failed"]) == (20, 8, 0) for row in rows)
-    assert rows[0]["requests"] == 9 and rows[1]["requests"] == 60
+    assert rows[0]["requests"] == 9 and rows[1]["requests"] == 12
 
 
 def test_a_ratio_above_1_is_in_our_favour() -> None:

@@ -52,10 +52,11 @@ def test_no_promise_is_broken_that_would_have_been_kept(objective: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hundred", range(10))
+@pytest.mark.parametrize("seeds", [range(25, 125), range(125, 225)], ids=["first", "second"])
 @pytest.mark.parametrize("objective", ["energy", "throughput"])
-def test_no_promise_is_broken_on_a_thousand_traces(objective: str, hundred: int) -> None:
-    compare(range(100 * hundred, 100 * hundred + 100), objective)
+def test_no_promise_is_broken_on_two_hundred_traces(objective: str, seeds: range) -> None:
+    """None of 225: a fault of one trace in 75, some 50 requests each, is found 19 times of 20."""
+    compare(seeds, objective)
 
 
 @pytest.mark.parametrize("slower", [0.6, 1.0])
