@@ -139,19 +139,10 @@ def bounded(examples: int) -> Callable[[Callable[..., None]], Callable[..., None
     return settings(max_examples=examples, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
-@bounded(6)
+@bounded(12)
 @given(questions())
 @pytest.mark.slow
 def test_any_question(question: Question) -> None:
-    check(question)
-    kernel.cache_clear()
-    exchange.cache_clear()
-
-
-@pytest.mark.slow
-@bounded(40)
-@given(questions())
-def test_many_questions(question: Question) -> None:
     check(question)
     kernel.cache_clear()
     exchange.cache_clear()

@@ -72,20 +72,20 @@ def test_a_chat_of_several_turns(llm: LLM) -> None:
 
 @pytest.mark.slow
 def test_bench_measures_fresh_problems(llm: LLM) -> None:
-    report = measure(llm, problems=8, seed=20, tasks=("signed", "sorting"))
-    assert sum(row.right for row in report.rows) >= 15 and {row.wording for row in report.rows} == {KNOWN}
+    report = measure(llm, problems=5, seed=20, tasks=("signed", "sorting"))
+    assert sum(row.right for row in report.rows) >= 9 and {row.wording for row in report.rows} == {KNOWN}
     assert report.mtp_acceptance is not None and report.mtp_acceptance > 0.7
     assert len(report.imbalance) == 4 and all(1.0 <= load < 4.0 for load in report.imbalance)
 
 
 @pytest.mark.slow
 def test_bench_measures_unseen_wordings_and_what_must_be_declined(llm: LLM) -> None:
-    report = measure(llm, 1, seed=21, tasks=("unit",), balance=False, unseen=6, outside=24, temperature=0.6)
+    report = measure(llm, 1, seed=21, tasks=("unit",), balance=False, unseen=6, outside=12, temperature=0.6)
     found = {(row.task, row.wording): row for row in report.rows}
     assert set(found) == {("unit", KNOWN), ("unit", UNSEEN), ("outside", OUTSIDE)} and report.temperature == 0.6
     assert found["unit", UNSEEN].problems == 6 and found["unit", UNSEEN].right >= 4
-    assert found["outside", OUTSIDE].problems == 24 and found["outside", OUTSIDE].right >= 19
-    again = measure(llm, 1, seed=21, tasks=("unit",), balance=False, unseen=6, outside=24, temperature=0.6)
+    assert found["outside", OUTSIDE].problems == 12 and found["outside", OUTSIDE].right >= 9
+    again = measure(llm, 1, seed=21, tasks=("unit",), balance=False, unseen=6, outside=12, temperature=0.6)
     assert again.rows == report.rows
 
 

@@ -332,7 +332,7 @@ def template_text(problem_messages: list[dict], tools: list[dict] | None) -> str
 @pytest.mark.slow
 def test_chat_template_renders_what_training_saw() -> None:
     rng = Draws(2)
-    for _ in range(300):
+    for _ in range(100):
         problem = training_problem(rng)
         assert template_text(problem.messages, problem.tools) == prompt_text(problem.messages, problem.tools)
         if problem.call:
