@@ -21,12 +21,25 @@ import pytest
 from hostile import API, ENGINE, Attacked, attacked, within
 from shared_names import shared_names
 
+from hopwell import LLM, SamplingParams
+
 SOON = 60.0
 """Seconds within which requests end, once what serves them is gone: on any machine, and long before their own ends."""
 TIMES = 2
 """Kills, one soon after the other; a third would be one too many (`benchmarks.storm --kill` has more patience)."""
 LONG = {"prompt": "1+1=", "max_tokens": 4000, "ignore_eos": True}
 KEYS = '[alice]\nkey = "alice-key"\nmax_concurrent = 2\nrequests_per_minute = 30\n'
+BODY = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
+
+
+@pytest.fixture(scope="module")
+def wanted() -> str:
+    """What one process answers to `BODY`."""
+    llm = LLM(device="cpu", dtype="float32", max_seqs=1)
+    params = SamplingParams(temperature=0.0, max_tokens=20, ignore_eos=True)
+    text = llm.generate(str(BODY["prompt"]), params)[0].text
+    llm.close()
+    return text
 
 
 @contextmanager
@@ -121,17 +134,16 @@ def test_a_killed_engine_ends_requests_and_is_started_again(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_killed_rank_takes_the_engine_with_it_and_pages_on_disk_outlive_both(tmp_path: Path) -> None:
+def test_a_killed_rank_takes_the_engine_with_it_and_pages_on_disk_outlive_both(wanted: str, tmp_path: Path) -> None:
     """Rank 0 keeps them for all; what was whole is found by the ranks that are started again."""
     shared, folder = shared_names(), str(tmp_path / "pages")
-    body = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
     below = ("--host-cache-gb", "0.1", "--disk-cache", folder, "--disk-cache-gb", "0.5")
     with (
         (tmp_path / "log").open("w") as log,
         attacked("--gpus", "2", "--dtype", "float32", *below, stderr=log) as server,
     ):
         assert "layout    TP2 (2 processes" in server.banner, "one engine at a time has a folder of pages"
-        wanted = server.post("/v1/completions", body).json()["choices"][0]["text"]
+        assert server.post("/v1/completions", BODY).json()["choices"][0]["text"] == wanted
 
         def written() -> bool:
             server.answers()  # counts are told with a step
@@ -147,7 +159,7 @@ def test_a_killed_rank_takes_the_engine_with_it_and_pages_on_disk_outlive_both(t
         assert all("rank 1" in said or "its process has ended" in said or said in ("500", "503") for _, said in ends)
         assert within(120, lambda: idle_again(server)), "the engine was not started again"
         assert not _lives(engine)
-        assert server.post("/v1/completions", body).json()["choices"][0]["text"] == wanted
+        assert server.post("/v1/completions", BODY).json()["choices"][0]["text"] == wanted
         assert server.metric("hopwell_tier_hit_tokens_total") >= 64 * 6
         assert not server.metric("hopwell_tier_faults_total")
     assert within(60, lambda: shared_names() <= shared)
@@ -155,14 +167,11 @@ def test_a_killed_rank_takes_the_engine_with_it_and_pages_on_disk_outlive_both(t
 
 
 @pytest.mark.slow
-def test_ranks_hand_prompts_pages_to_ranks() -> None:
+def test_ranks_hand_prompts_pages_to_ranks(wanted: str) -> None:
     shared = shared_names()
-    body = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
-    with attacked("--tp", "2", "--dtype", "float32") as server:
-        wanted = server.post("/v1/completions", body).json()["choices"][0]["text"]
     with attacked("--tp", "2", "--dtype", "float32", "--prefill-engines", "1") as server:
         assert "computed by 1 more" in server.banner and "TP2" in server.banner
-        assert server.post("/v1/completions", body).json()["choices"][0]["text"] == wanted
+        assert server.post("/v1/completions", BODY).json()["choices"][0]["text"] == wanted
         assert 'hopwell_tier_hit_tokens_total{engine="1"' in httpx.get(server.url + "/metrics").text
     assert within(60, lambda: shared_names() <= shared)
 
@@ -178,8 +187,8 @@ def test_a_layout_that_was_chosen_runs_and_the_banner_says_why() -> None:
 @pytest.mark.slow
 def test_one_of_two_engines_is_killed_and_the_other_serves_on(tmp_path: Path) -> None:
     shared = shared_names()
-    with (tmp_path / "log").open("w") as log, attacked("--dp", "2", "--tp", "2", stderr=log) as server:
-        assert "2, each as above" in server.banner and "TP2" in server.banner
+    with (tmp_path / "log").open("w") as log, attacked("--dp", "2", stderr=log) as server:
+        assert "2, each as above" in server.banner
         with callers(server, 4, 4) as ends:
             victim = server.pids(ENGINE)[0]
             os.kill(victim, signal.SIGKILL)
@@ -209,12 +218,9 @@ def test_a_start_tells_what_passed_its_budget(workers: str) -> None:
 
 
 @pytest.mark.slow
-def test_engines_for_prompts_and_for_answers_are_killed(tmp_path: Path) -> None:
+def test_engines_for_prompts_and_for_answers_are_killed(wanted: str, tmp_path: Path) -> None:
     """Without the one, prompts are computed by the other; without the other, requests end as with one engine."""
     shared = shared_names()
-    body = {"prompt": "What is 37 * 43? " * 40, "max_tokens": 20, "temperature": 0, "ignore_eos": True}
-    with attacked("--dtype", "float32") as server:
-        wanted = server.post("/v1/completions", body).json()["choices"][0]["text"]
     with (
         (tmp_path / "log").open("w") as log,
         attacked("--dtype", "float32", "--prefill-engines", "1", stderr=log) as server,
@@ -222,7 +228,7 @@ def test_engines_for_prompts_and_for_answers_are_killed(tmp_path: Path) -> None:
         assert "computed by 1 more" in server.banner
 
         def said() -> str:
-            return server.post("/v1/completions", body).json()["choices"][0]["text"]
+            return server.post("/v1/completions", BODY).json()["choices"][0]["text"]
 
         assert said() == wanted
         assert 'hopwell_tier_hit_tokens_total{engine="1"' in httpx.get(server.url + "/metrics").text
