@@ -62,6 +62,7 @@ def test_an_interrupted_pipe_ends_with_130() -> None:
         assert b"stopped" in process.stderr.read() and b"boxed" not in process.stdout.read()
 
 
+@pytest.mark.slow
 def test_a_session_in_a_terminal() -> None:
     with Terminal(*HOPWELL, "chat", *GREEDY) as terminal:
         assert "nano on cpu" in terminal.until("> ")

@@ -101,6 +101,7 @@ def test_a_measured_step_is_the_same_bits_and_marks_every_op(both: Both) -> None
     assert ops(marks, 2) == ["projection", *ATTENTION, *NETWORK[True], "final norm"]
 
 
+@pytest.mark.slow
 def test_the_experts_that_were_chosen_are_counted(both: Both) -> None:
     step, chosen = batch([1, 1], [70, 3]), list[Tensor]()
     both.plain.fused.step(step.tokens, step.positions, step.page_table, both.latent.clone(), chosen.append)
@@ -110,6 +111,7 @@ def test_the_experts_that_were_chosen_are_counted(both: Both) -> None:
     assert (mark.chosen.pairs, mark.chosen.distinct) == (ids.numel(), ids.unique().numel())
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_benches(both: Both) -> None:
     """Added up from the model's config by other code: `bench engine`'s limit."""
     step, costs = batch([1, 1], [70, 3]), OpCosts(both.transformer)
@@ -127,6 +129,7 @@ def test_costs_are_those_of_the_benches(both: Both) -> None:
     assert {op for op, _ in each} >= {"absorb", "decode", "merge", "up", "down", "logits", "router"}
 
 
+@pytest.mark.slow
 def test_what_no_twin_holds_is_one_op(both: Both) -> None:
     """A second replay of the graph, whose events tell one time alone."""
     step = batch([1, 1], [70, 3])
@@ -156,6 +159,7 @@ def test_a_long_step_is_marked_kernel_by_kernel(both: Both) -> None:
     assert up.chosen.pairs == 5 * 3 and costs.of(up) is not None
 
 
+@pytest.mark.slow
 def test_logits_of_some_rows_are_an_op_of_their_own(both: Both) -> None:
     step, some = batch([2], [4]), torch.tensor([1], device=DEVICE)
     want = both.plain.step(step, both.latent, some)[1]
@@ -166,6 +170,7 @@ def test_logits_of_some_rows_are_an_op_of_their_own(both: Both) -> None:
     assert both.marked.step(step, both.latent, some[:0])[1].shape == (0, 160)
 
 
+@pytest.mark.slow
 def test_a_step_meter_makes_rows_of_it(both: Both) -> None:
     meter = StepMeter(both.transformer, Rates("test", 1e12, {"": 1e14}), both.recorder)
     meter.pace = Pace(share=1e9, least=1)

@@ -319,7 +319,7 @@ def test_a_machine_that_was_slow_for_a_while_keeps_its_promises_again(clock: Clo
     for number in range(60):
         slow = 15 <= number < 30
         model.fixed, model.per_row = (0.1, 0.003) if slow else (0.002, 0.001)
-        fast = clock.ask([9] * 10, f"fast{number}", max_tokens=40, ignore_eos=True)
+        fast = clock.ask([9] * 10, f"fast{number}", max_tokens=20, ignore_eos=True)
         fast.latency_class = "interactive"
         engine.submit(fast)
         model.shapes.clear()

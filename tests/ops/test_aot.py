@@ -84,7 +84,7 @@ CASES = {
     "conversion": ("conversion", 90, (), CODES),
     "conversion-blackwell": ("conversion", 100, (), CODES),
 }
-QUICK = ("r1-tp8-fp8-cache", "conversion")
+QUICK = ("conversion",)
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES])

@@ -56,6 +56,7 @@ def said(http: httpx.Client, **fields: Any) -> dict[str, Any]:
     return post(http, "/v1/chat/completions", {**ASK, **fields})["choices"][0]
 
 
+@pytest.mark.slow
 def test_stop_strings_sleep_in_the_thinking_in_every_api(http: httpx.Client) -> None:
     choice = said(http, stop=["="])
     assert choice["message"]["content"] == "12 + 30 " and choice["stop_reason"] == "="

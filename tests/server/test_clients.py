@@ -116,6 +116,7 @@ def test_tool_call_whole_streamed_and_answered(client: openai.OpenAI) -> None:
     assert "97406784" in after.choices[0].message.content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "calculator"}}])
 def test_required_tool_call(client: openai.OpenAI, choice: object) -> None:
     """A short argument: what nano writes where a call makes no sense need not end by itself."""
@@ -135,6 +136,7 @@ def test_required_tool_call(client: openai.OpenAI, choice: object) -> None:
         assert set(json.loads(call.function.arguments)) == {"expression"}
 
 
+@pytest.mark.slow
 def test_parallel_tool_calls(client: openai.OpenAI) -> None:
     """A bias against the mark that ends the calls makes nano go on calling, where the grammar lets it."""
     (end,) = client.post("/../tokenize", body={"prompt": "<｜tool▁calls▁end｜>"}, cast_to=dict)["tokens"]
@@ -226,6 +228,7 @@ def test_responses(client: openai.OpenAI) -> None:
         assert stream.get_final_response().output_text == text
 
 
+@pytest.mark.slow
 def test_responses_tool_call_and_its_answer(client: openai.OpenAI) -> None:
     tools = [{"type": "function", "name": "calculator", "parameters": CALCULATOR, "strict": True}]
     args = {"model": "nano", "tools": tools, "temperature": 0}

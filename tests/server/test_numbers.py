@@ -54,9 +54,14 @@ def check(choice: dict[str, Any]) -> None:
         assert top is None or (token in top and len(top) in (3, 4))
 
 
-@pytest.mark.parametrize("echo", [False, True])
 @pytest.mark.parametrize(
-    ("stop", "text"), [(None, SPLIT), (["👩‍"], "aé你😀"), (["\u200d", "never"], "aé你😀👩"), (["é你"], "a")]
+    ("echo", "stop", "text"),
+    [
+        (False, None, SPLIT),
+        (True, ["👩‍"], "aé你😀"),
+        (False, ["\u200d", "never"], "aé你😀👩"),
+        (True, ["é你"], "a"),
+    ],
 )
 def test_offsets_are_places_in_the_text(http: httpx.Client, stop: list[str] | None, text: str, echo: bool) -> None:
     prompt = "日本"
