@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,6 +172,7 @@ class _Child:
     def __init__(self, make: str, setup: Any, limits: Limits) -> None:
         paths = [path or os.getcwd() for path in sys.path] + [str(Path(__file__).parent.parent)]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
+        weakref.finalize(self, self._errors.close)  # at the interpreter's end too, else it warns of a file left open
         self._why, self._ended = "", False
         try:
             self._process = subprocess.Popen(

@@ -143,3 +143,12 @@ def test_dropping_it_ends_the_child() -> None:
     pid = bounded(["pid"])
     del bounded
     assert gone(pid)
+
+
+def test_a_process_that_ends_with_it_warns_of_nothing() -> None:
+    """Whether it was closed or not: `python -W error` would say that a file was left open."""
+    code = f"from hopwell.bounded import *\nkept = Bounded({MAKE!r}, None, {LIMITS})\n"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
+    run = [sys.executable, "-c", code + "kept(['pid'])"]
+    ended = subprocess.run(run, capture_output=True, text=True, env=environment, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -21,6 +21,7 @@ TYPES = {
     421: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
+    505: "invalid_request_error",
 }
 PLAIN = re.compile(r"[\w.-]{1,100}")
 """Names of fields that may stand in the log."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hopwell.server.accounts import Seats
@@ -24,6 +25,8 @@ log = logging.getLogger("hopwell.server")
 OPEN_PATHS = ("/", "/plan", "/limits", "/health", "/ready", "/metrics", "/openapi.json")
 OPEN_FOLDER = "/page/"
 """Need no key: probes, scrapers, and pages that ask for the key themselves."""
+METHODS = "GET, HEAD, POST"
+"""What there are routes for, as `OPTIONS *` asks of a server as a whole (RFC 9110, 9.3.7)."""
 LINGER_SECONDS = 2.0
 """For a body that is too large to come in, before it is refused."""
 SMALL = 64 << 10
@@ -73,7 +76,10 @@ class Gate:
 
         body = b""
         try:
+            _check_framing(scope)
             check_host(scope, self.settings)
+            if scope["method"] == "OPTIONS" and scope["raw_path"] == b"*":
+                return await Response(status_code=204, headers={"allow": METHODS})(scope, receive, tell)
             check_origin(scope, self.settings)
             seats = self._seats(scope)
             seats.enter()
@@ -182,6 +188,27 @@ def _by_path(scope: Scope) -> Scope:
     headers = [(b"host", url.netloc.encode()), *(entry for entry in scope["headers"] if entry[0] != b"host")]
     path = url.path or "/"
     return {**scope, "path": unquote(path), "raw_path": path.encode(), "headers": headers}
+
+
+def _check_framing(scope: Scope) -> None:
+    """Refuses what two servers in a row may take for requests of different lengths (RFC 9112, 6.1 and 6.3), and what
+    HTTP/1 does not describe. The connection closes: what follows on it cannot be told from a body.
+
+    Raises:
+        ApiError: 400, 505.
+    """
+    close = {"connection": "close"}
+    if not scope["http_version"].startswith("1."):
+        raise ApiError(505, "this server speaks HTTP/1.1 and HTTP/1.0", None, "http_version", close)
+    names = {name for name, _ in scope["headers"]}
+    if b"transfer-encoding" not in names:
+        return
+    if b"content-length" in names:
+        said = "a request has a content-length or a transfer-encoding, not both; send one of them"
+        raise ApiError(400, said, "transfer-encoding", "invalid_value", close)
+    if scope["http_version"] == "1.0":
+        said = "HTTP/1.0 knows no transfer-encoding; send a content-length, or HTTP/1.1"
+        raise ApiError(400, said, "transfer-encoding", "invalid_value", close)
 
 
 def _log(scope: Scope, request_id: str, tenant: str | None, status: int, sent: int, seconds: float) -> None:

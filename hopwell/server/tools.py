@@ -99,5 +99,5 @@ def _grammar(
         else:
             inner = f"{json.dumps(tool.name)} {separator} args_{i}"
         lines.append(f"call_{i}: {call_begin} {inner} {call_end}")
-        lines.append(f"args_{i}: {in_lark(tool.parameters or {'type': 'object'})}")
+        lines.append(f"args_{i}: {in_lark({**(tool.parameters or {}), 'type': 'object'})}")
     return "\n".join(lines)

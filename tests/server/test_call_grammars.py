@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from reply_streams import FORMATS, MARKS, Reply, meaning, parse, written
 from tiny_tokenizer import EOS, byte_tokenizer
@@ -53,3 +55,29 @@ def test_grammar_takes_the_calls_of_its_format(format: str) -> None:
 def test_tags_cannot_be_required() -> None:
     with pytest.raises(ApiError, match="deepseek_v32"):
         constraint(BODY, offered(BODY), tokenizer("deepseek_v32"), "deepseek_v32")
+
+
+PROPERTIES = {"properties": {"n": {"enum": [1]}}, "required": ["n"], "additionalProperties": False}
+LOOSE = {
+    "no type": PROPERTIES,
+    "more types": {**PROPERTIES, "type": ["object", "null"]},
+    "branches": {"anyOf": [{"type": "string"}, {"type": "object", **PROPERTIES}]},
+    "a reference": {"$ref": "#/$defs/it", "$defs": {"it": PROPERTIES}},
+    "listed": {"enum": [5, None, {"n": 1}]},
+}
+
+
+@pytest.mark.parametrize("schema", LOOSE.values(), ids=LOOSE)
+def test_a_required_call_has_an_object_whatever_else_its_schema_would_take(schema: dict[str, Any]) -> None:
+    tokens = tokenizer("deepseek_r1")
+    compiler = GrammarCompiler(tokens.inner.to_str(), tokens.inner.get_vocab_size(), EOS)
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    body = ChatRequest.model_validate({**BODY.model_dump(exclude_unset=True), "tools": [tool]})
+    grammar = constraint(body, offered(body), tokens, "deepseek_r1")["grammar"]
+
+    def taken(arguments: Any) -> bool:
+        ids = tokens.encode(written(Reply(None, "", [("f", arguments)]), "deepseek_r1"), special=False)
+        return compiler.compile(SamplingParams(grammar=grammar)).try_consume_tokens(ids) == len(ids)
+
+    assert taken({"n": 1})
+    assert not any(taken(other) for other in (None, 5, "n", [], {}))

@@ -228,6 +228,12 @@ BAD = [
     ("/v1/chat/completions", {"messages": [{"role": "user"}]}, "messages.0.content"),
     ("/v1/chat/completions", {**ASK, "stop": [""]}, "stop.0"),
     ("/v1/chat/completions", {**ASK, "logit_bias": {"a": 1}}, "logit_bias.a"),
+    ("/v1/chat/completions", {**ASK, "logit_bias": {"05": 1, "5": 2}}, "logit_bias.05"),
+    ("/v1/completions", {"prompt": "a", "logit_bias": {"00": 1}}, "logit_bias.00"),
+    ("/v1/chat/completions", {**ASK, "tools": [{"type": "function", "function": {"name": "f", "parameters":
+     {"type": "string"}}}]}, "tools.0.function.parameters"),
+    ("/v1/responses", {"input": "a", "tools": [{"type": "function", "name": "f", "parameters": {"type": ["array"]}}]},
+     "tools.0.parameters"),
     ("/v1/chat/completions", {**ASK, "tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
     ("/v1/chat/completions", {**ASK, "response_format": {"type": "xml"}}, "response_format.type"),
     ("/v1/completions", {"prompt": [1, "a"]}, "prompt"),
@@ -455,6 +461,41 @@ def test_a_route_says_which_methods_it_takes(http: httpx.Client) -> None:
     for path in ("/health", "/v1/models", "/"):
         assert http.options(path).headers["allow"] == "GET, HEAD" and http.head(path).status_code == 200
     assert http.options("/v1/completions").headers["allow"] == "POST"
+
+
+def test_what_the_server_takes_as_a_whole(running: Running) -> None:
+    head, body = exchange(running, b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 204 ") and b"\r\nallow: GET, HEAD, POST\r\n" in head and body == b""
+    head, _ = exchange(running, b"OPTIONS * HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 421 ")
+
+
+CHUNKED, HIDDEN = b"transfer-encoding: chunked\r\n", b"0\r\n\r\nGET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+FRAMES = {
+    "two lengths": (b"HTTP/1.1", CHUNKED + b"content-length: %d\r\n" % len(HIDDEN), 400),
+    "two lengths, the other first": (b"HTTP/1.1", b"content-length: 5\r\n" + CHUNKED, 400),
+    "chunks of HTTP/1.0": (b"HTTP/1.0", CHUNKED, 400),
+    "HTTP/2": (b"HTTP/2.0", b"", 505),
+}
+
+
+@pytest.mark.parametrize(("version", "headers", "status"), FRAMES.values(), ids=FRAMES)
+def test_a_request_whose_end_is_in_doubt_is_refused_and_the_last_of_its_connection(
+    running: Running, version: bytes, headers: bytes, status: int
+) -> None:
+    """A proxy that believes the other header would send the next client's request within this one's body."""
+    for path in (b"/health", b"/v1/completions", b"/v1/messages"):
+        head, body = exchange(running, b"POST %s %s\r\nhost: localhost\r\n%s\r\n%s" % (path, version, headers, HIDDEN))
+        assert head.startswith(b"HTTP/1.1 %d " % status) and b"\r\nconnection: close" in head.lower()
+        assert json.loads(body)["error"]["type"] == "invalid_request_error"  # and no second answer behind it
+
+
+def exchange(running: Running, request: bytes) -> tuple[bytes, bytes]:
+    """All that the server says to a request until it closes, its head apart."""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=300) as connection:
+        connection.sendall(request)
+        head, _, body = b"".join(iter(lambda: connection.recv(1 << 16), b"")).partition(b"\r\n\r\n")
+    return head, body
 
 
 def test_another_http_parser_that_happens_to_be_installed_changes_nothing() -> None:

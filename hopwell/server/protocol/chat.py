@@ -9,6 +9,7 @@ from pydantic import Field
 from hopwell.server.protocol.advice import AnyCaller, Cached, ChatNoEffect, Echoed, EchoedCall, Named
 from hopwell.server.protocol.common import (
     LOGPROBS,
+    Arguments,
     Body,
     Items,
     Reply,
@@ -78,7 +79,7 @@ Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage
 class Function(Cached):
     name: Name
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Arguments | None = None
     strict: bool | None = None
     """Arguments follow the schema wherever a call is required; with tool_choice "auto", true is refused."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -60,9 +61,21 @@ def _at_most(value: Any, most: int) -> Any:
 
 
 Biases = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+    dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$")], Annotated[float, Field(ge=-100, le=100)]],
     BeforeValidator(lambda value: _at_most(value, MAX_BIASES)),
 ]
+
+
+def _admits_objects(schema: dict[str, Any]) -> dict[str, Any]:
+    kinds = schema.get("type", "object")
+    if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+        given = {"given": repr(kinds)[:80]}
+        raise PydanticCustomError("arguments", "a tool's arguments are an object; 'type' is {given}", given)
+    return schema
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_admits_objects)]
+"""The schema of a tool's arguments, which are an object in every API."""
 
 
 class Body(BaseModel):

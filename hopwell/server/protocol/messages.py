@@ -17,7 +17,7 @@ from hopwell.server.protocol.advice import (
     RequestMetadata,
 )
 from hopwell.server.protocol.chat import Name
-from hopwell.server.protocol.common import Body, Items, Probability, Reply, Stop, Text
+from hopwell.server.protocol.common import Arguments, Body, Items, Probability, Reply, Stop, Text
 
 
 class TextBlock(Cached):
@@ -78,7 +78,7 @@ class MessageTool(AnyCaller):
     type: Literal["custom"] | None = None
     name: Name
     description: str | None = None
-    input_schema: dict[str, Any]
+    input_schema: Arguments
     strict: bool | None = None
     """Arguments follow the schema."""
     eager_input_streaming: Literal[True] | None = None

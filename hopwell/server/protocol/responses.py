@@ -17,7 +17,7 @@ from hopwell.server.protocol.advice import (
     ResponsesNoEffect,
 )
 from hopwell.server.protocol.chat import Name
-from hopwell.server.protocol.common import Body, Items, Probability, Reply, Text
+from hopwell.server.protocol.common import Arguments, Body, Items, Probability, Reply, Text
 
 
 class InputText(Cached):
@@ -79,7 +79,7 @@ class ResponseTool(AnyCaller):
     type: Literal["function"]
     name: Name
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Arguments | None = None
     strict: bool | None = None
 
 
