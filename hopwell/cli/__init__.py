@@ -26,7 +26,7 @@ from hopwell.cli.pack import pack
 from hopwell.cli.planning import planning
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
-from hopwell.cli.stdout import own_stdout
+from hopwell.cli.stdout import own_stderr, own_stdout
 from hopwell.cli.synth import synth
 from hopwell.cli.top import top
 from hopwell.cli.upgrade import upgrade
@@ -54,9 +54,14 @@ app.add_typer(bench)
 
 def main(run: Callable[[], object] = app) -> None:
     """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130; a stdout that
-    takes no more is one line, or none where its reader has left, and 1."""
+    takes no more is one line, or none where its reader has left, and 1. A stderr that takes no more is no fault."""
     open_missing_streams()
     own_process()
+    with own_stderr():
+        _run(run)
+
+
+def _run(run: Callable[[], object]) -> None:
     try:
         check_utf8(sys.argv[1:])
         with own_stdout():

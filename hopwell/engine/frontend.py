@@ -149,6 +149,8 @@ def folder_here(model: str | Path | None) -> Path | None:
     """
     if not isinstance(model, str | Path | None):
         raise ModelError(f"model is {shown(model)}; give a folder, a hub name, or nothing for nano")
+    if model is not None and not str(model).strip():
+        raise ModelError("the model's name is empty; give a folder, a hub name, or nothing for nano")
     if model is None or (model == "nano" and not Path("nano").exists()):
         return NANO
     path = Path(model).expanduser()

@@ -54,6 +54,8 @@ def find_config(model: str | None) -> dict[str, Any]:
     Raises:
         ConfigError: there is none, or it is not a JSON object.
     """
+    if model is not None and not str(model).strip():
+        raise ConfigError("the model's name is empty; give a folder, a file or a name")
     path = NANO if model is None or model == "nano" else Path(model)
     if path.exists():
         return read_config(path / "config.json" if path.is_dir() else path)

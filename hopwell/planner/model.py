@@ -138,6 +138,8 @@ def shipped_path(name: str) -> Path:
     Raises:
         PlanError: there is none of that name.
     """
+    if not name.strip():
+        raise PlanError("the model's name is empty; give a config.json or a name such as deepseek-r1")
     known = shipped_models()
     plain = shipped_name(name.rpartition("/")[2])
     if plain in known:

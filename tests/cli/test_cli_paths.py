@@ -181,3 +181,11 @@ def test_a_minus_before_a_word_is_still_an_option() -> None:
 def test_warm_knows_shipped_names(name: str) -> None:
     told = refused("warm", name, "--arch", "7")  # the model was found, or that would be told first
     assert name not in told and "7" in told, told
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "plan", "upgrade"])
+def test_a_name_that_is_empty_is_not_the_folder_one_is_in(command: str, tmp_path: Path) -> None:
+    """As of a variable of the shell's that is not set."""
+    more = {"plan": ("plan", ""), "upgrade": ("upgrade", "", "--have", "8xh200")}
+    asked = more[command] if command in more else COMMANDS[command]("", tmp_path / "out")
+    assert refused(*asked, stdin="a question").startswith("error: the model's name is empty; give ")

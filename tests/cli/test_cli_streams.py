@@ -57,6 +57,14 @@ def test_a_closed_stream_is_like_the_null_device(streams: str) -> None:
     assert ran.stderr == ("" if "2>&-" in streams else "child\nbelowsaid\n")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+def test_an_answer_is_given_whose_notes_nobody_can_take() -> None:
+    for streams in ("2>/dev/full", "2</dev/null"):  # the disk of a log is full; a descriptor that can only be read
+        ran = closed(streams, *HOPWELL, "generate", "1+1", "--max-tokens", "3")
+        assert ran.returncode == 0 and ran.stdout.startswith("<think>"), ran
+        assert closed(streams, *HOPWELL, "inspect", "/nowhere").returncode == 2
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 def test_a_question_is_missed_on_a_closed_stdin_as_on_an_empty_one() -> None:
     for command in ("chat", "generate"):
