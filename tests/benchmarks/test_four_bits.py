@@ -25,6 +25,7 @@ def test_small_sizes_are_right_and_a_fault_shows(monkeypatch: pytest.MonkeyPatch
     assert [(row["op"], row["format"]) for row in wrong] == [("dense", "nvfp4")]
 
 
+@pytest.mark.slow
 def test_all_kernels_can_be_compiled_ahead() -> None:
     script = (
         "from benchmarks import four_bits\nfrom hopwell.ops.device import HOPPER\n"

@@ -66,6 +66,7 @@ def test_an_answer_is_given_whose_notes_nobody_can_take() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.slow
 def test_a_question_is_missed_on_a_closed_stdin_as_on_an_empty_one() -> None:
     for command in ("chat", "generate"):
         ran = closed("<&-", *HOPWELL, command)

@@ -107,6 +107,7 @@ def test_what_holds_several_engines_is_told_of_all() -> None:
     assert total.thermal == other.thermal and merged([one]) == one
 
 
+@pytest.mark.slow
 def test_two_engines_answer_as_one_and_one_answers_for_both() -> None:
     loaded = load_model(device="cpu", dtype="float32")
     prompts = [[*range(5, 5 + length)] for length in (3, 70, 140, 9, 200, 33)]

@@ -59,6 +59,7 @@ def decode(packed: Tensor) -> np.ndarray[Any, Any]:
     return np.where(codes & 8, -E2M1[codes & 7], E2M1[codes & 7])
 
 
+@pytest.mark.slow
 def test_compressed_tensors_reads_what_is_written_here(source: Path, tmp_path: Path) -> None:
     helpers = pytest.importorskip("compressed_tensors.compressors.nvfp4.helpers")
     from compressed_tensors.quantization import QuantizationConfig

@@ -204,6 +204,7 @@ def test_devices_are_known_by_name() -> None:
     assert PlainFormat(torch.float16).name == "float16"
 
 
+@pytest.mark.slow
 def test_nothing_here_needs_triton() -> None:
     code = (
         "import sys; sys.modules['triton'] = None\n"

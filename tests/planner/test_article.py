@@ -65,6 +65,7 @@ def test_every_figure_is_a_band_and_b200_is_never_slower_alike(answers: Answers)
     assert isinstance(power["like"], Band) and power["like"].p90 < 25.3
 
 
+@pytest.mark.slow
 def test_the_command_stands_beside_models(answers: Answers) -> None:
     run = CliRunner()
     done = run.invoke(app, ["plan", "article", "--json"])

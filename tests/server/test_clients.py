@@ -240,6 +240,7 @@ def test_responses_tool_call_and_its_answer(client: openai.OpenAI) -> None:
     assert "97406784" in after.output_text
 
 
+@pytest.mark.slow
 def test_messages(claude: anthropic.Anthropic) -> None:
     args = {"model": "nano", "max_tokens": 300, "messages": ASK, "extra_body": GREEDY}
     reply = claude.messages.create(**args)

@@ -73,6 +73,7 @@ def test_half_a_second_head_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
         assert within(300, lambda: closed(connection))
 
 
+@pytest.mark.slow
 def test_heads_that_do_not_come_are_not_waited_for(server: Attacked) -> None:
     """All at once: each takes as long as the server waits."""
     names = (*HEADS, "a head that drips", "a head without end")
