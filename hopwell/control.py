@@ -13,13 +13,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MOST_ENDS = 8
 """Sockets attached to one message."""
+GROUP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Sent to all processes of a group at once; Windows has no SIGHUP."""
 ROOT = str(Path(__file__).parents[1])
 
 
@@ -94,19 +97,21 @@ class Child:
     control: Control
 
     @classmethod
-    def start(cls, main: str, **variables: str) -> Child:
+    def start(cls, main: str, outlives: bool = False, /, **variables: str) -> Child:
         """Starts a Python process.
 
         Args:
             main: `module:function`; it begins with `as_child`.
+            outlives: it has something to put right when this process dies, and ends by itself.
             variables: of its environment, beside this process's.
         """
         module, _, function = main.partition(":")
         ours, theirs = socket.socketpair()
         # -P: a file of the working directory must not stand in for a module
-        code = f"import sys; sys.path.append({ROOT!r}); from {module} import {function}; {function}()"
+        shield = f"import sys; sys.path.append({ROOT!r}); from hopwell.control import shield; shield({outlives})"
+        code = f"{shield}; from {module} import {function}; {function}()"
         command = [sys.executable, "-P", "-c", code, str(theirs.fileno())]
-        with theirs:
+        with theirs, _held_back():
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**os.environ, **variables}
             )
@@ -114,16 +119,33 @@ class Child:
 
 
 def as_child() -> tuple[Control, Message]:
-    """In a process made by `Child.start`: the line to its parent, and the first message. It ends with its parent, and
-    not by signals that a terminal or an init system sends to all processes of a group: the parent says when."""
-    _die_with_parent()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    """In a process made by `Child.start`: the line to its parent, and the first message."""
     control = Control(socket.socket(fileno=int(sys.argv[1])))
     message = control.receive()
     if message is None:
         os._exit(1)
     return control, message
+
+
+def shield(outlives: bool) -> None:
+    """Before a child imports anything that takes time: it ends with its parent, and not by signals that a terminal or
+    an init system sends to all processes of a group, for the parent says when."""
+    if not outlives:
+        _die_with_parent()
+    for number in GROUP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Within, a child starts with these signals blocked until its `shield`: one that came to its interpreter's start
+    would be told of with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with_parent() -> None:

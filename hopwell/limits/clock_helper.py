@@ -41,7 +41,7 @@ class ClockHelper:
         Raises:
             ClockError: the helper could not start, or refuses.
         """
-        self._child = Child.start(HELPER)
+        self._child = Child.start(HELPER, True)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._child.control.listen(self._inbox.put)
         self._child.control.send("start", nvml=nvml, cards=list(cards), low=low, heartbeat=heartbeat)
@@ -88,7 +88,7 @@ def helper() -> None:
     inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), lambda *_: inbox.put(None))
-    watching = Child.start(GUARD)
+    watching = Child.start(GUARD, True)
     watching.control.send("start", **start.fields, pid=os.getpid())
     ready = watching.control.receive()
     try:
