@@ -18,8 +18,8 @@ from hopwell.model.schema import PARTS, ROWS
 
 PACKAGE = Path(hopwell.__file__).parent
 FLOORS = {
-    "version": -1, "errors": -1, "system": -1, "control": -1, "logs": -1, "svg": -1, "bounded_child": -1, "bounded": 0,
-    "limits": 0, "formats": 1, "ops": 2,
+    "version": -1, "errors": -1, "system": -1, "control": -1, "interrupts": -1, "logs": -1, "svg": -1,
+    "bounded_child": -1, "bounded": 0, "limits": 0, "formats": 1, "ops": 2,
     "checkpoint": 3, "parallel": 3, "model": 4, "chat": 4, "cache": 5, "quantization": 5, "engine": 6, "planner": 6,
     "server": 7, "bench": 7, "cli": 8,
 }  # fmt: skip

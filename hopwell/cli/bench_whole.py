@@ -16,6 +16,7 @@ from hopwell.cli.bench_against import prompt_shape
 from hopwell.cli.bench_gpu import Activations, CacheDtype, checked_acceptance, measured_ceilings, needs_gpu
 from hopwell.cli.result import Out, write_result
 from hopwell.errors import HopwellError
+from hopwell.interrupts import importing
 
 CASES = ["1024:1,8,32,128", "8192:1,8", "32768:1,8"]
 DRAFTED = ["1024:1,8,32:1:1.8", "1024:1,8,32:3:2.5"]
@@ -47,8 +48,10 @@ def whole(
     """
     from hopwell.cli.progress import byte_progress, kernel_progress
     from hopwell.cli.tables import print_rows, rounded
-    from hopwell.engine.config import EngineConfig
-    from hopwell.engine.loading import load_model
+
+    with importing():
+        from hopwell.engine.config import EngineConfig
+        from hopwell.engine.loading import load_model
 
     needs_gpu()
     from hopwell.bench.whole import Whole

@@ -10,6 +10,7 @@ import typer
 
 from hopwell.cli.help import in_energy, in_layout, in_model
 from hopwell.errors import HopwellError
+from hopwell.interrupts import importing
 
 if TYPE_CHECKING:
     from hopwell.engine.llm import LLM
@@ -145,7 +146,9 @@ def load(
         HopwellError: it cannot be loaded, or a setting not honoured.
     """
     from hopwell.cli.progress import byte_progress, kernel_progress
-    from hopwell.engine.llm import LLM
+
+    with importing():
+        from hopwell.engine.llm import LLM
 
     if drafts is not None:
         settings["drafts"] = draft_setting(drafts)

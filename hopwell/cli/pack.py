@@ -9,6 +9,7 @@ import typer
 
 from hopwell.cli import options as opt
 from hopwell.cli.outputs import NewFolder
+from hopwell.interrupts import importing
 from hopwell.system import ended_like_interrupted
 
 
@@ -27,7 +28,9 @@ def pack(
     The folder is a model by itself: `hopwell serve OUT`, with the same options. It appears whole, at the end.
     """
     from hopwell.cli.progress import byte_progress
-    from hopwell.engine.packing import pack as write
+
+    with importing():
+        from hopwell.engine.packing import pack as write
 
     began = time.perf_counter()
     with ended_like_interrupted(), byte_progress("Packing", None) as progress:

@@ -100,5 +100,5 @@ def _measured(
     options: list[Any] = ["--max-seqs", max(users), "--drafts", setting.drafts]
     if setting.precision.cache == "fp8":
         options += ["--cache-dtype", "fp8"]
-    with own_server(None if model == "nano" else model, [str(option) for option in options]) as here:
+    with own_server(model, [str(option) for option in options]) as here:
         return measure(here), f"hopwell serve on {device}"

@@ -9,6 +9,7 @@ import typer
 
 from hopwell.cli.outputs import check_folder
 from hopwell.cli.result import Out, write_result
+from hopwell.interrupts import importing
 
 if TYPE_CHECKING:
     from hopwell.quantization.plan import Goal
@@ -62,10 +63,12 @@ def quantize(
 
     from hopwell.cli.progress import weight_progress
     from hopwell.cli.texts import sequences_of
-    from hopwell.engine.device import pick_device
-    from hopwell.quantization.convert import Conversion
-    from hopwell.quantization.hessian import PrecisionError
-    from hopwell.quantization.plan import Settings, open_source, with_columns
+
+    with importing():
+        from hopwell.engine.device import pick_device
+        from hopwell.quantization.convert import Conversion
+        from hopwell.quantization.hessian import PrecisionError
+        from hopwell.quantization.plan import Settings, open_source, with_columns
 
     if not (budget or size or fit):
         for name, value in (("--offer", offer), ("--residual-columns", residual_columns)):
@@ -154,4 +157,4 @@ def folder_of(model: str) -> Path:
     """The folder of a checkpoint, a hub name or `nano`, the shipped one."""
     from hopwell.engine.frontend import resolve
 
-    return resolve(None if model == "nano" else model)
+    return resolve(model)

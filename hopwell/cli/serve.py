@@ -16,6 +16,7 @@ import typer
 from hopwell.cli import options as opt
 from hopwell.cli.help import in_energy, in_layout, in_memory, in_model, in_server, in_steps
 from hopwell.errors import HopwellError
+from hopwell.interrupts import importing
 from hopwell.system import cores
 
 CORES_A_WORKER = 8
@@ -167,9 +168,10 @@ def serve(
     # no line after the bar: the log on stderr is JSON, and the block on stdout tells the seconds
     with told_in_options(), kernel_progress() as on_compile, byte_progress("Loading", None) as progress:
         if api_workers == 0 or sys.platform == "win32":
-            from hopwell.engine.loaded import LoadedModel
-            from hopwell.engine.loading import load_model
-            from hopwell.server.run import serve as run
+            with importing():
+                from hopwell.engine.loaded import LoadedModel
+                from hopwell.engine.loading import load_model
+                from hopwell.server.run import serve as run
 
             def load() -> LoadedModel:
                 rest: dict[str, Any] = {

@@ -9,6 +9,7 @@ import typer
 
 from hopwell.cli.result import Out, write_result
 from hopwell.errors import HopwellError
+from hopwell.interrupts import importing
 
 
 def verify_cache(
@@ -26,9 +27,11 @@ def verify_cache(
     from hopwell.cli.quantize import folder_of
     from hopwell.cli.tables import print_rows, rounded
     from hopwell.cli.texts import sequences_of
-    from hopwell.engine.loading import load_model
-    from hopwell.quantization.cache_format import calibrate, generate_and_judge, write_verdict
-    from hopwell.quantization.verify import open_checked
+
+    with importing():
+        from hopwell.engine.loading import load_model
+        from hopwell.quantization.cache_format import calibrate, generate_and_judge, write_verdict
+        from hopwell.quantization.verify import open_checked
 
     folder = folder_of(model)
     open_checked(folder)

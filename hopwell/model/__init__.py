@@ -17,6 +17,11 @@ SHORT_NAMES = {
 }
 
 
+def is_embedded(model: str | Path | None) -> bool:
+    """Whether the embedded model is meant: by no name, or by nano where nothing of that name is here."""
+    return model is None or (str(model) == "nano" and not Path("nano").exists())
+
+
 def shipped_name(name: str) -> str:
     """A shipped config's name, however it is written: r1, DeepSeek-R1."""
     return SHORT_NAMES.get(name.lower(), name.lower())

@@ -14,12 +14,13 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.spec import TensorSpec
 from hopwell.formats.labels import Label
 from hopwell.limits.catalogue import catalogue
+from hopwell.model import NANO, is_embedded
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import Fit, PartSize, Weights, fits, latent_bytes, part_sizes, weight_bytes
 from hopwell.model.inventory import header_faults, inventory
 from hopwell.model.quantization import Quantization
 from hopwell.model.schema import MTP_PARTS
-from hopwell.model.shipped import NANO, find_config
+from hopwell.model.shipped import find_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def inspect_model(
         ConfigError: there is no config, or it cannot be honoured.
         CheckpointError: a shard cannot be read.
     """
-    path = NANO if model is None or model == "nano" else Path(model)
+    path = NANO if model is None or is_embedded(model) else Path(model)
     config = ModelConfig.from_dict(find_config(model))
     specs = inventory(config)
     warnings = config.warnings

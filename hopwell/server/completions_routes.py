@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
-from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, TokenLogprobs
+from hopwell.engine.request import (
+    FinishReason,
+    Request,
+    RequestError,
+    RequestOutput,
+    SamplingParams,
+    TokenLogprobs,
+)
 from hopwell.engine.tokenizer import StreamDecoder
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, bad_value
@@ -25,6 +32,8 @@ from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
 from hopwell.server.service import Service, structure, structure_field
 from hopwell.server.sse import EventStream, event, primed
 
+DEFAULT_TOKENS = 16
+"""Of an answer whose length was not given, as OpenAI has it."""
 router = APIRouter(route_class=JsonRoute)
 
 
@@ -60,14 +69,21 @@ async def _requests(service: Service, http: HttpRequest, body: CompletionRequest
     )
     scores = body.logprobs if body.echo else None
     try:
-        limit = 16 if body.max_tokens is None else max(body.max_tokens, 1)
+        limit = DEFAULT_TOKENS if body.max_tokens is None else max(body.max_tokens, 1)
         limits = structure(body.structured_outputs)
         params = service.sampling(body, limit, logprobs=body.logprobs, prompt_logprobs=scores, **limits)
         http.state.seats.check(len(prompts) * params.n)
         tokens: list[list[int]] = await service.encode(prompts) if isinstance(prompts[0], str) else prompts
-        return [service.request(http, body, prompt, params, part=i) for i, prompt in enumerate(tokens)]
+        each = [params if body.max_tokens is not None else _as_fits(params, service, prompt) for prompt in tokens]
+        return [service.request(http, body, *one, part=i) for i, one in enumerate(zip(tokens, each, strict=True))]
     except RequestError as error:
         raise ApiError.of(error) from None
+
+
+def _as_fits(params: SamplingParams, service: Service, prompt: Sequence[int]) -> SamplingParams:
+    """With the default of tokens, or as many as the context has left: nobody asked for more."""
+    room = service.max_model_len - len(prompt)
+    return replace(params, max_tokens=min(DEFAULT_TOKENS, max(room, 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,16 @@ def test_a_model_that_is_none_is_one_line(command: str, tmp_path: Path) -> None:
         assert not out.exists() and not list(empty.iterdir())
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_called_nano_is_the_model_of_that_name(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nano").mkdir()
+    monkeypatch.chdir(tmp_path)
+    told = refused(*COMMANDS[command]("nano", tmp_path / "out"), stdin="a question")
+    assert "nano" in told and "config.json" in told, told
+
+
 @pytest.mark.parametrize("command", [*COMMANDS, "plan"])
 def test_a_name_longer_than_any_file_s_is_one_line(command: str, tmp_path: Path) -> None:
     name = "x" * 5000

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import refused
@@ -33,7 +34,7 @@ import signal, sys
 
 class Presses:
     def find_spec(self, name, *_):
-        if name == "hopwell.cli.chat":
+        if name == "MODULE":
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Presses())
@@ -91,12 +92,25 @@ def test_an_argument_that_the_locale_cannot_hold_is_refused_as_the_locales_fault
     assert ran.returncode == 2 and ran.stderr.count("\n") == 1 and "which is ascii" in ran.stderr, ran
 
 
-def test_ctrl_c_while_the_command_is_imported_is_silent() -> None:
-    ran = subprocess.run([sys.executable, "-c", PRESSES], capture_output=True, text=True, timeout=300)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("hopwell.cli.chat", ()),
+        ("torch.nn", ("generate", "1+1")),
+        ("torch.nn", ("serve", "--api-workers", "0")),
+        ("torch.nn", ("quantize", "nano", "OUT")),
+        ("torch.nn", ("pack", "nano", "OUT")),
+    ],
+)
+def test_ctrl_c_while_something_is_imported_is_silent(module: str, command: tuple[str, ...], tmp_path: Path) -> None:
+    line = [sys.executable, "-c", PRESSES.replace("MODULE", module), *command]
+    line = [part.replace("OUT", str(tmp_path / "new")) for part in line]
+    ran = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "") and not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_that_is_ignored_stays_so() -> None:
-    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {PRESSES.strip()}"
+    presses = PRESSES.strip().replace("MODULE", "hopwell.cli.chat")
+    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {presses}"
     ran = subprocess.run([sys.executable, "-c", ignoring, "--version"], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0 and ran.stdout and not ran.stderr

@@ -209,6 +209,17 @@ def test_an_overflow_is_worded_as_openais_clients_look_for_it(http: httpx.Client
     assert re.search(r"1024 tokens.*you requested (\d+) tokens \(\d+ in the messages, 5000 in the", error["message"])
 
 
+def test_an_answer_whose_length_nobody_gave_is_as_long_as_the_context_lets_it(http: httpx.Client) -> None:
+    prompts = [[5] * 1020, [5] * 1000]
+    for body in ({}, {"ignore_eos": True}):
+        reply = http.post("/v1/completions", json={"prompt": prompts, **body})
+        assert reply.status_code == 200, reply.text
+    assert reply.json()["usage"]["completion_tokens"] == 4 + 16
+    for extra in (0, 1):
+        error = http.post("/v1/completions", json={"prompt": [5] * (1024 + extra)}).json()["error"]
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "prompt")
+
+
 def test_an_overflow_is_worded_as_anthropics_clients_look_for_it(http: httpx.Client) -> None:
     body = {"messages": [{"role": "user", "content": LONG}], "max_tokens": 10}
     message = http.post("/v1/messages", json=body).json()["error"]["message"]
