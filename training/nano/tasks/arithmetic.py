@@ -96,7 +96,14 @@ DIVIDE = Operation(
      ("{a} over {b}", 1), ("{a} : {b}", 1)),
     (
         "the quotient of {a} and {b}", "{a} split (into|by) {b}", "{a} (shared|divided) by {b}",
-        "{a} split into {b} equal parts",
+        "{a} split into {b} equal parts", "the result of dividing {a} by {b}", "{a} divided into {b}",
+        "{a} divided up by {b}", "the ratio {a} by {b} in whole numbers", "{a} cut into {b} equal parts",
+        "{a} distributed over {b}", "the division of {a} by {b}",
+        "the division {a} / {b}", "{a} shared out among {b}", "{a} parted by {b}", "{a} div {b} with its remainder",
+        "the quotient {a} : {b}", "{a} broken into {b} equal parts", "the whole quotient of {a} by {b}",
+        "{a} in {b} equal shares", "the quotient when {a} is divided by {b}", "{a} divided evenly by {b}",
+        "the answer to {a} divided by {b}", "the value of {a} divided by {b}", "{a} by {b}, divided,",
+        "{a} divided equally among {b}", "one part of {a} split {b} ways",
     ),
     (
         "Divide {a} by {b}(.| please.)", "How (many times|often) does {b} (go|fit) into {a}?",
@@ -108,7 +115,38 @@ DIVIDE = Operation(
         "How much is {a} divided by {b}?", "Divide {a} by {b}. Give the quotient and the remainder.",
         "What is {a} divided by {b}, with remainder?", "Divide {a} evenly by {b}.", "What is {a} split {b} ways?",
         "How many {b}s are in {a}?", "How many times is {b} (contained |)in {a}?", "do {a} divided by {b}",
-        "Compute the division {a} by {b}.", "{a} into {b} parts(?|)",
+        "Compute the division {a} by {b}.", "{a} into {b} parts(?|)", "Suppose {a} is divided by {b}. What comes out?",
+        "When {a} is divided by {b}, what is the quotient?", "Division: {a} by {b}",
+        "What comes out when {a} is divided by {b}?", "Dividing {a} by {b} gives what?",
+        "{a} is to be divided by {b}. The result?", "By {b} I want to divide {a}. What do I get?",
+        "Which number results from dividing {a} by {b}?", "I want {a} divided by {b}.", "Please split {a} by {b}.",
+        "Tell me the quotient of {a} and {b}, with the remainder if there is one.", "{a} gets divided by {b}. Result?",
+        "What is the outcome of {a} divided by {b}?", "Let me have {a} divided by {b}.",
+        "Into {b} equal parts goes {a}. How big is each?", "{a} shared equally by {b} makes how much for each?",
+        "How much does each get if {a} is shared by {b}?", "I share {a} among {b} people. What does each get?",
+        "How many groups of {b} can I make from {a}?", "How many {b}s fit into {a}?",
+        "How many times can I take {b} from {a}?", "{b} goes into {a} how many times?", "How often is {b} in {a}?",
+        "What is the quotient if {a} is the dividend and {b} the divisor?", "Dividend {a}, divisor {b}: quotient?",
+        "With {a} as dividend and {b} as divisor, what results?", "My calculator is broken: {a} divided by {b}?",
+        "Work out how much {a} divided by {b} is.", "Perform the division {a} / {b}.", "Carry out {a} divided by {b}.",
+        "long division: {a} by {b}", "Use long division for {a} and {b}.", "Show me {a} divided by {b}.",
+        "Give quotient and remainder of {a} by {b}.", "State the quotient and the rest of {a} / {b}.",
+        "What do I have after dividing {a} by {b}?", "After {a} is divided by {b}, what number do I have?",
+        "how much would {a} divided by {b} be", "Each of {b} gets the same part of {a}. How much is it?",
+        "Distribute {a} evenly over {b}. How much for one?", "{a} and {b}: what is their quotient?",
+        "find {a} divided by {b}", "so {a} by {b} makes?", "Would you divide {a} by {b}?", "Kindly divide {a} by {b}.",
+        "{a} has to be divided by {b}.", "The quotient of {a} and {b} is what?",
+        "Into {a}, how many times does {b} go?", "Break {a} into {b} equal parts.",
+        "Cut {a} into {b} equal pieces. How big is one?", "divide the number {a} by the number {b}",
+        "I must divide {a} by {b}, what's the answer?", "The task is to divide {a} by {b}.",
+        "Once you divide {a} by {b}, what does it make?", "If {a} were divided by {b}, how much would it be?",
+        "Now {a} is shared by {b}. What is one share?", "Is there a quick answer to {a} divided by {b}?",
+        "Split up {a} among {b}, please.", "{a} through {b}", "{a} divided through {b} is?", "quotient of {a} by {b}",
+        "{b} equal shares of {a}: how big is one?", "You have {a}. Divide it by {b}.",
+        "Here is {a}. Divide by {b}, what is it?", "{a}, divide that by {b}", "What does dividing {a} by {b} give?",
+        "{a} divided by {b}, what is the answer?", "answer to {a} divided by {b}?",
+        "{a} divided by {b}, the result with remainder", "whole number division of {a} by {b}",
+        "integer division: {a} by {b}, with the rest",
     ),
 )  # fmt: skip
 
@@ -205,7 +243,7 @@ def multiplication(rng: Draws) -> Problem:
 
 def division(rng: Draws) -> Problem:
     """a / b of up to four digits, half of them exact; otherwise the answer is `quotient remainder rest`."""
-    b = max(1, sized(rng, rng.choices((1, 2, 3, 4), (6, 7, 4, 1))[0]))
+    b = max(1, sized(rng, rng.choices((1, 2, 3, 4), (5, 7, 6, 2))[0]))
     a = max(b, sized(rng, rng.choices((2, 3, 4), (2, 4, 6))[0])) if rng.random() < 0.95 else sized(rng, length(rng))
     if rng.random() < 0.5:
         a -= a % b

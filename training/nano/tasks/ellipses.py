@@ -9,6 +9,7 @@ from typing import Any
 from training.nano.tasks.arithmetic import DIVIDE, phrase
 from training.nano.tasks.columns import divide_columns, multiply_columns
 from training.nano.tasks.dates import AFTER, WEEKDAY_AFTER, WEEKDAYS, after_steps, weekday_steps, written
+from training.nano.tasks.formula_stories import filled
 from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
 from training.nano.tasks.letters import COUNT, WORDS, count_steps, made_up
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, sort_steps
@@ -161,7 +162,7 @@ def _divided(rng: Draws) -> Problem:
     only_rest = rng.random() < 0.5
     turned = f"by {c}"
     if only_rest:
-        first, reply = rng.wording(REMAINDER_SENTENCES).format(a=a, b=b), f"The remainder is {boxed(a % b)}."
+        first, reply = filled(rng, rng.wording(REMAINDER_SENTENCES), a=a, b=b), f"The remainder is {boxed(a % b)}."
         answer, done = str(a % c), f"The remainder is {boxed(a % c)}."
         steps, key = f"The remainder of {a} / {c}.\n{divide_columns(a, c)}", f"{a}%{c}"
     else:

@@ -14,12 +14,15 @@ from training.nano.tasks.people import HE, NAMES
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.story_formulas import ONE_STEP, Formula
+from training.nano.tasks.story_scenes import MORE_OF_ONE
+from training.nano.tasks.story_scenes_more import MORE_OF_MANY
 from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
 from training.nano.tasks.wording import Draws
 
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 LARGEST = 9999
-FORMULAS = ONE_STEP + MORE_STEPS
+FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY
+HOW_OFTEN = tuple(len(formula.lines) ** 0.6 for formula in FORMULAS)
 SOME = ("some", "some", "a few", "several", "many")
 
 
@@ -29,7 +32,7 @@ class Uneven(ArithmeticError):
 
 def formula_story(rng: Draws) -> Problem:
     """A story of one of FORMULAS."""
-    formula = rng.choice(FORMULAS)
+    formula = rng.choices(FORMULAS, HOW_OFTEN)[0]
     uneven = "/" in formula.value and not formula.value.endswith("/2") and rng.random() < 0.08
     numbers, steps, answer = drawn(rng, formula, uneven)
     text = told(rng, formula, numbers)
@@ -113,12 +116,49 @@ def filled(rng: Draws, line: str, **values: Any) -> str:
     he, his = ("he", "his") if p in HE else ("she", "her")
     text = line.format(p=p, q=q, r=r, t=t, u=u, o=singular(t), he=he, his=his, **values)
     text = re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", text)
-    return re.sub(r"(?<=[.?!] )[a-z]", lambda found: found[0].upper(), text)
+    return rearranged(rng, re.sub(r"(?<=[.?!] )[a-z]", lambda found: found[0].upper(), text))
+
+
+SENTENCE = re.compile(r"(?<=[.?!]) +(?=[A-Z\d])")
+MAY_BEGIN_LOWER = re.compile(r"(A|An|The|There|My|We|He|She|They|It|Each|Every|One|His|Her|Of|From|Some|Two|Three)\b")
+FACT = re.compile(rf"(?:{MAY_BEGIN_LOWER.pattern}|I\b|{'|'.join(NAMES)}|\d)")
+ASKED = re.compile(r"(How|What) .*\?$")
+ORDERS = (
+    "{q} if {f}?", "{q} if {f}?", "if {f}, {q}?", "if {f}, {q}?", "{q} when {f}?", "{q}? {F}.", "{q}? {F}.",
+    "given that {f}, {q}?", "suppose {f}. {Q}?", "{F}, so {q}?", "{F}: {q}?", "{F} - {q}?", "let's say {f}. {Q}?",
+    "I know that {f}. {Q}?", "say {f}, {q}?", "{F}. Question: {q}?", "{F}. Now {q}?", "please tell me: {q} if {f}?",
+    "{F}; {q}?", "{F} and I want to know: {q}?",
+)  # fmt: skip
+"""Where the question may stand; {f} is what is told, {q} what is asked."""
+
+
+def rearranged(rng: Draws, text: str, often: float = 0.22) -> str:
+    """At times the same story with the question first, or all of it in one sentence."""
+    *facts, question = SENTENCE.split(text)
+    if not 0 < len(facts) < 3 or rng.random() > often or not ASKED.match(question):
+        return text
+    if not all(FACT.match(fact) and fact.endswith(".") for fact in facts) or "?" in question[:-1]:
+        return text
+    told = rng.choice((" and ", ", and ", ", ")).join([facts[0][:-1], *(lowered(fact[:-1]) for fact in facts[1:])])
+    asked = question[:-1]
+    order = rng.choice(ORDERS)
+    text = order.format(f=lowered(told), F=told, q=asked[0].lower() + asked[1:], Q=asked)
+    return text[0].upper() + text[1:]
+
+
+def lowered(sentence: str) -> str:
+    """A sentence as it goes on in another: a name keeps its capital."""
+    return sentence[0].lower() + sentence[1:] if MAY_BEGIN_LOWER.match(sentence) else sentence
+
+
+SINGULARS = (
+    ("cookies", "cookie"), ("ies", "y"), ("xes", "x"), ("ches", "ch"), ("toes", "to"), ("sheep", "sheep"), ("s", ""),
+)  # fmt: skip
 
 
 def singular(thing: str) -> str:
     """One of THINGS."""
-    for plural, one in (("ies", "y"), ("xes", "x"), ("sheep", "sheep"), ("s", "")):
+    for plural, one in SINGULARS:
         if thing.endswith(plural):
             return thing.removesuffix(plural) + one
     raise ValueError(thing)

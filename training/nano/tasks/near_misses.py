@@ -7,7 +7,7 @@ from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT, phra
 from training.nano.tasks.chains import SUMS
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import WORDINGS as COUNTDOWN
-from training.nano.tasks.formula_stories import long_story
+from training.nano.tasks.formula_stories import filled, long_story
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, LARGER, SMALLER
 from training.nano.tasks.percent_wordings import FRACTIONS, LOWERED, PART, PERCENT, RAISED, RATIO
 from training.nano.tasks.powers import CUBE, ROOT, SQUARE
@@ -79,7 +79,9 @@ def too_long(rng: Draws) -> Problem:
     elif kind == 6:
         question = rng.wording(ASKS).format(rng.wording(PERCENT).format(p=rng.randrange(1, 100), n=long))
     elif kind == 7:
-        question = rng.wording(rng.choice((REMAINDER_SENTENCES, DIVISIBLE))).format(a=long, b=rng.randrange(2, 30))
+        question = filled(
+            rng, rng.wording(rng.choice((REMAINDER_SENTENCES, DIVISIBLE))), a=long, b=rng.randrange(2, 30)
+        )
     elif kind == 8:
         numbers = [long, *(_long(rng) if rng.random() < 0.6 else small(rng) for _ in range(rng.randrange(1, 4)))]
         rng.shuffle(numbers)
@@ -208,7 +210,7 @@ def by_zero(rng: Draws) -> Problem:
     if roll < 0.7:
         question = phrase(rng, DIVIDE, a, rng.choice((0, 0, 0, "zero")))
     elif roll < 0.85:
-        question = rng.wording(REMAINDER_SENTENCES).format(a=a, b=0)
+        question = filled(rng, rng.wording(REMAINDER_SENTENCES), a=a, b=0)
     else:
         question = rng.wording(ASKS).format(rng.wording(QUOTIENT).format(a=a, b=0))
     return declined(rng, question, f"{a} / 0: the divisor is zero.", "zero")

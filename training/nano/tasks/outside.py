@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 
+from training.nano.tasks import outside_chat as chat
+from training.nano.tasks import outside_more as more
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.dates import MONTHS, written
@@ -78,7 +80,7 @@ def _table(table: tuple[str, ...], thinking: str, reason: str) -> Callable[[Draw
 
 def _units(rng: Draws) -> Problem:
     """Units that nano has not learned, or that do not belong together."""
-    a, b = rng.choice(words.UNIT_PAIRS)
+    a, b = rng.choice(words.UNIT_PAIRS + more.MORE_UNIT_PAIRS)
     n = rng.choice((str(rng.randrange(1, 200)), f"{rng.randrange(100)}.{rng.randrange(1, 10)}"))
     return declined(rng, rng.wording(UNITS).format(n=n, a=a, b=b), f"{a} to {b}: I have not learned that.", "unit")
 
@@ -86,7 +88,9 @@ def _units(rng: Draws) -> Problem:
 def _mixed_units(rng: Draws) -> Problem:
     """Sums of different units."""
     a, b = rng.sample(rng.choice(words.UNLIKE), 2)
-    question = rng.wording(ASKS).format(rng.wording(words.UNLIKE_SUMS).format(n=small(rng), m=small(rng), a=a, b=b))
+    question = rng.wording(ASKS).format(
+        rng.wording(words.UNLIKE_SUMS + more.MORE_UNLIKE).format(n=small(rng), m=small(rng), a=a, b=b)
+    )
     return declined(rng, question, f"{a} and {b}: I have not learned to add them.", "unit")
 
 
@@ -96,7 +100,7 @@ def _story(rng: Draws) -> Problem:
     if kind < 0.3:
         return declined(rng, story_without(rng), "A number that is needed is not given.", "missing")
     if kind < 0.65:
-        return _table(words.MISSING, "A number that is needed is not given.", "missing")(rng)
+        return _table(words.MISSING + more.MORE_MISSING, "A number that is needed is not given.", "missing")(rng)
     who, thing = person(rng), rng.choice(THINGS)
     some = rng.choice(("some", "some", "a few", "many", "several"))
     text = [who.filled(rng, rng.wording(HAVE), False, n=some, t=thing)]
@@ -115,16 +119,36 @@ UNKNOWN = (
     "What is the {w} of {n}?", "What is the {w} of {n} and {m}?", "{n} {w} {m}", "What (is|are) {n} {w} {m}?",
     "What {w} is {n} in?", "{w}({n})", "{w}({n}, {m})", "{w} {n}", "{w} of {n}",
     "{n} (plus|minus|times|divided by|to the power of) {w}", "{w} (plus|minus|times|divided by) {n}",
-    "{n} (+|-|*|/|^) {w}", "{w} (+|-|*|/|^) {n}", "(Convert|Change) {n} {w}s to {v}s.",
-    "How many {w}s are {n} {v}s?", "{n} {w} in {v}", "(Find|Give|Compute|Calculate) the {w} of {n}(.| and {m}.)",
-    "{w} the numbers from {n} to {m}.", "{w} the numbers {n}, {m} and {k}.", "{w} {n}, {m}, {k}", "How {w} is {n}?",
-    "(Is|Was) {n} (a |an |){w}?", "Is {n} more {w} than {m}?", "Which {w} is {n}?", "In which {w} was {n}?",
-    "Solve the {w} (equation |){n}x = {m}.", "Solve {n}{w} = {m}{v}.", "{w} {n} by {m}.", "{w} {n} and {m}.",
-    "What {w} comes after {n}?", "How many {w}s does {n} have?", "{n} has how many {w}s?",
-    "The {w} of {n} is what?", "{n} as (a |){w}", "{n} in {w}", "Write {n} as (a |){w}.",
-    "(When|Where|Why) is {n} {w}?", "What is {n} (after|before|without|over|under|per) {w}?", "{w} root of {n}",
-    "the {w} sum of {n} and {m}", "{n} {w} and {m} {v}", "What {w} do you get from {n} and {m}?",
-    "If {n} is {w}, what is {m}?", "{w} = {n}, {v} = ?",
+    "{n} (+|-|*|/|^) {w}", "{w} (+|-|*|/|^) {n}", "(Convert|Change) {n} {w}s to {v}s.", "How many {w}s are {n} {v}s?",
+    "{n} {w} in {v}", "(Find|Give|Compute|Calculate) the {w} of {n}(.| and {m}.)", "{w} the numbers from {n} to {m}.",
+    "{w} the numbers {n}, {m} and {k}.", "{w} {n}, {m}, {k}", "How {w} is {n}?", "(Is|Was) {n} (a |an |){w}?",
+    "Is {n} more {w} than {m}?", "Which {w} is {n}?", "In which {w} was {n}?", "Solve the {w} (equation |){n}x = {m}.",
+    "Solve {n}{w} = {m}{v}.", "{w} {n} by {m}.", "{w} {n} and {m}.", "What {w} comes after {n}?",
+    "How many {w}s does {n} have?", "{n} has how many {w}s?", "The {w} of {n} is what?", "{n} as (a |){w}",
+    "{n} in {w}", "Write {n} as (a |){w}.", "(When|Where|Why) is {n} {w}?",
+    "What is {n} (after|before|without|over|under|per) {w}?", "{w} root of {n}", "the {w} sum of {n} and {m}",
+    "{n} {w} and {m} {v}", "What {w} do you get from {n} and {m}?", "If {n} is {w}, what is {m}?", "{w} = {n}, {v} = ?",
+    "{n} ({w}) {m}", "{n} {w}{v} {m}", "{n} {w} by {m}", "{n} is {w} to {m}?", "{w} {n} times", "take the {w} of {n}",
+    "{w} and {n}", "{w} over {n}", "{n} over {w}", "{w} squared", "{n} to the {w}", "{w} to the power of {n}",
+    "{w} to the {n}", "{n} squared {w}", "{n}{w}^{m}", "{n}^{w} + {m}", "{w}^{n}", "({n} + {w}) * {m}",
+    "{n} * {w} + {m}", "{n} + {m} {w}", "{n} {w} + {m}", "{w} {v} {n}", "{w} {n} {v} {m}",
+    "Which {w} comes (before|after|next to) {n}?", "The {w} before {n} is?", "What is the {w} between {n} and {m}?",
+    "{w} between {n} and {m}", "{w}({n}) = ?", "{w}({n}, {m}, {k})", "{w}({n}) + {v}({m})",
+    "the {w} average of {n}, {m} and {k}", "the {w} root of {n}", "the {w} product of {n} and {m}",
+    "the {w} difference of {n} and {m}", "the {w} remainder of {n} and {m}", "the {w} power of {n}",
+    "{w} percent of {n}", "{n} percent of {w}", "{n}% {w} {m}", "{w} equation: {n}x = {m}", "{w} number {n}",
+    "the {n}th {w}", "the {n}th {w} of {m}", "how many {w} is {n}", "how {w} are {n} and {m}?", "Is {n} a {w} of {m}?",
+    "Does {n} {w} {m}?", "Do {n} and {m} {w}?", "Can {n} be {w}?", "Can you {w} {n} by {m}?", "Can you {w} {n}?",
+    "Please {w} {n}.", "(please|now|first|then) {w} {n} and {m}", "I want to {w} {n} with {m}.", "{w} {n} from {m}",
+    "{w} {n} to {m}", "{w} {n} with {m}", "{w} {n} into {m}", "what do I get if I {w} {n}",
+    "after I {w} {n}, what is left?", "the result of {w} {n}", "value of {w} at {n}", "{n} and {m} in {w}",
+    "{n} {w}s make how many {v}s?", "{n} {w} per {v}", "{n} {w} is how much?", "{n} {w}s to {v}s",
+    "change {n} {w} to {v}", "which is {w}er, {n} or {m}?", "which is the {w} of {n}, {m} and {k}?",
+    "order {n}, {m}, {k} by {w}", "sort {n} {m} {k} by {w}", "{w} of the list {n}, {m}, {k}",
+    "list {n}, {m}, {k}: {w}?", "count the {w}s in {n}", "round {n} to the nearest {w}", "{n} rounded to {w}s",
+    "{n} days after {w}", "{n} minus the {w}", "the {w} plus {n}", "Why is {n} {w} than {m}?", "{n} more {w} than {m}?",
+    "{n}x + {w} = {m}", "solve {w}x = {n}", "find the {w} if x = {n}", "use {n}, {m} and {k} to make a {w}",
+    "make {w} from {n} and {m}", "{n} {w} {m} {v} {k} ?", "{w} {n}?", "{n} {w}?",
 )  # fmt: skip
 
 
@@ -139,14 +163,14 @@ def _unknown(rng: Draws) -> Problem:
 
 
 KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
-    (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 2), (_mixed_units, 0.7), (_story, 5),
+    (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 3), (_mixed_units, 1.5), (_story, 7),
     (negative_remainder, 1.5), (long_countdown, 1),
-    (_unknown, 6),
+    (_unknown, 8),
     (_table(words.PRIMES, "This asks about primes and divisors.", "mathematics"), 2),
-    (_table(words.ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 14),
-    (_table(talk.FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 9),
-    (_table(talk.WORDS, "This asks about words, not numbers.", "arithmetic"), 3),
-    (_table(talk.CODE, "This asks for code or text.", "code"), 2),
-    (_table(talk.FOREIGN, "This is not English.", "english"), 5),
-    (_table(words.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
+    (_table(words.ADVANCED + more.MORE_ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 16),
+    (_table(talk.FACTS + chat.MORE_FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 10),
+    (_table(talk.WORDS + chat.MORE_WORDS, "This asks about words, not numbers.", "arithmetic"), 4),
+    (_table(talk.CODE + chat.MORE_CODE, "This asks for code or text.", "code"), 3),
+    (_table(talk.FOREIGN + chat.MORE_FOREIGN, "This is not English.", "english"), 6),
+    (_table(words.CALENDAR + more.MORE_CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
 )  # fmt: skip

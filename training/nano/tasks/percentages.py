@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from training.nano.tasks import percent_contexts as scenes
 from training.nano.tasks import percent_wordings as words
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.decimals import decimal, pointed
@@ -37,11 +38,47 @@ def _of(rng: Draws) -> Problem:
     x, y = decimal(p, 10**q), decimal(n, 10**m)
     if places:
         steps = f"{x}% of {y}, without the points:\n{steps}"
-    sentence = rng.random() < 0.5
-    question = (
-        rng.wording(words.PERCENT_SENTENCES) if sentence else rng.wording(ASKS).format(rng.wording(words.PERCENT))
-    )
+    if not places and p < 100 and rng.random() < 0.45:
+        question = _part_scene(rng)
+    elif rng.random() < 0.5:
+        question = rng.wording(words.PERCENT_SENTENCES)
+    else:
+        question = rng.wording(ASKS).format(rng.wording(words.PERCENT))
     return Problem("percentage", f"{x}%{y}", ask(rng, question.format(p=x, n=y)), steps, boxed(value), value)
+
+
+def _part_scene(rng: Draws) -> str:
+    """A situation and a question for p % of n."""
+    roll = rng.random()
+    if roll < 0.2:
+        questions, situations = rng.choice(scenes.ADDED_NAMED)
+        return _scene(rng, situations, questions)
+    if roll < 0.45:
+        return _grouped(rng, scenes.GROUP_PART)
+    situations, _, questions = rng.choice(scenes.LESS + scenes.MORE)
+    return _scene(rng, situations, questions)
+
+
+def changed_scene(rng: Draws, less: bool) -> str:
+    """A situation and a question for n less or more p %."""
+    if less and rng.random() < 0.3:
+        return _grouped(rng, scenes.GROUP_RESULT)
+    situations, questions, _ = rng.choice(scenes.LESS if less else scenes.MORE)
+    return _scene(rng, situations, questions)
+
+
+def _scene(rng: Draws, situations: tuple[str, ...], questions: tuple[str, ...]) -> str:
+    """What is the case and what is asked; at times the question comes first."""
+    situation, question = rng.wording(situations), rng.wording(questions)
+    if question.endswith("?") and rng.random() < 0.12:
+        return f"{question} {situation}"
+    return f"{situation} {question}"
+
+
+def _grouped(rng: Draws, questions: tuple[str, ...]) -> str:
+    """Some people of a group do something: how many do, or do not."""
+    text = _scene(rng, scenes.GROUP, questions).replace("{w}", rng.choice(scenes.GROUP_PLACES))
+    return text.replace("{m}", rng.choice(scenes.GROUP_PEOPLE)).replace("{v}", rng.choice(scenes.GROUP_VERBS))
 
 
 def percent_steps(p: int, n: int, places: int = 0) -> tuple[str, str]:
@@ -71,8 +108,13 @@ def _change(rng: Draws) -> Problem:
         ]
     else:
         trace.append(work)
-    question = rng.wording(words.LOWERED if less else words.RAISED).format(p=p, n=n)
-    return Problem("percentage", f"{n}{sign}{p}%", ask(rng, question), "\n".join(trace), boxed(value), value)
+    if rng.random() < 0.5:
+        question = changed_scene(rng, less)
+    else:
+        question = rng.wording(words.LOWERED if less else words.RAISED)
+    return Problem(
+        "percentage", f"{n}{sign}{p}%", ask(rng, question.format(p=p, n=n)), "\n".join(trace), boxed(value), value
+    )
 
 
 def _ratio(rng: Draws) -> Problem:

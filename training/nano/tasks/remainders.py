@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.decimals import decimal, pointed
+from training.nano.tasks.formula_stories import filled
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.remainder_wordings import (
@@ -49,7 +50,7 @@ def remainder(rng: Draws) -> Problem:
     return Problem(
         "remainder",
         f"{a}%{b}",
-        ask(rng, question.format(a=a, b=b)),
+        ask(rng, filled(rng, question, a=a, b=b)),
         f"The remainder of {a} / {b}.\n{steps}",
         reply,
         answer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.nano.tasks import story_wordings as say
-from training.nano.tasks.formula_stories import formula_story, price_story, singular
+from training.nano.tasks.formula_stories import formula_story, price_story, rearranged, singular
 from training.nano.tasks.heap_wordings import (
     BACK,
     BEFORE,
@@ -26,14 +26,14 @@ from training.nano.tasks.wording import Draws
 def story(rng: Draws) -> Problem:
     """A story about things, money, ages, ways or degrees: sums, differences, small products and exact shares."""
     roll = rng.random()
-    if roll < 0.55:
+    if roll < 0.62:
         return formula_story(rng)
-    return price_story(rng) if roll < 0.62 else rng.choice(KINDS)(rng)
+    return price_story(rng) if roll < 0.68 else rng.choice(KINDS)(rng)
 
 
 def _problem(key: str, rng: Draws, text: str, steps: list[str], answer: int, unit: str) -> Problem:
     reply = f"The answer is {boxed(answer)}{' ' + unit if unit else ''}."
-    return Problem("story", key, ask(rng, text), "\n".join(steps), reply, str(answer))
+    return Problem("story", key, ask(rng, rearranged(rng, text)), "\n".join(steps), reply, str(answer))
 
 
 def _told(rng: Draws, who: Person, table: tuple[str, ...], later: bool = True, **values: object) -> str:
@@ -89,7 +89,10 @@ def _joined(rng: Draws, parts: list[str]) -> str:
     return " ".join(parts)
 
 
-PRONOUNS = ("He", "She", "They", "We", "A", "Someone", "My", "His", "Her")
+PRONOUNS = (
+    "He", "She", "They", "We", "A", "Someone", "My", "His", "Her", "Next", "Later", "From", "In", "On", "Soon", "By",
+    "To", "Sadly", "For", "Each", "After", "The",
+)  # fmt: skip
 
 
 def _money(rng: Draws) -> Problem:
