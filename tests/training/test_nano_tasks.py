@@ -97,7 +97,7 @@ PERCENTAGES = {
     r"([\d.]+)%([\d.]+)": lambda p, n: p * n / 100,
     r"(\d+)-(\d+)%": lambda n, p: n * (100 - p) / 100,
     r"(\d+)\+(\d+)%": lambda n, p: n * (100 + p) / 100,
-    r"(\d+)/(\d+) percent(?: more)?": lambda a, b: 100 * a / b,
+    r"(\d+)/(\d+) percent(?: more| less)?": lambda a, b: 100 * a / b,
     r"(\d+)% of x=(\d+)": lambda p, a: 100 * a / p,
     r"(\d+)/(\d+) of (\d+)": lambda top, bottom, n: n * top / bottom,
     r"(\d+)\*(\d+)": lambda a, b: a * b,

@@ -17,6 +17,7 @@ from training.nano.tasks.story_formulas import ONE_STEP, Formula
 from training.nano.tasks.story_scenes import MORE_OF_ONE
 from training.nano.tasks.story_scenes_more import MORE_OF_MANY
 from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
+from training.nano.tasks.story_synonyms import varied
 from training.nano.tasks.wording import Draws
 
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
@@ -35,7 +36,7 @@ def formula_story(rng: Draws) -> Problem:
     formula = rng.choices(FORMULAS, HOW_OFTEN)[0]
     uneven = "/" in formula.value and not formula.value.endswith("/2") and rng.random() < 0.08
     numbers, steps, answer = drawn(rng, formula, uneven)
-    text = told(rng, formula, numbers)
+    text = varied(rng, told(rng, formula, numbers))
     shown = re.sub("[abc]", lambda name: str(numbers[name[0]]), formula.value)
     if answer is None:
         trace = "\n".join([f"{shown}:", *steps])

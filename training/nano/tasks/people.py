@@ -10,10 +10,14 @@ from training.nano.tasks.wording import Draws
 HE = (
     "Ben", "David", "Felix", "Hugo", "Jack", "Leo", "Omar", "Paul", "Sam", "Tom", "Max", "Tim", "Bob", "John",
     "Peter", "Mike", "James", "Carlos", "Ali", "Noah", "Liam", "Henry",
+    "Mark", "Adam", "Eric", "Oscar", "Theo", "Luke", "Ryan", "Kevin", "Daniel", "Martin", "Victor", "Ivan", "Ahmed",
+    "Raj", "Kenji", "Diego", "Simon", "Oliver", "Jonas", "Steve",
 )  # fmt: skip
 SHE = (
     "Anna", "Carla", "Emma", "Grace", "Ines", "Maria", "Nora", "Rosa", "Tina", "Lucy", "Mia", "Sara", "Ann", "Lisa",
     "Julia", "Kate", "Jane", "Olivia", "Sophie", "Laura", "Zoe", "Mary", "Alice",
+    "Lena", "Eva", "Clara", "Ella", "Hannah", "Amy", "Sofia", "Nina", "Elena", "Helen", "Ruth", "Iris", "Fatima",
+    "Priya", "Yuki", "Chloe", "Susan", "Linda", "Paula", "Megan",
 )  # fmt: skip
 THEY = ("Kim", "Alex", "Robin", "Sasha", "Chris", "The children", "The students", "My parents", "The neighbors")
 OTHERS = (

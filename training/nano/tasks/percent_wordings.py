@@ -198,6 +198,21 @@ GROWTH = (
     "My weight went up from {b} to {c}. How many percent?",
     "A shop pays {b} dollars for a lamp and sells it at {c}. How much percent is the profit?",
 )  # fmt: skip
+SHRINKING = (
+    "What is the percent (decrease|change) from {b} to {c}?",
+    "The price (fell|dropped|went down) from {b} to {c}. How many percent is that?",
+    "By (what|how many) percent does {b} shrink to (get|reach|be) {c}?", "percentage decrease from {b} to {c}",
+    "From {b} to {c}: how many percent less?", "{c} is how many percent less than {b}?",
+    "We had {b} members and have {c} now. By what percent did we shrink?",
+    "A jacket of {b} dollars is now {c} dollars. What is the discount in percent?",
+    "{b} became {c}. What is the loss in percent?", "By how many percent is {c} smaller than {b}?",
+    "It cost {b} and costs {c} now. How many percent cheaper is it?",
+    "My weight went down from {b} to {c} kg. What percent did I lose?",
+    "Sales sank from {b} to {c}. Give the decrease in percent.", "old price {b}, new price {c}, how many percent off?",
+    "I bought it for {b} and sold it for {c} dollars. How many percent did I lose?",
+    "In percent, how much lower is {c} than {b}?", "A tank went from {b} to {c} liters. How many percent are gone?",
+    "The team of {b} is a team of {c} now. What percent left?",
+)  # fmt: skip
 WHOLE = (
     "{p}% of what (number |)is {a}?", "{a} is {p}% of what( number|)?",
     "{p} percent of (a|which|what) number is {a}. What is (it|the number)?",

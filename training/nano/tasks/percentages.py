@@ -129,16 +129,20 @@ def _ratio(rng: Draws) -> Problem:
 
 
 def _growth(rng: Draws) -> Problem:
-    """By what percent b grows to c."""
+    """By what percent b grows or shrinks to c."""
     b = rng.choice((10, 20, 25, 40, 50, 80, 100, 200, rng.randrange(2, 100)))
+    if rng.random() < 0.4:
+        a = rng.choice([a for a in range(1, b) if a * 10000 % b == 0] or [b])
+        question = rng.wording(words.SHRINKING).format(b=b, c=b - a)
+        return _compared(rng, a, b, question, [f"From {b} down to {b - a}:\n{subtract_columns(b, b - a)}"], "less")
     a = rng.choice([a for a in range(1, 2 * b) if a * 10000 % b == 0])
     question = rng.wording(words.GROWTH).format(b=b, c=b + a)
-    return _compared(rng, a, b, question, [f"From {b} to {b + a}:\n{subtract_columns(b + a, b)}"])
+    return _compared(rng, a, b, question, [f"From {b} to {b + a}:\n{subtract_columns(b + a, b)}"], "more")
 
 
-def _compared(rng: Draws, a: int, b: int, question: str, before: list[str]) -> Problem:
+def _compared(rng: Draws, a: int, b: int, question: str, before: list[str], change: str = "") -> Problem:
     steps = [*before, f"{a} of {b} in percent, to two places: {a}0000/{b}", divide_columns(a * 10000, b)]
-    key, messages = f"{a}/{b} percent{' more' if before else ''}", ask(rng, question)
+    key, messages = f"{a}/{b} percent {change}".rstrip(), ask(rng, question)
     if a * 10000 % b:
         return refusal("percentage", key, messages, "\n".join([*steps, "It does not end."]), "endless")
     value = decimal(a * 100, b)
@@ -199,4 +203,4 @@ def _multiple(rng: Draws) -> Problem:
     return Problem("percentage", f"{min(n, times)}*{max(n, times)}", ask(rng, question), steps, reply, value)
 
 
-KINDS = ((_of, 9), (_change, 8), (_ratio, 4), (_growth, 1), (_whole, 1.5), (_part, 5), (_multiple, 2))
+KINDS = ((_of, 9), (_change, 8), (_ratio, 4.5), (_growth, 1.6), (_whole, 2.2), (_part, 5), (_multiple, 2))
