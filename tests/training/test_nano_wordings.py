@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from training.nano.tasks import REFUSE, TASKS, Draws, outside_problems, unseen_problems
+from training.nano.tasks.formula_stories import rearranged
 from training.nano.tasks.outside import outside
+from training.nano.tasks.percent_contexts import LESS, MORE
+from training.nano.tasks.percentages import changed_scene
 from training.nano.tasks.refusals import ABILITIES, REASONS
 from training.nano.tasks.remainder_wordings import AVERAGE
+from training.nano.tasks.story_synonyms import varied
 from training.nano.tasks.wording import abbreviated, framed, grouped, in_words, mistyped, split, spoken, unseen_draws
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +77,27 @@ def test_a_frame_leaves_the_question_whole() -> None:
     rng, question = Draws(9), "What is 12 + 30?"
     assert all(framed(rng, question).lower().endswith(question.lower()) for _ in range(300))
     assert len({framed(rng, question) for _ in range(300)}) > 100
+
+
+def test_a_story_told_in_another_order_or_other_words_keeps_its_numbers() -> None:
+    text = "Ben buys 3 boxes of 12 pens. He gives away 5 of them. How many are left?"
+    told = {rearranged(Draws(seed), text, often=1.0) for seed in range(200)} | {
+        varied(Draws(seed), text, often=1.0) for seed in range(200)
+    }
+    assert len(told) > 40 and all(re.findall(r"\d+", each) == ["3", "12", "5"] for each in told)
+    assert "How many are left if Ben buys 3 boxes of 12 pens and he gives away 5 of them?" in told
+    assert "Ben orders 3 boxes of 12 pens. He gives away 5 of them. How many are left?" in told
+
+
+def test_what_a_percentage_is_taken_of_is_said_by_the_question() -> None:
+    """A situation goes with both questions, so the part and the result differ in it alone."""
+    rng = Draws(6)
+    for situations, results, parts in (*LESS, *MORE):
+        assert not set(results) & set(parts)
+        assert all("{n}" in line and "{p}" in line for line in situations)
+        assert not any(re.search(r"\{|\d", line) for line in (*results, *parts))
+    asked = [changed_scene(rng, less=True) for _ in range(300)]
+    assert all("{n}" in each and "{p}" in each and "{v}" not in each for each in asked)
 
 
 def test_strangers_are_a_hundred_each_with_an_answer() -> None:

@@ -10,6 +10,7 @@ from training.nano.tasks.columns import divide_columns, multiply_columns, subtra
 from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.expressions import small_division, step_text
 from training.nano.tasks.heap_wordings import THINGS
+from training.nano.tasks.letters import WORDS
 from training.nano.tasks.people import HE, NAMES
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
@@ -113,7 +114,7 @@ def told(rng: Draws, formula: Formula, numbers: dict[str, int]) -> str:
 def filled(rng: Draws, line: str, **values: Any) -> str:
     """A line with people and things in it; sentences begin in capitals, and `a` before a vowel is `an`."""
     p, q, r = rng.sample(NAMES, 3)
-    t, u = rng.sample(THINGS, 2)
+    t, u = things(rng, 2)
     he, his = ("he", "his") if p in HE else ("she", "her")
     text = line.format(p=p, q=q, r=r, t=t, u=u, o=singular(t), he=he, his=his, **values)
     text = re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", text)
@@ -150,6 +151,14 @@ def rearranged(rng: Draws, text: str, often: float = 0.22) -> str:
 def lowered(sentence: str) -> str:
     """A sentence as it goes on in another: a name keeps its capital."""
     return sentence[0].lower() + sentence[1:] if MAY_BEGIN_LOWER.match(sentence) else sentence
+
+
+RARE = tuple(f"{word}s" for word in WORDS[:96] if not word.endswith(("y", "s", "ch", "to")))
+
+
+def things(rng: Draws, count: int) -> list[str]:
+    """Different things, in the plural: those of stories, and now and then one that stories seldom tell of."""
+    return [rng.choice(RARE) if rng.random() < 0.12 else thing for thing in rng.sample(THINGS, count)]
 
 
 SINGULARS = (

@@ -10,8 +10,8 @@ from training.nano.tasks import outside_more as more
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.dates import MONTHS, written
-from training.nano.tasks.formula_stories import story_without
-from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
+from training.nano.tasks.formula_stories import story_without, things
+from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES
 from training.nano.tasks.letters import WORDS, made_up
 from training.nano.tasks.near_misses import (
     by_zero,
@@ -58,7 +58,7 @@ def _filled(rng: Draws, line: str) -> str:
     f = rng.choice((polynomial(rng, rng.choice((1, 2, 2, 3))), "sin(x)", "x^2", "e^x", "1/x", "ln(x)", "sqrt(x)"))
     place, other = rng.sample(PLACES, 2)
     p, q = rng.sample(NAMES, 2)
-    t, u = rng.sample(THINGS, 2)
+    t, u = things(rng, 2)
     if "{t}" in line or "{p}" in line:
         other = u
     return line.format(
@@ -81,6 +81,8 @@ def _table(table: tuple[str, ...], thinking: str, reason: str) -> Callable[[Draw
 def _units(rng: Draws) -> Problem:
     """Units that nano has not learned, or that do not belong together."""
     a, b = rng.choice(words.UNIT_PAIRS + more.MORE_UNIT_PAIRS)
+    if rng.random() < 0.25:
+        a, b = (rng.choice(units) for units in rng.sample(more.DIMENSIONS, 2))
     n = rng.choice((str(rng.randrange(1, 200)), f"{rng.randrange(100)}.{rng.randrange(1, 10)}"))
     return declined(rng, rng.wording(UNITS).format(n=n, a=a, b=b), f"{a} to {b}: I have not learned that.", "unit")
 
@@ -101,7 +103,7 @@ def _story(rng: Draws) -> Problem:
         return declined(rng, story_without(rng), "A number that is needed is not given.", "missing")
     if kind < 0.65:
         return _table(words.MISSING + more.MORE_MISSING, "A number that is needed is not given.", "missing")(rng)
-    who, thing = person(rng), rng.choice(THINGS)
+    who, thing = person(rng), things(rng, 1)[0]
     some = rng.choice(("some", "some", "a few", "many", "several"))
     text = [who.filled(rng, rng.wording(HAVE), False, n=some, t=thing)]
     for _ in range(rng.choice((1, 1, 2))):

@@ -186,6 +186,18 @@ MORE_MISSING = (
     "A cake is cut into pieces. {a} are eaten. How many are left?",
     "A bus stops and {a} people get on. How many are on the bus?",
     "{a} people get off the train. How many are still on it?",
+    "A {w} is on offer for {a} dollars. How many percent is it cheaper?",
+    "It costs {a} dollars now. How many percent off is that?",
+    "I paid {a} dollars after the discount. How many percent did I save?",
+    "The price rose to {a} dollars. By how many percent?",
+    "The number of {t} grew to {a}. How many percent more is that?", "{p} scored {a} points. What percent is that?",
+    "{a} of the {t} are bad. How many percent are bad?", "My salary is {a} after the raise. How big was the raise?",
+    "{p} leaves a tip of {a}%. What is the total?", "{p} sold some {t} with {a}% profit. What was the profit?",
+    "{a}% of my {t} are new. How many are new?", "What do I pay with a {a}% coupon?",
+    "{a}% of them came. How many came?", "{p} divides {a} by a number. What is the result?", "Divide my {t} by {a}.",
+    "What is the remainder of the {t} divided by {a}?", "Is my number divisible by {a}?",
+    "{a} goes into a number {b} times and a bit. What is the bit?", "divided by {a}, is there a rest",
+    "What is left over when the {t} are shared by {a} kids?", "How many {t} are left over in boxes of {a}?",
 )  # fmt: skip
 MORE_UNLIKE = (
     "{n} {a} by {m} {b}", "{n} {a} multiplied by {m} {b}", "{n} {a} / {m} {b}", "{n} {a} * {m} {b}",
@@ -332,3 +344,11 @@ MORE_UNIT_PAIRS = (
         "spoons", "cups",
     ),
 )  # fmt: skip
+DIMENSIONS = (
+    ("km", "m", "cm", "mm", "meters", "kilometers", "feet", "inches", "yards", "miles"),
+    ("kg", "g", "grams", "kilograms", "pounds", "ounces", "tons", "mg"),
+    ("hours", "minutes", "seconds", "days", "weeks", "years", "months"),
+    ("dollars", "cents", "euros"), ("liters", "ml", "gallons", "quarts", "l"),
+    ("degrees", "pieces", "people", "percent", "volts", "watts", "points"),
+)  # fmt: skip
+"""Units of one kind a row: none can be converted into one of another row."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.nano.tasks import story_wordings as say
-from training.nano.tasks.formula_stories import formula_story, price_story, rearranged, singular
+from training.nano.tasks.formula_stories import formula_story, price_story, rearranged, singular, things
 from training.nano.tasks.heap_wordings import (
     BACK,
     BEFORE,
@@ -15,7 +15,6 @@ from training.nano.tasks.heap_wordings import (
     MONEY,
     PACKS,
     SPEND,
-    THINGS,
 )  # fmt: skip
 from training.nano.tasks.people import NAMES, Person, person
 from training.nano.tasks.problem import Problem, ask, boxed
@@ -43,7 +42,7 @@ def _told(rng: Draws, who: Person, table: tuple[str, ...], later: bool = True, *
 
 def _events(rng: Draws) -> Problem:
     """One to four things that happen to a heap; taking more than there is is refused."""
-    who, thing, box = person(rng), rng.choice(THINGS), rng.choice(BOXES)
+    who, thing, box = person(rng), things(rng, 1)[0], rng.choice(BOXES)
     have = rng.randrange(2, 100) if rng.random() < 0.7 else rng.randrange(2, 21)
     text, steps = [_told(rng, who, HAVE, later=False, n=have, t=thing)], [f"Start: {have}"]
     too_many = rng.random() < 0.03
@@ -116,7 +115,7 @@ def _money(rng: Draws) -> Problem:
 
 def _before(rng: Draws) -> Problem:
     """What there was at first."""
-    who, thing = person(rng), rng.choice(THINGS)
+    who, thing = person(rng), things(rng, 1)[0]
     first, n = rng.randrange(3, 90), rng.randrange(1, 60)
     lost = rng.random() < 0.5 and n < first
     now = first - n if lost else first + n
@@ -131,7 +130,7 @@ def _before(rng: Draws) -> Problem:
 def _two(rng: Draws) -> Problem:
     """Two people's heaps: their sum, their difference, or one from the other."""
     one, other = rng.sample(NAMES, 2)
-    thing, a, b = rng.choice(THINGS), rng.randrange(2, 100), rng.randrange(2, 100)
+    thing, a, b = things(rng, 1)[0], rng.randrange(2, 100), rng.randrange(2, 100)
     names = {"p": one, "q": other, "t": thing}
     kind = rng.random()
     if kind < 0.4:
@@ -150,7 +149,7 @@ def _two(rng: Draws) -> Problem:
 
 def _shopping(rng: Draws) -> Problem:
     """The cost of one or two kinds of things, at times with change."""
-    who, (one, other) = person(rng), rng.sample(THINGS, 2)
+    who, (one, other) = person(rng), things(rng, 2)
     n, p, m, q = (rng.randrange(2, 10), rng.randrange(2, 21), rng.randrange(2, 10), rng.randrange(2, 21))
     unit = rng.choice(("dollars", "dollars", "euros"))
     if rng.random() < 0.35:
@@ -179,7 +178,7 @@ def _shopping(rng: Draws) -> Problem:
 def _sharing(rng: Draws) -> Problem:
     """A heap, or two put together, shared equally; or how many groups; a remainder is refused."""
     one, other = rng.sample(NAMES, 2)
-    thing, people, each = rng.choice(THINGS), rng.randrange(2, 10), rng.randrange(2, 31)
+    thing, people, each = things(rng, 1)[0], rng.randrange(2, 10), rng.randrange(2, 31)
     total, friends = people * each, rng.choice(("friends", "children", "people", "kids", "students", "boys", "girls"))
     if rng.random() < 0.4:
         first = rng.randrange(1, total)

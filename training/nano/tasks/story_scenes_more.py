@@ -367,7 +367,7 @@ MORE_OF_MANY = (
         "If each wagon carries {a} tons, how much do {b} wagons carry?",
         "{a} grams go in every portion. How many grams are {b} portions?",
         "The club meets {b} times a year for {a} hours. How many hours are that a year?",
-        "All {b} players bring {a} dollars. How much money is there?",
+        "All {b} players bring {a} dollars each. How much money is there?",
     )),
     Formula("a/b", "", ((6, 200), SMALL), (
         "{a} km in {b} laps: how long is a lap?",
