@@ -90,6 +90,8 @@ def _units(rng: Draws) -> Problem:
 def _mixed_units(rng: Draws) -> Problem:
     """Sums of different units."""
     a, b = rng.sample(rng.choice(words.UNLIKE), 2)
+    if rng.random() < 0.4:
+        a, b = (rng.choice(units) for units in rng.sample(more.DIMENSIONS, 2))
     question = rng.wording(ASKS).format(
         rng.wording(words.UNLIKE_SUMS + more.MORE_UNLIKE).format(n=small(rng), m=small(rng), a=a, b=b)
     )
