@@ -44,7 +44,9 @@ def outside(rng: Draws) -> Problem:
     return rng.choices(kinds, weights)[0](rng)
 
 
-THINGS_UNKNOWN = tuple(word for word in WORDS if word not in ("number", "hundred", "thousand"))
+MEANINGFUL = ("number", "hundred", "thousand", "million", "tuesday", "wednesday", "december", "together", "between")
+THINGS_UNKNOWN = tuple(word for word in WORDS if word not in MEANINGFUL)
+"""Words that nothing can be calculated with: `5 days after tuesday` has an answer."""
 
 
 def _word(rng: Draws) -> str:
