@@ -169,7 +169,7 @@ BEFORE = (
     "In the end {p} {has} {n}. How many {t} did {p} have before( that|)?",
     "Now there are {n} {t}. How many were there (at first|before)?",
     "{P} now {has} {n}. How many {t} did {p} have to begin with?",
-    "There are {n} {t} now. How many had there been before?", "{P} {has} {n} {t} now. What was the number before that?",
+    "{P} {has} {n} {t} now. What was the number before that?",
     "How many {t} did {p} have before, if now {p} {has} {n}?",
     "So {p} end{s} up with {n}. How many {t} were there at the start?",
     "Afterwards {p} counted {n} {t}. How many were there before?",

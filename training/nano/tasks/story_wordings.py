@@ -212,7 +212,7 @@ AGE_OLDER = (
     "{p} is {n} now. {q} {is} older by {m} years. How old {is} {q}?",
     "What is the age of {q}, {m} years older than {p}, who is {n}?", "{p} is {n} years of age. {q} {is} {m} years "
     "older. What is the age of {q}?", "{q} {is} older than {p} by {m} years. {p} is {n}. What age {is} {q}?",
-    "{p} is {n}, and {q} {is} {m} years older. So how old {is} {q}?", "By {m} years {q} {is} older than {p}, who "
+    "By {m} years {q} {is} older than {p}, who "
     "is {n}. How old {is} {q}?", )  # fmt: skip
 AGE_YOUNGER = (
     "{p} is {n}. {q} {is} {m} years younger. How old {is} {q}?",
