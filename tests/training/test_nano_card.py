@@ -17,9 +17,8 @@ CARD = (NANO / "README.md").read_text(encoding="utf-8")
 
 
 def test_card_quotes_its_result() -> None:
-    result = _result(r"benchmarks/results/nano-\d+\.json")
-    former = _result(r"benchmarks/results/nano-former-\d+\.json")
-    assert f"seed {result['seed']}," in CARD and former["seed"] == result["seed"]
+    result, former = (_result(r"benchmarks/results/nano-\d+\.json", which) for which in (0, 1))
+    assert f"seed {result['seed']}," in CARD and former["date"] < result["date"]
     rows = {(row["task"], row["wording"]): row for row in result["rows"]}
     before = {(row["task"], row["wording"]): row["right"] for row in former["rows"]}
     assert set(rows) == set(before)
@@ -44,14 +43,30 @@ def test_card_quotes_its_result() -> None:
     assert ", ".join(f"{load:.2f}" for load in measured["imbalance"]) in CARD
 
 
-def _result(pattern: str) -> dict[str, Any]:
-    return json.loads((ROOT / re.findall(pattern, CARD)[0]).read_text(encoding="utf-8"))
+def _result(pattern: str, which: int = 0) -> dict[str, Any]:
+    """The first, or another, of the files of a pattern that the card names."""
+    return json.loads((ROOT / re.findall(pattern, CARD)[which]).read_text(encoding="utf-8"))
+
+
+def test_card_compares_tasks_that_grew_on_the_same_problems() -> None:
+    now, former = (_result(rf"benchmarks/results/nano-{which}-\d+\.json") for which in ("grown", "former"))
+    assert f"seed {now['seed']}\n" in CARD and now["seed"] == former["seed"]
+    rights, before = ({(row["task"], row["wording"]): row for row in each["rows"]} for each in (now, former))
+    assert {key: row["problems"] for key, row in rights.items()} == {
+        key: row["problems"] for key, row in before.items()
+    }
+    for task in {task for task, wording in rights if wording == KNOWN}:
+        cells = [each[task, wording]["right"] for wording in (KNOWN, UNSEEN) for each in (rights, before)]
+        assert f"| {task} | {' | '.join(map(str, cells))} |\n" in CARD
+    declined, then = rights["outside", OUTSIDE], before["outside", OUTSIDE]["right"]
+    assert f"Of {declined['problems']} questions outside {declined['right']} were declined" in CARD
+    assert f"were {then}.\n" in CARD
 
 
 def test_card_quotes_its_visitors() -> None:
     """Each kind's verdicts, also of the weights before, and every reply that was not right."""
     rows = _result(r"benchmarks/results/visitors-nano-\d+\.json")["rows"]
-    name = re.findall(r"visitors-nano-former-\d+\.json", CARD)[0]
+    name = re.findall(r"visitors-nano-\d+\.json", CARD)[1]
     former = json.loads((ROOT / "benchmarks/results" / name).read_text(encoding="utf-8"))["rows"]
     asked = json.loads((ROOT / "training/nano/visitors.json").read_text(encoding="utf-8"))
     assert [{key: row[key] for key in entry} for row, entry in zip(rows, asked, strict=True)] == asked
