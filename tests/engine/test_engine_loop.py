@@ -70,7 +70,7 @@ def test_random_bursts_where_promises_are_hard_to_keep(burst: Any, drafts: int, 
     result = run_stress(engine, cases, answers, seed=drafts)
     engine.close()
     assert not result.wrong and result.finished + result.aborted == 150
-    assert result.preemptions > 20 and result.hit_rate > 0.05
+    assert result.preemptions > 10 and result.hit_rate > 0.05
 
 
 class OneRankEach(ToyModel):
