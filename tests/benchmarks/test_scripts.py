@@ -14,8 +14,8 @@ from hopwell.cli.moved import SCRIPTS
 
 README = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 STARTED = {
-    "gpu_parts", "overrun", "peer_aiconfigurator", "peer_llama", "peer_transformers", "precision_peer_jobs",
-    "soak_attacks",
+    "gpu_parts", "overrun", "peer_aiconfigurator", "peer_llama", "peer_transformers", "peer_vllm",
+    "precision_peer_jobs", "soak_attacks",
 }  # fmt: skip
 """By other scripts, as processes."""
 
