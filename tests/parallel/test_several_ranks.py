@@ -30,7 +30,7 @@ QUESTIONS = (
     "Is 91 a prime number?", "What is 144 / 12?", "Hello!", "What is 20% of 150?",
 )  # fmt: skip
 SETTINGS: dict[str, Any] = {"max_seqs": 6, "max_batch_tokens": 64}
-ROOMS = ((1, 8192), (0, 512), (2, 640))
+ROOMS = ((1, 8192), (0, 512), (2, 512))
 """Drafts and tokens of the cache: in the last two pages run out."""
 HEADS = [
     ("shared", 2, 1, ROOMS[-1:]),
