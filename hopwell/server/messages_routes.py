@@ -35,6 +35,8 @@ from hopwell.server.service import Service
 from hopwell.server.sse import EventStream, primed, typed
 
 router = APIRouter(route_class=JsonRoute)
+SIGNATURE = "unsigned"
+"""Of thinking. Nobody checks it here; but what has none clients take for cut short, and send back as a user's text."""
 STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
@@ -183,7 +185,7 @@ def _block(block: Block) -> dict[str, Any]:
     """A whole block."""
     match block.kind:
         case "reasoning":
-            return {"type": "thinking", "thinking": block.text, "signature": ""}
+            return {"type": "thinking", "thinking": block.text, "signature": SIGNATURE}
         case "content":
             return {"type": "text", "text": block.text}
         case "call":
@@ -235,6 +237,9 @@ async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, 
                 kind, field = fields.get(block.kind, ("input_json_delta", "partial_json"))
                 yield typed("content_block_delta", index=block.index, delta={"type": kind, field: change.text})
             else:
+                if block.kind == "reasoning":
+                    signed = {"type": "signature_delta", "signature": SIGNATURE}
+                    yield typed("content_block_delta", index=block.index, delta=signed)
                 yield typed("content_block_stop", index=block.index)
     yield typed("message_delta", delta=_stop(reader), usage=_usage(reader).model_dump())
     yield typed("message_stop")

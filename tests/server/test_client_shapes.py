@@ -211,6 +211,19 @@ def test_hidden_thinking(http: httpx.Client) -> None:
     assert '"thinking"' in events and "thinking_delta" not in events and "text_delta" in events
 
 
+def test_thinking_is_signed_so_that_clients_send_it_back_as_thinking(http: httpx.Client) -> None:
+    path, body = messages(max_tokens=300, temperature=0)
+    thinking = http.post(path, json=body).json()["content"][0]
+    assert thinking["type"] == "thinking" and thinking["signature"]
+    text = http.post(path, json={**body, "stream": True}).text
+    deltas = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ") and '"index": 0' in line]
+    assert deltas[-1]["type"] == "content_block_stop"
+    assert deltas[-2]["delta"] == {"type": "signature_delta", "signature": thinking["signature"]}
+    again = [*body["messages"], {"role": "assistant", "content": [thinking, {"type": "text", "text": "7"}]}]
+    more = {**body, "messages": [*again, {"role": "user", "content": "Now add 15."}]}
+    assert http.post(path, json=more).status_code == 200
+
+
 def test_a_prompt_is_read_into_the_cache(http: httpx.Client) -> None:
     path, body = messages(system="a b c " * 100, max_tokens=0)
     reply = http.post(path, json=body).json()
