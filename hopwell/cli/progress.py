@@ -142,6 +142,14 @@ class _Meter:
             self._bar.stop()
 
 
+class _Bar(Progress):
+    """Without a word where it is disabled: rich 13 ends with a line feed there too."""
+
+    def stop(self) -> None:
+        if not self.disable:
+            super().stop()
+
+
 def _name() -> TextColumn:
     """What a bar is at: it takes the room that is left, and nothing else is cut for it."""
     return TextColumn("[dim]{task.fields[name]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
@@ -155,4 +163,4 @@ def _bar(*columns: ProgressColumn, **options: Any) -> Progress:
     """
     console, redirect = Console(stderr=True), sys.stdout.isatty()
     doing = TextColumn("{task.description}")
-    return Progress(doing, *columns, console=console, transient=True, redirect_stdout=redirect, **options)
+    return _Bar(doing, *columns, console=console, transient=True, redirect_stdout=redirect, **options)
