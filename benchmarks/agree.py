@@ -8,9 +8,7 @@ Both answer the same random prompts with one token; a folder is a row.
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -20,13 +18,13 @@ from typing import Annotated
 import typer
 
 from benchmarks import script
+from hopwell.bench.against import run_side
 from hopwell.bench.peer_vllm import BY_GPUS, SETTINGS
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.engine.llm import LLM
 from hopwell.engine.request import SamplingParams
-from hopwell.errors import HopwellError
 
 TOP = 20
 Tops = list[dict[int, float]]
@@ -42,22 +40,13 @@ def ours(checkpoint: Path, prompts: list[list[int]]) -> Tops:
 
 
 def theirs(checkpoint: Path, prompts: list[list[int]], site: Path) -> Tops:
-    """vLLM's.
-
-    Raises:
-        HopwellError: it has failed; with its last words.
-    """
-    environment = {**os.environ, **SETTINGS, **BY_GPUS[False], "PYTHONPATH": str(site)}
+    """vLLM's; errors as `run_side` has them."""
+    environment = {**SETTINGS, **BY_GPUS[False], "PYTHONPATH": str(site)}
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(prompts, file)
         file.flush()
         command = [sys.executable, str(Path(__file__).with_name("peer_vllm.py")), str(checkpoint), file.name, str(TOP)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("[[[")]
-    if done.returncode or not lines:
-        words = [line for line in done.stderr.splitlines() if "Error" in line] or ["it wrote nothing"]
-        raise HopwellError(f"vLLM has failed on {checkpoint}: {words[-1]}")
-    return [dict(map(tuple, each)) for each in json.loads(lines[-1])]
+        return [dict(map(tuple, each)) for each in run_side(command, environment)["tops"]]
 
 
 def agreement(a: Tops, b: Tops) -> dict[str, float]:
@@ -84,6 +73,7 @@ def main(
     """How far vLLM's probabilities of the next token are from ours, on each of some checkpoints."""
     rows = []
     for checkpoint in checkpoints:
+        print(checkpoint, file=sys.stderr)
         draw, config = random.Random(seed), Checkpoint.open(checkpoint).config
         asked = [[draw.randrange(3, config["vocab_size"]) for _ in range(tokens)] for _ in range(prompts)]
         found = agreement(theirs(checkpoint, asked, peer_site), ours(checkpoint, asked))

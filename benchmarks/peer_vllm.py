@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 
 
 def main() -> None:
-    """Prints a list with a line's JSON: for each prompt the tokens and their log-probabilities."""
+    """Prints a line of JSON at last: for each prompt the tokens and their log-probabilities."""
     from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
 
     checkpoint, prompts, top = sys.argv[1:]
@@ -21,7 +22,8 @@ def main() -> None:
     asked = [{"prompt_token_ids": each} for each in json.loads(Path(prompts).read_text(encoding="utf-8"))]
     done = llm.generate(asked, params, use_tqdm=False)
     first = [each.outputs[0].logprobs[0] for each in done]
-    print(json.dumps([[[token, entry.logprob] for token, entry in each.items()] for each in first]))
+    tops = [[[token, entry.logprob] for token, entry in each.items()] for each in first]
+    print(json.dumps({"engine": f"vllm {metadata.version('vllm')}", "tops": tops}))
 
 
 if __name__ == "__main__":

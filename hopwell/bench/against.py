@@ -53,11 +53,11 @@ def sides(
         environment = {"TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(paths)}
         say("hopwell, empty kernel cache")
         brief = task if once else {**task, "decode": [[1, 64]], "prefill": [[1, 64]]}
-        cold = _side([*own, json.dumps(brief)], environment, say)
+        cold = run_side([*own, json.dumps(brief)], environment, say)
         ours = {**cold, "ready_s": None, "phases": None}
         if not once:
             say("hopwell, full kernel cache")
-            ours = _side([*own, json.dumps(task)], environment, say)
+            ours = run_side([*own, json.dumps(task)], environment, say)
     ours["ready_cold_s"], ours["phases_cold"] = cold["ready_s"], cold["phases"]
     if peer_site is None:
         return ours, None
@@ -71,11 +71,19 @@ def peer_side(
     """vLLM's measurements; arguments and errors as `sides` has them."""
     site = {"PYTHONPATH": os.pathsep.join([str(peer_site), str(ROOT)])}
     script = str(ROOT / "hopwell/bench/peer_vllm.py")
-    return _side([sys.executable, script, str(checkpoint), json.dumps(task)], site, say)
+    return run_side([sys.executable, script, str(checkpoint), json.dumps(task)], site, say)
 
 
-def _side(command: list[str], environment: Mapping[str, str], say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Runs a side and returns what it printed last; its measurements are told as they come."""
+def run_side(command: list[str], environment: Mapping[str, str], say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Runs a side's process and returns the JSON that it printed last, an object whose first field is `engine`; its
+    measurements are told as they come.
+
+    Args:
+        environment: variables beside this process's own.
+
+    Raises:
+        HopwellError: it failed; the message holds the last line it wrote.
+    """
     heard: list[str] = []
     with (
         tempfile.TemporaryFile("w+") as printed,

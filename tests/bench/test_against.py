@@ -16,7 +16,7 @@ from hopwell.bench.peer_vllm import speculation
 from hopwell.bench.plots import plot_limit
 from hopwell.errors import HopwellError
 from hopwell.limits.ceilings import Ceilings
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from hopwell.planner.work import distinct_experts
 
 LIMIT = Ceilings("test", 4e12, 4e12, 8e14, 1e15)
@@ -68,15 +68,15 @@ def test_over_several_gpus_the_limit_is_of_ones_share() -> None:
 def test_a_side_that_fails_is_named() -> None:
     task = json.dumps({"decode": [[1, 64]], "steps": 1, "prefill": [[1, 64]]})
     with pytest.raises(HopwellError, match=r"hopwell has failed: .*/nowhere: no such folder"):
-        against._side([sys.executable, "-m", "hopwell.bench.own_side", "/nowhere", task], {})
+        against.run_side([sys.executable, "-m", "hopwell.bench.own_side", "/nowhere", task], {})
 
 
 def test_what_is_printed_after_a_result_is_no_result() -> None:
     """A peer's workers may have a last word."""
     code = """print('{"engine": "x", "ready_s": 1.0}'); print('destroyed'); print('{"not": "it"}')"""
-    assert against._side([sys.executable, "-c", code], {}) == {"engine": "x", "ready_s": 1.0}
+    assert against.run_side([sys.executable, "-c", code], {}) == {"engine": "x", "ready_s": 1.0}
     with pytest.raises(HopwellError, match="vllm has failed: it wrote nothing"):
-        against._side([sys.executable, "-c", "print('destroyed')"], {})
+        against.run_side([sys.executable, "-c", "print('destroyed')"], {})
 
 
 def test_spread_tokens_touch_what_chance_gives() -> None:
