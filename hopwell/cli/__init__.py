@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import hopwell
-from hopwell.cli import stdout
+from hopwell.cli import streams
 from hopwell.cli.bench import bench
 from hopwell.cli.chat import chat
 from hopwell.cli.clocks import clocks
@@ -26,7 +26,7 @@ from hopwell.cli.pack import pack
 from hopwell.cli.planning import planning
 from hopwell.cli.quantize import quantize, verify
 from hopwell.cli.serve import serve
-from hopwell.cli.stdout import own_stderr, own_stdout
+from hopwell.cli.streams import own_stderr, own_stdout
 from hopwell.cli.synth import synth
 from hopwell.cli.top import top
 from hopwell.cli.upgrade import upgrade
@@ -75,7 +75,7 @@ def _run(run: Callable[[], object]) -> None:
         if error.errno == errno.ENAMETOOLONG:
             print(f"error: {shortened(str(error.filename))}: {error.strerror}", file=sys.stderr)
             sys.exit(2)
-        if error.filename != stdout.NAME:
+        if error.filename != streams.NAME:
             raise
         if error.errno != errno.EPIPE:
             print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
