@@ -30,7 +30,7 @@ from benchmarks.serving import served
 from hopwell.bench.serve import Load, bench_serve, listed_model
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 FIGURES = {
     "ttft_p50_ms": "time_to_first_token_ms",

@@ -18,11 +18,12 @@ from benchmarks import script
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.synthetic import SyntheticWeights
 from hopwell.cli.tables import print_rows
+from hopwell.model import NANO
 from hopwell.model.batch import ForwardBatch
 from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import inventory
 from hopwell.model.loading import load_transformer
-from hopwell.model.shipped import NANO, find_config
+from hopwell.model.shipped import find_config
 from hopwell.model.transformer import Transformer
 
 SMALL = {

@@ -21,8 +21,8 @@ import torch
 
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.formats.fp8 import dequantize_fp8_block
+from hopwell.model import NANO
 from hopwell.model.config import ModelConfig
-from hopwell.model.shipped import NANO
 
 MAPPED = {
     "input_layernorm": "attn_norm", "self_attn.q_a_proj": "attn_q_a", "self_attn.q_a_layernorm": "attn_q_a_norm",

@@ -19,8 +19,8 @@ from hopwell.checkpoint.fingerprint import REPORT
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
+from hopwell.model import NANO
 from hopwell.model.loading import load_transformer
-from hopwell.model.shipped import NANO
 from hopwell.quantization.convert import Conversion
 from hopwell.quantization.divergence import Yardstick
 from hopwell.quantization.plan import Goal, Settings, with_columns

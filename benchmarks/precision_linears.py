@@ -24,7 +24,7 @@ from hopwell.errors import HopwellError
 from hopwell.formats.blocks import FORMATS, FP8_BLOCK, BlockFormat, quantize
 from hopwell.formats.layouts import to_compressed_tensors
 from hopwell.formats.residual import column_count
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from hopwell.quantization.allocate import Choice, allocate_bytes
 from hopwell.quantization.compensate import Compensated, Methods, compensate
 from hopwell.quantization.hessian import Inputs

@@ -22,8 +22,8 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.cli.result import Out, write_result
 from hopwell.cli.tables import print_rows
 from hopwell.errors import HopwellError
+from hopwell.model import NANO
 from hopwell.model.config import ModelConfig
-from hopwell.model.shipped import NANO
 from hopwell.quantization.convert import Conversion
 from hopwell.quantization.files import write_json, write_tensors
 from hopwell.quantization.plan import Goal, Settings

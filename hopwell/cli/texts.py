@@ -40,7 +40,7 @@ def sequences_of(source: Path, text: Path | None, seed: int, fresh: bool) -> lis
 
 def knows_nanos_tokens(folder: Path) -> bool:
     """Whether a checkpoint has nano's tokenizer: its own kind of text is nano's then."""
-    from hopwell.model.shipped import NANO
+    from hopwell.model import NANO
 
     own = folder / "tokenizer.json"  # Kimi-K2 has another file in its place
     return own.is_file() and own.read_bytes() == (NANO / own.name).read_bytes()
@@ -48,7 +48,7 @@ def knows_nanos_tokens(folder: Path) -> bool:
 
 def nanos_problems(fresh: bool) -> list[str]:
     """Worked problems in nano's own format, special tokens written out: `TOKENS` of them or more."""
-    from hopwell.model.shipped import NANO
+    from hopwell.model import NANO
 
     return json.loads((NANO / "text" / (HELD_OUT if fresh else CALIBRATION)).read_text(encoding="utf-8"))
 

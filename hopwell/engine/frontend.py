@@ -17,7 +17,7 @@ from hopwell.engine.request import RequestError, SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.engine.typed import shown
 from hopwell.errors import HopwellError
-from hopwell.model import NANO, is_embedded
+from hopwell.model import NANO, place_of
 from hopwell.model.hub import HubError, fetch
 from hopwell.model.reading import ConfigError, FieldReader
 
@@ -151,9 +151,7 @@ def folder_here(model: str | Path | None) -> Path | None:
         raise ModelError(f"model is {shown(model)}; give a folder, a hub name, or nothing for nano")
     if model is not None and not str(model).strip():
         raise ModelError("the model's name is empty; give a folder, a hub name, or nothing for nano")
-    if model is None or is_embedded(model):
-        return NANO
-    path = Path(model).expanduser()
+    path = place_of(model).expanduser()
     if path.is_dir():
         return path
     if path.exists():

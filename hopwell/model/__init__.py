@@ -17,9 +17,10 @@ SHORT_NAMES = {
 }
 
 
-def is_embedded(model: str | Path | None) -> bool:
-    """Whether the embedded model is meant: by no name, or by nano where nothing of that name is here."""
-    return model is None or (str(model) == "nano" and not Path("nano").exists())
+def place_of(model: str | Path | None) -> Path:
+    """Where a model of that name would be: the embedded one by no name, or by nano where nothing of that name is
+    here."""
+    return NANO if model is None or (str(model) == "nano" and not Path("nano").exists()) else Path(model)
 
 
 def shipped_name(name: str) -> str:

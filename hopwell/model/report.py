@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from hopwell.checkpoint.audit import Fault, audit_values, by_module, kind_of
@@ -14,7 +13,7 @@ from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.spec import TensorSpec
 from hopwell.formats.labels import Label
 from hopwell.limits.catalogue import catalogue
-from hopwell.model import NANO, is_embedded
+from hopwell.model import place_of
 from hopwell.model.config import ModelConfig
 from hopwell.model.footprint import Fit, PartSize, Weights, fits, latent_bytes, part_sizes, weight_bytes
 from hopwell.model.inventory import header_faults, inventory
@@ -102,7 +101,7 @@ def inspect_model(
         ConfigError: there is no config, or it cannot be honoured.
         CheckpointError: a shard cannot be read.
     """
-    path = NANO if model is None or is_embedded(model) else Path(model)
+    path = place_of(model)
     config = ModelConfig.from_dict(find_config(model))
     specs = inventory(config)
     warnings = config.warnings

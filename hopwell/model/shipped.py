@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hopwell.model import CONFIGS, NANO, is_embedded, shipped_name
+from hopwell.model import CONFIGS, place_of, shipped_name
 from hopwell.model.config import ConfigError, ModelConfig, read_config
 from hopwell.model.hub import HubError, fetch
 from hopwell.model.schema import AXES
@@ -56,7 +55,7 @@ def find_config(model: str | None) -> dict[str, Any]:
     """
     if model is not None and not str(model).strip():
         raise ConfigError("the model's name is empty; give a folder, a file or a name")
-    path = NANO if model is None or is_embedded(model) else Path(model)
+    path = place_of(model)
     if path.exists():
         return read_config(path / "config.json" if path.is_dir() else path)
     shipped = shipped_config(str(model))

@@ -16,11 +16,11 @@ from hopwell.checkpoint.files import REPORT_BYTES, new_folder, read_config, read
 from hopwell.checkpoint.reader import SYNTHETIC, Checkpoint
 from hopwell.checkpoint.shards import write_shards
 from hopwell.checkpoint.synthetic import SyntheticWeights
+from hopwell.model import NANO
 from hopwell.model.config import ConfigError, ModelConfig
 from hopwell.model.four_bits import FourBits
 from hopwell.model.inventory import inventory
 from hopwell.model.probe import probe
-from hopwell.model.shipped import NANO
 from hopwell.version import __version__
 
 SPARE_BYTES = 64 << 20

@@ -11,7 +11,7 @@ from hopwell.bench.start_process import PHASES
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.rate import cached_share, drop_cached, read_rate
 from hopwell.errors import HopwellError
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 PARTS = ("torch_s", "import_s", "load_s", "first_token_s")
 

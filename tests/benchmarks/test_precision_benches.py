@@ -13,7 +13,8 @@ from benchmarks.precision_tables import budgets, peers, table
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.errors import HopwellError
 from hopwell.formats.blocks import FP8_BLOCK
-from hopwell.model.shipped import NANO, shipped_config
+from hopwell.model import NANO
+from hopwell.model.shipped import shipped_config
 
 
 def test_what_r1_takes_is_reckoned_from_the_experts_that_were_converted(

@@ -11,7 +11,7 @@ from benchmarks.peer_transformers import transformers_generate
 from benchmarks.speed import Peer, bench_speed, best_in_turns, questions
 from hopwell import LLM, SamplingParams
 from hopwell.errors import HopwellError
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 
 from hopwell.bounded import Limits
 from hopwell.chat.template import ChatTemplate, NoTemplateError, TemplateError
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.tasks import TASKS, held_out_problems
 from training.nano.tasks.render import prompt_text, tool_messages
 

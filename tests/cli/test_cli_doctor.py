@@ -12,8 +12,7 @@ import torch
 from commands import hopwell, refused
 
 from hopwell.engine import machine
-from hopwell.model import forward_choice
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO, forward_choice
 from hopwell.ops import device
 from hopwell.ops.cpu import cpu_multiplies_bf16
 from hopwell.ops.device import Device
@@ -134,7 +133,7 @@ def test_exit_code_1_if_nano_cannot_run(monkeypatch: pytest.MonkeyPatch, tmp_pat
     shutil.copytree(NANO, broken)
     with (broken / "model.safetensors").open("r+b") as file:
         file.truncate(1000)
-    monkeypatch.setattr("hopwell.engine.frontend.NANO", broken)
+    monkeypatch.setattr("hopwell.model.NANO", broken)
     monkeypatch.setattr(machine, "_models", lambda memory: [])
     ran = hopwell("doctor")
     assert ran.code == 1 and "cannot run: " in ran.out and "model.safetensors" in ran.out

@@ -15,7 +15,7 @@ import pytest
 from commands import Ran, hopwell, refused
 from terminal import HOPWELL, Terminal
 
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 GREEDY = ("--temperature", "0", "--device", "cpu")
 

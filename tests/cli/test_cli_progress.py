@@ -13,7 +13,7 @@ import pytest
 from hopwell.cli import progress as module
 from hopwell.cli import texts
 from hopwell.cli.progress import byte_progress, count_progress, weight_progress
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 
 class Clock:

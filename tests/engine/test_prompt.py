@@ -17,7 +17,7 @@ from hopwell.chat.template import ChatTemplate, TemplateError
 from hopwell.chat.tool_section import tool_section
 from hopwell.engine.prompt import Prompts
 from hopwell.engine.tokenizer import Tokenizer
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 TOKENIZER = Tokenizer.open(NANO)
 BOS, EOS = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"

@@ -16,7 +16,7 @@ from hopwell.engine.reading import Reader
 from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, SamplingParams, SequenceOutput
 from hopwell.engine.text import StopStrings, TextStream
 from hopwell.engine.tokenizer import StreamDecoder, Tokenizer
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 
 def expected(text: str, stops: list[str]) -> tuple[str, str | None]:

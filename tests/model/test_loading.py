@@ -10,10 +10,9 @@ import torch
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.errors import CheckpointError
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.model import schema
+from hopwell.model import NANO, schema
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
-from hopwell.model.shipped import NANO
 from hopwell.model.tree import Apart
 
 DEVICE = torch.device("cpu")

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.synthetic import SyntheticWeights
-from hopwell.model import schema
+from hopwell.model import NANO, schema
 from hopwell.model.config import ModelConfig
 from hopwell.model.inventory import inventory
 from hopwell.model.loading import load_transformer
 from hopwell.model.random_weights import random_transformer
-from hopwell.model.shipped import NANO, find_config, tensor_parallel_share
+from hopwell.model.shipped import find_config, tensor_parallel_share
 from hopwell.model.transformer import Dense, Layer, Transformer
 
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}

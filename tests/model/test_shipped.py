@@ -10,8 +10,9 @@ import huggingface_hub
 import pytest
 from tiny import tiny_config
 
+from hopwell.model import NANO
 from hopwell.model.config import ConfigError, ModelConfig
-from hopwell.model.shipped import NANO, find_config, shipped_config, shipped_names, tensor_parallel_share, truncate
+from hopwell.model.shipped import find_config, shipped_config, shipped_names, tensor_parallel_share, truncate
 
 
 def test_every_shipped_config_can_be_honoured() -> None:

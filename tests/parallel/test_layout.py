@@ -18,11 +18,11 @@ from hopwell.formats.draw import draw_four_bits
 from hopwell.formats.fp8 import BLOCK
 from hopwell.formats.matrices import Fp8Block, Plain
 from hopwell.formats.packed import PACKABLE
-from hopwell.model import schema
+from hopwell.model import NANO, schema
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
 from hopwell.model.sharding import Shard, cut, share
-from hopwell.model.shipped import NANO, find_config
+from hopwell.model.shipped import find_config
 from hopwell.ops.weight import Weight
 from hopwell.parallel.layout import Layout, LayoutError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from server_fixture import server
 
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 
 REQUESTS, OUTPUT_TOKENS = 6, 20
 

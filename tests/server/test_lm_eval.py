@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from server_fixture import nano, server
 
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.tasks import held_out_problems
 
 GENERATE = """

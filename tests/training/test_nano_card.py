@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.scoring import KNOWN, OUTSIDE, UNSEEN
 from training.nano.tasks import TASKS
 

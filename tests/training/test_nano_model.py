@@ -9,7 +9,7 @@ import torch
 
 from hopwell import LLM, SamplingParams
 from hopwell.checkpoint.reader import Checkpoint
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.scoring import KNOWN, MAX_TOKENS, OUTSIDE, UNSEEN, measure, wilson
 from training.nano.tasks.render import prompt_text
 

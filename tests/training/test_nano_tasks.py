@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from hopwell.cli.calculator import calculator, evaluate
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.tasks import REFUSE, TASKS, TRAINING_MIX, Draws, held_out_problems, training_problem
 from training.nano.tasks.chains import GROUPED
 from training.nano.tasks.columns import divide_columns

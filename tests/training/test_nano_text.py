@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hopwell.cli.texts import TOKENS, nanos_problems, sequences_of
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.text import SHIPPED, shipped_texts, worked_problems
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.export import load_parts, write
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hopwell.cli.texts import CALIBRATION, HELD_OUT, TOKENS
 from hopwell.engine.tokenizer import Tokenizer
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.tasks import TASKS, Draws, held_out_problems, training_problem, unlike_held_out
 from training.nano.tasks.render import examples
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hopwell.model.shipped import NANO
+from hopwell.model import NANO
 from training.nano.tasks import Draws, training_problem
 from training.nano.tasks.render import BOS, EOS, PAD, SPECIAL_TOKENS, examples
 

@@ -19,8 +19,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from hopwell.model import NANO
 from hopwell.model.config import ModelConfig
-from hopwell.model.shipped import NANO
 from training.nano.data import BLOCK_TOKENS, Loader, TokenBlock
 from training.nano.decode import accuracy
 from training.nano.export import load_checkpoint, load_parts, save_parts
