@@ -30,15 +30,23 @@ COMPARED = (("output_tokens_per_s", False), ("ttft_p50_ms", True), ("ttft_p99_ms
 
 
 @dataclass(frozen=True)
+class Case:
+    """Prompts and answers of one length."""
+
+    input_tokens: int
+    output_tokens: int
+    concurrency: Sequence[int] = ()
+    """Callers at once, level by level."""
+    rates: Sequence[float] = ()
+    """Poisson arrivals a second."""
+
+
+@dataclass(frozen=True)
 class Loads:
     """What both are asked."""
 
     vocabulary: int
-    input_tokens: int
-    output_tokens: int
-    concurrency: Sequence[int] = ()
-    rates: Sequence[float] = ()
-    """Poisson arrivals a second."""
+    cases: Sequence[Case]
     clients: int = 1
     """Processes that ask."""
     seed: int = 1
@@ -46,7 +54,12 @@ class Loads:
     @property
     def longest(self) -> int:
         """Tokens of a request."""
-        return self.input_tokens + self.output_tokens
+        return max(case.input_tokens + case.output_tokens for case in self.cases)
+
+    @property
+    def most(self) -> int:
+        """Callers at once."""
+        return max([1, *(callers for case in self.cases for callers in case.concurrency)])
 
 
 def serve_sides(
@@ -67,7 +80,7 @@ def serve_sides(
     Raises:
         HopwellError: a server ended before it was ready, or requests failed.
     """
-    most = max([*loads.concurrency, 256])
+    most = max(loads.most, 256)
     rows = []
     with own_server(str(checkpoint), ["--max-seqs", str(most), "--tp", str(gpus), *options]) as url:
         rows += _asked(url, loads, "hopwell", say)
@@ -89,16 +102,18 @@ def peer_server(checkpoint: Path, longest: int, most: int, site: Path, gpus: int
 
 
 def _asked(url: str, loads: Loads, engine: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    load = Load(input_words=loads.input_tokens, output_tokens=loads.output_tokens, spread=0.0,
-                vocabulary=loads.vocabulary, seed=loads.seed)  # fmt: skip
     say(engine)
-    asked = {"turns": TURNS, "requests": FEWEST, "clients": loads.clients, "say": lambda line: say(f"  {line}")}
-    # what is met for the first time is compiled or captured now, and not counted
-    warm = {**asked, "say": lambda _: None}
-    bench_serve(url, load, concurrency=[min(32, max([*loads.concurrency, 1]))], **warm)
-    rows = bench_serve(url, load, concurrency=loads.concurrency, rates=[], **asked)
-    for rate in loads.rates:
-        rows += bench_serve(url, load, rates=[rate], **{**asked, "requests": max(FEWEST, round(ARRIVALS * rate))})
+    rows: list[dict[str, Any]] = []
+    for case in loads.cases:
+        load = Load(input_words=case.input_tokens, output_tokens=case.output_tokens, spread=0.0,
+                    vocabulary=loads.vocabulary, seed=loads.seed)  # fmt: skip
+        asked = {"turns": TURNS, "requests": FEWEST, "clients": loads.clients, "say": lambda line: say(f"  {line}")}
+        # what is met for the first time is compiled or captured now, and not counted
+        warm = {**asked, "say": lambda _: None}
+        bench_serve(url, load, concurrency=[min(32, max([*case.concurrency, 1]))], **warm)
+        rows += bench_serve(url, load, concurrency=case.concurrency, rates=[], **asked)
+        for rate in case.rates:
+            rows += bench_serve(url, load, rates=[rate], **{**asked, "requests": max(FEWEST, round(ARRIVALS * rate))})
     for row in rows:
         if row["failed"]:
             raise HopwellError(f"{engine}: {row['failed']} of {row['requests']} failed, first: {row['first_error']}")
@@ -110,8 +125,11 @@ def beside(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ours = [row for row in rows if row["engine"] == "hopwell"]
     theirs = [row for row in rows if row["engine"] != "hopwell"]
     table = []
+    several = len({(row["mean_isl"], row["mean_osl"]) for row in rows}) > 1
     for index, row in enumerate(ours):
         level = f"callers {row['concurrency']:g}" if row["concurrency"] else f"rate {row['rate']:g}"
+        if several:
+            level = f"{row['mean_isl']:g} in, {row['mean_osl']:g} out, {level}"
         for name, less in COMPARED:
             line: dict[str, Any] = {"load": level, "what": name.replace("_", " "), "ours": row[name]}
             if theirs:

@@ -25,7 +25,7 @@ from hopwell.cli.result import Out, write_result
 from hopwell.errors import HopwellError
 
 if TYPE_CHECKING:
-    from hopwell.bench.against_serve import Loads
+    from hopwell.bench.against_serve import Case, Loads
 
 
 def against(
@@ -50,6 +50,9 @@ def against(
     rate: Annotated[list[float] | None, typer.Option(min=0.001, help="With --serve: arrivals a second.")] = None,
     input_tokens: Annotated[int | None, typer.Option(min=1, help="With --serve, of a prompt. Default: 512.")] = None,
     output_tokens: Annotated[int | None, typer.Option(min=2, help="With --serve, of an answer. Default: 256.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help="With --serve, then: IN:OUT:CALLERS, as 4096:128:64; may be repeated.")
+    ] = None,
     clients: Annotated[int | None, typer.Option(min=1, help="With --serve: processes that ask. Default: 4.")] = None,
     out: Out = None,
     plot: Plot = None,
@@ -61,18 +64,18 @@ def against(
     bare = {"--batch": batch, "--context": context, "--prompts": prompts, "--steps": steps, "--once": once,
             "--drafts": drafts, "--forced-acceptance": forced_acceptance}  # fmt: skip
     served = {"--concurrency": concurrency, "--rate": rate, "--input-tokens": input_tokens,
-              "--output-tokens": output_tokens, "--clients": clients}  # fmt: skip
+              "--output-tokens": output_tokens, "--case": case, "--clients": clients}  # fmt: skip
     if wrong := [name for name, value in (bare if serve else served).items() if value]:
         raise typer.BadParameter(f"{wrong[0]} is {'not for' if serve else 'for'} --serve")
     if serve:
         settings = {"--cache-dtype": cache_dtype, "--activations": activations, "--four-bits": four_bits,
                     "--device": device}  # fmt: skip
         options = [word for name, value in settings.items() if value is not None for word in (name, value)]
-        from hopwell.bench.against_serve import Loads, vocabulary_of
+        from hopwell.bench.against_serve import Case, Loads, vocabulary_of
 
         asked = concurrency or ([] if rate else [1, 8, 32, 128, 256])
-        loads = Loads(vocabulary_of(checkpoint), input_tokens or 512, output_tokens or 256, asked, rate or [],
-                      clients or 4)  # fmt: skip
+        first = Case(input_tokens or 512, output_tokens or 256, asked, rate or [])
+        loads = Loads(vocabulary_of(checkpoint), [first, *map(lengths, case or [])], clients or 4)
         _through_http(checkpoint, loads, peer_site, options, gpus, out, plot)
         return
     import torch
@@ -123,7 +126,28 @@ def _through_http(
     if plot is not None:
         from hopwell.bench.plots import plot_pareto
 
-        plot_pareto(rows, plot, f"{checkpoint.name}: {loads.input_tokens} tokens in, {loads.output_tokens} out")
+        first = loads.cases[0]
+        drawn = [row for row in rows if (row["mean_isl"], row["mean_osl"]) == (first.input_tokens, first.output_tokens)]
+        plot_pareto(drawn, plot, f"{checkpoint.name}: {first.input_tokens} tokens in, {first.output_tokens} out")
+
+
+def lengths(text: str) -> Case:
+    """Text such as 4096:128:64 as tokens of prompts and answers, and callers at once.
+
+    Raises:
+        HopwellError: it is no such thing.
+    """
+    from hopwell.bench.against_serve import Case
+
+    try:
+        tokens_in, tokens_out, callers = map(int, text.split(":"))
+    except ValueError:
+        tokens_in = tokens_out = callers = 0
+    if tokens_in < 1 or tokens_out < 2 or callers < 1:
+        raise HopwellError(
+            f"--case {text}: give tokens of a prompt, of an answer (2 or more), and callers: 4096:128:64"
+        )
+    return Case(tokens_in, tokens_out, [callers])
 
 
 def prompt_shape(text: str) -> tuple[int, int]:
