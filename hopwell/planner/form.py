@@ -9,7 +9,7 @@ from typing import Any
 from hopwell.limits.prices import parse_prices, read_prices
 from hopwell.planner.asked import CLASSES, ENGINES, GPUS, ORDERS, PRECISIONS, WHOLE, Asked
 from hopwell.planner.calibration import NOTHING, read_calibration
-from hopwell.planner.model import model_of, read_model, shipped_models, shipped_path
+from hopwell.planner.model import PlanError, model_of, read_model, shipped_models, shipped_path
 from hopwell.planner.page import plots
 from hopwell.planner.report import as_json, card, describe, simulated, table, tail_lines
 from hopwell.planner.search import search
@@ -64,8 +64,10 @@ def answer(
     sizes = read_model(str(shipped_path(model))) if config is None else model_of(config, model)
     put, listed = Asked(**asked), parse_prices(prices, "prices")
     question = put.question(sizes, read_calibration() if calibrated else NOTHING)
+    if tails and question.rate is None:
+        raise PlanError("--tails needs --rate: a closed loop has no arrivals")
     found = search(question, listed)
-    seen = simulated(found, 1) if tails and question.rate is not None else []
+    seen = simulated(found, 1) if tails else []
     words = {
         "question": describe(question),
         "table": table(found, top),

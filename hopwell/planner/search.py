@@ -109,15 +109,20 @@ class _Finder:
     def options(self) -> list[Option]:
         """Of every engine and precision the best few, at the load itself."""
         found: list[Option] = []
+        for engine, precision in self._served():
+            if self.question.cache is not None:
+                precision = replace(precision, cache=self.question.cache)
+            roughs = sorted(filter(self._near, self._roughs(engine, precision)), key=self._order)[:REFINED]
+            closer = sorted(map(self._finer, roughs), key=self._order)
+            found += [self._sized(rough) for rough in closer if self.most is None or rough.gpus <= self.most]
+        return found
+
+    def _served(self) -> Iterator[tuple[Engine, Precision]]:
+        """What the model may be served by, and in, on these GPUs."""
         for name in self.question.engines or tuple(engines()):
             engine = self.question.calibration.applied(find_engine(name), self.gpu)
             for precision in precisions_of(self.question.model, engine, self.gpu, self.question.precisions):
-                if self.question.cache is not None:
-                    precision = replace(precision, cache=self.question.cache)
-                roughs = sorted(filter(self._near, self._roughs(engine, precision)), key=self._order)[:REFINED]
-                closer = sorted(map(self._finer, roughs), key=self._order)
-                found += [self._sized(rough) for rough in closer if self.most is None or rough.gpus <= self.most]
-        return found
+                yield engine, precision
 
     def _near(self, rough: _Rough) -> bool:
         """Whether there are as many GPUs, or a closer look might show that there are: users half an octave apart."""
@@ -287,6 +292,8 @@ class _Finder:
     def reason(self) -> str:
         """Why there is no option."""
         question = self.question
+        if not any(self._served()):
+            return "none of --engines serves the model in one of --precisions there; allow others"
         if self.smallest is None:
             have = f" of the {self.most} there are" if self.most else ""
             return f"the model with one request of that length fits no layout{have}; give more or larger GPUs"

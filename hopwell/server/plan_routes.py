@@ -20,6 +20,7 @@ LIMITS = Limits(seconds=30.0, memory=256 << 20, stack=16 << 20, reply=4 << 20)
 """An answer takes half a second and curves five, on a core that has nothing else to do."""
 PLACES, SHARE = 8, 4
 """Questions that wait for the one at work, itself included: of everybody, and of one tenant."""
+NO_MODEL = re.compile(r"no such file or shipped model|^the model's name is empty")
 OPTIONS = {"class": "latency_class"}
 """Options of the command that are fields of another name."""
 
@@ -63,14 +64,15 @@ def _refusal(error: BoundedError) -> ApiError:
         case "start", _:
             return ApiError(503, "plans cannot be made now; try later", None, "overloaded")
         case "raised", "ConfigError":
-            return bad_value(said, "model")
+            return bad_value(said, "config")
         case "raised", "PriceError":
             field = "gpus" if said.startswith("no price of") else "prices"
             return bad_value(_by_fields(said), field)
         case "raised", "PlanError":
+            if NO_MODEL.search(said):
+                return bad_value(said, "model")
             option = re.search(r"--([a-z]+)", said)
-            field = OPTIONS.get(option[1], option[1]) if option else "model" if "shipped model" in said else "gpus"
-            return bad_value(_by_fields(said), field)
+            return bad_value(_by_fields(said), OPTIONS.get(option[1], option[1]) if option else "gpus")
         case "raised", _:
             return bad_value("numbers so far out cannot be reckoned with", None)
         case _:

@@ -68,6 +68,8 @@ def test_h100_cannot_hold_r1_on_one_host_in_fp8() -> None:
     one_host = replace(QUESTION, gpus=parse_gpus("8xh100"), precisions=("fp8",))
     with pytest.raises(PlanError, match=r"H100: the model .* fits no layout of the 8 there are"):
         search(one_host, PRICES)
+    with pytest.raises(PlanError, match=r"^A100: none of --engines serves the model in one of --precisions there"):
+        search(replace(QUESTION, gpus=parse_gpus("a100"), precisions=("fp8",)), PRICES)
 
 
 def test_an_impossible_promise_is_told_the_best() -> None:

@@ -70,7 +70,10 @@ def test_a_config_and_prices_of_ones_own(http: httpx.Client) -> None:
         ({"by": "colour"}, "by", "is not known"),
         ({"model": "/etc/passwd"}, "model", "no such file or shipped model"),
         ({"model": "hopwell/model/configs/kimi-k2.json"}, "model", "no such file or shipped model"),
-        ({"config": {"model_type": "llama"}}, "model", "model_type"),
+        ({"model": ""}, "model", "name is empty"),
+        ({"config": {"model_type": "llama"}}, "config", "model_type"),
+        ({"gpus": "h200", "tails": True}, "tails", "tails needs rate"),
+        ({"gpus": "a100", "precisions": "fp8"}, "engines", "A100: none of engines serves the model"),
         ({"prices": "[gpu.H200]\nrnt = 1"}, "prices", "gpu.H200.rnt is not known"),
         ({"prices": "x = " + "[" * 20_000}, "prices", "cannot be read"),
         ({"prices": "rent"}, "prices", "cannot be read"),
@@ -175,6 +178,11 @@ class TestPage:
             find(chrome, "#go").click()
             assert "cannot be read as a price list" in text(chrome, "[data-field=prices] .fault")
             assert not chrome.find_elements("css selector", "[data-field=tpot] .fault")
+            find(chrome, "#prices").clear()
+            (tmp_path / "other.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+            find(chrome, "#config").send_keys(str(tmp_path / "other.json"))
+            find(chrome, "#go").click()
+            assert "config.json: model_type is 'llama'" in text(chrome, "[data-field~=config] .fault")
             assert not chrome.find_elements("css selector", "#form :is(input, select, textarea):not([aria-label])"
                                             ":not(label input):not([id])"), "each control has a label"  # fmt: skip
 

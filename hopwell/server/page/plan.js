@@ -95,14 +95,14 @@ async function question() {
 }
 
 const fault = (message, param) => Object.assign(new Error(message), { param });
-const fieldOf = (name) => form.querySelector(`[data-field="${name}"]`);
+const fieldOf = (name) => form.querySelector(`[data-field~="${name}"]`);
 const nameOf = (field) => (field.querySelector("label, .label").firstChild.textContent ?? "").trim().replace(/, %$/, "");
 
 /** Says what is wrong beside the field it is about, in the form's own words. */
 function complain({ message, param }) {
   const field = param && fieldOf(param.split(".")[0]);
   // a field's name where a part of the message begins; elsewhere it may be a word
-  const words = message.replaceAll(/(^|: |; )([a-z_]+)\b(?!:)/g, (whole, before, name) => {
+  const words = message.replaceAll(/(^|: |; )([a-z_]+)\b(?![:.])/g, (whole, before, name) => {
     const other = name === "by" ? null : fieldOf(name);
     return other ? `${before}“${nameOf(other)}”` : whole;
   });
