@@ -109,7 +109,7 @@ def references(
     for i, case in enumerate(cases):
         grammar = None
         if case.params.constrained and compiler is not None:
-            grammar = GrammarState(compiler.compile(case.params), model.config.vocab_size, eos[0])
+            grammar = GrammarState(compiler.compile(case.params), compiler)
         ends = () if case.params.ignore_eos else eos
         answers.append(greedy_answer(model, latent, case.prompt, case.params.max_tokens or 1, ends, grammar))
         if progress is not None:

@@ -29,7 +29,7 @@ class GrammarCompiler:
             tokenizer_json: contents of tokenizer.json.
             vocab_size: of the model, whose logits may have more columns than the tokenizer has tokens.
         """
-        self._tokenizer = LLTokenizer(tokenizer_json, n_vocab=vocab_size, eos_token=eos_token)
+        self.tokenizer = LLTokenizer(tokenizer_json, n_vocab=vocab_size, eos_token=eos_token)
         self._limits = LLParserLimits(max_lexer_states=MAX_LEXER_STATES, verbose_errors=False)
         self.vocab_size, self.eos_token = vocab_size, eos_token
 
@@ -56,7 +56,7 @@ class GrammarCompiler:
                 source = LLMatcher.grammar_from_lark(text)
         except (ValueError, TypeError) as error:
             raise RequestError(f"{field} is malformed: {first_line(error)}", field) from None
-        matcher = LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
+        matcher = LLMatcher(self.tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
             raise RequestError(f"{field} cannot be used: {first_line(matcher.get_error())}", field)
         return matcher
@@ -86,9 +86,9 @@ def checker(setup: list[Any]) -> Callable[[list[str]], str | None]:
 class GrammarState:
     """Where a sequence stands in its grammar. `push` and `pop` follow drafts forth and back."""
 
-    def __init__(self, matcher: LLMatcher | BoundedMatcher, vocab_size: int, eos_token: int) -> None:
-        self._matcher, self._eos = matcher, eos_token
-        self._vocab_size = vocab_size
+    def __init__(self, matcher: LLMatcher | BoundedMatcher, compiler: GrammarCompiler) -> None:
+        self._matcher, self._eos = matcher, compiler.eos_token
+        self._vocab_size, self._tokenizer = compiler.vocab_size, compiler.tokenizer
 
     @property
     def failed(self) -> bool:
@@ -112,7 +112,15 @@ class GrammarState:
         words = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         if self._matcher.is_error():
             return np.zeros(self._vocab_size, np.bool_)
-        return np.unpackbits(words, bitorder="little")[: self._vocab_size].astype(np.bool_)
+        mask = np.unpackbits(words, bitorder="little")[: self._vocab_size].astype(np.bool_)
+        if np.count_nonzero(mask) == 1 and self._tokenizer.is_special_token(token := int(mask.argmax())):
+            # hazard: where text must spell a special token, llguidance allows that token alone, and then refuses it
+            if self._matcher.try_consume_tokens([token]):
+                self._matcher.rollback(1)
+            else:
+                mask[token] = False
+                mask[self._tokenizer.greedy_tokenize(self._tokenizer.decode_str([token]))[0]] = True
+        return mask
 
     def push(self, token: int) -> int | None:
         """Follows one token.

@@ -95,7 +95,7 @@ class Grammars:
         that spends it is refused from then on, and its tenant's next one waits."""
         allowance = Allowance(lambda: self._spent(params, tenant))
         copies = (BoundedMatcher(matcher.deep_copy(), allowance, self._deputy) for _ in range(params.n))
-        return [GrammarState(copy, self._compiler.vocab_size, self._compiler.eos_token) for copy in copies]
+        return [GrammarState(copy, self._compiler) for copy in copies]
 
     def _spent(self, params: SamplingParams, tenant: str) -> None:
         name, text = constraint_text(params)

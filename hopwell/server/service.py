@@ -196,7 +196,8 @@ def structure(body: Structured | None) -> dict[str, Any]:
     if len(given) != 1:
         raise ApiError(400, "structured_outputs needs one of json, regex, choice and grammar", "structured_outputs")
     if body.choice is not None:
-        return {"grammar": "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in body.choice)}
+        words = (json.dumps(text, ensure_ascii=False).replace("\x7f", r"\u007f") for text in body.choice)
+        return {"grammar": "start: " + " | ".join(words)}
     return given
 
 

@@ -52,6 +52,7 @@ def compiler() -> GrammarCompiler:
         {"regex": r"[a-c]{3,8}-[0-9]{2}"},
         {"json_schema": SCHEMA},
         {"grammar": 'start: "(" (start | "x") ")"'},
+        {"regex": rf"<think>[a-c]</think>-{byte_tokenizer().id_to_token(EOS)}"},
     ],
 )
 def test_answers_satisfy_their_constraint(constraint: dict[str, Any], drafts: int) -> None:
@@ -108,7 +109,7 @@ def test_thinking_is_free_and_the_answer_is_not(drafts: int) -> None:
 
 
 def test_following_a_draft_and_back_leaves_no_trace() -> None:
-    grammar = GrammarState(compiler().compile(SamplingParams(regex="ab*c")), VOCAB, EOS)
+    grammar = GrammarState(compiler().compile(SamplingParams(regex="ab*c")), compiler())
     a, b, c = (byte_tokenizer().token_to_id(x) for x in "abc")
 
     def allowed() -> set[int]:

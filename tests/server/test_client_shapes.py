@@ -241,8 +241,8 @@ def test_an_answer_by_schema_in_anthropics_api(http: httpx.Client) -> None:
         assert isinstance(json.loads(reply["content"][-1]["text"])["n"], bool)
 
 
-def test_one_of_a_choice(http: httpx.Client) -> None:
-    words = ["yes\n", 'no "so"', "größer"]
+@pytest.mark.parametrize("words", [["yes\n", 'no "so"', "größer"], ["\x7f</think>"]])
+def test_one_of_a_choice(http: httpx.Client, words: list[str]) -> None:
     for path, body in (chat(max_tokens=300), (COMPLETIONS, {"prompt": "1+1=", "max_tokens": 30})):
         reply = http.post(path, json={**body, "structured_outputs": {"choice": words}}).json()["choices"][0]
         assert (reply.get("text") or reply["message"]["content"]) in words
