@@ -27,7 +27,7 @@ from training.nano.tasks.quadratics import same_set
 from training.nano.tasks.render import BOS, EOS, SPECIAL_TOKENS, examples, prompt_text, tool_messages
 from training.nano.tasks.story_formulas import Formula
 
-EQUALITY = re.compile(r"(?<![\w.^)+\-*/])[-(]*\d[\d+\-*/().]*(?:=-?[\d+\-*/().]*\d\)?)+(?![a-z\d(])")
+EQUALITY = re.compile(r"(?<![\w.^)+\-*/])[-(]*\d[\d+\-*/().]*(?:=-?[\d+\-*/().]*\d\)?)+(?![-+*/a-z\d(])")
 
 
 WITHOUT_SUMS = ("comparison", "sorting", "letters", "outside", "tool_call", "tool_turn", "smalltalk")

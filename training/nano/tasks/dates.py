@@ -21,6 +21,17 @@ AFTER = (
     "I have {n} from {d}. (When is that|What date is that)?", "Go {n} forward from {d}.",
     "(Find|Tell me|Give me) the date {n} after {d}.", "What comes {n} after {d}?",
     "(Count|Go) {n} (on |)from {d}. Which date is (it|that)?",
+    "{d} and {n} more", "{n} on from {d}", "{n} ahead of {d}, what date?", "Jump {n} ahead from {d}.",
+    "(Walk|Step|Travel|Jump) {n} into the future from {d}.",
+    "(Move|Shift|Push) {d} (by {n} ahead|ahead by {n}|{n} into the future).",
+    "Starting {d}, {n} pass. What is the date?", "{n} pass after {d}. What date is it then?",
+    "When {n} have passed since {d}, what date is it?", "A visa from {d} is good for {n}. On what date does it end?",
+    "{d}. Wait {n}. What is the date?", "An egg laid on {d} hatches {n} later. What date is that?",
+    "From {d}, what date is {n} ahead?", "What will be the date {n} from {d}?",
+    "Counting {n} up from {d}, which date do I reach?", "The date is {d}. What is it {n} from now?",
+    "due date: {n} from {d}", "{d}, {n} later", "My order of {d} takes {n}. What date does it come?",
+    "Forward {n}, starting at {d}: which date?", "Take {d}, go {n} forward. What date?",
+    "How is the date called {n} after {d}?",
 )  # fmt: skip
 BEFORE = (
     "What date is {n} before {d}?", "What is the date {n} before {d}?", "{d} minus {n}", "Subtract {n} from {d}.",
@@ -30,6 +41,13 @@ BEFORE = (
     "What date do I get (if|when) I (take {n} from|subtract {n} from) {d}?", "Which date is {n} earlier than {d}?",
     "{d}, and {n} earlier?", "Go {n} back from {d}.", "(Find|Tell me|Give me) the date {n} before {d}.",
     "Count {n} back(wards|) from {d}.", "What came {n} before {d}?", "{n} back from {d}?",
+    "{n} earlier than {d}", "{d}, {n} before", "Jump {n} back from {d}.",
+    "(Walk|Step|Travel|Jump) {n} into the past from {d}.",
+    "(Move|Shift|Push) {d} (by {n} back|back by {n}|{n} into the past).", "Which date is {n} prior to {d}?",
+    "The date is {d}. What was it {n} ago?", "Counting {n} down from {d}, which date do I reach?",
+    "A party on {d} was planned {n} earlier. On what date?", "What was the date {n} prior to {d}?",
+    "Backward {n}, starting at {d}: which date?", "Take {d}, go {n} backward. What date?",
+    "{n} had passed when it was {d}. When did they begin?", "reminder: {n} before {d}",
 )  # fmt: skip
 BETWEEN = (
     "How many days are there from {a} to {b}?", "How many days are (there |)between {a} and {b}?",
@@ -42,6 +60,12 @@ BETWEEN = (
     "(Today is|It is) {a}. (In how many days is it|How many days until) {b}?", "{a} to {b}: how many days?",
     "(Find|Give me|What is) the difference between {a} and {b} in days(.|?|)",
     "(Can|Could) you count the days (between|from) {a} (and|to) {b}?", "How many days after {a} is {b}?",
+    "How many days separate {a} and {b}?", "{a} till {b} in days", "days: {a} to {b}",
+    "From {a} on, how many days pass until {b}?", "It was {a} and is {b} now. How many days have passed?",
+    "A trip goes from {a} to {b}. How many days is that?", "The day is {a}. {b} is how many days off?",
+    "How many days do I wait from {a} to {b}?", "Number of days from {a} up to {b}?",
+    "Today: {a}. Target: {b}. How many days?", "{b} minus {a}, in days", "What is {b} minus {a} in days?",
+    "count of days, {a} to {b}", "how many days from {a} until {b}",
 )  # fmt: skip
 WEEKDAY_AFTER = (
     "If today is {w}, what day (of the week |)is it in {n}?", "What day is (it |){n} after {w}?",
@@ -53,6 +77,10 @@ WEEKDAY_AFTER = (
     "{w}, and {n} later?", "Add {n} to {w}.", "{n} from {w} is what day?",
     "On which day of the week do {n} after {w} end?", "Say which weekday comes {n} after {w}.",
     "(My|The) holiday starts on {w} and ends {n} later. What day (is that|does it end)?",
+    "{w}. Wait {n}. Which day is it?", "{n} pass after a {w}. What day is it then?",
+    "When {n} have passed since {w}, what weekday is it?", "Counting {n} up from {w}, which weekday do I reach?",
+    "Which weekday is {n} ahead of {w}?", "It is {w} and I leave in {n}. On which day is that?",
+    "Jump {n} ahead from {w}.",
 )  # fmt: skip
 WEEKDAY_BEFORE = (
     "If today is {w}, what day (of the week |)was it {n} ago?", "What day is (it |){n} before {w}?",
@@ -61,6 +89,10 @@ WEEKDAY_BEFORE = (
     "What (weekday|day of the week) (is|was|comes) {n} before (a |){w}?", "Which day was {n} before {w}?",
     "{n} before {w}(?|)", "If it is {w} (today|now), what day was it {n} (earlier|ago|before)?",
     "{w}, and {n} earlier?", "Subtract {n} from {w}.", "What day was it {n} before {w}?", "Go {n} back from {w}.",
+    "It is {w}. I came {n} ago. On which day was that?", "Counting {n} down from {w}, which weekday do I reach?",
+    "Which weekday is {n} earlier than {w}?", "Today is {w}, so what was it {n} back?", "Jump {n} back from {w}.",
+    "{n} earlier than {w} is what day?", "{n} had passed when it was {w}. On what day did they begin?",
+    "If now it is {w}, which day was {n} in the past?", "Say which weekday comes {n} before {w}.",
 )  # fmt: skip
 
 

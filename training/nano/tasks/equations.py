@@ -29,6 +29,13 @@ WORDINGS = (
     "Find {v} so that {e}.",
     "What must {v} be (so that|if) {e}?", "Solve this: {e}", "(What's|Whats|what's) {v} in {e}(?|)",
     "Get {v} from {e}.",
+    "(Rearrange|Resolve|Transform) {e} (for|to get) {v}(.|)", "Work out the unknown {v} in {e}.",
+    "Tell me which {v} fits {e}.", "Which number must {v} be in {e}?", "{v} is unknown in {e}. Find it.",
+    "{e} has which solution for {v}?", "Make {v} the subject: {e}", "(In|From) {e}, (what is|find) {v}(?|.)",
+    "If it is true that {e}, which number is {v}?", "Bring {v} to one side in {e}.",
+    "Is there a {v} with {e}? Which?", "the {v} of {e}", "the solution of {e}", "{e}: the unknown?",
+    "Please get me {v}: {e}", "Read off {v} from {e}.", "Leave {v} alone on one side: {e}",
+    "{e} is true for which {v}?", "{e}. Say what {v} stands for.", "Compute the unknown {v} of {e}",
 )  # fmt: skip
 PLUS = (
     "What number plus {n} (is|equals|makes|gives) {b}?",
@@ -52,6 +59,16 @@ PLUS = (
     "{n} and how many make {b}?",
     "Which number must be added to {n} to make {b}?", "what do you add to {n} to make {b}",
     "from {n} to {b}, how much is it?",
+    "I put {n} on top of a number and have {b}. Which number was it?",
+    "Some number grows by {n} to {b}. What was it?",
+    "I had a secret number, added {n}, and says {b}. What is the secret?",
+    "A pair of numbers has the sum {b}. If one of them is {n}, find the other.",
+    "{b} is the sum of two numbers, and {n} is one. The other?",
+    "The sum is {b}, one part is {n}. What is the second part?", "{b} is made of {n} and another number. Which?",
+    "{n} and a second number give {b} in sum. What is the second?", "{n} + what = {b}", "{n} + __ = {b}",
+    "_ + {n} = {b}", "How much is missing from {n} to {b}?", "{n} needs how much more to be {b}?",
+    "Fill the blank: {n} + ___ = {b}", "Which number and {n} come to {b}?",
+    "{b} results when {n} is added to which number?", "To what number was {n} added to have {b}?",
 )  # fmt: skip
 MINUS = (
     "What number minus {n} (is|equals|makes|gives) {b}?",
@@ -68,6 +85,13 @@ MINUS = (
     "I take {n} from my number and it is {b}. What is my number?", "A number less {n} is {b}. Find it.",
     "The difference of a number and {n} is {b}. What is the number?",
     "When {n} is subtracted from a number, {b} is left. What is the number?",
+    "I make a number smaller by {n} and have {b}. Which number was it?",
+    "Some number falls by {n} to {b}. What was it?", "After losing {n} a number is {b}. What was the number?",
+    "{n} off a number leaves {b}. Which number?", "what - {n} makes {b}", "_ - {n} = {b}", "__ minus {n} is {b}",
+    "Fill the blank: ___ minus {n} = {b}", "{b} is left when {n} is taken from which number?",
+    "Which number lies {n} above {b}, so that minus {n} it is {b}?",
+    "My number, less {n}, comes to {b}. Which is it?", "From a number {n} was taken; now it is {b}. What was it?",
+    "a number without {n} is {b}, find it", "If {n} is cut from a number, {b} stays. Name the number.",
 )  # fmt: skip
 TIMES = (
     "What number times {n} (is|equals|makes|gives) {b}?",
@@ -85,6 +109,13 @@ TIMES = (
     "(Something|x) times {n} is {b}. What is (it|x)?", "My number times {n} is {b}. What is my number?",
     "how many times {n} is {b}",
     "{n} of what make {b}?", "{b} = ? * {n}", "Two numbers multiply to {b}. One is {n}. What is the other?",
+    "{n} * what = {b}", "{n} * __ = {b}", "_ * {n} = {b}", "{b} = {n} times what?", "{b} = {n} x what",
+    "{b} is the product of {n} and which number?", "The product is {b}, one factor is {n}. What is the other factor?",
+    "A pair of numbers has the product {b}. If one of them is {n}, find the other.",
+    "{n} equal numbers add up to {b}. Which number is it?", "Fill the blank: {n} x ___ = {b}",
+    "A number taken {n} times makes {b}. Which?", "What must {n} be multiplied with so that {b} comes out?",
+    "{n} times my secret number comes to {b}. What is the secret?", "Which factor turns {n} into {b}?",
+    "Blow a number up {n} times and it is {b}. What was it?", "{n} lots of a number are {b}. The number?",
 )  # fmt: skip
 DOUBLED = (
     "(Twice|Two times) a number plus {n} is {b}. (What is the number|Find it|Which number is it)?",
@@ -98,6 +129,13 @@ DOUBLED = (
     "Doubling a number and adding {n} gives {b}. Find the number.",
     "{n} more than twice a number is {b}. What is (it|the number)?",
     "My number doubled plus {n} makes {b}. Which number is it?",
+    "I take a number two times, add {n}, and it is {b}. What is the number?",
+    "Two of my numbers and {n} more are {b}. What is my number?",
+    "Start with a number. Double it. Add {n}. Now it is {b}. Which number was it?",
+    "A number is doubled, then raised by {n}; that makes {b}. Name the number.",
+    "{b} is {n} more than the double of which number?", "{b} is twice a number plus {n}. Find the number.",
+    "The double of a secret number, plus {n}, is {b}. What is the secret?", "2 times what plus {n} is {b}?",
+    "Doubled and with {n} added, what number gives {b}?",
 )  # fmt: skip
 SHARED = (
     "What number divided by {n} (is|equals|makes|gives) {b}?",
@@ -109,6 +147,15 @@ SHARED = (
     "(Something|x) divided by {n} is {b}. What is (it|x)?",
     "One {o} of a number is {b}. (What is it|What is the number|Find the number)?",
     "A {o} of my number is {b}. What is my number?", "{b} is one {o} of what number?", "Which number over {n} is {b}?",
+    "what / {n} = {b}", "_ / {n} = {b}", "__ divided by {n} is {b}", "{b} is what over {n}?",
+    "What number has {b} as its {o}?", "{b} is the {o} part of which number?", "{b} is a {o} of which number?",
+    "The {o} of which number is {b}?", "What number cut into {n} parts gives parts of {b}?",
+    "Fill the blank: ___ / {n} = {b}", "Split {n} ways, a number gives {b}. Which number?",
+    "A number over {n} is {b}. Which?", "Divide what by {n} to get {b}?",
+    "{b} is what I get when I divide my number by {n}. What is my number?",
+    "Which number must be divided by {n} to make {b}?", "a number, divided by {n}, makes {b}, find it",
+    "{n} equal parts of a number are {b} each. What is the number?",
+    "I cut a number in {n} parts and each part is {b}. Which number?", "A {o} of it is {b}. What is all of it?",
 )  # fmt: skip
 LINE = (
     "{k} times a number {s} {n} (is|equals|makes|gives) {b}. (What is the number|Find it|Which number is it|What is "
@@ -122,6 +169,13 @@ LINE = (
     "Take a number times {k}, then {add} {n}: you get {b}. Find the number.",
     "{k} times something {s} {n} equals {b}. What is something?",
     "Some number is multiplied by {k}. Then I {add} {n} and get {b}. What was it?", "{k} x what {s} {n} = {b}?",
+    "I pick a number. Times {k} and {s} {n} it is {b}. Which number?",
+    "Start with a number. Multiply by {k}. {add} {n}. You have {b}. What was the number?",
+    "A number goes times {k}, then {s} {n}, and out comes {b}. Find it.", "{b} is {k} times which number {s} {n}?",
+    "{b} = {k} times a number {s} {n}. What is the number?",
+    "A secret number by {k}, {s} {n}, makes {b}. Tell me the secret.",
+    "If {k} of my numbers {s} {n} make {b}, what is my number?", "{k} * what {s} {n} = {b}", "{k} * __ {s} {n} = {b}",
+    "I make a number {k} times as big, {add} {n}, to have {b}. The number?",
 )  # fmt: skip
 UNKNOWNS = "xxxxxynztakmpw"
 

@@ -14,17 +14,19 @@ from training.nano.tasks.letters import WORDS
 from training.nano.tasks.people import HE, NAMES
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.story_formulas import ONE_STEP, Formula
+from training.nano.tasks.story_contrasts import CONTRASTS
+from training.nano.tasks.story_formulas import LARGE, MEDIUM, ONE_STEP, SMALL, Formula
 from training.nano.tasks.story_scenes import MORE_OF_ONE
 from training.nano.tasks.story_scenes_more import MORE_OF_MANY
 from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
-from training.nano.tasks.story_synonyms import varied
+from training.nano.tasks.story_synonyms import varied, with_aside
 from training.nano.tasks.wording import Draws
 
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 LARGEST = 9999
-FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY
+FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY + CONTRASTS
 HOW_OFTEN = tuple(len(formula.lines) ** 0.6 for formula in FORMULAS)
+SIZES = (SMALL, MEDIUM, LARGE, (2, 999))
 SOME = ("some", "some", "a few", "several", "many")
 
 
@@ -37,7 +39,7 @@ def formula_story(rng: Draws) -> Problem:
     formula = rng.choices(FORMULAS, HOW_OFTEN)[0]
     uneven = "/" in formula.value and not formula.value.endswith("/2") and rng.random() < 0.08
     numbers, steps, answer = drawn(rng, formula, uneven)
-    text = varied(rng, told(rng, formula, numbers))
+    text = with_aside(rng, varied(rng, told(rng, formula, numbers)))
     shown = re.sub("[abc]", lambda name: str(numbers[name[0]]), formula.value)
     if answer is None:
         trace = "\n".join([f"{shown}:", *steps])
@@ -48,9 +50,15 @@ def formula_story(rng: Draws) -> Problem:
 
 
 def drawn(rng: Draws, formula: Formula, uneven: bool = False) -> tuple[dict[str, int], list[str], int | None]:
-    """Numbers, steps and result of a formula; with `uneven` a division that leaves a remainder, and no result."""
+    """Numbers, steps and result of a formula; with `uneven` a division that leaves a remainder, and no result.
+
+    At times the numbers are of any size, so that their sizes do not tell what to do with them.
+    """
+    any_size = formula.any_size and rng.random() < 0.3
     while True:
         numbers = {name: rng.randint(*ends) for name, ends in zip("abc", formula.ranges, strict=False)}
+        if any_size:
+            numbers |= {name: rng.randint(*rng.choice(SIZES)) for name in numbers if name in formula.value}
         done = worked_formula(formula.value, numbers)
         if done is not None and (done[1] is None) == uneven:
             return numbers, *done

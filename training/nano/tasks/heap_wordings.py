@@ -32,6 +32,13 @@ HAVE = (
     "Let us say {p} {has} {n} {t}.", "{n} {t} were given to {p}.", "{P} ordered {n} {t}.", "{P} gathered {n} {t}.",
     "A box of {n} {t} is given to {p}.", "{P} unpacked {n} {t}.", "{P} loaded {n} {t} into a cart.",
     "Last week {p} bought {n} {t}.", "{P} {has} {n} {t} with {him}.",
+    "{P} (count{s}|counted) {n} {t} and put{s} them on a @heap.",
+    "A @box that {p} {has} has {n} {t} in it, and {p} keep{s} them all.",
+    "{P} (begin{s}|began) the day with {n} {t}.", "The number of {t} that {p} {has} is {n}.",
+    "{P} came home with {n} {t}.", "@Someone (left|gave|sold|sent) {him} {n} {t}.", "{P} {has} a @heap of {n} {t}.",
+    "{n} {t} are what {p} {has}.", "There is a @box with {n} {t}, and it is for {him}.", "{P} look{s} after {n} {t}.",
+    "{P} put{s} {n} {t} into a @box.", "When {p} looked, there were {n} {t}.", "Here stand {n} {t} that {p} {has}.",
+    "{P} @gets {n} {t} @day.", "{P} (took|carried) {n} {t} to school.", "Of {t}, {p} {has} {n}.",
 )  # fmt: skip
 GAINS = (
     "{P} get{s} {n} more.", "Then {p} find{s} {n} more.", "{P} (buy{s}|bought) {n} more( {t}|).",
@@ -55,6 +62,18 @@ GAINS = (
     "The next day {p} (find{s}|buy{s}|make{s}) {n} more.", "{P} (unpack{s}|unpacked) {n} more.",
     "{P} also (get{s}|got) {n} {t} from {x}.", "{n} more {t} turn up.", "By evening {p} {has} gained {n} more.",
     "{X} returns {n} {t} to {him}.",
+    "@Someone @brings {him} {n}( more| {t}| more {t}).", "@Then @someone @brings {him} {n} more( {t}|).",
+    "@Then {p} @gets {n} more( {t}|).", "{P} @gets another {n}( of them|).", "{n} more( {t}|) @arrive.",
+    "@Then another {n} @arrive.", "{P} @gets {n} more @later.", "@Later {p} @gets {n} more.",
+    "A parcel with {n} {t} comes for {him}.", "A @box with {n} {t} is handed to {him}.", "The @heap grows by {n}.",
+    "The number of {t} goes up by {n}.", "{n} {t} that had been lost are found again.",
+    "{P} get{s} back {n} that {p} had lent out.", "To these {p} add{s} {n}.",
+    "It turns out that there are {n} more than that.", "@Someone puts {n} more into the @box.",
+    "{n} are added to them by @someone.", "{n} new ones @arrive.", "Thanks to @someone there are {n} more.",
+    "{P} @gets {n} from @someone.", "From @someone {p} @gets {n}( {t}|).",
+    "{n} more {t} fall out of an old @box, all for {him}.", "{P} trade{s} a kite for {n} of them.",
+    "As a prize {p} @gets {n} {t}.", "@Someone pays {him} with {n} {t}.", "{P} dig{s} up {n} more.",
+    "Nobody wants the other {n}, so {p} take{s} those too.",
 )  # fmt: skip
 LOSSES = (
     "{P} (give{s}|gave) away {n}( of them|).", "Then {p} (lose{s}|lost) {n}( of them|).",
@@ -92,6 +111,20 @@ LOSSES = (
     "{X} (asks|asked) for {n} and {p} give{s} them.", "{P} forgot {n} at the bus stop.",
     "{P} (spoil{s}|ruin{s}) {n} of them.", "But {n} of them are missing now.", "{P} cook{s} {n} of them.",
     "{P} {is} robbed of {n}.", "Later {x} (needs|takes|breaks) {n} of them.", "{P} (mail{s}|mailed) {n} to {x}.",
+    "@Someone @removes {n}( of them| of the {t}|).", "@Then @someone @removes {n}( of them| of these|).",
+    "@Then {p} @loses {n}( of them| of those|).", "{P} @loses {n} of the {t}.", "{n} of (them|those|these) @vanish.",
+    "@Then {n} @vanish.", "{P} @loses {n} @later.", "@Later {p} @loses {n}.",
+    "A parcel with {n} of the {t} is sent to @someone.", "A @box with {n} of the {t} is taken away.",
+    "The @heap shrinks by {n}.", "The number of {t} goes down by {n}.", "{n} of the {t} cannot be found again.",
+    "{P} lend{s} out {n} and never get{s} them back.", "From these {p} take{s} {n} away.",
+    "It turns out that {n} are (bad|broken|not real|fake|empty).", "@Someone takes {n} out of the @box.",
+    "{n} are taken from them by @someone.", "{n} old ones @vanish.", "Because of @someone there are {n} less.",
+    "{P} @passes {n} to @someone.", "{P} @passes {n} of (them|the {t}) to {x}.",
+    "@Someone is given {n} of them from {him}.", "{P} pay{s} @someone with {n} of the {t}.",
+    "To @someone {p} @passes {n}( {t}|).", "{P} trade{s} {n} of them for a kite.",
+    "{n} end up (in the river|in the fire|on the floor in pieces|with @someone).",
+    "For (dinner|a trip|the party|{his} sister) {p} take{s} {n} of them.", "{P} let{s} @someone have {n}.",
+    "{P} must hand in {n}( of them|).",
 )  # fmt: skip
 PACKS = (
     "{P} (buy{s}|bought) {k} {b} of {n} {t} each.", "{P} (get{s}|got) {k} {b} with {n} {t} in each.",
@@ -103,6 +136,11 @@ PACKS = (
     "From the shop {p} bring{s} {k} {b}, {n} {t} in each.", "Then {k} {b} with {n} each are added.",
     "{P} (order{s}|ordered) {k} more {b}, each holding {n}.", "Each of {k} friends gives {him} {n} {t}.",
     "For {k} days {p} (get{s}|find{s}) {n} {t} a day.",
+    "@Then {k} @boxes @arrive, with {n} {t} in every one.", "{P} @gets {k} @boxes of {n}( {t}|) each.",
+    "{k} times {p} @gets {n} {t}.", "@Someone @brings {him} {k} @boxes, and each has {n} {t} in it.",
+    "{k} friends come, and everyone brings {n} {t}.", "In the @place {p} @gets {k} @boxes, each with {n} {t}.",
+    "Every day for {k} days {n} {t} are added.", "{P} open{s} {k} @boxes and find{s} {n} {t} in every one.",
+    "{k} @boxes of {n} {t} are put to them.", "By mail come {k} @boxes, {n} {t} a piece.",
 )  # fmt: skip
 LEFT = (
     "How many {t} {does} {p} have (now|left|)?",
@@ -124,6 +162,13 @@ LEFT = (
     "I want to know how many {t} {p} {has} now.", "Can you say how many {t} {p} {has} at the end?",
     "How many of the {t} are there now?", "What is the count of {t} then?",
     "At the end of the day, how many {t} are there?",
+    "How many {t} does that make?", "How many {t} {does} {p} have after that?",
+    "What is the number of {t} {p} {has} now?", "So how many {t} {has} {p} (got|now)?",
+    "How many {t} would {p} count in the end?", "How many {t} {does} {p} (go home with|keep|own at last)?",
+    "To how many {t} does it come?", "What does the @heap come to?", "How many {t} {has} {p} when all is done?",
+    "{P} {has} how many {t} now?", "Say how many {t} there are in the end.",
+    "How many {t} are in the @box in the end?", "What's the number of {t} after all this?",
+    "How many {t} can {p} call {his} own?", "Which number of {t} is that?", "How many {t} stand there now?",
 )  # fmt: skip
 MONEY = (
     "{P} {has} {n} {t}.", "{P} had {n} {t}.", "{P} {has} {n} {t} in {his} (pocket|bank|wallet|purse).",
@@ -133,6 +178,9 @@ MONEY = (
     "{P} brought {n} {t}.", "{P} received {n} {t}.", "{P} won {n} {t}.", "{P} went shopping with {n} {t}.",
     "{X} gave {him} {n} {t}.", "On {his} account {p} {has} {n} {t}.", "{P} own{s} {n} {t}.",
     "{P} found {n} {t} in an old coat.", "{P} keep{s} {n} {t} at home.",
+    "In {his} (drawer|coat|box) {p} {has} {n} {t}.", "{P} {is} on the way to the shop with {n} {t}.",
+    "@Someone gave {him} {n} {t}.", "{n} {t} are what {p} {has}.", "{P} {has} {n} {t} left from last week.",
+    "The purse that {p} {has} holds {n} {t}.",
 )  # fmt: skip
 SPEND = (
     "{P} (spend{s}|spent) {n} {t} on (lunch|a book|food|games|a gift|shoes|a movie|a ticket).",
@@ -152,6 +200,11 @@ SPEND = (
     "{P} {has} to pay {n} {t} for (parking|a fine|the train).", "{n} {t} are stolen from {him}.",
     "{P} (send{s}|sent) {n} {t} to {x}.", "Then {n} {t} are spent on (flowers|a toy|fruit).",
     "{P} bought (shoes|a hat|fruit|a map), which cost {n} {t}.", "{P} (put{s}|dropped) {n} {t} into a machine.",
+    "@Someone @removes {n} {t} from {his} (pocket|purse|bag).", "{P} must pay {n} {t} to @someone.",
+    "The (doctor|garage|school|rent) takes {n} {t} of it.", "{P} let{s} @someone have {n} {t}.",
+    "A fine of {n} {t} has to be paid.", "{n} {t} fall out of {his} pocket.",
+    "{P} buy{s} @someone a gift for {n} {t}.", "Of this, {n} {t} are for (food|the trip|books).",
+    "{P} put{s} down {n} {t} for a (hat|ball|radio|plant).", "@Then {p} spend{s} {n}( {t}|).",
 )  # fmt: skip
 BACK = (
     "How much (money |){does} {p} have (left|now|)?", "How much (money |)is left?",
@@ -160,6 +213,9 @@ BACK = (
     "(Tell me|Find) how much (money |){p} {has} left.", "How much (money |)is there now?", "What amount is left?",
     "What remains of the money?", "How much (money |)will {p} take home?", "With how much money does it end?",
     "What sum {does} {p} still have?", "How much of it is left?", "How much (money |){is} {p} left with?",
+    "How much (money |){does} {p} come home with?", "How much (money |)is not spent?", "What is still in the purse?",
+    "How many {t} are that then?", "How much (money |){has} {p} in the end?", "What {does} {p} have after that?",
+    "How much of the money is still there?",
 )  # fmt: skip
 BEFORE = (
     "Now {p} {has} {n} {t}. How many did {p} have (at first|before|at the start|in the beginning)?",
@@ -176,4 +232,11 @@ BEFORE = (
     "And so {n} {t} are there. With how many did it start?",
     "Since then {p} {has} {n} {t}. How many did {p} have earlier?",
     "If {p} {has} {n} {t} now, with how many did {p} begin?",
+    "@Then {p} {has} {n} {t}. How many {t} had there been?",
+    "After this {p} count{s} {n} {t}. What was the count earlier?", "That makes it {n} {t}. What was it before that?",
+    "The @heap is {n} {t} now. How many {t} was it to start with?",
+    "It is {n} {t} afterwards. How many must {p} have had earlier?",
+    "With that {p} {is} at {n} {t}. From how many did {p} come?",
+    "{P} end{s} the day with {n} {t}. With how many {t} did {p} start it?",
+    "How many {t} had {p} before this, when now it is {n}?",
 )  # fmt: skip

@@ -45,12 +45,21 @@ ABOVE = (
     "{a} is (bigger|larger|greater) than {b}, (right|true or false|yes or no)?",
     "Would you say {a} is (more|bigger) than {b}?",
     "(True or false|Yes or no): {a} is (larger|bigger|greater) than {b}(.|)", "is {a} above {b}?",
+    "Does {a} (lie|come|rank) (above|higher than) {b}?", "{a} (bigger|larger|greater|higher) than {b}?",
+    "Is {a} the (larger|bigger) one next to {b}?", "Do you think {a} is (larger|greater) than {b}?",
+    "Does {a} exceed {b}?", "(Check|Tell me) (if|whether) {a} is (larger|bigger|greater) than {b}.",
+    "{a} beats {b} in size, right?", "Can we say that {a} is (higher|larger) than {b}?",
+    "Is {a} over {b} on the number line?",
 )  # fmt: skip
 BELOW = (
     "Is {a} (smaller|less|lower) than {b}?", "Is it true that {a} is (smaller|less) than {b}?", "{a} < {b}?",
     "Is {a} < {b}?", "{a} is (smaller|less) than {b}, (right|true or false|yes or no)?",
     "Would you say {a} is (less|smaller) than {b}?",
     "(True or false|Yes or no): {a} is (smaller|less) than {b}(.|)", "is {a} below {b}?",
+    "Does {a} (lie|come|rank) (below|lower than) {b}?", "{a} (smaller|less|lower) than {b}?",
+    "Is {a} the (smaller|lower) one next to {b}?", "Do you think {a} is (smaller|less) than {b}?",
+    "Does {a} stay below {b}?", "(Check|Tell me) (if|whether) {a} is (smaller|less|lower) than {b}.",
+    "Can we say that {a} is (lower|smaller) than {b}?", "Is {a} under {b} on the number line?",
 )  # fmt: skip
 LARGEST = (
     "(What|Which) is the (largest|biggest|greatest|highest)( number|) (of|among) {}?", "max({})",
@@ -59,6 +68,11 @@ LARGEST = (
     "largest of {}", "{}: which is the (largest|biggest)?",
     "(Pick|Choose) the (largest|biggest|highest) (number |)(of|from) {}.",
     "Which of {} is (largest|biggest|the biggest|the largest)?", "Of {}, which is the (largest|biggest)?",
+    "Among {}, which number is on top?", "{}: largest?", "the (largest|biggest|highest) of {}",
+    "From {} take the (largest|biggest|highest).", "{}. (Which|What) is the (biggest|highest|greatest|top) one?",
+    "In {}, what is the maximum?", "which one is (largest|biggest) in {}",
+    "Here are {}. Name the (largest|biggest|highest).", "{}, and the biggest is?", "the max of {}",
+    "No number of {} is larger than which one?", "Say which number is highest: {}",
 )  # fmt: skip
 SMALLEST = (
     "(What|Which) is the (smallest|lowest|least)( number|) (of|among) {}?", "min({})",
@@ -66,6 +80,11 @@ SMALLEST = (
     "Which (number |)is (the |)(smallest|lowest): {}?", "What is the minimum of {}?", "smallest of {}",
     "{}: which is the (smallest|lowest)?", "(Pick|Choose) the (smallest|lowest) (number |)(of|from) {}.",
     "Which of {} is (smallest|the smallest|the lowest)?", "Of {}, which is the (smallest|lowest)?",
+    "Among {}, which number is at the bottom?", "{}: smallest?", "the (smallest|lowest|least) of {}",
+    "From {} take the (smallest|lowest).", "{}. (Which|What) is the (lowest|least|tiniest) one?",
+    "In {}, what is the minimum?", "which one is (smallest|lowest) in {}", "Here are {}. Name the (smallest|lowest).",
+    "{}, and the smallest is?", "the min of {}", "No number of {} is smaller than which one?",
+    "Say which number is lowest: {}",
 )  # fmt: skip
 ASCENDING = (
     "Sort {} in ascending order.", "Sort these numbers: {}", "Sort {}.",
@@ -80,6 +99,9 @@ ASCENDING = (
     "What is {} in (ascending|increasing|sorted) order?",
     "(I have|My numbers are|Here are) {}. (Sort them|Put them in order)(.|)",
     "Line up {} (starting with|beginning with) the smallest.", "Rank {} from lowest to highest.",
+    "{}, smallest first", "sort {} (upwards|up|going up|rising)", "{} from low to high",
+    "Begin with the smallest: {}", "{}: (smallest|lowest) to (largest|highest)", "Get {} into rising order.",
+    "I want {} in order, small ones first.", "order {}", "{} (ordered|arranged)(.|)",
 )  # fmt: skip
 DESCENDING = (
     "Sort {} in descending order.", "Sort from (largest|biggest|highest) to (smallest|lowest): {}",
@@ -94,6 +116,12 @@ DESCENDING = (
     "{}: put the (largest|biggest) first(.|)", "(Write|List|Give) {} from (large to small|largest to smallest).",
     "sort {} (in reverse|descending|backwards)", "What is {} in (descending|decreasing|reverse) order?",
     "Line up {} (starting with|beginning with) the largest.", "Rank {} from highest to lowest.",
+    "{} from high to low", "sort {} (downwards|down|going down|falling)", "Begin with the largest: {}",
+    "{}: (largest|highest) to (smallest|lowest)", "Get {} into falling order.", "I want {} in order, big ones first.",
+    "{} (ordered|arranged) (downwards|largest first|from the top down|in reverse order)", "{} in reverse order",
+    "Reverse sort {}.", "(order|sort) {} with the biggest in front", "{} the other way round, highest number first",
+    "{} (backwards|reversed|in reverse): big to small",
+    "Sort {}, but (backwards|in reverse|the other way, big to small).",
 )  # fmt: skip
 
 

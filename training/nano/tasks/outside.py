@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 
 from training.nano.tasks import outside_chat as chat
+from training.nano.tasks import outside_frames as frames
 from training.nano.tasks import outside_more as more
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
+from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT
 from training.nano.tasks.dates import MONTHS, written
 from training.nano.tasks.formula_stories import story_without, things
 from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES
@@ -23,10 +26,13 @@ from training.nano.tasks.near_misses import (
     small,
     too_long,
 )
+from training.nano.tasks.ordering import ASCENDING, LARGEST, SMALLEST
 from training.nano.tasks.people import NAMES, person
+from training.nano.tasks.powers import SQUARE
 from training.nano.tasks.problem import ASKS, Problem
+from training.nano.tasks.remainder_wordings import AVERAGE, REMAINDER, ROUND
 from training.nano.tasks.units import WORDINGS as UNITS
-from training.nano.tasks.wording import Draws
+from training.nano.tasks.wording import Draws, listed
 
 PLACES = (
     "France", "Germany", "Spain", "Italy", "China", "Japan", "Brazil", "Paris", "London", "Berlin", "Rome", "Tokyo",
@@ -36,6 +42,15 @@ PLACES = (
     "Newton", "Madrid", "Vienna", "Chicago", "Boston", "Egypt", "Greece", "the Titanic", "the Mona Lisa", "Hamlet",
     "Python",
 )  # fmt: skip
+
+
+ADVANCED = words.ADVANCED + more.MORE_ADVANCED + frames.FRAMES_ADVANCED
+CALENDAR = words.CALENDAR + more.MORE_CALENDAR + frames.FRAMES_CALENDAR
+FACTS = talk.FACTS + chat.MORE_FACTS + frames.FRAMES_FACTS
+FOREIGN = talk.FOREIGN + chat.MORE_FOREIGN + frames.FRAMES_FOREIGN
+MISSING = words.MISSING + more.MORE_MISSING + frames.FRAMES_MISSING
+SPELLING = talk.WORDS + chat.MORE_WORDS + frames.FRAMES_WORDS
+UNLIKE = words.UNLIKE_SUMS + more.MORE_UNLIKE + frames.FRAMES_UNLIKE
 
 
 def outside(rng: Draws) -> Problem:
@@ -94,9 +109,7 @@ def _mixed_units(rng: Draws) -> Problem:
     a, b = rng.sample(rng.choice(words.UNLIKE), 2)
     if rng.random() < 0.4:
         a, b = (rng.choice(units) for units in rng.sample(more.DIMENSIONS, 2))
-    question = rng.wording(ASKS).format(
-        rng.wording(words.UNLIKE_SUMS + more.MORE_UNLIKE).format(n=small(rng), m=small(rng), a=a, b=b)
-    )
+    question = rng.wording(ASKS).format(rng.wording(UNLIKE).format(n=small(rng), m=small(rng), a=a, b=b))
     return declined(rng, question, f"{a} and {b}: I have not learned to add them.", "unit")
 
 
@@ -106,7 +119,7 @@ def _story(rng: Draws) -> Problem:
     if kind < 0.3:
         return declined(rng, story_without(rng), "A number that is needed is not given.", "missing")
     if kind < 0.65:
-        return _table(words.MISSING + more.MORE_MISSING, "A number that is needed is not given.", "missing")(rng)
+        return _table(MISSING, "A number that is needed is not given.", "missing")(rng)
     who, thing = person(rng), things(rng, 1)[0]
     some = rng.choice(("some", "some", "a few", "many", "several"))
     text = [who.filled(rng, rng.wording(HAVE), False, n=some, t=thing)]
@@ -155,6 +168,7 @@ UNKNOWN = (
     "{n} days after {w}", "{n} minus the {w}", "the {w} plus {n}", "Why is {n} {w} than {m}?", "{n} more {w} than {m}?",
     "{n}x + {w} = {m}", "solve {w}x = {n}", "find the {w} if x = {n}", "use {n}, {m} and {k} to make a {w}",
     "make {w} from {n} and {m}", "{n} {w} {m} {v} {k} ?", "{w} {n}?", "{n} {w}?",
+    *frames.FRAMES_UNKNOWN,
 )  # fmt: skip
 
 
@@ -168,15 +182,40 @@ def _unknown(rng: Draws) -> Problem:
     return declined(rng, question, "I do not know how to calculate with that.", "arithmetic")
 
 
+NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("sum|total|added|add|plus|increased", ADD.nouns + ADD.sentences),
+    ("difference|subtracted|subtract|minus|reduced|decreased", SUBTRACT.nouns + SUBTRACT.sentences),
+    ("product|multiplied|multiply|times", MULTIPLY.nouns + MULTIPLY.sentences),
+    ("quotient|divided|divide|dividing|split|shared", DIVIDE.nouns + DIVIDE.sentences),
+    ("remainder|rest|modulo|mod", REMAINDER), ("average|mean", AVERAGE), ("squared|square", SQUARE),
+    ("largest|biggest|greatest|highest|maximum", LARGEST), ("smallest|lowest|least|minimum", SMALLEST),
+    ("ascending|increasing|sorted|sort|order", ASCENDING), ("rounded|round", ROUND),
+)  # fmt: skip
+"""What names a calculation, and the wordings that do."""
+
+
+def _renamed(rng: Draws) -> Problem:
+    """A question that nano knows, but for the word that names the calculation."""
+    while True:
+        names, table = rng.choice(NAMED)
+        numbers = listed(rng, [small(rng) for _ in range(3)])
+        question = rng.wording(table).replace("{l}", "{}").format(numbers, a=small(rng), b=small(rng), k="tens")
+        if "?" not in question and rng.random() < 0.5:
+            question = rng.wording(ASKS).format(question.rstrip("."))
+        changed = re.sub(rf"\b({names})\b", _word(rng), question, flags=re.IGNORECASE)
+        if changed != question and not re.search(r"[-+*/×÷=(]", question):
+            return declined(rng, changed, "I do not know how to calculate with that.", "arithmetic")
+
+
 KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
     (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 3), (_mixed_units, 1.5), (_story, 7),
     (negative_remainder, 1.5), (long_countdown, 1),
-    (_unknown, 8),
+    (_unknown, 9), (_renamed, 4),
     (_table(words.PRIMES, "This asks about primes and divisors.", "mathematics"), 2),
-    (_table(words.ADVANCED + more.MORE_ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 16),
-    (_table(talk.FACTS + chat.MORE_FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 10),
-    (_table(talk.WORDS + chat.MORE_WORDS, "This asks about words, not numbers.", "arithmetic"), 4),
+    (_table(ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 16),
+    (_table(FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 10),
+    (_table(SPELLING, "This asks about words, not numbers.", "arithmetic"), 4),
     (_table(talk.CODE + chat.MORE_CODE, "This asks for code or text.", "code"), 3),
-    (_table(talk.FOREIGN + chat.MORE_FOREIGN, "This is not English.", "english"), 6),
-    (_table(words.CALENDAR + more.MORE_CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
+    (_table(FOREIGN, "This is not English.", "english"), 6),
+    (_table(CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
 )  # fmt: skip

@@ -26,6 +26,9 @@ CUT = (
     "The original price of the (guitar|camera|ring) was {n} dollars, now it is {p}% less.",
     "A flight for {n} dollars is on offer, {p}% off.", "For paying early a customer gets {p}% off an invoice of {n} "
     "euros.", "{p} percent off, list price {n} dollars.", "My cart is {n} dollars and I have a {p}% voucher.",
+    "I pay {p}% less than {n} dollars for a chair.", "Normally it is {n} dollars, with my card {p}% less.",
+    "A store has {p}% off on a {n} dollar stove.", "{n} dollars is the old price of a tent, and {p}% comes off.",
+    "My friend gets {p}% off {n} dollars at work.", "The book was {n} dollars when new, used it is {p}% off.",
 )  # fmt: skip
 CUT_RESULT = (
     "What do I pay?", "How much do I have to pay?", "What is the new price?", "What does it cost now?",
@@ -36,6 +39,9 @@ CUT_RESULT = (
     "What does that come down to?", "What is it after the reduction?", "What would I be charged?",
     "How much am I going to spend?", "What is the discounted price?", "Tell me the price with the discount.",
     "I pay how much?", "what's my price", "How expensive is it now?",
+    "What do I hand over?", "What is the bill then?", "With that off, what is the price?",
+    "What's the cost in the end?", "How much is to pay?", "The new price is what?", "What does it sell for?",
+    "How much will it take to buy it?",
 )  # fmt: skip
 CUT_PART = (
     "How much do I save?", "How much is the discount?", "What is the discount in dollars?", "What do I save?",
@@ -45,6 +51,8 @@ CUT_PART = (
     "How much money stays in my pocket?", "How much money is (saved|the discount worth)?",
     "What amount do they take off?", "How many dollars is the discount?", "Tell me how much I save.",
     "What is the size of the discount?", "What is the price cut?", "How much do they knock off?",
+    "What comes off?", "How much do they take off?", "How much less is it?", "How much smaller is the price?",
+    "What money do I not have to pay?", "What is the price drop?", "The saving is how much?", "How much is saved?",
 )  # fmt: skip
 ADDED = (
     "Dinner was {n} dollars and we tip {p}%.", "The bill is {n} dollars. I leave a {p}% tip.",
@@ -60,6 +68,10 @@ ADDED = (
     "A bank pays {p}% a year on {n} dollars.", "My food is {n} dollars, the delivery service adds {p}%.",
     "{n} dollars for the meal and {p}% for the waiter.", "The price without tax is {n} dollars, the tax rate {p}%.",
     "I invest {n} dollars and gain {p}%.", "Customs add {p}% to a parcel worth {n} euros.",
+    "The bill for our table is {n} dollars, and {p}% is the tip.",
+    "Our supper cost {n} dollars; we want to tip {p}%.", "On a lunch of {n} dollars I give {p}% to the waiter.",
+    "Shipping adds {p}% to an order of {n} dollars.", "A parcel is worth {n} euros, and the duty is {p}%.",
+    "The cab is {n} dollars and the driver gets {p}% more.", "Without tax it is {n} dollars. Tax is {p}%.",
 )  # fmt: skip
 ADDED_RESULT = (
     "What is the total?", "How much is it in total?", "What do I pay in all?", "How much is it with everything?",
@@ -68,6 +80,10 @@ ADDED_RESULT = (
     "How much money is it then?", "What will the total be?", "So what's the total?",
     "What's the amount with it included?", "How much is that including everything?", "Total amount?",
     "What is the grand total?", "How much is it all in all?", "Tell me the total.", "what's the full amount",
+    "How much is the full bill?", "What is the whole bill?", "What must be paid altogether?",
+    "How much is everything?", "With that on top, how much is it?", "What do we hand over in all?",
+    "What is the bill with that?", "How much is it complete?", "How much goes out of my pocket in all?",
+    "What does it all cost?", "Altogether, please?",
 )  # fmt: skip
 ADDED_PART = (
     "How much is the extra?", "How much is added?", "How much is that part alone?", "How much comes on top?",
@@ -75,6 +91,9 @@ ADDED_PART = (
     "How much more than before is that?", "How much is only the part that is added?", "Just the extra: how much is it?",
     "What amount is added?", "By how much does it go up?", "How big is the extra?", "How many dollars are added?",
     "Not the total, only the extra, please.", "Tell me only what is added.",
+    "How much is just the extra?", "What is only the part on top?", "How much is it without the price itself?",
+    "How much larger does that make the bill?", "How much is the added part?", "What does the bill grow by?",
+    "How much is put on top?",
 )  # fmt: skip
 ADDED_NAMED = (
     (("How much is the tip?", "What is the tip?", "How many dollars is the tip?", "What tip is that?",
@@ -123,11 +142,15 @@ GROWN_RESULT = (
     "What is the new amount?", "How much is it then?", "How many is that now?", "What does it become?",
     "What is it in the end?", "What's the number afterwards?", "To what does it rise?", "What is the new value?",
     "How high is it now?", "How much will it be?", "Where does it stand now?", "What do we have then?",
+    "What is the number now?", "How far up is it now?", "How much does that make now?", "What is it with the growth?",
+    "What does that lead to?", "What has it become?", "The new number, please?",
 )  # fmt: skip
 GROWN_PART = (
     "How much more is that?", "By how much did it rise?", "How big is the increase?", "How many more are that?",
     "What is the increase?", "How much was added?", "What is the difference to before?", "How large is the growth?",
     "How much is the plus?", "How much higher is it?", "By what amount did it grow?", "What's the gain?",
+    "How much came on top?", "What is the rise?", "How many came on top?", "What was gained?",
+    "How much more is it than it was?", "What is the step up?",
 )  # fmt: skip
 LOST = (
     "I had {n} dollars and spent {p}% of it.", "A tank with {n} liters loses {p}% of its water.",
@@ -148,11 +171,15 @@ LOST_RESULT = (
     "How much is not gone?", "What is there after that?", "How much do we still have?", "How many stay?",
     "What is the number that remains?", "How many of them are left now?", "And what's left?", "How big is the rest?",
     "How much remains in the end?", "Tell me what is left.",
+    "What is the number now?", "How many does that leave?", "How much does that leave?", "What stays?",
+    "And what is the rest?", "How much is there now?", "How big is what remains?",
 )  # fmt: skip
 LOST_PART = (
     "How much is that part?", "How many is that?", "How many are gone?", "How much is gone?", "How much was that?",
     "How many was that?", "What number is gone?", "How many did that make?", "How large is the part that is gone?",
     "How much is already gone?", "How many are that?", "How much is missing now?", "What amount is gone?",
+    "How many make that part?", "How much did that take?", "What was lost or used?", "In numbers, what is that part?",
+    "What does that percentage come to?", "How large is the loss?",
 )  # fmt: skip
 GROUP = (
     "A {w} has {n} {m}. {p}% of them {v}.", "{p}% of the {n} {m} in a {w} {v}.", "Of {n} {m}, {p}% {v}.",
@@ -161,17 +188,23 @@ GROUP = (
     "{p}% {v} among {n} {m}.", "I know {n} {m}, and {p}% of these {v}.", "If {p}% of {n} {m} {v}.",
     "A survey of {n} {m} says that {p}% {v}.", "Our {w} counts {n} {m}. {p}% of them {v}.",
     "My {w}: {n} {m}, {p}% {v}.", "From {n} {m} in the {w}, {p}% {v}.", "Let {p}% of {n} {m} be those who {v}.",
+    "A {w} had {n} {m}, and {p}% {v}.", "Think of {n} {m}, {p}% of whom {v}.", "Suppose {p}% of the {n} {m} {v}.",
+    "{n} {m} live here and {p}% {v}.",
 )  # fmt: skip
 GROUP_PART = (
     "How many {v}?", "How many {m} {v}?", "How many of them {v}?", "What number of {m} {v}?", "How many is that?",
     "How many {m} are that?", "Find the number of {m} who {v}.", "How many people {v}?", "That is how many {m}?",
     "So how many {v}?", "How many {m} is that?", "Can you tell how many {v}?", "Number of those who {v}?",
+    "What is the number of those who {v}?", "How many {m} are in that part?", "In numbers, how many {v}?",
+    "So how many {m} {v}?", "How many make up those {p}%?", "How many say that they {v}?",
 )  # fmt: skip
 GROUP_RESULT = (
     "How many do not?", "How many {m} do not?", "How many of them do not {v}?", "What number of {m} do not {v}?",
     "How many {m} do not {v}?", "And how many don't?", "How many are the others?", "How many {m} are left who do not?",
     "Find the number of {m} who do not {v}.", "How many don't {v}?", "How large is the rest who do not {v}?",
     "How many others are there?", "Number of those who don't {v}?",
+    "What is the number of those who do not?", "How many {m} are in the other part?", "In numbers, how many don't?",
+    "So how many {m} don't {v}?", "Leaving those out, how many {m}?", "How many of the {m} are not among them?",
 )  # fmt: skip
 GROUP_PLACES = ("school", "club", "village", "company", "town", "class", "hotel", "team", "camp", "choir", "gym",
                 "museum", "hospital")  # fmt: skip

@@ -9,6 +9,8 @@ PERCENT = (
     "{p} percent of the amount {n}", "{p}% of a total of {n}", "a {p}% part of {n}", "{p} out of every 100 of {n}",
     "the part of {n} that is {p}%", "{p}% of {n} units", "exactly {p}% of {n}", "a {p} percent share of {n}",
     "{p}-percent of {n}", "{p}% of my {n}", "{p} percent of those {n}",
+    "{p}-per-cent of {n}", "a {p}%-share of {n}", "the {p}-percent part of {n}", "{p}/100 of {n}",
+    "the {p} percent in {n}", "{p}%, taken from {n}", "a {p}% slice of {n}", "the {p}% that {n} has",
 )  # fmt: skip
 PERCENT_SENTENCES = (
     "How much is {p}% of {n}?", "Take {p}% of {n}.", "If I take {p}% of {n}, what do I get?",
@@ -69,6 +71,21 @@ PERCENT_SENTENCES = (
     "What's the {p}% mark of {n}?", "Could you figure {p}% out of {n}?", "I'd like to know {p}% of {n}.",
     "{p}% of {n}, how do I calculate that?", "and {p}% of {n} would be?", "Reckon {p}% of {n}.",
     "By taking {p} percent of {n} I get what?", "take {n} and give me {p} percent of it",
+    "Of a whole of {n}, how large is a part of {p}%?", "{n} stands for 100%. For {p}%, what stands there?",
+    "A pie chart of {n} has a {p}% slice. How much is the slice?", "{n} makes the whole. {p}% makes what?",
+    "Call {n} a hundred percent. What do you call {p}%?", "If all is {n}, then {p}% is?",
+    "All are {n}. What are {p}%?", "multiplying {n} with {p} percent gives?", "{p}% times {n}",
+    "what is {n} multiplied by {p}%", "{n} x {p}%", "{p}% x {n}",
+    "Something is {n} dollars and I get back {p}% of it. How much comes back?",
+    "Of {n} grams of soup, {p}% is water. How many grams of water is that?",
+    "A bar of {n} grams is {p}% nuts. How many grams are nuts?",
+    "Of {n} seats {p}% are by the window. How many seats is that?",
+    "A @place with {n} @people loses {p}% of them. How many does it lose?",
+    "{p}% of {n} @people @day were new. How many was that?", "A @box holds {n} eggs and {p}% crack. How many crack?",
+    "I was right in {p}% of {n} answers. How many were right?", "{p}% of {n} km is uphill. How many km go uphill?",
+    "The trip is {n} km and {p}% is done. How many km are done?",
+    "In {n} minutes of sport {p}% are breaks. How many minutes are breaks?",
+    "{p}% of my {n} emails are unread. How many emails are unread?", "What does a {p}% part of {n} amount to?",
 )  # fmt: skip
 LOWERED = (
     "{p}% off {n} dollars, what do I pay?", "What is {n} (dollars |)(minus|less) {p}%?",
@@ -110,6 +127,18 @@ LOWERED = (
     "Start with {n}, then subtract {p} percent.", "Apply a {p}% discount to {n}.", "Discount {n} dollars by {p}%.",
     "Drop {n} by {p}%.", "{n} dollars but {p}% off: price?", "if {n} is lowered by {p}% what do you get",
     "Without {p}% of it, how much is {n}?", "By {p}% {n} was reduced. What is it now?",
+    "I want a thing for {n} dollars and {p}% off is promised. What do I hand over?",
+    "If the price is {n} dollars and falls by {p}%, what is to pay?", "Less {p}%, what is {n}?",
+    "{n} minus a {p}% rebate, please",
+    "Suppose a coat is {n} dollars and there are {p}% off. What does the coat cost?",
+    "{n}, shortened by {p}%, is what?", "From {n} remove {p}%. How much stays?",
+    "{n} drops by {p}%. How much is it after that?",
+    "A @place with {n} @people loses {p}% of them. How many does it keep?",
+    "{n} @people, {p}% are away. How many are there?", "A {n} gram soup is {p}% water. How many grams are not water?",
+    "{p}% of {n} @people left. How many did not leave?",
+    "{n} dollars, and I only pay what is left after {p}% off. How much?",
+    "In a sale with {p}% off, what is a {n} dollar hat?", "A {p}% cut of {n} leads to what?",
+    "after losing {p}% what is {n}?",
 )  # fmt: skip
 RAISED = (
     "What is {n} (dollars |)plus {p}%?", "(Increase|Raise) {n} by {p}(%| percent).", "{n} + {p}%",
@@ -143,6 +172,14 @@ RAISED = (
     "At {p}% interest, what do {n} dollars become in one year?", "{n} dollars plus {p}% interest",
     "Mark up {n} dollars by {p}%.", "A shop buys for {n} dollars and sells {p}% higher. At what price?",
     "By {p}% {n} was raised. What is it now?", "My {n} stamps became {p}% more. How many stamps do I have?",
+    "If the price is {n} dollars and climbs by {p}%, what is to pay?", "{n}, made longer by {p}%, is what?",
+    "To {n} add {p}%. How much is it?", "{n} goes up by {p}%. How much is it after that?",
+    "A @place with {n} @people grows by {p}%. How many does it have then?", "Plus {p}%, what is {n}?",
+    "{n} and a {p}% tip, what is the whole bill?", "The bill of {n} dollars with the tip of {p}%: how much in all?",
+    "Suppose a coat is {n} dollars before {p}% tax. What does the coat cost with it?",
+    "After a rise of {p}%, what is {n}?", "{n} dollars net, {p}% tax, how much gross?",
+    "A {p}% rise of {n} leads to what?", "What is the full bill if {n} dollars get {p}% on top?",
+    "Everything included, what is {n} dollars with {p}% for the waiter?", "{n} plus a {p}% fee, please",
 )  # fmt: skip
 RATIO = (
     "What percent of {b} is {a}?", "{a} is what percent of {b}?", "What percentage of {b} is {a}?",
@@ -179,6 +216,15 @@ RATIO = (
     "Calculate the percentage of {a} in {b}.", "how many percent is {a} from {b}", "{a} divided by {b} as a percentage",
     "What fraction in percent is {a} of {b}?", "a score of {a} out of {b} is what percentage",
     "Of {b} shots {a} hit. Hit rate in percent?", "{b} in all, {a} of them mine. My share in percent?",
+    "{a} next to {b}: what percent is it?", "Set against {b}, how many percent is {a}?",
+    "How does {a} relate to {b} in percent?", "{a} measured against {b}, in percent?",
+    "As a percentage of {b}, what is {a}?", "Against a whole of {b}, {a} is how many percent?",
+    "In a @place of {b} @people {a} are sick. What percent is sick?", "{a} @people of {b} came. What percent came?",
+    "{b} shots, {a} goals: percent?", "Of {b} km {a} are done. How many percent are done?",
+    "{a} dollars of a goal of {b} dollars: how many percent?", "{b} pages, {a} read. In percent?",
+    "How many percent does {a} have in {b}?", "If {b} stands for 100%, what does {a} stand for?",
+    "{a} is which part of {b}, written in percent?",
+    "What does {a} of {b} make in percent?", "percent of {b} that {a} makes",
 )  # fmt: skip
 GROWTH = (
     "What is the percent (increase|change) from {b} to {c}?",
@@ -197,6 +243,10 @@ GROWTH = (
     "It was {b} and is {c} now. By what percent has it gone up?",
     "My weight went up from {b} to {c}. How many percent?",
     "A shop pays {b} dollars for a lamp and sells it at {c}. How much percent is the profit?",
+    "{b} to {c}, a rise of how many percent?", "It went from {b} up to {c}. In percent, how much up?",
+    "{b} grew into {c}. What is that in percent?", "A @place had {b} @people, now {c}. What percent more?",
+    "I was paid {b} and get {c} now. How many percent more is it?", "buy at {b}, sell at {c}: gain in percent?",
+    "Starting at {b} and ending at {c}, what is the percent gain?", "{c} instead of {b}: how many percent more?",
 )  # fmt: skip
 SHRINKING = (
     "What is the percent (decrease|change) from {b} to {c}?",
@@ -212,6 +262,11 @@ SHRINKING = (
     "I bought it for {b} and sold it for {c} dollars. How many percent did I lose?",
     "In percent, how much lower is {c} than {b}?", "A tank went from {b} to {c} liters. How many percent are gone?",
     "The team of {b} is a team of {c} now. What percent left?",
+    "{b} to {c}, a fall of how many percent?", "It went from {b} down to {c}. In percent, how much down?",
+    "{b} shrank into {c}. What is that in percent?", "A @place had {b} @people, now {c}. What percent less?",
+    "I was paid {b} and get {c} now. How many percent less is it?", "buy at {b}, sell at {c}: loss in percent?",
+    "Starting at {b} and ending at {c}, what is the percent loss?", "{c} instead of {b}: how many percent less?",
+    "marked down from {b} to {c} dollars, how many percent?",
 )  # fmt: skip
 WHOLE = (
     "{p}% of what (number |)is {a}?", "{a} is {p}% of what( number|)?",
@@ -233,6 +288,18 @@ WHOLE = (
     "A tip of {a} dollars was {p}% of the bill. How much was the bill?", "Find the total if {p}% of it is {a}.",
     "{a} = {p}% of what?", "What is the total when {a} is {p}% of it?",
     "{a} people came, {p}% of those invited. How many were invited?",
+    "{a} guests are {p}% of the guest list. How long is the list?", "A part of {a} is {p}%. What is the whole?",
+    "{p}% stand for {a}. What do 100% stand for?", "{a} dollars is {p}% of what I have. What do I have?",
+    "{a} km are {p}% of a trip. How many km is the whole trip?",
+    "{a} of the eggs broke, {p}% of all eggs. How many eggs were there?",
+    "{a} @people came, and that is {p}% of the club. How many does the club have?",
+    "Only {p}% of my letters, {a} in number, were answered. How many did I write?",
+    "{a} is just {p}% of it. How much is it all?", "I know that {p}% make {a}. How much is everything?",
+    "Which number has a {p}% part of {a}?", "{a} was {p}% of the old price. What was the old price?",
+    "{a} points are {p}% of all points. How many points are there?",
+    "{p}% of my savings are {a} dollars. What are my savings?", "Going back from {p}% = {a}, what is 100%?",
+    "If {a} makes {p}%, then the total is?", "{p}% filled means {a} liters. How many liters is full?",
+    "{a} seats are {p}% of a hall. How many seats does the hall have?",
 )  # fmt: skip
 PART = (
     "{f} of {n}", "What is {f} of {n}?", "How much is {f} of {n}?", "{f} of {n} (is what|is|equals)(?|)",
@@ -252,6 +319,12 @@ PART = (
     "She gets {f} of {n} dollars. How much does she get?", "If the whole is {n}, what is {f}?",
     "the amount that is {f} of {n}", "Of {n} take {f}.", "out of {n}, {f} is what",
     "Suppose I need {f} of {n} grams. How many grams?", "With {n} as the whole, how much is {f}?",
+    "{f} out of {n}", "{f} in {n} is what?", "of {n}, {f}", "What part is {f} of {n}, as a number?",
+    "{n} @people, {f} of them @day. How many is that?", "If {n} is all, what is {f} of all?",
+    "Say {n}. What would {f} of that be?", "of {n} I take {f}. How many do I take?",
+    "{f} of {n} @people came. How many came?", "A sack of {n} kg is {f} gone. How many kg are gone?",
+    "How much does {f} of {n} make?", "How many make {f} of {n}?", "Cut {n} down to {f} of it. How much is that?",
+    "(Can|Could) you get me {f} of {n}?",
 )  # fmt: skip
 HALF = (
     "Halve {n}.", "Divide {n} in half.", "halve {n}", "Cut {n} in half.", "{n} (split|cut|divided) in half",
@@ -265,6 +338,8 @@ MULTIPLE = (
     "the {m} of {n}",
     "(Calculate|Give me|Tell me) {m} {n}.", "{m} {n} is what?", "what's {m} {n}", "What do I get if I take {m} {n}?",
     "{m} {n} equals", "I have {n} and (want|need) {m} that. How much is it?", "{m} that of {n}", "{m} as much as {n}",
+    "{m} {n} makes?", "{n}, and {m} that?", "What is {m} that, for {n}?", "I want {m} {n}.", "Find {m} {n}.",
+    "Say what {m} {n} is.", "{m} the amount of {n}", "What does {m} {n} come to?",
 )  # fmt: skip
 MULTIPLES = (
     (2, ("double", "twice", "two times", "double", "twice")), (3, ("triple", "three times", "thrice", "triple")),

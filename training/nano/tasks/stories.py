@@ -16,10 +16,13 @@ from training.nano.tasks.heap_wordings import (
     PACKS,
     SPEND,
 )  # fmt: skip
-from training.nano.tasks.people import NAMES, Person, person
+from training.nano.tasks.people import NAMES, THEY, Person, person
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
+from training.nano.tasks.story_synonyms import with_aside
 from training.nano.tasks.wording import Draws
+
+NAMED = {*NAMES, *THEY, "I", "Mr", "Mrs"}
 
 
 def story(rng: Draws) -> Problem:
@@ -32,7 +35,7 @@ def story(rng: Draws) -> Problem:
 
 def _problem(key: str, rng: Draws, text: str, steps: list[str], answer: int, unit: str) -> Problem:
     reply = f"The answer is {boxed(answer)}{' ' + unit if unit else ''}."
-    return Problem("story", key, ask(rng, rearranged(rng, text)), "\n".join(steps), reply, str(answer))
+    return Problem("story", key, ask(rng, with_aside(rng, rearranged(rng, text))), "\n".join(steps), reply, str(answer))
 
 
 def _told(rng: Draws, who: Person, table: tuple[str, ...], later: bool = True, **values: object) -> str:
@@ -80,18 +83,12 @@ def _events(rng: Draws) -> Problem:
 def _joined(rng: Draws, parts: list[str]) -> str:
     """Sentences one after another; at times the first two become one."""
     if len(parts) == 3 and parts[0].endswith(".") and rng.random() < 0.35 and not parts[1].startswith(("Then", "I ")):
-        start = parts[1][0].lower() if parts[1].split()[0] in PRONOUNS else parts[1][0]
+        start = parts[1][0] if parts[1].split()[0].rstrip("'s.,") in NAMED else parts[1][0].lower()
         parts = [
             f"{parts[0][:-1]} and {start}{parts[1][1:]}",
             parts[2],
         ]
     return " ".join(parts)
-
-
-PRONOUNS = (
-    "He", "She", "They", "We", "A", "Someone", "My", "His", "Her", "Next", "Later", "From", "In", "On", "Soon", "By",
-    "To", "Sadly", "For", "Each", "After", "The",
-)  # fmt: skip
 
 
 def _money(rng: Draws) -> Problem:

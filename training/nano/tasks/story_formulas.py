@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Formula:
     unit: str
     ranges: tuple[tuple[int, int], ...]
     lines: tuple[str, ...]
+
+    @cached_property
+    def any_size(self) -> bool:
+        """Whether its numbers may be larger or smaller than `ranges` says: none is divided by or said in words."""
+        return "/" not in self.value and self.value != "b" and not re.search(r"\{[xfF]\}", "".join(self.lines))
 
 
 SMALL, MEDIUM, LARGE = (2, 12), (2, 60), (20, 400)

@@ -1,9 +1,10 @@
-"""Words of a story for others that leave its calculation as it is."""
+"""Words of a story for others that leave its calculation as it is, and sentences that tell nothing of it."""
 
 from __future__ import annotations
 
 import re
 
+from training.nano.tasks.letters import WORDS
 from training.nano.tasks.wording import Draws
 
 SWAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -49,8 +50,43 @@ SWAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 """A pattern, what must not stand in a story for it to be swapped, and what may stand instead."""
 
 
+NOUNS = (
+    "chair", "table", "lamp", "game", "coat", "shirt", "phone", "bike", "car", "truck", "van", "boat", "plane", "wagon",
+    "train", "tower", "house", "hotel", "school", "museum", "zoo", "farm", "camp", "hall", "room", "window", "door",
+    "jar", "sack", "bag", "plate", "cup", "cake", "egg", "pizza", "apple", "cookie", "flower", "stone", "brick",
+    "tile", "bottle", "ball", "rope", "ribbon", "fence", "road", "river", "card", "stamp", "album", "farmer", "baker",
+    "teacher", "worker", "player", "guest", "visitor", "ticket", "hat", "tent", "taxi", "machine", "printer", "candle",
+    "elevator", "friend", "team", "garden", "map", "meal", "pen", "gym", "laptop", "crate", "basket", "tray", "shop",
+)  # fmt: skip
+NOUN = re.compile(rf"\b({'|'.join(NOUNS)})s?\b")
+ANY_NOUN = tuple(word for word in WORDS[:96] if not word.endswith(("y", "s", "ch", "to")))
+ASIDES = (
+    "It is Sunday.", "The weather is fine.", "It rains.", "Everybody is happy.", "This is a true story.", "Listen.",
+    "Here is what happened.", "It was a long day.", "Think about this.", "We are at the sea.", "I like such things.",
+    "My friend told me this.", "There is music.", "The sun shines.", "It is cold outside.", "Do not hurry.",
+    "Nobody was in a hurry.", "That was in winter.", "The dog sleeps.", "I saw this in town.", "Read with care.",
+)  # fmt: skip
+
+
+def with_nouns(rng: Draws, text: str) -> str:
+    """A story in which one or two nouns, at all of their places, are words that stories seldom tell of."""
+    found = list(dict.fromkeys(NOUN.findall(text)))
+    chosen = rng.sample(found, min(len(found), rng.choice((1, 1, 2))))
+    for noun, other in zip(chosen, rng.sample(ANY_NOUN, len(chosen)), strict=True):
+        text = re.sub(rf"\b([Aa])n? {noun}\b", rf"\1{'n' if other[0] in 'aeiou' else ''} {other}", text)
+        text = re.sub(rf"\b{noun}(?=s?\b)", other, text)
+    return text
+
+
+def with_aside(rng: Draws, text: str, often: float = 0.05) -> str:
+    """At times a story after a sentence that has nothing to do with it."""
+    return f"{rng.choice(ASIDES)} {text}" if rng.random() < often else text
+
+
 def varied(rng: Draws, text: str, often: float = 0.3) -> str:
     """At times a story in which one or two words, at all of their places, are others."""
+    if rng.random() < often / 2:
+        text = with_nouns(rng, text)
     if rng.random() > often:
         return text
     able = [swap for swap in SWAPS if re.search(swap[0], text) and not (swap[1] and re.search(swap[1], text))]

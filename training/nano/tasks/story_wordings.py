@@ -15,6 +15,10 @@ SUM_OF_TWO = (
     "{n} {t} belong to {p} and {m} to {q}.", "{p} won {n} {t} and {q} won {m}.", "{p} owns {n} {t}, {q} owns {m} {t}.",
     "{p} and {q} have {n} and {m} {t}.", "{p} needs {n} {t} and {q} needs {m}.",
     "{p} put {n} {t} on the table, {q} put {m}.", "{n} {t} are with {p}. {m} {t} are with {q}.",
+    "{p} @got {n} {t}. {q} @got {m}.", "{p} @got {n} {t} @day, {q} @got {m}.",
+    "There are {n} {t} in {p}'s @box. {q}'s @box has {m} in it.", "{n} {t} are {p}'s, and {m} are {q}'s.",
+    "{p} comes to {n} {t}, {q} to {m}.", "One @heap of {n} {t} is {p}'s, one of {m} is {q}'s.",
+    "{p} stands there with {n} {t}, and {q} with {m} {t}.", "{q} came after {p}. {p} @got {n} {t} and {q} {m}.",
 )  # fmt: skip
 TOGETHER = (
     "How many {t} do they have (together|in total|altogether|in all)?",
@@ -30,6 +34,10 @@ TOGETHER = (
     "Added up, how many {t} is it?", "How many {t} do they have when they add them?", "What number of {t} do they have "
     "together?", "How many {t} lie there in total?", "Count all {t}. How many?", "All in all, how many {t} have they?",
     "How many {t} in total for {p} and {q}?",
+    "How many {t} is that, both counted?", "How many {t} are on both sides?",
+    "How many {t} is it when {p} and {q} put theirs on one @heap?", "{p}'s and {q}'s, how many {t}?",
+    "How many {t} does the pair of them have?", "What do the two of them come to?",
+    "How many {t} is that for the two of them?",
 )  # fmt: skip
 DIFFERENCE = (
     "How many more {t} does {p} have( than {q}|)?", "How many {t} more does {p} have than {q}?",
@@ -40,6 +48,9 @@ DIFFERENCE = (
     "How many {t} is {q} behind {p}?", "How many {t} does {q} have less than {p}?", "How many is {p} ahead?",
     "How many are missing for {q} to have as many as {p}?", "How many more would {q} need to catch up?",
     "How much bigger is {p}'s number?",
+    "By how many is {p} in front?", "How many {t} more is it for {p}?", "What does {q} lack to equal {p}?",
+    "How far is {p} ahead of {q}?", "How many {t} lie between the two?", "{p} has how many {t} more than {q}?",
+    "How many {t} separate {p} from {q}?", "What is the lead of {p}?", "How many {t} short of {p} is {q}?",
 )  # fmt: skip
 COMPARED = (
     "{p} has {n} {t}. {q} has {m} {x}. How many {t} does {q} have?",
@@ -53,6 +64,10 @@ COMPARED = (
     "{p} baked {n} {t}. {q} baked {m} {x}. What number did {q} bake?",
     "While {p} owns {n} {t}, {q} owns {m} {x}. How many does {q} own?",
     "{p} counted {n} {t} and {q} {m} {x}. How many {t} did {q} count?",
+    "{p} has {n} {t}, but {q} has {m} {x}. What is the number of {q}?",
+    "{p} @got {n} {t} and {q} {m} {x}. How many is that for {q}?",
+    "With {n} {t} for {p} and {m} {x} for {q}, how many {t} are {q}'s?",
+    "{p} comes to {n} {t}, {q} to {m} {x}. What about {q}?",
 )  # fmt: skip
 MORE_LESS = (("more", "more( than that|)", "more"), ("fewer", "less", "fewer( than that|)"))
 COST_ONE = (
@@ -71,6 +86,9 @@ COST_ONE = (
     "{n} people each buy a {o} for {p} {u}. How much is that together?", "At {p} {u} per {o}, how much is it for {n}?",
     "A {o} is {p} {u}. How much money do I need for {n}?", "What would {n} {t} cost me at {p} {u} apiece?",
     "The {t} are {p} {u} each. I take {n}. How much?", "If I want {n} {t} and one is {p} {u}, what is the cost?",
+    "{n} {t} go for {p} {u} apiece. What is the bill?", "One of the {t} is {p} {u}. I want {n}. What does that make?",
+    "What is the bill for {n} {t} when a single one is {p} {u}?", "{p} {u} apiece, {n} {t}. What must I pay?",
+    "I owe {p} {u} for every {o} and took {n}. What do I owe?",
 )  # fmt: skip
 BUY = (
     "{P} (buy{s}|bought) {n} {t} (at|for) {c} {u} each.", "{P} buy{s} {n} {t}, each for {c} {u}.",
@@ -80,6 +98,10 @@ BUY = (
     "At {c} {u} each, {p} buy{s} {n} {t}.", "{n} {t} are bought by {p} for {c} {u} each.",
     "{P} need{s} {n} {t}. Each costs {c} {u}.", "One costs {c} {u}, and {p} buy{s} {n} {t}.",
     "{P} put{s} {n} {t} for {c} {u} each in the cart.", "For {c} {u} a piece {p} get{s} {n} {t}.",
+    "{P} @gets {n} {t} that are {c} {u} apiece.", "The {t} are {c} {u} each, and {p} want{s} {n} of them.",
+    "{n} {t} go into {his} cart, and each one is {c} {u}.", "{P} ask{s} for {n} {t}. One is {c} {u}.",
+    "A shop sells {t} at {c} {u} each. {P} take{s} {n}.", "{P} pay{s} {c} {u} apiece for {n} {t}.",
+    "{n} times {p} pay{s} {c} {u} for one of the {t}.",
 )  # fmt: skip
 EACH_COST = (
     "{P} buy{s} {n} {t} at {c} {u} each and {m} {o} at {q} {u} each.",
@@ -95,6 +117,16 @@ EACH_COST = (
     "First {p} buy{s} {n} {t} at {c} {u} each, then {m} {o} at {q} {u} each.",
     "{P} choose{s} {n} {t} that cost {c} {u} each and {m} {o} that cost {q} {u} each.",
     "{P} pick{s} {n} {t} for {c} {u} each, as well as {m} {o} for {q} {u} each.",
+    "{P} @gets {n} {t}, {c} {u} apiece, as well as {m} {o}, {q} {u} apiece.",
+    "{n} {t} are {c} {u} each. {m} {o} are {q} {u} each. {P} want{s} all of them.",
+    "{P} buy{s} {n} {t}. They are {c} {u} each. Then {p} buy{s} {m} {o}, which are {q} {u} each.",
+    "A {c} {u} price is on each of {n} {t}, and {q} {u} on each of {m} {o}. {P} buy{s} them all.",
+    "{P} pay{s} {c} {u} apiece for {n} {t} and {q} {u} apiece for {m} {o}.",
+    "Into the cart go {n} {t} ({c} {u} each) and then {m} {o} ({q} {u} each). {P} pay{s}.",
+    "{P} order{s} {n} {t}, each at {c} {u}. To this {p} add{s} {m} {o}, each at {q} {u}.",
+    "There are {n} {t} at {c} {u} on the list, and {m} {o} at {q} {u} each. {P} get{s} it all.",
+    "At {c} {u} each, {p} want{s} {n} {t}; at {q} {u} each, {m} {o}.",
+    "{n} {t} and {m} {o} are bought by {p}, the {t} for {c} {u} and the {o} for {q} {u} each.",
 )  # fmt: skip
 PAID = (
     "{P} pay{s} with {n} {u}.", "{P} (give{s}|gave) {n} {u}.", "{P} pay{s} with a {n} {u} (note|bill).",
@@ -102,6 +134,8 @@ PAID = (
     "{P} hand{s} the shop {n} {u}.", "{P} pay{s} using {n} {u}.", "{P} lay{s} down {n} {u}.",
     "{P} give{s} the seller {n} {u}.", "{P} pay{s} {n} {u} in cash.", "{P} {has} a {n} {u} note.",
     "{P} offer{s} {n} {u}.",
+    "{P} {has} only a {n} {u} bill.", "{P} pull{s} out {n} {u}.", "{P} let{s} the seller have {n} {u}.",
+    "{n} {u} are what {p} pay{s} with.", "{P} reach{s} for a {n} {u} note.",
 )  # fmt: skip
 CHANGE = (
     "How much change {does} {p} get( back|)?", "How much (money |){does} {p} get back?", "What is the change?",
@@ -110,6 +144,9 @@ CHANGE = (
     "What change is that?", "How much comes back?", "How much will {p} get back?", "What sum is returned to {him}?",
     "How much does the shop give back?", "What amount of change {does} {p} get?", "What {is} {p} given back?",
     "How big is the change?", "And the change?", "How much money {does} {p} keep?",
+    "How much of it {does} {p} get back?", "What comes back?", "How much (money |)is returned?",
+    "What must the seller give back?", "How much {has} {p} after paying?", "How much is over?", "Change?",
+    "What {does} {p} have left after that?", "How many coins' worth comes back?",
 )  # fmt: skip
 TOTAL_COST = (
     "How much is that in total?", "What is the total cost?", "How much {does} {p} pay( in total| altogether|)?",
@@ -119,6 +156,9 @@ TOTAL_COST = (
     "How much is it all together?", "What sum {does} {p} pay?", "How much money {does} {p} need for it?",
     "What is to be paid?", "How much is due?", "So what is the cost?", "How much will it be in all?",
     "What does everything come to?", "Add it up: what is the price?", "How much {does} {p} spend in all?",
+    "What is the sum to pay?", "How much {does} {p} owe for that?", "What is the cost of it all?",
+    "How much money goes for that?", "What will {p} pay for everything?", "How much is on the bill?",
+    "To how much does this come?", "What does the shop get?", "How much {does} {p} lay out?", "Total?",
 )  # fmt: skip
 SHARED = (
     "{n} {t} are shared equally (among|between) {k} {f}. How many (does|will) each (one |)(get|have)?",
@@ -142,6 +182,13 @@ SHARED = (
     "Every one of {k} {f} gets an equal part of {n} {t}. How big is it?", "{k} {f}, {n} {t}: how many for each?",
     "We have {n} {t} and {k} {f}. How many can each take?",
     "{n} {t} were given to {k} {f} in equal shares. How many did each get?",
+    "{n} {t} for {k} {f}, and nobody gets more than the others. How many is that for each?",
+    "{p} deals {n} {t} out to {k} {f}, all alike. How many does one of them have?",
+    "Out of {n} {t}, each of {k} {f} takes as many as the others. What does one take?",
+    "{k} {f} carry {n} {t}, each the same number. How many does one carry?",
+    "{n} {t} make {k} equal parts for {k} {f}. How many {t} is one part?",
+    "{p} wants each of {k} {f} to have the same of {n} {t}. How many must one get?",
+    "{k} {f} find {n} {t} and part them fairly. What is there for one?",
 )  # fmt: skip
 GROUPS = (
     "{p} puts {n} {t} into {k} {b}, the same number in each. How many (are in each|{t} are in each|does each hold)?",
@@ -162,12 +209,20 @@ GROUPS = (
     "{n} {t} were packed into {k} equal {b}. How many does one have?",
     "Equally many of {n} {t} go into {k} {b}. How many are in each of them?",
     "{p} arranges {n} {t} in {b} of {k}. What is the number of {b}?",
+    "{p} has {n} {t} and {b} that take {k} each. How many {b} can {p} fill?",
+    "{k} {t} go into one of the {b}. How many {b} do {n} {t} fill?",
+    "{n} {t} are spread over {k} {b}, equally. How many are in any one of them?",
+    "{p} lays {n} {t} out in {b}, always {k} in one. How many {b} does that make?",
+    "{n} {t} stand in {b} of {k}. How many {b} are there?",
+    "All {n} {t} fit exactly into {k} {b} of the same size. How many {t} does one take?",
 )  # fmt: skip
 LEFT_OVER = (
     "How many {t} does each get?", "How many (does each one get|are there for each)?", "How many {t} for each( one|)?",
     "What does each (one |)get?", "How many {t} does every one of them get?", "What is the share of each?",
     "How many {t} is that for each?", "How many {t} does one of them get?", "How big is each share?",
     "What does everyone get?", "How many {t} per head?", "How many {t} will each have?",
+    "How many {t} come to each?", "What is there for each?", "How many {t} is it for one of them?",
+    "How many {t} go to each person?", "What number of {t} does each have then?", "How many {t} can each one take?",
 )  # fmt: skip
 TRIP = (
     "A {c} (drives|travels|goes|runs) {h} hours at {v} km per hour.",
@@ -179,6 +234,9 @@ TRIP = (
     "At {v} km per hour a {c} travels {h} hours.", "A {c} needs {h} hours and goes {v} km per hour.",
     "A {c} makes {v} km each hour for {h} hours.", "A {c} is driven {h} hours. Its speed is {v} km per hour.",
     "During {h} hours a {c} moves at {v} km per hour.", "With a speed of {v} km per hour a {c} drives {h} hours.",
+    "A {c} is out for {h} hours and goes {v} km in each of them.",
+    "It is {v} km an hour that a {c} goes, {h} hours long.", "Hour by hour a {c} does {v} km, {h} hours in all.",
+    "{h} hours pass while a {c} moves at {v} km per hour.",
 )  # fmt: skip
 TRIP_TWO = (
     "A {c} drives {h} hours at {v} km per hour and then {k} hours at {w} km per hour.",
@@ -192,6 +250,10 @@ TRIP_TWO = (
     "A {c} does {h} hours at {v} km per hour before lunch and {k} hours at {w} km per hour after it.",
     "At {v} km per hour a {c} travels {h} hours, after that {k} hours at {w} km per hour.",
     "A {c} makes {v} km an hour for {h} hours, later {w} km an hour for {k} hours.",
+    "A {c} goes {h} hours at {v} km per hour. The next {k} hours it goes {w} km per hour.",
+    "{h} hours long a {c} does {v} km an hour, and for {k} hours more it does {w} km an hour.",
+    "At first a {c} makes {v} km per hour and does so for {h} hours. Then it makes {w} km per hour for {k} hours.",
+    "A {c} needs {h} hours on a road at {v} km per hour and {k} hours on another at {w} km per hour.",
 )  # fmt: skip
 DISTANCE = (
     "How far does it (drive|go|travel)?", "How many km is that in total?", "What distance does it cover?",
@@ -201,6 +263,7 @@ DISTANCE = (
     "What is the length of the trip?", "How many km does it make?", "How far away is it then?",
     "How long is the way, in km?", "How many km lie behind it?", "How far has it gone?",
     "How many km is the whole trip?", "What is the way in km?",
+    "How many km has it done?", "How far has it come?", "What is that in km?", "How many km lie behind it?",
 )  # fmt: skip
 AGE_OLDER = (
     "{p} is {n}. {q} {is} {m} years older. How old {is} {q}?",
@@ -232,6 +295,14 @@ AGE_TIMES = (
     "{p} is {n} years old and {q} {is} {m} times older.", "{q} {is} {m} times the age of {p}, who is {n}.",
     "The age of {p} is {n}, and {q} {is} {m} times as old.", "{m} times as old as {p}, who is {n}, {is} {q}.",
     "{p} is {n}, {q} {is} {m} times as old.", "If {p} is {n}, {q} {is} {m} times as old.",
+    "{q} {is} {m} years ahead of {p}, who is {n}. How old {is} {q}?",
+    "{p} is {n}. Add {m} years to that for {q}. How old {is} {q}?",
+    "{p} is {m} years behind {q} and is {n} now. How old {is} {q}?",
+    "{p} was born {m} years after {q} and is {n}. How old {is} {q}?",
+    "{q} {is} {m} years behind {p}, who is {n}. How old {is} {q}?",
+    "{p} is {n}. Take {m} years off that for {q}. How old {is} {q}?",
+    "{p} is {m} years ahead of {q} and is {n} now. How old {is} {q}?",
+    "{p} was born {m} years before {q} and is {n}. How old {is} {q}?",
 )  # fmt: skip
 AGE_SUM = (
     "How old are they together?", "What is the sum of (their|the two) ages?",
@@ -259,12 +330,18 @@ SEATS = (
     "{n} rows, {m} seats in each: that is a {c}. {k} people are in it.",
     "A {c} has {n} rows, each with {m} seats, and {k} guests.",
     "The {c} seats {m} people in each of its {n} rows. {k} people came.",
+    "{k} people are in a {c} of {n} rows, and each row has {m} seats.",
+    "A {c} is made of {n} rows with {m} seats, and {k} of all the seats are in use.",
+    "Each of the {n} rows in a {c} takes {m} people. {k} people are in.",
+    "In a {c} {k} seats are gone. There are {n} rows, {m} seats in each.",
 )  # fmt: skip
 FREE_SEATS = (
     "How many seats are free?", "How many are (empty|free)?", "How many seats are (left|empty|not taken)?",
     "How many free seats are there?", "How many more people (fit in|can sit)?", "What number of seats is (free|empty)?",
     "How many seats are unused?", "How many seats remain?", "How many places are still free?",
     "How many are not taken?", "How many seats can still be sold?", "What is the number of free seats?",
+    "How many seats can still be had?", "How many can still come in?", "For how many more is there room?",
+    "How many seats are without a person?",
 )  # fmt: skip
 AREA = (
     "A rectangle is {n} (m|cm|meters|) (long|wide) and {m} (m|cm|meters|) (wide|high). What is (its|the) area?",

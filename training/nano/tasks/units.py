@@ -31,6 +31,10 @@ WORDINGS = (
     "{n} {a} (are|equal|equals) how many {b}?",
     "(It takes|It lasts|I need) {n} {a}. (How many|What is that in) {b}( is that|)?", "{n} {a}, in {b}(?|)",
     "What are {n} {a} in {b}?", "Tell me how many {b} {n} {a} are.",
+    "{n} {a} (equals|is|makes|gives) ? {b}", "? {b} = {n} {a}", "{n} {a} -> {b}", "{n} {a} as {b}",
+    "how many {b} for {n} {a}", "{b} from {n} {a}?", "I need {n} {a} in {b}.", "Measured in {b}, what is {n} {a}?",
+    "Put {n} {a} into {b}.", "(Translate|Transfer|Recalculate) {n} {a} (to|into) {b}.", "{n} {a}: how many {b}?",
+    "{n} {a} corresponds to how many {b}?", "in {b}, {n} {a} is?",
 )  # fmt: skip
 MIXED = (
     "Convert {n} {b} to {a} and {b}.", "How many {a} and {b} are {n} {b}?", "{n} {b} in {a} and {b}",
@@ -39,6 +43,8 @@ MIXED = (
     "(Can|Could) you convert {n} {b} (to|into) {a} and {b}?", "{n} {b} is how many {a} and {b}?",
     "(I have|It takes) {n} {b}. (What is that|How much is that) in {a} and {b}?", "Give {n} {b} in {a} and {b}.",
     "Split {n} {b} into {a} and {b}.",
+    "{n} {b} as {a} and {b}", "In {a} and {b}, what is {n} {b}?", "Break {n} {b} up into {a} and {b}.",
+    "{n} {b}: how many {a} and {b}?", "Put {n} {b} in {a} plus {b}.", "{n} {b} makes how many {a} and {b}?",
 )  # fmt: skip
 
 
@@ -69,6 +75,10 @@ TOGETHER = (
     "how many {b} in {n} {a} and {m} {c}", "{n} {a}, {m} {c}: how many {b}?",
     "Express {n} {a} (and |){m} {c} in {b}.", "It takes {n} {a} and {m} {c}. How many {b} is that?",
     "Give {n} {a} {m} {c} in {b} only.",
+    "{n} {a} plus {m} {c} in {b}", "What do {n} {a} and {m} {c} make in {b}?",
+    "In {b}, how much are {n} {a} and {m} {c}?", "{n} {a} {m} {c}, (in|as) {b}",
+    "How many {b} do {n} {a} with {m} {c} make?", "{b} in {n} {a} and {m} {c}?",
+    "I have {n} {a} and {m} {c}. What is it in {b}?", "{n} {a} and {m} {c} make how many {b}?",
 )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
+from training.nano.tasks.slots import SLOT, SLOTS
+
 UNSEEN_PART = 5
 """One wording in this many is held out of training, whole, with all its alternatives."""
 PLAIN = 3
@@ -48,11 +50,18 @@ class Draws(random.Random):
         return self.resolved(self.choice(known))
 
     def resolved(self, text: str) -> str:
-        """One alternative of each `(a|b)`, innermost first."""
+        """One alternative of each `(a|b)`, innermost first, and one of the SLOTS for each `@name`."""
+        while "@" in text and SLOT.search(text):
+            text = SLOT.sub(self._slot, text)
         while "|" in text:
             text, count = ALTERNATIVES.subn(lambda found: self.choice(found[1].split("|")), text)
             assert count, text
         return text
+
+    def _slot(self, found: re.Match[str]) -> str:
+        name = found[1]
+        word = self.choice(SLOTS[name.lower()])
+        return word if name.islower() else word[0].upper() + word[1:]
 
 
 def unseen_draws(seed: str) -> Draws:
@@ -95,7 +104,7 @@ def spoken(rng: random.Random, question: str) -> str:
     return re.sub(r" +(?=%)|(?<=[a-z]) +(?=[?.,]|$)", "", question)
 
 
-LONG = re.compile(r"(?<![\d.,\w-])\d{4,9}(?![\d\w]|[.,]\d)")
+LONG = re.compile(r"(?<![\d.,\w-])\d{4,9}(?![\d\w]|[.,]\d|-\d\d-)")
 
 
 def grouped(question: str) -> str:
