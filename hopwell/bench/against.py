@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def run_side(command: list[str], environment: Mapping[str, str], say: Callable[[
         environment: variables beside this process's own.
 
     Raises:
-        HopwellError: it failed; the message holds the last line it wrote.
+        HopwellError: it failed; the message holds the exception, or the last line it wrote.
     """
     heard: list[str] = []
     with (
@@ -102,8 +103,14 @@ def run_side(command: list[str], environment: Mapping[str, str], say: Callable[[
         result = next((line for line in reversed(printed.read().splitlines()) if line.startswith('{"engine"')), None)
     if code != 0 or result is None:
         engine = "hopwell" if "hopwell.bench.own_side" in command else "vllm"
-        raise HopwellError(f"{engine} has failed: {heard[-1] if heard else 'it wrote nothing'}")
+        raise HopwellError(f"{engine} has failed: {_why(heard)}")
     return json.loads(result)
+
+
+def _why(heard: list[str]) -> str:
+    """The last line that names an exception, or the last: a process may have warnings to give after its fault."""
+    named = [line for line in heard if re.match(r"(\[\w+\]: )?[\w.]+(Error|Exception)\b", line)]
+    return (named or heard or ["it wrote nothing"])[-1]
 
 
 def compare(

@@ -18,6 +18,21 @@ PACKED_NAMES: dict[str, str] = {
     Label.FP8_CHANNEL: "float-quantized",
 }
 """compressed-tensors' names for formats."""
+EIGHT_BITS = {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": True}
+ROUNDED_ROWS: dict[str, dict[str, Any]] = {
+    Label.NVFP4: {
+        "num_bits": 4,
+        "type": "float",
+        "symmetric": True,
+        "dynamic": "local",
+        "strategy": "tensor_group",
+        "group_size": 16,
+    },
+    Label.FP8_BLOCK: {**EIGHT_BITS, "strategy": "group", "group_size": 128},
+    Label.FP8_CHANNEL: {**EIGHT_BITS, "strategy": "token"},
+}
+"""How rows may be rounded before they meet a format's weights. vLLM knows `input_global_scale` only where that is said
+of NVFP4, which it multiplies in bf16 on Hopper all the same; for FP8 it has no kernel there that leaves rows alone."""
 
 
 def compressed_config(layered: Mapping[str, str], ignore: Sequence[str]) -> dict[str, Any]:
@@ -36,7 +51,7 @@ def compressed_config(layered: Mapping[str, str], ignore: Sequence[str]) -> dict
         f"group_{i}": {
             "targets": ["Linear"] if len(labels) == 1 else targets[label],
             "weights": _weights(label),
-            "input_activations": None,
+            "input_activations": ROUNDED_ROWS.get(label),
             "format": PACKED_NAMES[label],
         }
         for i, label in enumerate(labels)

@@ -79,6 +79,12 @@ def test_what_is_printed_after_a_result_is_no_result() -> None:
         against.run_side([sys.executable, "-c", "print('destroyed')"], {})
 
 
+def test_a_fault_is_told_though_warnings_follow_it() -> None:
+    code = "import sys; print('[rank0]: KeyError: 7\\nlong shutdown: a warning', file=sys.stderr); sys.exit(1)"
+    with pytest.raises(HopwellError, match=r"vllm has failed: \[rank0\]: KeyError: 7$"):
+        against.run_side([sys.executable, "-c", code], {})
+
+
 def test_spread_tokens_touch_what_chance_gives() -> None:
     config = models.bench_config("r1-tp8")
     experts = config.n_routed_experts, config.router.top_k

@@ -113,11 +113,14 @@ def test_both_layouts_hold_the_same_values(source: Path, nvfp4: Path, tmp_path: 
             assert torch.equal(packed[name + "_packed"], tensor)
     base = pytest.importorskip("compressed_tensors.compressors.nvfp4.base")
     from compressed_tensors.quantization import QuantizationConfig
-    from compressed_tensors.quantization.quant_scheme import NVFP4A16, QuantizationScheme
+    from compressed_tensors.quantization.quant_scheme import NVFP4, QuantizationScheme
 
     described = json.loads((tmp_path / "ct/config.json").read_text())["quantization_config"]
-    assert QuantizationConfig.model_validate(described).config_groups["group_0"].weights.group_size == 16
-    scheme = QuantizationScheme(targets=["Linear"], **NVFP4A16)
+    group = QuantizationConfig.model_validate(described).config_groups["group_0"]
+    scheme = QuantizationScheme(targets=["Linear"], **NVFP4)
+    for mine, theirs in ((group.weights, scheme.weights), (group.input_activations, scheme.input_activations)):
+        for name in ("num_bits", "type", "strategy", "symmetric", "dynamic", "group_size"):
+            assert getattr(mine, name) == getattr(theirs, name)
     module = "model.layers.0.self_attn.o_proj"
     state = {k.rpartition(".")[2]: v for k, v in packed.items() if k.startswith(module)}
     theirs = base.NVFP4PackedCompressor.decompress(state, scheme)["weight"].float()
