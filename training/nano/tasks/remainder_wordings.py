@@ -101,7 +101,7 @@ REMAINDER_SENTENCES = (
     "How far is {a} above the next lower multiple of {b}?",
     "What is the distance of {a} to the multiple of {b} just below it?", "{a} is some times {b} plus how much?",
     "{b} times something plus what, below {b}, is {a}?",
-    "{p} fills @boxes with {b} {t} each from {a} {t}. How many {t} are in the @box that stays unfilled?",
+    "{p} fills bags with {b} {t} each from {a} {t}. How many {t} are in the bag that stays unfilled?",
     "{a} {t} go on plates, {b} on each. The last plate has fewer. How many?",
     "{a} {t}, {b} to a @box: what does the last, not full @box hold?",
     "{p} glues {a} {t} into an album, {b} a page, and one page is not full. How many are on it?",

@@ -28,7 +28,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
         "passed on", "broke", "mailed off", "traded away", "wasted"),
     "buys": ("buys", "takes", "orders", "gets", "picks", "needs", "wants", "chooses", "asks for", "pays for"),
     "gets": ("get{s}", "got", "receive{s}", "received", "buy{s}", "bought", "collect{s}", "find{s}", "win{s}", "won",
-        "gather{s}", "fetch{s}", "pick{s} up", "pull{s} out", "order{s}"),
+        "gather{s}", "haul{s} in", "pick{s} up", "pull{s} out", "order{s}"),
     "loses": ("lose{s}", "lost", "sell{s}", "sold", "give{s} away", "gave away", "use{s} up", "throw{s} out",
         "donate{s}", "misplace{s}", "hand{s} out", "trade{s} in", "ruin{s}", "waste{s}", "part{s} with"),
     "passes": ("give{s}", "gave", "hand{s}", "handed", "send{s}", "sent", "sell{s}", "sold", "mail{s}", "offer{s}",

@@ -119,7 +119,7 @@ SCENES: tuple[tuple[tuple[tuple[int, int], ...], tuple[str, ...], Asked], ...] =
     }),
     ((MEDIUM, SMALL), (
         "{b} @boxes stand there, {a} {t} in every one.", "Every @box takes {a} {t}, and {b} of them are full.",
-        "{p} fills {b} @boxes and puts {a} {t} into each.", "{a} {t} fit in a @box. {p} has {b} such @boxes, all full.",
+        "{p} fills {b} @boxes and puts {a} {t} into each.", "{a} {t} fit in a bag. {p} has {b} such bags, all full.",
         "Each of {b} @people @got {a} {t}.", "{b} @people come, and every one of them brings {a} {t}.",
         "{p} does it {b} times, with {a} {t} each time.", "{p} makes {b} rounds, carrying {a} {t} a round.",
     ), {

@@ -135,7 +135,7 @@ PAID = (
     "{P} give{s} the seller {n} {u}.", "{P} pay{s} {n} {u} in cash.", "{P} {has} a {n} {u} note.",
     "{P} offer{s} {n} {u}.",
     "{P} {has} only a {n} {u} bill.", "{P} pull{s} out {n} {u}.", "{P} let{s} the seller have {n} {u}.",
-    "{n} {u} are what {p} pay{s} with.", "{P} reach{s} for a {n} {u} note.",
+    "{n} {u} are what {p} pay{s} with.", "{P} take{s} out a {n} {u} note.",
 )  # fmt: skip
 CHANGE = (
     "How much change {does} {p} get( back|)?", "How much (money |){does} {p} get back?", "What is the change?",
@@ -146,7 +146,7 @@ CHANGE = (
     "How big is the change?", "And the change?", "How much money {does} {p} keep?",
     "How much of it {does} {p} get back?", "What comes back?", "How much (money |)is returned?",
     "What must the seller give back?", "How much {has} {p} after paying?", "How much is over?", "Change?",
-    "What {does} {p} have left after that?", "How many coins' worth comes back?",
+    "What {does} {p} have left after that?",
 )  # fmt: skip
 TOTAL_COST = (
     "How much is that in total?", "What is the total cost?", "How much {does} {p} pay( in total| altogether|)?",
@@ -276,7 +276,12 @@ AGE_OLDER = (
     "What is the age of {q}, {m} years older than {p}, who is {n}?", "{p} is {n} years of age. {q} {is} {m} years "
     "older. What is the age of {q}?", "{q} {is} older than {p} by {m} years. {p} is {n}. What age {is} {q}?",
     "By {m} years {q} {is} older than {p}, who "
-    "is {n}. How old {is} {q}?", )  # fmt: skip
+    "is {n}. How old {is} {q}?",
+    "{q} {is} {m} years ahead of {p}, who is {n}. How old {is} {q}?",
+    "{p} is {n}. Add {m} years to that for {q}. How old {is} {q}?",
+    "{p} is {m} years behind {q} and is {n} now. How old {is} {q}?",
+    "{p} was born {m} years after {q} and is {n}. How old {is} {q}?",
+)  # fmt: skip
 AGE_YOUNGER = (
     "{p} is {n}. {q} {is} {m} years younger. How old {is} {q}?",
     "{p} is {n} years old. {q} {is} {m} years younger( than {p}|). How old {is} {q}?",
@@ -288,21 +293,18 @@ AGE_YOUNGER = (
     "What is the age of {q}, {m} years younger than {p}, who is {n}?", "{p} is {n} years of age. {q} {is} {m} years "
     "younger. What is the age of {q}?", "{q} {is} younger than {p} by {m} years. {p} is {n}. What age {is} {q}?",
     "{p} is {n}, and {q} {is} {m} years younger. So how old {is} {q}?", "By {m} years {q} {is} younger than {p}, who "
-    "is {n}. How old {is} {q}?", )  # fmt: skip
+    "is {n}. How old {is} {q}?",
+    "{q} {is} {m} years behind {p}, who is {n}. How old {is} {q}?",
+    "{p} is {n}. Take {m} years off that for {q}. How old {is} {q}?",
+    "{p} is {m} years ahead of {q} and is {n} now. How old {is} {q}?",
+    "{p} was born {m} years before {q} and is {n}. How old {is} {q}?",
+)  # fmt: skip
 AGE_TIMES = (
     "{p} is {n} years old. {q} {is} {m} times as old.", "{p} is {n}. {q} {is} {m} times as old( as {p}|).",
     "{q} {is} {m} times as old as {p}, who is {n}.", "{p} is {n} and {q} {is} {m} times that age.",
     "{p} is {n} years old and {q} {is} {m} times older.", "{q} {is} {m} times the age of {p}, who is {n}.",
     "The age of {p} is {n}, and {q} {is} {m} times as old.", "{m} times as old as {p}, who is {n}, {is} {q}.",
     "{p} is {n}, {q} {is} {m} times as old.", "If {p} is {n}, {q} {is} {m} times as old.",
-    "{q} {is} {m} years ahead of {p}, who is {n}. How old {is} {q}?",
-    "{p} is {n}. Add {m} years to that for {q}. How old {is} {q}?",
-    "{p} is {m} years behind {q} and is {n} now. How old {is} {q}?",
-    "{p} was born {m} years after {q} and is {n}. How old {is} {q}?",
-    "{q} {is} {m} years behind {p}, who is {n}. How old {is} {q}?",
-    "{p} is {n}. Take {m} years off that for {q}. How old {is} {q}?",
-    "{p} is {m} years ahead of {q} and is {n} now. How old {is} {q}?",
-    "{p} was born {m} years before {q} and is {n}. How old {is} {q}?",
 )  # fmt: skip
 AGE_SUM = (
     "How old are they together?", "What is the sum of (their|the two) ages?",

@@ -51,16 +51,18 @@ class Draws(random.Random):
 
     def resolved(self, text: str) -> str:
         """One alternative of each `(a|b)`, innermost first, and one of the SLOTS for each `@name`."""
-        while "@" in text and SLOT.search(text):
-            text = SLOT.sub(self._slot, text)
+        if "@" in text:
+            drawn: dict[str, str] = {}
+            text = SLOT.sub(lambda found: self._slot(found[1], drawn), text)
         while "|" in text:
             text, count = ALTERNATIVES.subn(lambda found: self.choice(found[1].split("|")), text)
             assert count, text
         return text
 
-    def _slot(self, found: re.Match[str]) -> str:
-        name = found[1]
-        word = self.choice(SLOTS[name.lower()])
+    def _slot(self, name: str, drawn: dict[str, str]) -> str:
+        """One of the words of a slot: the same at all of its places in a text."""
+        word = drawn.get(name.lower()) or self.choice(SLOTS[name.lower()])
+        drawn[name.lower()] = word
         return word if name.islower() else word[0].upper() + word[1:]
 
 
