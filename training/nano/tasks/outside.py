@@ -186,7 +186,7 @@ NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sum|total|added|add|plus|increased", ADD.nouns + ADD.sentences),
     ("difference|subtracted|subtract|minus|reduced|decreased", SUBTRACT.nouns + SUBTRACT.sentences),
     ("product|multiplied|multiply|times", MULTIPLY.nouns + MULTIPLY.sentences),
-    ("quotient|divided|divide|dividing|split|shared", DIVIDE.nouns + DIVIDE.sentences),
+    ("quotient|divided|divide|dividing|split|shared|remainder", DIVIDE.nouns + DIVIDE.sentences),
     ("remainder|rest|modulo|mod", REMAINDER), ("average|mean", AVERAGE), ("squared|square", SQUARE),
     ("largest|biggest|greatest|highest|maximum", LARGEST), ("smallest|lowest|least|minimum", SMALLEST),
     ("ascending|increasing|sorted|sort|order", ASCENDING), ("rounded|round", ROUND),
@@ -210,7 +210,7 @@ def _renamed(rng: Draws) -> Problem:
 KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
     (too_long, 5), (other_equations, 3), (by_zero, 1), (_units, 3), (_mixed_units, 1.5), (_story, 7),
     (negative_remainder, 1.5), (long_countdown, 1),
-    (_unknown, 9), (_renamed, 4),
+    (_unknown, 9), (_renamed, 2.5),
     (_table(words.PRIMES, "This asks about primes and divisors.", "mathematics"), 2),
     (_table(ADVANCED, "That is mathematics that I have not learned.", "mathematics"), 16),
     (_table(FACTS, "This is not a problem with numbers that I can work out.", "arithmetic"), 10),

@@ -182,7 +182,7 @@ FRAMES_UNKNOWN = (
     "What {w} (follows|precedes|is next to|is left of|is under) {n}?",
     "(Name|Give|Find|Tell me) the {w} (after|before|of) {n}(.|)",
     "the {w} (that follows|following|just after|right before) {n}", "{w} next after {n}", "after {n} comes which {w}",
-    "{n}, then which {w}?", "{n} plus one {w}", "one {w} more than {n}", "{n} and one {w} more", "successor {w} of {n}",
+    "{n}, then which {w}?", "successor {w} of {n}",
     "(round|cut|bring) {n} (to|up to|down to) the {w}", "{n} to the nearest {w}", "{n} in whole {w}s",
     "rounding {n} by {w}",
     "(put|push|drop|throw|squeeze|bake) {n} into {m}", "{w} {n} through {m}", "{w} {n} over {m}", "{n} {w}ed by {m}",
