@@ -39,7 +39,7 @@ FORMS_128 = {"64 rows, by hand": Form(False, 64, 8, 1, gluon=True), "64 rows": F
 def caches(how: DecodeVariant) -> tuple[bool, ...]:
     """What a form can read: a cache of codes (True), of bf16, or either."""
     if how.gluon:
-        return {16: (False, True), 32: (True,), 64: (False,)}[how.heads]
+        return (True,) if how.heads == 32 else (False, True)
     return (False, True) if not how.swap_ab and how.heads <= 32 else (False,)
 
 

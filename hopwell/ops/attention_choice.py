@@ -57,7 +57,7 @@ class DecodeVariant(Variant):
     ahead: bool = True
     """Page numbers are read a page early; `_decode` alone may do without."""
     gluon: bool = False
-    """On Hopper: `_decode_64`; for 16 heads a program `_decode_16`; for an FP8 cache `_decode_codes`, with 16 or 32."""
+    """On Hopper: `_decode_64`; for 16 heads a program `_decode_16`; for an FP8 cache `_decode_codes`, of any number."""
     splits: int = 1
     """KV splits of a sequence's context (flash-decoding)."""
 
@@ -122,9 +122,10 @@ def _decode(shape: Shape, fp8_cache: bool, device: Device) -> DecodeVariant:
     few, heads = shape.heads <= 16, "at most 16 heads" if shape.heads <= 16 else "more than 16 heads"
     cache, splits = "an FP8 cache" if fp8_cache else "a bf16 cache", _splits(shape.tokens, shape.heads, device)
     if device.has_gluon and fp8_cache:
-        idle = 2 * shape.tokens * splits * cdiv(shape.heads, 32) <= device.multiprocessors
-        why = f"{cache} and {heads} on Hopper" + (", multiprocessors left" if idle and not few else "")
-        return DecodeVariant("gluon_fp8", why, False, 16 if few or idle else 32, 4, 1, gluon=True, splits=splits)
+        idle = 2 * shape.tokens * splits <= device.multiprocessors and 16 < shape.heads <= 32
+        how = (64, 8, 1) if shape.heads > 32 else (16 if few or idle else 32, 4, 1)
+        why = f"{cache} and {heads} on Hopper" + (", multiprocessors left" if idle else "")
+        return DecodeVariant("gluon_fp8", why, False, *how, gluon=True, splits=splits)
     if device.has_gluon and (shape.tokens > 4 or not few):
         how = (16, 4, 1) if few else (64, 8, 1)
         why = f"{cache} and {heads} on Hopper"

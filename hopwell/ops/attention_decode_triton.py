@@ -142,7 +142,7 @@ def decode(
     if how.gluon and scales is None:
         launch(_decode_64 if how.heads > 16 else _decode_16, grid, *tensors, page_table.shape[1], **shape)
     elif how.gluon:
-        launch(_decode_codes, grid, *tensors, *pair, page_table.shape[1], **shape, REGS=BRINGING_REGISTERS)
+        launch(_decode_codes, grid, *tensors, *pair, page_table.shape[1], **shape, REGS=BRINGING_REGISTERS[how.warps])
     elif not how.swap_ab:
         launch(_decode_rows, grid, *tensors, *pair, page_table.shape[1], **shape, CODES=scales is not None)
     else:

@@ -169,7 +169,7 @@ def test_experts(
         (1, 16, True, HOPPER, "gluon_fp8", 16),
         (1, 32, True, HOPPER, "gluon_fp8", 16),  # as many programs as multiprocessors
         (2, 32, True, HOPPER, "gluon_fp8", 32),
-        (1, 128, True, HOPPER, "gluon_fp8", 32),
+        (1, 128, True, HOPPER, "gluon_fp8", 64),
         (1, 128, True, BLACKWELL, "triton", 32),
         (1, 16, False, BLACKWELL, "triton", 16),
         (5, 16, False, INTERPRETER, "triton", 16),

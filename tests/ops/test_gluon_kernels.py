@@ -8,7 +8,7 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from benchmarks.forms import FORMS, FORMS_32, attention_error, poisoned
+from benchmarks.forms import FORMS, FORMS_32, FORMS_128, attention_error, poisoned
 from hopwell.formats.blocks import FP8_BLOCK
 from hopwell.formats.fp8 import quantize_fp8_block
 from hopwell.formats.matrices import Fp8Block, Plain
@@ -191,7 +191,8 @@ def test_decode_by_hand(heads: int, fp8: bool) -> None:
         assert attention_error(heads, length, FORMS["by hand"], fp8, seed=length) <= 2.0**-6
 
 
-@pytest.mark.parametrize("heads", [17, 32, 128])
-def test_decode_by_hand_of_more_heads(heads: int) -> None:
-    for length in (1, 63, 64, 65, 128, 1000, 8192):
-        assert attention_error(heads, length, FORMS_32["32 by hand"], True, seed=length) <= 2.0**-6
+@pytest.mark.parametrize(("heads", "form"), [(17, "32 by hand"), (32, "32 by hand"), (128, "32 by hand"),
+                                             (33, "64 rows, by hand"), (128, "64 rows, by hand")])  # fmt: skip
+def test_decode_by_hand_of_more_heads(heads: int, form: str) -> None:
+    for length in (1, 63, 64, 65, 128, 129, 1000, 8192, 30000):
+        assert attention_error(heads, length, (FORMS_32 | FORMS_128)[form], True, seed=length) <= 2.0**-6
