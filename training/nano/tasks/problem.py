@@ -105,6 +105,17 @@ ASKS = (
     "{}. (What is it|How much is it|What is the result|What does that make)?", "Next: {}", "Try {}.",
     "Do this one: {}", "(What is|What's) the answer to {}?", "Please give (me |)(the result of|the value of|) {}.",
     "I wonder what {} is.", "(Find|Get|Give) the (result|value|answer): {}", "(Do|do) {} (for me|please|now)(.|)",
+    "What comes out of {}?", "{} comes to what?", "Solve this for me: {}", "(My|The) (calculation|problem|task): {}",
+    "(Result|Value|Answer) of {}?", "I'd like (to have |to know |){}.",
+    "(Show|Write|Type|Print) (the result of |){}.", "How (do|would) you work out {}?", "Any idea what {} is?",
+    "If you had {}, how much (would it be|is it)?", "(compute|evaluate|calculate|find): {}",
+    "What (should|must|do) I write for {}?", "{} - what do I put?",
+    "(Let's|Let us|We must|We need to|I must) (find|get|work out) {}.", "Can we get {}?", "Quickly tell me {}.",
+    "(On|For|In) (my|the) test: {}", "Please, what's {}?", "{} gives me what?", "In numbers, what is {}?",
+    "What results from {}?", "(I ask|My question is|I want to ask) (what|how much) {} is.",
+    "(He|She|My son|The teacher) (wants|asks for) {}.", "{}, what is (that|the answer|the result)?",
+    "Which result does {} have?", "(Have you got|Do you have) {}?",
+    "I am looking for {}.",
 )  # fmt: skip
 """Ways to ask for the value of an expression."""
 
