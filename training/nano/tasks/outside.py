@@ -26,7 +26,7 @@ from training.nano.tasks.near_misses import (
     small,
     too_long,
 )
-from training.nano.tasks.ordering import ASCENDING, LARGEST, SMALLEST
+from training.nano.tasks.ordering import LARGEST, SMALLEST
 from training.nano.tasks.people import NAMES, person
 from training.nano.tasks.powers import SQUARE
 from training.nano.tasks.problem import ASKS, Problem
@@ -59,7 +59,9 @@ def outside(rng: Draws) -> Problem:
     return rng.choices(kinds, weights)[0](rng)
 
 
-MEANINGFUL = ("number", "hundred", "thousand", "million", "tuesday", "wednesday", "december", "together", "between")
+MEANINGFUL = ("number", "hundred", "thousand", "million", "tuesday", "wednesday", "december", "together", "between",
+              "please", "thanks", "hello", "goodbye", "welcome", "answer", "question", "balance", "different", "little",
+              "necessary", "immediately", "parallel")  # fmt: skip
 THINGS_UNKNOWN = tuple(word for word in WORDS if word not in MEANINGFUL)
 """Words that nothing can be calculated with: `5 days after tuesday` has an answer."""
 
@@ -189,7 +191,7 @@ NAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("quotient|divided|divide|dividing|split|shared|remainder", DIVIDE.nouns + DIVIDE.sentences),
     ("remainder|rest|modulo|mod", REMAINDER), ("average|mean", AVERAGE), ("squared|square", SQUARE),
     ("largest|biggest|greatest|highest|maximum", LARGEST), ("smallest|lowest|least|minimum", SMALLEST),
-    ("ascending|increasing|sorted|sort|order", ASCENDING), ("rounded|round", ROUND),
+    ("rounded|round", ROUND),
 )  # fmt: skip
 """What names a calculation, and the wordings that do."""
 

@@ -13,7 +13,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "then": ("then", "later", "after that", "next", "afterwards", "soon after", "an hour later", "some time later",
         "the day after", "in the end", "at night"),
     "someone": ("a friend", "an aunt", "a stranger", "the teacher", "a colleague", "a cousin", "the boss", "a guest",
-        "one of the kids", "a neighbor", "grandma", "an old man"),
+        "a kid", "a neighbor", "grandma", "an old man"),
     "people": ("kids", "guests", "visitors", "students", "players", "workers", "tourists", "members", "fans", "pupils",
         "dancers", "hikers", "sailors", "singers"),
     "place": ("shop", "farm", "library", "school", "museum", "club", "factory", "camp", "hotel", "village", "bakery",

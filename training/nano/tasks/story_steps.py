@@ -275,6 +275,15 @@ PRICE = (
     "How expensive are {n} {t} when each is {a} dollars?",
     "{p} earns {a} dollars an hour. What does {he} get for {n} hours?",
     "{n} stamps of {a} dollars each, what's the cost?",
+    "{a} dollars buy one {o}. What do {n} cost?", "For {n} of the {t}, at {a} dollars for one, what must be paid?",
+    "{p} pays {a} dollars every time and goes {n} times. How much is that?",
+    "{n} @people pay {a} dollars each. How much comes in?",
+    "A liter of milk is {a} dollars. How much are {n} liters?",
+    "In a cafe a juice is {a} dollars. {p} orders {n}. What is on the bill?",
+    "{n} {t}, {a} dollars apiece. What is the sum?", "The fee is {a} dollars for an hour. What is it for {n} hours?",
+    "I want {n} of them, and a single one is {a} dollars. How much?",
+    "How much money do {n} {t} take if each takes {a} dollars?",
+    "What would {n} {t} set me back, at {a} dollars for each?",
 )  # fmt: skip
 PRICE_CHANGE = (
     "I pay {a} dollars with a {n} dollar bill. (How much change do I get|What is my change)?",
@@ -296,4 +305,12 @@ PRICE_CHANGE = (
     "The taxi is {a} dollars. I give {n} dollars. How much comes back?",
     "A {n} dollar card is used for {a} dollars. What is still on it?",
     "how much is left of {n} dollars after {a} dollars are gone",
+    "{p} lays down {n} dollars for a meal of {a} dollars. What comes back?",
+    "Out of {n} dollars, {a} dollars go to the shop. How much stays?",
+    "The price is {a} dollars, my bill is a {n} dollar one. What do I get in return?",
+    "{p} has a {n} dollar note. A {o} is {a} dollars. How much is over after buying it?",
+    "A thing for {a} dollars is paid with {n} dollars. How much is given back?",
+    "{n} dollars in, {a} dollars to pay: the change?", "How much less than {n} dollars is {a} dollars?",
+    "My purse had {n} dollars. The ride took {a} dollars of it. What is in it?",
+    "{p} spends {a} of {n} dollars. What is not spent?", "Give me the change: {n} dollars for a bill of {a} dollars.",
 )  # fmt: skip

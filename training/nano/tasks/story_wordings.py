@@ -305,6 +305,10 @@ AGE_TIMES = (
     "{p} is {n} years old and {q} {is} {m} times older.", "{q} {is} {m} times the age of {p}, who is {n}.",
     "The age of {p} is {n}, and {q} {is} {m} times as old.", "{m} times as old as {p}, who is {n}, {is} {q}.",
     "{p} is {n}, {q} {is} {m} times as old.", "If {p} is {n}, {q} {is} {m} times as old.",
+    "Take {m} times the age of {p}, {n}, and you have the age of {q}.",
+    "{q} {is} {m} times as many years old as {p}, and {p} is {n}.", "{p} has lived {n} years, {q} {m} times as long.",
+    "While {p} is {n}, {q} {is} {m} times that.", "{p} is {n} years of age. The age of {q} is {m} times that.",
+    "For each year of {p}, who is {n}, there are {m} of {q}.",
 )  # fmt: skip
 AGE_SUM = (
     "How old are they together?", "What is the sum of (their|the two) ages?",
@@ -312,6 +316,9 @@ AGE_SUM = (
     "What do their ages add up to?",
     "What age do they have together?", "How many years old are they in sum?", "Add their ages: how much is it?",
     "What is their age together?", "How old are both together?", "What is the total of their ages?",
+    "What is the sum of both ages?", "What do the two ages make?", "How many years are both ages in all?",
+    "What is the age of the two taken together?", "How old are the two of them in all?",
+    "Put their ages together. What is it?",
 )  # fmt: skip
 AGE_LATER = (
     "How old will {q} be in {y} years?", "In {y} years, how old will {q} be?",
@@ -319,6 +326,9 @@ AGE_LATER = (
     "{y} years later, how old (is|will be) {q}?", "After {y} more years, how old will {q} be?",
     "What age will {q} have in {y} years?", "How old will {q} be when {y} years have passed?",
     "What is the age of {q} {y} years later?", "How old will {q} be after {y} years?",
+    "What will the age of {q} be {y} years on?", "And {y} years on, how old will {q} be?",
+    "How old does {y} more years make {q}?", "What age comes after {y} more years for {q}?",
+    "{y} birthdays later, what is the age of {q}?", "When {y} years are over, how old will {q} be?",
 )  # fmt: skip
 SEATS = (
     "A {c} has {n} rows of {m} seats. {k} seats are taken.",
@@ -352,6 +362,13 @@ AREA = (
     "A (room|garden|field) is {n} by {m} meters. (What|How large|How big) is (its|the) area?",
     "How (big|large) is the area of a {n} x {m} rectangle?",
     "The sides of a rectangle are {n} and {m}. (What is its area|Area)?", "rectangle {n} by {m}, area?",
+    "A rectangle has sides of {n} and {m}. How large is what is inside?",
+    "(A|The) (floor|lawn|wall) measures {n} m by {m} m. What is its area?",
+    "I need the area of a rectangle, {n} on one side and {m} on the other.",
+    "How many square meters has a room of {n} m by {m} m?", "area: {n} by {m}",
+    "Length {n}, width {m}: what is the area?", "What area do the sides {n} and {m} of a rectangle give?",
+    "A sheet is {n} cm high and {m} cm wide. Give its area.", "area of a rectangle with length {n} and width {m}",
+    "A {n} by {m} carpet covers which area?",
 )  # fmt: skip
 PERIMETER = (
     "A rectangle is {n} (m|cm|meters|) long and {m} (m|cm|meters|) wide. What is (its|the) perimeter?",
@@ -360,6 +377,15 @@ PERIMETER = (
     "A (room|garden|field) is {n} by {m} meters. (What|How long) is (its|the) perimeter?",
     "The sides of a rectangle are {n} and {m}. (What is its perimeter|Perimeter)?",
     "rectangle {n} by {m}, perimeter?",
+    "A rectangle has sides of {n} and {m}. How long is its edge all around?",
+    "(A|The) (floor|lawn|yard) measures {n} m by {m} m. What is its perimeter?",
+    "I need the perimeter of a rectangle, {n} on one side and {m} on the other.",
+    "How long a fence goes around a garden of {n} m by {m} m?", "perimeter: {n} by {m}",
+    "Length {n}, width {m}: what is the perimeter?", "What perimeter do the sides {n} and {m} of a rectangle give?",
+    "A sheet is {n} cm high and {m} cm wide. Give its perimeter.",
+    "perimeter of a rectangle with length {n} and width {m}",
+    "I walk once around a field of {n} by {m} meters. How many meters is that?",
+    "How far is it round a {n} by {m} meter yard?",
 )  # fmt: skip
 WARMER = (
     "It is {a} degrees and (gets|becomes) {n} degrees warmer. (What is the temperature|How warm is it|How many "
@@ -372,6 +398,15 @@ WARMER = (
     "then?",
     "The thermometer shows {a} and climbs {n} degrees. What does it show?",
     "(From|Starting at) {a} degrees it gets {n} degrees warmer. What is the temperature?",
+    "It starts at {a} degrees. Then {n} degrees are gained. How many degrees is it?",
+    "{n} degrees warmer than {a} degrees, how warm is that?",
+    "The night had {a} degrees and the day {n} degrees more. How warm was the day?",
+    "A room of {a} degrees is heated by {n} degrees. What is its temperature?",
+    "If {a} degrees go up by {n}, how many degrees are that?",
+    "@Day it had {a} degrees, and @later it is {n} degrees warmer. How warm is it?",
+    "The water has {a} degrees. It warms up by {n} degrees. How warm is the water?",
+    "After a rise of {n} from {a} degrees, what does the thermometer say?",
+    "It was {n} degrees colder before, at {a} degrees. What is it at the moment?",
 )  # fmt: skip
 COLDER = (
     "It is {a} degrees and (gets|becomes) {n} degrees colder. (What is the temperature|How cold is it|How many "
@@ -384,4 +419,13 @@ COLDER = (
     "then?",
     "The thermometer shows {a} and falls {n} degrees. What does it show?",
     "(From|Starting at) {a} degrees it gets {n} degrees colder. What is the temperature?",
+    "It starts at {a} degrees. Then {n} degrees are lost. How many degrees is it?",
+    "{n} degrees colder than {a} degrees, how cold is that?",
+    "The day had {a} degrees and the night {n} degrees less. How cold was the night?",
+    "A room of {a} degrees is cooled by {n} degrees. What is its temperature?",
+    "If {a} degrees go down by {n}, how many degrees are that?",
+    "@Day it had {a} degrees, and @later it is {n} degrees colder. How cold is it?",
+    "The water has {a} degrees. It cools down by {n} degrees. How cold is the water?",
+    "After a fall of {n} from {a} degrees, what does the thermometer say?",
+    "It was {n} degrees warmer before, at {a} degrees. What is it at the moment?",
 )  # fmt: skip
