@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from hopwell.model import shipped_name
 from hopwell.planner.question import Option
 
@@ -21,7 +23,7 @@ def launch_command(option: Option, model: str, length: float) -> str:
     Args:
         model: a folder, a hub name, or one that `read_model` knows.
     """
-    model = HUB.get(shipped_name(model), model)
+    model = HUB.get(shipped_name(model), quote(model))
     make = {"hopwell": _hopwell, "sglang": _sglang, "vllm": _vllm, "trtllm": _trtllm}[option.engine.name]
     hosts = -(-option.layout.gpus // option.gpu.domain)
     across = f"  # on each of {hosts} hosts, with the engine's own options for node rank and address"
@@ -39,6 +41,10 @@ def _copy(option: Option) -> str:
 
 def _users(option: Option) -> int:
     return max(1, min(int(option.most_users), option.memory.tokens))
+
+
+def _of_a_rank(option: Option) -> int:
+    return -(-_users(option) // option.layout.dp)
 
 
 def _hopwell(option: Option, model: str, length: int) -> str:
@@ -82,7 +88,7 @@ def _vllm(option: Option, model: str, length: int) -> str:
         words.append("--kv-cache-dtype fp8")
     if option.drafts:
         words.append(f"""--speculative-config '{{"method":"mtp","num_speculative_tokens":{option.drafts}}}'""")
-    words += [f"--gpu-memory-utilization {option.engine.memory_fraction}", f"--max-num-seqs {_users(option)}"]
+    words += [f"--gpu-memory-utilization {option.engine.memory_fraction}", f"--max-num-seqs {_of_a_rank(option)}"]
     return " ".join([*words, f"--max-model-len {length}"])
 
 
@@ -94,7 +100,7 @@ def _trtllm(option: Option, model: str, length: int) -> str:
     if option.drafts:
         lines.append(f"speculative_config: {{decoding_type: MTP, num_nextn_predict_layers: {option.drafts}}}")
     words = ["trtllm-serve", model, f"--tp_size {layout.gpus}", f"--ep_size {layout.expert_whole}"]
-    words += [f"--max_batch_size {-(-_users(option) // layout.dp)}", f"--max_seq_len {length}"]
+    words += [f"--max_batch_size {_of_a_rank(option)}", f"--max_seq_len {length}"]
     words += [f"--kv_cache_free_gpu_memory_fraction {option.engine.memory_fraction}"]
     file = "\\n".join(lines)
     return f"printf '{file}\\n' > options.yaml; {' '.join([*words, '--extra_llm_api_options options.yaml'])}"

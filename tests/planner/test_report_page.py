@@ -43,6 +43,16 @@ def test_a_command_says_how_the_model_lies_and_in_what() -> None:
         assert command.startswith("hopwell serve deepseek-ai/DeepSeek-R1 ") and "refused" not in command
         assert command.endswith("# of a copy with experts in nvfp4: see hopwell quantize")
         assert launch_command(option, "/models/R1", 2048).startswith("hopwell serve /models/R1 ")
+        assert launch_command(option, "/my models/R1", 2048).startswith("hopwell serve '/my models/R1' ")
+
+
+@pytest.mark.parametrize(("engine", "flag"), [("vllm", "--max-num-seqs"), ("trtllm", "--max_batch_size")])
+def test_users_are_shared_among_ranks_that_attend_apart(engine: str, flag: str) -> None:
+    """These engines' limit is a rank's own."""
+    asked = Question(read_model("deepseek-r1"), parse_gpus("8xh200"), Load(1024, 1024), 2000, 80, engines=(engine,))
+    option = search(asked, PRICES).options[0]
+    assert option.layout.dp == 8
+    assert f"{flag} {-(-int(option.most_users) // 8)} " in launch_command(option, "r1", 2048)
 
 
 @pytest.mark.parametrize(
