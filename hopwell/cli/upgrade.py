@@ -46,11 +46,12 @@ def upgrade(
 
     one_output(as_json, as_markdown)
     count, gpu = parse_cluster(have, "--have")
+    sizes = read_model(model)
     cluster = Cluster(
-        model=read_model(model),
+        model=sizes,
         gpu=gpu,
         count=count,
-        load=parse_load(input_tokens, output_tokens, 0.0),
+        load=parse_load(input_tokens, output_tokens, 0.0, sizes),
         ttft_ms=parse_number(ttft, "--ttft", "ms", 1, 1e7),
         tpot_ms=parse_number(tpot, "--tpot", "ms", 0.01, 1e6),
         sure=sure,

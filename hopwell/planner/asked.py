@@ -62,7 +62,7 @@ class Asked:
         question = Question(
             model=model,
             gpus=parse_gpus(self.gpus),
-            load=parse_load(self.input, self.output, self.cached),
+            load=parse_load(self.input, self.output, self.cached, model),
             ttft_ms=first,
             tpot_ms=between,
             rate=self.rate,
@@ -75,23 +75,13 @@ class Asked:
             disaggregated=self.split,
             calibration=calibration,
         )
-        _check(question)
+        if question.rate is not None and question.users is not None:
+            raise PlanError("--rate and --users exclude each other: give the one that is known")
         return question
 
     def notes(self, answer: Answer) -> list[str]:
         """What the latency class makes of the answer, where that needs words."""
         return what_is_possible(self.latency_class, answer) if self.latency_class else []
-
-
-def _check(question: Question) -> None:
-    if question.rate is not None and question.users is not None:
-        raise PlanError("--rate and --users exclude each other: give the one that is known")
-    length = question.load.input + question.load.output
-    if length > question.model.max_position_embeddings:
-        most = question.model.max_position_embeddings
-        raise PlanError(
-            f"--input and --output come to {length:,.0f} tokens; {question.model.name} reads {most:,} at most"
-        )
 
 
 def parse_gpus(text: str, option: str = "--gpus") -> tuple[Wanted, ...]:
@@ -136,15 +126,19 @@ def parse_number(text: str, option: str, kind: str, low: float, high: float) -> 
     return value
 
 
-def parse_load(given: str, made: str, cached: float) -> Load:
+def parse_load(given: str, made: str, cached: float, model: Model) -> Load:
     """Tokens of a request.
 
     Raises:
-        PlanError: a length is none.
+        PlanError: a length is none, or both are more than the model reads.
     """
-    return Load(
+    load = Load(
         parse_number(given, "--input", "tokens", 1, 1e7), parse_number(made, "--output", "tokens", 2, 1e7), cached
     )
+    length, most = load.input + load.output, model.max_position_embeddings
+    if length > most:
+        raise PlanError(f"--input and --output come to {length:,.0f} tokens; {model.name} reads {most:,} at most")
+    return load
 
 
 def parse_names(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -293,7 +293,7 @@ class _Finder:
         """Why there is no option."""
         question = self.question
         if not any(self._served()):
-            return "none of --engines serves the model in one of --precisions there; allow others"
+            return "no engine that may be used serves the model there in a precision that may be; allow others"
         if self.smallest is None:
             have = f" of the {self.most} there are" if self.most else ""
             return f"the model with one request of that length fits no layout{have}; give more or larger GPUs"

@@ -31,6 +31,8 @@ def test_a_page_and_json() -> None:
         (("--engine", "ollama"), "--engine: 'ollama' is not known"),
         (("--engine", "sglang,vllm"), "--engine: 'sglang,vllm' is not known"),
         (("--tpot", "1ms"), "the best reachable is"),
+        (("--input", "163k", "--ttft", "1000s"), "--output come to 164,000 tokens; deepseek-r1 reads 163,840"),
+        (("--have", "8xa100"), "as it is: A100: no engine that may be used serves the model"),
     ],
 )
 def test_faults_name_the_option(arguments: tuple[str, ...], message: str) -> None:

@@ -73,7 +73,7 @@ def test_a_config_and_prices_of_ones_own(http: httpx.Client) -> None:
         ({"model": ""}, "model", "name is empty"),
         ({"config": {"model_type": "llama"}}, "config", "model_type"),
         ({"gpus": "h200", "tails": True}, "tails", "tails needs rate"),
-        ({"gpus": "a100", "precisions": "fp8"}, "engines", "A100: none of engines serves the model"),
+        ({"gpus": "a100", "precisions": "fp8"}, "gpus", "A100: no engine that may be used serves the model"),
         ({"prices": "[gpu.H200]\nrnt = 1"}, "prices", "gpu.H200.rnt is not known"),
         ({"prices": "x = " + "[" * 20_000}, "prices", "cannot be read"),
         ({"prices": "rent"}, "prices", "cannot be read"),
