@@ -18,8 +18,10 @@ def plan(
     gpus: Annotated[
         str, typer.Option(help="GPUs to compare, as h100,h200 or, if there are so many, 16xh100.")
     ] = "h100,h200,b200,b300,gb200,gb300",
-    input_tokens: Annotated[str, typer.Option("--input", help="Tokens of a prompt, as 1k or 8192.")] = "1k",
-    output_tokens: Annotated[str, typer.Option("--output", help="Tokens of an answer.")] = "1k",
+    input_tokens: Annotated[
+        str | None, typer.Option("--input", help="Tokens of a prompt, as 8k or 8192; default: 1k.")
+    ] = None,
+    output_tokens: Annotated[str | None, typer.Option("--output", help="Tokens of an answer; default: 1k.")] = None,
     cached: Annotated[float, typer.Option(min=0, max=0.99, help="Share of prompts in the prefix cache.")] = 0.0,
     rate: Annotated[float | None, typer.Option(min=1e-6, max=1e9, help="Requests a second.")] = None,
     users: Annotated[
@@ -64,15 +66,18 @@ def plan(
 
     one_output(as_json, as_markdown)
     arrivals: list[Arrival] = []
+    given = {"input": input_tokens, "output": output_tokens}
+    lengths = {name: text for name, text in given.items() if text is not None}
     if trace is not None:
         from hopwell.planner.trace import means, rate_of, read_trace
 
+        if lengths:
+            raise PlanError("--trace has lengths of its own; leave --input and --output out")
         arrivals = read_trace(trace, rate)
-        (input_tokens, output_tokens), rate = means(arrivals), rate or rate_of(arrivals)
+        lengths, rate = means(arrivals), rate or rate_of(arrivals)
     asked = Asked(
-        gpus=gpus, input=input_tokens, output=output_tokens, cached=cached, rate=rate, users=users, ttft=ttft,
-        tpot=tpot, latency_class=latency_class, sure=sure, by=by, engines=engines, precisions=precisions, mtp=mtp,
-        split=split,
+        gpus=gpus, cached=cached, rate=rate, users=users, ttft=ttft, tpot=tpot, latency_class=latency_class, sure=sure,
+        by=by, engines=engines, precisions=precisions, mtp=mtp, split=split, **lengths,
     )  # fmt: skip
     question = asked.question(read_model(model), read_calibration() if calibrated else NOTHING)
     listed = read_prices(prices)

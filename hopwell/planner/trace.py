@@ -53,10 +53,10 @@ def rate_of(trace: list[Arrival]) -> float:
     return (len(trace) - 1) / (trace[-1].us - trace[0].us) * 1e6
 
 
-def means(trace: list[Arrival]) -> tuple[str, str]:
+def means(trace: list[Arrival]) -> dict[str, str]:
     """Tokens in and out, as options of a question; a planner's answers have two tokens at least."""
     sums = sum(each.input for each in trace), sum(each.output for each in trace)
-    return f"{max(1.0, sums[0] / len(trace)):.0f}", f"{max(2.0, sums[1] / len(trace)):.0f}"
+    return {"input": f"{max(1.0, sums[0] / len(trace)):.0f}", "output": f"{max(2.0, sums[1] / len(trace)):.0f}"}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, object]]]:

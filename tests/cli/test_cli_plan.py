@@ -87,4 +87,5 @@ def test_tails_at_a_rate_and_of_a_trace(tmp_path: Path) -> None:
     assert (document["question"]["rate"], document["question"]["input"]) == (4.0, 1000)
     assert document["options"][0]["tails"]["requests"] >= 1 and document["options"][0]["tails"]["kept"] > 0.9
     assert json.loads(hopwell(*ask, "--rate", "8").out)["question"]["rate"] == 8
+    assert "--trace has lengths of its own" in refused(*ask, "--output", "1k")
     assert "--tails needs --rate or --trace" in refused("plan", "deepseek-r1", "--gpus", "b200", "--tails")

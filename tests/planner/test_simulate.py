@@ -95,7 +95,7 @@ def test_traces_are_read(tmp_path: Path) -> None:
     mooncake.write_text(MOONCAKE, encoding="utf-8")
     azure.write_text(AZURE, encoding="utf-8")
     assert read_trace(mooncake) == [Arrival(0.0, 6758, 500), Arrival(3e6, 242, 100)]
-    assert means(read_trace(mooncake)) == ("3500", "300")
+    assert means(read_trace(mooncake)) == {"input": "3500", "output": "300"}
     assert [round(each.us) for each in read_trace(azure)] == [0, 2_000_000]
     assert rate_of(read_trace(azure, rate=4.0)) == pytest.approx(4.0)
 
