@@ -85,22 +85,25 @@ def plan(
     if tails and rate is None:
         raise PlanError("--tails needs --rate or --trace: a closed loop has no arrivals")
     seen = report.simulated(answer, top, arrivals) if tails or arrivals else []
+    rows = report.table(answer, top)
+    if seen:
+        rows = report.with_tails(rows, seen)
+    about = [*report.card(answer, listed, model), *report.tail_lines(seen, bool(arrivals))]
     if html is not None:
         from hopwell.checkpoint.files import write_text
         from hopwell.planner.page import page
 
-        write_text(html, page(answer, listed, model, top))
+        write_text(html, page(answer, listed, model, rows, about))
     if as_json:
         print_json(report.as_json(answer, listed, model, top, seen))
     elif as_markdown:
-        print(report.markdown(answer, listed, model, top), end="")
+        print(report.markdown(answer, model, rows, about), end="")
     else:
         print(report.describe(question))
-        rows = report.table(answer, top)
-        print_rows(report.with_tails(rows, seen) if seen else rows)
+        print_rows(rows)
         for name, why in answer.refused.items():
             print(f"{name}: {why}")
-        print_card([*report.card(answer, listed, model), *report.tail_lines(seen, bool(arrivals))])
+        print_card(about)
     if not as_json:
         for line in asked.notes(answer):
             print(line)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 
 from hopwell.limits.prices import Prices
 from hopwell.planner.model import PlanError
 from hopwell.planner.question import Option, Question
-from hopwell.planner.report import card, describe, spread, table
+from hopwell.planner.report import describe, spread
 from hopwell.planner.search import Answer, search
 from hopwell.planner.uncertainty import Band, figures
 from hopwell.svg import STYLE as CURVES
@@ -29,16 +29,18 @@ tr + tr { border-top: 1px solid #ddd } .card td:first-child { color: #666; white
 """
 
 
-def page(answer: Answer, prices: Prices, model: str, top: int) -> str:
-    """The file's text; the curves take a few seconds."""
-    lines = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in card(answer, prices, model))
+def page(
+    answer: Answer, prices: Prices, model: str, rows: Sequence[Mapping[str, str]], about: Iterable[tuple[str, str]]
+) -> str:
+    """The file's text, with the card `about` the first option; the curves take a few seconds."""
+    lines = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in about)
     refused = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in answer.refused.items())
     title = f"Plan for {escape(model)}"
     drawn = "\n".join(plots(answer.question, prices))
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
         f"<style>{STYLE}{CURVES}</style>\n<h1>{title}</h1>\n<p>{escape(describe(answer.question))}</p>\n"
-        f'<div class="wide">{_table(table(answer, top))}</div>\n<ul>{refused}</ul>\n'
+        f'<div class="wide">{_table(rows)}</div>\n<ul>{refused}</ul>\n'
         f'<div class="plots">\n{drawn}\n</div>\n'
         f'<h2>The first</h2>\n<table class="card">{lines}</table>\n</html>\n'
     )

@@ -254,13 +254,12 @@ def _option(option: Option, question: Question, prices: Prices, model: str) -> d
     }  # fmt: skip
 
 
-def markdown(answer: Answer, prices: Prices, model: str, top: int) -> str:
-    """The table and the card, as a page."""
-    question = answer.question
-    head = f"# Plan for {model}\n\n{describe(question)}\n"
-    body = markdown_table(table(answer, top))
+def markdown(answer: Answer, model: str, rows: Sequence[Mapping[str, str]], about: Iterable[tuple[str, str]]) -> str:
+    """The table and the card `about` the first option, as a page."""
+    head = f"# Plan for {model}\n\n{describe(answer.question)}\n"
+    body = markdown_table(rows)
     refused = "".join(f"\n- {name}: {why}" for name, why in answer.refused.items())
-    lines = "\n".join(f"| {label} | {text.replace('|', ' ')} |" for label, text in card(answer, prices, model))
+    lines = "\n".join(f"| {label} | {text.replace('|', ' ')} |" for label, text in about)
     return f"{head}\n{body}\n{refused}\n\n## The first\n\n| | |\n|---|---|\n{lines}\n"
 
 

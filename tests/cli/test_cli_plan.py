@@ -79,6 +79,8 @@ def _config(folder: Path, values: dict[str, str]) -> Path:
 def test_tails_at_a_rate_and_of_a_trace(tmp_path: Path) -> None:
     ran = hopwell("plan", "deepseek-r1", *SMALL, "--tails")
     assert ran.code == 0 and "p99 to first" in ran.out and re.search(r"^tails +p50, p95, p99: ", ran.out, re.M)
+    page = hopwell("plan", "deepseek-r1", *SMALL, "--tails", "--markdown").out
+    assert "| p99 to first |" in page and "| tails | p50, p95, p99: " in page
     trace = tmp_path / "trace.jsonl"
     lines = [{"timestamp": 250 * i, "input_length": 900 + i, "output_length": 400} for i in range(201)]
     trace.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")

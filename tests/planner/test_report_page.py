@@ -13,6 +13,7 @@ from hopwell.planner.launch import launch_command
 from hopwell.planner.model import PlanError, read_model
 from hopwell.planner.page import frontier, page
 from hopwell.planner.question import Question
+from hopwell.planner.report import card, table
 from hopwell.planner.search import search
 from hopwell.planner.serving import Load
 
@@ -21,7 +22,8 @@ QUESTION = Question(read_model("v2-lite"), parse_gpus("h200"), Load(512, 256), 2
 
 
 def test_a_page_is_whole() -> None:
-    text = page(search(QUESTION, PRICES), PRICES, "<v2>", 3)
+    answer = search(QUESTION, PRICES)
+    text = page(answer, PRICES, "<v2>", table(answer, 3), card(answer, PRICES, "<v2>"))
     assert text.count("<svg") == 3 and "&lt;v2&gt;" in text and "<v2>" not in text and "http" not in text
     for part in text.split("<svg")[1:]:
         ElementTree.fromstring("<svg" + part.partition("</svg>")[0] + "</svg>")

@@ -120,7 +120,7 @@ def test_an_answer_is_a_table_a_card_json_and_a_page() -> None:
     assert {"answer", "memory", "evidence", "public row", "start", "rival", "if"} <= lines.keys()
     document = as_json(answer, PRICES, "deepseek-r1", 5)
     assert len(document["options"]) == 5 and document["options"][0]["tpot_ms"]["p10"] < 30
-    assert markdown(answer, PRICES, "deepseek-r1", 3).count("\n|") > 20
+    assert markdown(answer, "deepseek-r1", table(answer, 3), lines.items()).count("\n|") > 20
 
 
 def test_evidence_and_what_would_flip() -> None:
