@@ -17,7 +17,7 @@ def main() -> None:
 
     checkpoint, prompts, top = sys.argv[1:]
     llm = LLM(checkpoint, skip_tokenizer_init=True, max_model_len=1024, kv_cache_memory_bytes=1 << 30,
-              enforce_eager=True, enable_prefix_caching=False, seed=0)  # fmt: skip
+              gpu_memory_utilization=0.3, enforce_eager=True, enable_prefix_caching=False, seed=0)  # fmt: skip
     params = SamplingParams(temperature=0.0, max_tokens=1, ignore_eos=True, logprobs=int(top), detokenize=False)
     asked = [{"prompt_token_ids": each} for each in json.loads(Path(prompts).read_text(encoding="utf-8"))]
     done = llm.generate(asked, params, use_tqdm=False)

@@ -25,7 +25,7 @@ from hopwell.ops.attention_decode_gluon import _cut
 from hopwell.ops.gluon_common import advance
 
 PAGE = gl.constexpr(sizes.PAGE)
-BRINGING_REGISTERS = {4: 152, 8: 120}
+BRINGING_REGISTERS = {4: 152, 8: 104}
 """Of a thread that brings pages, by the warps that multiply: a page's codes, and some of its values."""
 
 
