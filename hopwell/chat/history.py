@@ -46,6 +46,24 @@ def _tried(template: ChatTemplate, content: str | None) -> str:
         return ""
 
 
+def in_order_of_calls(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages, with the results behind a turn in the order of its calls: most templates show no ids, and a model
+    takes the first result for the first call's. Where ids are missing, twice there or of no call, nothing moves."""
+    ordered, place = list(messages), 0
+    while place < len(ordered):
+        calls = ordered[place].get("tool_calls") or ()
+        ids = [str(call.get("id")) for call in calls if isinstance(call, Mapping)]
+        place += 1
+        end = place
+        while end < len(ordered) and ordered[end]["role"] == "tool":
+            end += 1
+        results = {str(message.get("tool_call_id")): message for message in ordered[place:end]}
+        if len(set(ids)) == len(ids) and len(results) == end - place and results.keys() <= set(ids):
+            ordered[place:end] = [results[id] for id in ids if id in results]
+        place = end
+    return ordered
+
+
 def as_shown(messages: Sequence[Mapping[str, Any]], shown: Shown) -> list[Mapping[str, Any]]:
     """The messages, with content beside calls null, empty or a turn of its own, as the template shows them.
 
@@ -53,7 +71,7 @@ def as_shown(messages: Sequence[Mapping[str, Any]], shown: Shown) -> list[Mappin
         TemplateError: it shows no calls or no results, and there are some; the message names the turn.
     """
     turns: list[Mapping[str, Any]] = []
-    for place, message in enumerate(messages):
+    for place, message in enumerate(in_order_of_calls(messages)):
         if message["role"] == "tool" and not shown.results:
             raise TemplateError(f"messages.{place}: the chat template of this model has no place for a tool's result")
         if not message.get("tool_calls"):

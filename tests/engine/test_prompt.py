@@ -117,6 +117,19 @@ def test_calls_and_results_and_text_stay_in_the_history(make: Prompts, content: 
     assert text.index("Ulm") < text.index("Bonn") < text.index("rain0") < text.index("rain1")
 
 
+@pytest.mark.parametrize("make", ALL)
+def test_results_stand_in_the_order_of_their_calls(make: Prompts) -> None:
+    """Tools that run side by side end in any order, and templates show no ids."""
+    turns = called(None, '{"city": "Ulm"}', '{"city": "Bonn"}')
+    rendered = make.render(turns, TOOLS)
+    assert make.render([*turns[:-2], turns[-1], turns[-2]], TOOLS) == rendered
+    assert make.render([*turns[:-2], turns[-1], turns[-2], *turns], TOOLS) == make.render([*turns, *turns], TOOLS)
+    for id in ("elsewhere", turns[-1]["tool_call_id"]):  # of no call, twice of one: they stay as they are
+        odd = [*turns[:-2], turns[-1], {**turns[-2], "tool_call_id": id}]
+        text = TOKENIZER.decode(make.render(odd, TOOLS))
+        assert text.index("rain1") < text.index("rain0")
+
+
 def test_a_template_that_fails_at_null_gets_an_empty_text() -> None:
     strict = prompts(family.R1.replace("{%- if message['content'] is not none %}", "{%- if true %}"))
     assert '{"city": "Ulm"}' in TOKENIZER.decode(strict.render(called(None, '{"city": "Ulm"}'), TOOLS))
