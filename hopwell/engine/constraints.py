@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hopwell.engine.request import RequestError, SamplingParams
@@ -11,6 +12,9 @@ BETWEEN_TOKENS: Any = {"whitespace_flexible": False, "item_separator": ", ?", "k
 """One space at most after a comma or colon, as models write it; with white space free, some write it without end."""
 MAX_GRAMMAR = 1 << 20
 """Characters of a schema, regex or grammar."""
+LARK = re.compile(r"//[^\n]*|#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"?|/(?:[^/\\]|\\.)+/?|(%json)\s*")
+"""What may stand around JSON in a Lark grammar, comments, strings and regexes, and what begins JSON."""
+DECODER = json.JSONDecoder()
 
 
 def constraint_text(params: SamplingParams) -> tuple[str, str]:
@@ -31,8 +35,34 @@ def constraint_text(params: SamplingParams) -> tuple[str, str]:
 
 
 def in_lark(schema: dict[str, Any]) -> str:
-    """A JSON schema as a rule of a Lark grammar, with as little white space as an answer's own schema allows."""
-    return f"%json {json.dumps({'x-guidance': BETWEEN_TOKENS, **schema})}"
+    """A JSON schema as a rule of a Lark grammar."""
+    return f"%json {json.dumps(schema)}"
+
+
+def with_usual_json(lark: str) -> str:
+    """A Lark grammar whose JSON has as little white space as `json_schema` has, unless its schemas say otherwise."""
+    parts: list[str] = []
+    done = at = 0
+    while found := LARK.search(lark, at):
+        at = found.end()
+        if found[1] is None:
+            continue
+        try:
+            schema, end = DECODER.raw_decode(lark, at)
+        except (ValueError, RecursionError):
+            break  # llguidance says what is wrong with it
+        own = schema.get("x-guidance", {}) if isinstance(schema, dict) else None
+        if schema is True:
+            text = json.dumps({"x-guidance": BETWEEN_TOKENS})
+        elif isinstance(own, dict) and "x-guidance" in schema:
+            text = json.dumps({**schema, "x-guidance": {**BETWEEN_TOKENS, **own}})
+        elif isinstance(own, dict):  # the rest stays as it was written
+            text = f'{{"x-guidance": {json.dumps(BETWEEN_TOKENS)}{"," * bool(schema)}{lark[at + 1 : end]}'
+        else:
+            text = lark[at:end]
+        parts += lark[done:at], text
+        done = at = end
+    return "".join([*parts, lark[done:]])
 
 
 def too_complex(field: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from hopwell.engine.constraints import BETWEEN_TOKENS, constraint_text, first_line, too_complex
+from hopwell.engine.constraints import BETWEEN_TOKENS, constraint_text, first_line, too_complex, with_usual_json
 from hopwell.engine.masks import ALLOWANCE, BoundedMatcher
 from hopwell.engine.request import RequestError, SamplingParams
 
@@ -53,7 +53,7 @@ class GrammarCompiler:
             elif field == "regex":
                 source = LLMatcher.grammar_from_regex(text)
             else:
-                source = LLMatcher.grammar_from_lark(text)
+                source = LLMatcher.grammar_from_lark(with_usual_json(text))
         except (ValueError, TypeError) as error:
             raise RequestError(f"{field} is malformed: {first_line(error)}", field) from None
         matcher = LLMatcher(self.tokenizer, source, log_level=0, limits=self._limits)

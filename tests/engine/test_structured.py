@@ -12,6 +12,7 @@ from tiny_tokenizer import EOS, byte_tokenizer
 from torch import Tensor
 from toy import ToyModel, ask, run, toy_engine
 
+from hopwell.engine.constraints import with_usual_json
 from hopwell.engine.grammar import GrammarCompiler, GrammarState
 from hopwell.engine.request import FinishReason, Request, SamplingParams
 from hopwell.engine.thinking import Thinking
@@ -43,6 +44,36 @@ def constrained(constraint: dict[str, Any]) -> list[Request]:
 
 def compiler() -> GrammarCompiler:
     return GrammarCompiler(byte_tokenizer().to_str(), VOCAB, EOS)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "allowed"),
+    [
+        ("start: %json " + json.dumps(SCHEMA), ""),
+        ("start: %json true", ""),
+        ('start: %json {"x-guidance": {"item_separator": ","}}', ""),
+        ('start: %json {"x-guidance": {"whitespace_flexible": true}}', " \n\t"),
+        ('// "\nnever: "%json {" /%json \\/"/\nstart: (never | %json\n{"const": {"%json {": "/"}} | %json {})', ""),
+    ],
+)
+def test_json_in_a_callers_grammar_has_no_more_white_space(grammar: str, allowed: str) -> None:
+    compiled = compiler()
+    state = GrammarState(compiled.compile(SamplingParams(grammar=grammar)), compiled)
+    (brace,) = byte_tokenizer().encode("{", add_special_tokens=False).ids
+    assert state.push(brace) == 1
+    mask = state.allowed()
+    spaces = {space: byte_tokenizer().encode(space, add_special_tokens=False).ids[0] for space in " \n\t"}
+    assert {space for space, token in spaces.items() if mask[token]} == set(allowed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"' * 99_999, '"\\' * 50_000, "/\\" * 50_000, "%json {" * 15_000, "%json " * 15_000, "%json{}" * 15_000],
+    ids=["quotes", "escapes", "regexes", "objects", "marks", "rules"],
+)
+def test_a_grammar_that_is_none_is_read_once(text: str) -> None:
+    """Each took minutes or hours if its end was looked for from every place in it."""
+    with_usual_json(text * 10)
 
 
 @pytest.mark.parametrize("drafts", [0, 1, 3])
