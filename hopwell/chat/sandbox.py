@@ -13,6 +13,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from hopwell.chat.free import free_names
+
 MAX_REPEAT = 1 << 20
 """Characters or items that a product in a template may have."""
 
@@ -44,7 +46,8 @@ def _compiled(source: str, **tokens: str) -> Callable[[dict[str, Any] | None], A
         template = environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise type(error)(f"line {error.lineno}: {error.message}", error.lineno) from None
-    names = meta.find_undeclared_variables(environment.parse(source)) - environment.globals.keys()
+    tree = environment.parse(source)
+    names = meta.find_undeclared_variables(tree) & free_names(tree) - environment.globals.keys()
     return lambda values: sorted(names) if values is None else template.render(**values, **tokens)
 
 

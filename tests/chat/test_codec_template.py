@@ -165,6 +165,28 @@ def test_v31s_switch_is_seen_and_used() -> None:
         template.render(QUESTION, variables={"messages": []})
 
 
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("{% if a %}{% set x = m %}{{ x }}{% elif b %}{% set x = 1 %}{{ x }}{% endif %}", "a b m"),
+        ("{% if a %}{% set x = 1 %}{% else %}{% set x = 2 %}{% endif %}{{ x }}", "a"),
+        ("{% if a %}{% set x = 1 %}{% endif %}{{ x }}", "a x"),
+        ("{% if x is not defined %}{% set x = false %}{% endif %}{{ x }}", "x"),
+        ("{% for m in t if m != w %}{% if m %}{% set x = loop %}{{ x }}{% endif %}{% endfor %}{{ m }}", "t w m"),
+        ("{% for m in t %}{{ x }}{% set x = m %}{% endfor %}", "t x"),
+        ("{% macro f(a, b=c) %}{% if a %}{% set x = b %}{{ x ~ y }}{% endif %}{% endmacro %}{{ f(z) }}", "c y z"),
+        ("{% call(a) f() %}{{ a ~ b }}{% endcall %}", "f b"),
+        ("{% with x = a, y = x %}{{ x ~ y }}{% endwith %}", "a x"),
+        ("{% set ns = namespace(a=b) %}{% set ns.a = c %}{{ ns.a }}", "b c"),
+        ("{% set x %}{{ a }}{% set y = 1 %}{% endset %}{{ x ~ y }}{% filter upper %}{{ b }}{% endfilter %}", "a b y"),
+        ("{% block one %}{% set x = 1 %}{{ x }}{% endblock %}{{ x }}", "x"),
+    ],
+)  # fmt: skip
+def test_what_a_template_sets_itself_is_no_variable(source: str, names: str) -> None:
+    """What it reads before it sets it, on some way, is one."""
+    assert ChatTemplate(source).variables == set(names.split())
+
+
 def test_json_in_templates_is_plain() -> None:
     value = {"b": "<é&😀>", "a": [1]}
     source = "{{ messages[0]|tojson }} {{ messages[0]|tojson(sort_keys=true, separators=(',', ':')) }}"

@@ -90,7 +90,7 @@ def test_only_variables_of_the_template_are_taken(http: httpx.Client, v31: httpx
         assert refused(http, path, {**body, "chat_template_kwargs": {name: True}})["param"] == (
             f"chat_template_kwargs.{name}"
         )
-    for name in ("enable_thinking", "bos_token", "namespace"):
+    for name in ("enable_thinking", "bos_token", "namespace", "text", "call"):
         assert name in refused(v31, path, {**body, "chat_template_kwargs": {name: True}})["message"]
     assert http.post(path, json={**body, "chat_template_kwargs": {}}).status_code == 200
 
