@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from hopwell.engine.bounded_matcher import ALLOWANCE, BoundedMatcher
 from hopwell.engine.constraints import BETWEEN_TOKENS, constraint_text, first_line, too_complex, with_usual_json
-from hopwell.engine.masks import ALLOWANCE, BoundedMatcher
 from hopwell.engine.request import RequestError, SamplingParams
 
 if TYPE_CHECKING:

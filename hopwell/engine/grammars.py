@@ -21,9 +21,9 @@ from hashlib import sha256
 from llguidance import LLMatcher
 
 from hopwell.bounded import Bounded, BoundedError, Limits
+from hopwell.engine.bounded_matcher import Allowance, BoundedMatcher, Deputy
 from hopwell.engine.constraints import constraint_text, first_line, too_complex
 from hopwell.engine.grammar import GrammarCompiler, GrammarState
-from hopwell.engine.masks import Allowance, BoundedMatcher, Deputy
 from hopwell.engine.request import RequestError, SamplingParams
 
 CHECKER = "hopwell.engine.grammar:checker"

@@ -15,8 +15,8 @@ from hostile_grammars import DEEP, ENDLESS, REFUSED, SLOW, chain
 from tiny_tokenizer import EOS, byte_tokenizer
 from toy import ToyModel, ask, toy_engine
 
+from hopwell.engine.bounded_matcher import Allowance
 from hopwell.engine.grammars import LIMITS, MAX_QUEUED, Grammars
-from hopwell.engine.masks import Allowance
 from hopwell.engine.request import FAULTS, RequestError, SamplingParams
 
 pytestmark = pytest.mark.usefixtures("own_children")
