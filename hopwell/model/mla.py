@@ -25,7 +25,11 @@ LATENT_EPS = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class MLA:
-    """Weights of one attention layer. `qkv_a` stacks the rows that read the same input."""
+    """Weights of one attention layer. `qkv_a` stacks the rows that read the same input.
+
+    In the reports' words `qkv_a` is W_DQ, W_DKV and W_KR, `q_b` W_UQ and W_QR, a head's rows together; the rest are
+    W_UK, W_UV and W_O.
+    """
 
     config: ModelConfig
     qkv_a: Weight
