@@ -62,12 +62,7 @@ def serve(
     from hopwell.cli.tables import print_rows
 
     load = Load(
-        input_words=input_words,
-        output_tokens=output_tokens,
-        spread=spread,
-        chat=chat,
-        ignore_eos=ignore_eos,
-        seed=seed,
+        input_words=input_words, output_tokens=output_tokens, spread=spread, chat=chat, ignore_eos=ignore_eos, seed=seed
     )
     levels = concurrency or ([] if rate else [1, 2, 4, 8, 16])
     joules = local_counter(url, gpus) if energy else None

@@ -32,8 +32,7 @@ def whole(
     attention: Annotated[str | None, typer.Option(help="With --format: bf16 or fp8.  [default: bf16]")] = None,
     layers: Annotated[int | None, typer.Option(min=2, help="Cut a config to this depth.")] = None,
     case: Annotated[
-        list[str] | None,
-        typer.Option(help="See above; repeatable. Default: 1k, 8k, 32k, and drafts."),
+        list[str] | None, typer.Option(help="See above; repeatable. Default: 1k, 8k, 32k, and drafts.")
     ] = None,
     prompts: Annotated[list[str] | None, typer.Option(help="As 8x2048; may be repeated; none: no prompts.")] = None,
     cache_dtype: CacheDtype = "auto",

@@ -43,8 +43,7 @@ def verify(
     key: Key = None,
     calibrated: Annotated[bool, typer.Option(help="Use what hopwell plan calibrate has measured here.")] = True,
     out: Annotated[
-        Path | None,
-        typer.Option(help="JSON lines to add to.  [default: in the cache folder]", callback=check_file),
+        Path | None, typer.Option(help="JSON lines to add to.  [default: in the cache folder]", callback=check_file)
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -26,8 +26,7 @@ def quantize(
         typer.Argument(help="A new folder; a conversion that was stopped goes on in its own.", callback=check_folder),
     ],
     budget: Annotated[
-        str | None,
-        typer.Option(help="Error allowed: kl=0.01 (nats a token), error=0.003 (squared, of the linears)."),
+        str | None, typer.Option(help="Error allowed: kl=0.01 (nats a token), error=0.003 (squared, of the linears).")
     ] = None,
     size: Annotated[
         str | None, typer.Option("--bytes", help="As 4.5bpw (of the linears) or 380GB (of all tensors).")
@@ -38,8 +37,7 @@ def quantize(
         list[str] | None, typer.Option(help="A format to choose from; may be repeated. Default: nvfp4.")
     ] = None,
     residual_columns: Annotated[
-        bool,
-        typer.Option(help="Offer every format also with 5, 10 and 20 % more bytes; needs --layout hopwell."),
+        bool, typer.Option(help="Offer every format also with 5, 10 and 20 % more bytes; needs --layout hopwell.")
     ] = False,
     layout: Annotated[
         str, typer.Option(help="modelopt, compressed-tensors, or hopwell, which Hopwell alone loads.")
@@ -52,8 +50,7 @@ def quantize(
     plain: Annotated[bool, typer.Option(help="Round plainly, without compensation.")] = False,
     calibration: Text = None,
     judge: Annotated[
-        Path | None,
-        typer.Option(help="A text file to measure KL on; default: every fourth part of the calibration."),
+        Path | None, typer.Option(help="A text file to measure KL on; default: every fourth part of the calibration.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where a layer is converted: auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,

@@ -29,12 +29,7 @@ def token_logprobs(logits: Tensor, tokens: Ints, alternatives: int) -> list[Toke
     return [
         TokenLogprobs(token, logprob, rank, list(zip(ids, values, strict=True)))
         for token, logprob, rank, ids, values in zip(
-            tokens.tolist(),
-            taken.squeeze(1).tolist(),
-            ranks,
-            best.indices.tolist(),
-            best.values.tolist(),
-            strict=True,
+            tokens.tolist(), taken.squeeze(1).tolist(), ranks, best.indices.tolist(), best.values.tolist(), strict=True
         )
     ]
 

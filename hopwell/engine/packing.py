@@ -69,11 +69,7 @@ def pack(
             own, tell = replace(layout, rank=rank), partial(_of_rank, progress, rank, layout.world)
             parts.append(_pack_rank(checkpoint, folder, own, where, kind, packed, tell))
         _copy_texts(path, folder)
-        source = {
-            "name": name_of(model),
-            "bytes": checkpoint.total_bytes,
-            "fingerprint": fingerprint(checkpoint),
-        }
+        source = {"name": name_of(model), "bytes": checkpoint.total_bytes, "fingerprint": fingerprint(checkpoint)}
         write_manifest(folder, checkpoint.config, target, parts, config.num_nextn_predict_layers > 0, source)
     return Snapshot.open(out)
 

@@ -15,13 +15,7 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, MXFP4, NVFP4, Quantized
-from hopwell.formats.elements import (
-    E8M0_BIAS,
-    encode_e2m1,
-    pack_int4_words,
-    pack_nibbles,
-    unpack_int4_words,
-)
+from hopwell.formats.elements import E8M0_BIAS, encode_e2m1, pack_int4_words, pack_nibbles, unpack_int4_words
 from hopwell.formats.fp8 import SCALES
 from hopwell.formats.int4 import Described, check_index, from_qweight, from_signed, int4_matrix
 from hopwell.formats.matrices import (

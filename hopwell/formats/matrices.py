@@ -13,16 +13,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
-from hopwell.formats.blocks import (
-    FP8_BLOCK,
-    FP8_CHANNEL,
-    INT4_G32,
-    INT4_G128,
-    MXFP4,
-    NVFP4,
-    BlockFormat,
-    Quantized,
-)
+from hopwell.formats.blocks import FP8_BLOCK, FP8_CHANNEL, INT4_G32, INT4_G128, MXFP4, NVFP4, BlockFormat, Quantized
 from hopwell.formats.elements import E8M0_BIAS, decode_e2m1, unpack_int4_words, unpack_nibbles
 from hopwell.formats.fp8 import dequantize_fp8_block
 from hopwell.formats.plain import PlainFormat

@@ -51,10 +51,7 @@ class KernelRow:
 
 
 def kernel_table(
-    values: Mapping[str, Any],
-    device: Device,
-    max_rows: int = MAX_ROWS,
-    settings: ModelSettings | None = None,
+    values: Mapping[str, Any], device: Device, max_rows: int = MAX_ROWS, settings: ModelSettings | None = None
 ) -> list[KernelRow]:
     """The kernels of a step, in order, of one dense layer and one with experts.
 

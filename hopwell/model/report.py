@@ -85,10 +85,7 @@ class ModelReport:
 
 
 def inspect_model(
-    model: str | None,
-    read: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
-    packed: bool = False,
+    model: str | None, read: bool = False, progress: Callable[[int, int, str], None] | None = None, packed: bool = False
 ) -> ModelReport:
     """Measures what a user names: a checkpoint's folder, a config.json, a shipped or a hub name; None is nano.
 

@@ -24,10 +24,7 @@ CLASSES = {"interactive": (1500.0, 15.0), "server": (2000.0, 80.0), "bulk": (600
 WHOLE = {"speech": 50.0, "recommendation": 8.0}
 """ms in which services of a kind want something whole: a frame of speech, a ranking."""
 DEFAULT = "server"
-UNITS = {
-    "tokens": {"": 1.0, "k": 1e3, "m": 1e6},
-    "ms": {"": 1.0, "ms": 1.0, "s": 1e3},
-}
+UNITS = {"tokens": {"": 1.0, "k": 1e3, "m": 1e6}, "ms": {"": 1.0, "ms": 1.0, "s": 1e3}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,10 +118,7 @@ class Yardstick:
         upto = share.cumsum(0)
         taken = (upto + 0.5).floor() > (upto - share + 0.5).floor()
         sequences = [s for b in self.batches for s in b.tokens.split(b.query_lens)]
-        return (
-            [s.tolist() for s, t in zip(sequences, taken.tolist(), strict=True) if t],
-            (1 / share[taken]).tolist(),
-        )
+        return ([s.tolist() for s, t in zip(sequences, taken.tolist(), strict=True) if t], (1 / share[taken]).tolist())
 
     @torch.inference_mode()
     def _predict(self, batch: ForwardBatch) -> Tensor:

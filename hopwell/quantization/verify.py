@@ -36,11 +36,7 @@ class Verdict:
 
     def as_row(self) -> dict[str, Any]:
         """For tables and results."""
-        return asdict(self.divergence) | {
-            "fingerprints": self.fingerprints,
-            "budget": self.budget,
-            "kept": self.kept,
-        }
+        return asdict(self.divergence) | {"fingerprints": self.fingerprints, "budget": self.budget, "kept": self.kept}
 
 
 def open_checked(path: Path) -> Checkpoint:

@@ -89,11 +89,7 @@ def write_checkpoint(
 
 
 def _copied(
-    source: Checkpoint,
-    index: int | None,
-    layers: Sequence[int],
-    replaced: set[str],
-    writer: str,
+    source: Checkpoint, index: int | None, layers: Sequence[int], replaced: set[str], writer: str
 ) -> Iterator[tuple[str, Tensor]]:
     """Tensors of layer `index` that stay as they are; with None, those of no converted layer."""
     for name in sorted(source.tensors):

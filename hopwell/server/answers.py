@@ -10,14 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hopwell.engine.copies import AnyEngine
-from hopwell.engine.request import (
-    EngineDownError,
-    FinishReason,
-    Request,
-    RequestError,
-    RequestOutput,
-    SequenceOutput,
-)
+from hopwell.engine.request import EngineDownError, FinishReason, Request, RequestError, RequestOutput, SequenceOutput
 from hopwell.limits.energy import Factors, Joules
 from hopwell.server.errors import ApiError
 from hopwell.server.protocol.common import CompletionDetails, Energy, PromptDetails, Usage

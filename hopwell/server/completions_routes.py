@@ -11,23 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
-from hopwell.engine.request import (
-    FinishReason,
-    Request,
-    RequestError,
-    RequestOutput,
-    SamplingParams,
-    TokenLogprobs,
-)
+from hopwell.engine.request import FinishReason, Request, RequestError, RequestOutput, SamplingParams, TokenLogprobs
 from hopwell.engine.tokenizer import StreamDecoder
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, bad_value
-from hopwell.server.protocol.completions import (
-    CompletionChoice,
-    CompletionLogprobs,
-    CompletionReply,
-    CompletionRequest,
-)
+from hopwell.server.protocol.completions import CompletionChoice, CompletionLogprobs, CompletionReply, CompletionRequest
 from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
 from hopwell.server.service import Service, structure, structure_field
 from hopwell.server.sse import EventStream, event, primed

@@ -46,12 +46,7 @@ async def messages(http: HttpRequest, body: MessagesRequest) -> Response:
     service = service_of(http)
     hidden = body.thinking is not None and body.thinking.display == "omitted"
     reader = Blocks(await Chat.prepare(service, http, _asked(service, body)), "reasoning" if hidden else None)
-    ident = {
-        "id": f"msg_{http.state.request_id}",
-        "type": "message",
-        "role": "assistant",
-        "model": reader.chat.model,
-    }
+    ident = {"id": f"msg_{http.state.request_id}", "type": "message", "role": "assistant", "model": reader.chat.model}
     if body.stream:
         return EventStream(await primed(_events(reader, ident)), done=False)
     await (reader.finish() if body.max_tokens else reader.read_prompt())

@@ -92,12 +92,7 @@ def machine_code(launch: Launch, arch: int) -> Any:
             attributes[(index,)] = [["tt.divisibility", 16]] if "D" in words[name] else []
     kind = GluonASTSource if launch.kernel.is_gluon() else ASTSource
     source = kind(launch.kernel, dict(launch.signature), dict(launch.constants), attributes)
-    options = {
-        "num_warps": launch.warps,
-        "num_stages": launch.stages,
-        "launch_pdl": True,
-        "maxnreg": launch.registers,
-    }
+    options = {"num_warps": launch.warps, "num_stages": launch.stages, "launch_pdl": True, "maxnreg": launch.registers}
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
 
 
