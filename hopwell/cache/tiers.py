@@ -55,23 +55,21 @@ class Counts:
     corrupt`, `store failed`, `store slow`."""
 
 
+@dataclass(slots=True, eq=False)
 class Fetch:
     """Pages on their way into host memory, those of a prompt in order."""
 
-    def __init__(
-        self, keys: Sequence[bytes], pages: list[HostPage], tiers: list[str], done: Callable[[Fetch], None]
-    ) -> None:
-        self.keys = keys
-        self.pages = pages
-        """Leased. Once it is done, those that were found whole: a leading part."""
-        self.tiers = tiers
-        """Where each comes from."""
-        self.sought = False
-        """Whether a store is, or was, asked what it has."""
-        self.done = False
-        self.abandoned = False
-        self.tell = done
-        """Called with it once all that can be had is there."""
+    keys: Sequence[bytes]
+    pages: list[HostPage]
+    """Leased. Once it is done, those that were found whole: a leading part."""
+    tiers: list[str]
+    """Where each comes from."""
+    tell: Callable[[Fetch], None]
+    """Called with it once all that can be had is there."""
+    sought: bool = False
+    """Whether a store is, or was, asked what it has."""
+    done: bool = False
+    abandoned: bool = False
 
 
 class Tiers:
@@ -215,8 +213,7 @@ class Tiers:
         """
         if not keys or self.store is None or time.monotonic() < self._rest_until:
             return None
-        fetch = Fetch(keys, [], [], done)
-        fetch.sought = True
+        fetch = Fetch(keys, [], [], done, sought=True)
         self._disk_jobs.put((READ, next(self._order), lambda: self._seek(fetch, page_seconds)))
         return fetch
 

@@ -17,16 +17,9 @@ from hopwell.errors import HopwellError
 
 HERE = ("127.0.0.1", "localhost", "::1")
 SHOWN = (
-    "concurrency",
-    "rate",
-    "output_tokens_per_s",
-    "ttft_p50_ms",
-    "tpot_p50_ms",
-    "e2e_p99_ms",
-    "goodput_interactive",
-    "goodput_server",
-    "failed",
-)
+    "concurrency", "rate", "output_tokens_per_s", "ttft_p50_ms", "tpot_p50_ms", "e2e_p99_ms", "goodput_interactive",
+    "goodput_server", "failed",
+)  # fmt: skip
 
 
 def serve(

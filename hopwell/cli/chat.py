@@ -74,7 +74,7 @@ def chat(
     folder_here(model)  # a wrong name is told before what may still be typed
     question = None if sys.stdin.isatty() else _piped()
     llm = opt.load(
-        model, device, dtype, tp, ep, dp_attention, drafts, chat_template, gpus,
+        model, device, dtype, gpus, drafts, tp=tp, ep=ep, dp_attention=dp_attention, chat_template=chat_template,
         max_seqs=1, activations=activations, four_bits=four_bits, meter=False,
     )  # fmt: skip
     from hopwell.engine.conversation import Conversation

@@ -110,7 +110,7 @@ def generate(
     factors = Factors(grams_per_kwh, price_per_kwh)
     seqs = min(MAX_SEQS, len(texts) * n)
     llm = opt.load(
-        model, device, dtype, tp, ep, dp_attention, drafts, chat_template, gpus,
+        model, device, dtype, gpus, drafts, tp=tp, ep=ep, dp_attention=dp_attention, chat_template=chat_template,
         max_seqs=seqs, activations=activations, four_bits=four_bits, energy=energy, meter=False,
     )  # fmt: skip
     asked = [_prompt(llm, text, chat, system, thinking) for text in texts]

@@ -125,22 +125,12 @@ def draft_setting(text: str) -> int | str:
         raise HopwellError(f"--drafts is {text!r}; give 0 to 3, or auto") from None
 
 
-def load(
-    model: str | None,
-    device: str,
-    dtype: str,
-    tp: int,
-    ep: int,
-    dp_attention: bool,
-    drafts: str | None,
-    chat_template: Path | None,
-    gpus: int | None = None,
-    **settings: Any,
-) -> LLM:
+def load(model: str | None, device: str, dtype: str, gpus: int | None, drafts: str | None, **settings: Any) -> LLM:
     """The model behind an engine, with a bar if it takes long.
 
     Args:
         gpus: chooses `tp`, `ep` and `dp_attention`, and says why.
+        settings: as `LLM` takes them.
 
     Raises:
         HopwellError: it cannot be loaded, or a setting not honoured.
@@ -160,21 +150,10 @@ def load(
         from hopwell.cli.layouts import choose_here
 
         chosen = choose_here(Asked.of(model, gpus, device, dtype, settings))
-        tp, ep, dp_attention = chosen.tp, chosen.ep, chosen.dp_attention
+        settings |= {"tp": chosen.tp, "ep": chosen.ep, "dp_attention": chosen.dp_attention}
         note(f"layout: {chosen.why}")
     with kernel_progress() as on_compile, byte_progress("Loading", "Loaded") as progress:
-        return LLM(
-            model,
-            device=device,
-            dtype=dtype,
-            tp=tp,
-            ep=ep,
-            dp_attention=dp_attention,
-            chat_template=chat_template,
-            progress=progress,
-            on_compile=on_compile,
-            **settings,
-        )
+        return LLM(model, device=device, dtype=dtype, progress=progress, on_compile=on_compile, **settings)
 
 
 def template_variables(llm: LLM, thinking: bool | None) -> dict[str, Any]:

@@ -125,8 +125,10 @@ class LLM:
         self._owns = not isinstance(model, LoadedModel)
         if not isinstance(model, LoadedModel):
             given = settings if config is None else asdict(config)
-            layout: dict[str, Any] = {"tp": tp, "ep": ep, "dp_attention": dp_attention}
-            model = load_model(model, device, dtype, progress, on_compile, chat_template, settings=given, **layout)
+            model = load_model(
+                model, device, dtype, progress, on_compile, chat_template, settings=given,
+                tp=tp, ep=ep, dp_attention=dp_attention,
+            )  # fmt: skip
         self.loaded = model
         self.engine = model.engine(config or model.config(**settings))
         self.tokenizer = self.loaded.tokenizer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -66,8 +65,7 @@ def pack(
     target, parts = Target.of(where, kind, packed, layout), list[Part]()
     with new_folder(out, checkpoint.total_bytes) as folder:
         for rank in range(layout.world):
-            own, tell = replace(layout, rank=rank), partial(_of_rank, progress, rank, layout.world)
-            parts.append(_pack_rank(checkpoint, folder, own, where, kind, packed, tell))
+            parts.append(_pack_rank(checkpoint, folder, replace(layout, rank=rank), where, kind, packed, progress))
         _copy_texts(path, folder)
         source = {"name": name_of(model), "bytes": checkpoint.total_bytes, "fingerprint": fingerprint(checkpoint)}
         write_manifest(folder, checkpoint.config, target, parts, config.num_nextn_predict_layers > 0, source)
@@ -86,17 +84,16 @@ def _pack_rank(
     """Writes one rank's share, and checks before that it has room, with those that are to come."""
     read = checkpoint.total_bytes
 
+    def tell(done: int, total: int, name: str) -> None:
+        progress(layout.rank * total + done, layout.world * total, name)
+
     def reading(done: int, total: int, name: str) -> None:
-        progress(done, 2 * read, name)  # about as much will be written
+        tell(done, 2 * read, name)  # about as much will be written
 
     apart = Apart(load_transformer(checkpoint, device, dtype, reading, Shard(layout), packed))
     check_room(folder, (layout.world - layout.rank) * apart.nbytes)
     name = f"rank-{layout.rank}.weights"
-    return write_part(folder / name, apart, lambda done: progress(read + done, read + apart.nbytes, name))
-
-
-def _of_rank(progress: Progress, rank: int, world: int, done: int, total: int, name: str) -> None:
-    progress(rank * total + done, world * total, name)
+    return write_part(folder / name, apart, lambda done: tell(read + done, read + apart.nbytes, name))
 
 
 def _copy_texts(source: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -92,10 +92,11 @@ class Scaled(Matrix):
     """Data whose blocks share scales."""
 
     scales: Tensor
+    kept_in: ClassVar[BlockFormat]
 
     @property
     def format(self) -> BlockFormat:
-        raise NotImplementedError
+        return self.kept_in
 
     @property
     def scale(self) -> Tensor:
@@ -113,9 +114,7 @@ class Scaled(Matrix):
 class Fp8Block(Scaled):
     """DeepSeek's: e4m3 [..., out, in], float32 scales [..., ceil(out / 128), ceil(in / 128)] (`weight_scale_inv`)."""
 
-    @property
-    def format(self) -> BlockFormat:
-        return FP8_BLOCK
+    kept_in = FP8_BLOCK
 
     def unpacked(self) -> Quantized:
         return Quantized(FP8_BLOCK, self.data.float(), self.scales, torch.ones(()))
@@ -128,9 +127,7 @@ class Fp8Block(Scaled):
 class Fp8Channel(Scaled):
     """e4m3 [out, in], a float32 scale a row [out, 1]."""
 
-    @property
-    def format(self) -> BlockFormat:
-        return FP8_CHANNEL
+    kept_in = FP8_CHANNEL
 
     def unpacked(self) -> Quantized:
         return Quantized(FP8_CHANNEL, self.data.float(), self.scales, torch.ones(()))
@@ -140,9 +137,7 @@ class Fp8Channel(Scaled):
 class Mxfp4(Scaled):
     """OCP's: e2m1, two a byte, uint8 [out, in / 2]; exponents, uint8 [out, in / 32], biased by 127."""
 
-    @property
-    def format(self) -> BlockFormat:
-        return MXFP4
+    kept_in = MXFP4
 
     @property
     def shape(self) -> torch.Size:
@@ -158,10 +153,7 @@ class Nvfp4(Scaled):
     """NVIDIA's: e2m1, two a byte, uint8 [out, in / 2]; e4m3 scales [out, in / 16] under a float32 one of the whole."""
 
     tensor_scale: Tensor
-
-    @property
-    def format(self) -> BlockFormat:
-        return NVFP4
+    kept_in = NVFP4
 
     @property
     def shape(self) -> torch.Size:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import count
 
 import torch
@@ -48,11 +47,6 @@ def random_transformer(
         LayoutError: the ranks cannot share this model.
     """
     return _Drawn(config, torch.device(device), seed, packed, numbers, shard, progress).transformer()
-
-
-def _unstacked(tensor: Tensor, count: int) -> Tensor:
-    """Rows of `count` matrices, one after another, as a stack."""
-    return tensor.unflatten(0, (count, -1))
 
 
 class _Drawn(Builder):
@@ -142,7 +136,7 @@ class _Drawn(Builder):
         matrices, out, width = shape
         if out % STRIP == 0:  # matrices of whole strips are one
             drawn = draw_packed(kind, (matrices * out, width), deviation, self._seed(own), self.device, zeros)
-            return drawn.map(partial(_unstacked, count=matrices))
+            return drawn.map(lambda rows: rows.unflatten(0, (matrices, -1)))
         each = [
             draw_packed(kind, (out, width), deviation, self._seed(own), self.device, zeros) for _ in range(matrices)
         ]

@@ -12,7 +12,6 @@ import json
 import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +222,12 @@ class Snapshot:
             CheckpointError: one is not what was packed.
         """
         before = 0
+
+        def tell(done: int, _: int, name: str) -> None:
+            if progress is not None:
+                progress(before + done, self.nbytes, name)
+
         for part in self.parts:
-            tell = None if progress is None else partial(_further, progress, before, self.nbytes)
             self._read(part, [Unkept() for _ in range(THREADS)], True, tell)
             before += part.nbytes
 
@@ -302,7 +305,3 @@ def write_manifest(
 def digest(values: Any) -> str:
     """SHA-256 of what JSON can hold."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _further(progress: Progress, before: int, total: int, done: int, own: int, name: str) -> None:
-    progress(before + done, total, name)

@@ -27,6 +27,11 @@ from hopwell.server.vocabulary import Vocabulary
 from hopwell.system import yield_cores
 
 T = TypeVar("T")
+SAMPLING = (
+    "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "min_tokens",
+    "seed", "n",
+)  # fmt: skip
+"""Of requests and the engine alike; None: as the model's authors recommend."""
 LONG_TEXT = 4_000
 """Characters above which prompts are encoded in a thread, so that other streams go on."""
 ENCODERS = 2
@@ -117,18 +122,7 @@ class Service:
         """
         usual = self.loaded.default_params
         fields: dict[str, Any] = {
-            name: getattr(usual, name) if (value := getattr(body, name)) is None else value
-            for name in (
-                "temperature",
-                "top_p",
-                "min_p",
-                "presence_penalty",
-                "frequency_penalty",
-                "repetition_penalty",
-                "min_tokens",
-                "seed",
-                "n",
-            )
+            name: getattr(usual, name) if (value := getattr(body, name)) is None else value for name in SAMPLING
         }
         fields["top_k"] = usual.top_k if body.top_k is None else max(body.top_k, 0)
         fields["stop"] = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
