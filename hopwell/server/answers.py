@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +20,12 @@ log = logging.getLogger("hopwell.server")
 
 
 async def outputs_of(
-    service: Service, requests: Sequence[Request], constraint: str | None = None
+    service: Service, requests: Sequence[Request], names: Mapping[str, str] | None = None
 ) -> AsyncGenerator[tuple[int, RequestOutput], None]:
     """Outputs of requests that run side by side, each with its request's place; leaving early cancels them all.
 
     Args:
-        constraint: the field whose schema or grammar constrains them, for errors; None: named as the engine does.
+        names: fields that they call otherwise than the engine does, for errors.
 
     Raises:
         ApiError: one of them cannot be served; none goes on.
@@ -41,7 +41,7 @@ async def outputs_of(
                     _check_fault(answer)
                 yield place, output
     except RequestError as error:
-        raise ApiError.of(error, constraint) from None
+        raise ApiError.of(error, names) from None
     except EngineDownError as error:
         raise ApiError(503, str(error), None, "engine") from error
 

@@ -19,7 +19,7 @@ from hopwell.engine.thinking import Where
 from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, bad_value, invalid
 from hopwell.server.protocol.chat import AssistantMessage, ChatRequest, Message, ToolMessage
-from hopwell.server.service import Service, structure, structure_field
+from hopwell.server.service import Service, structure, structure_names
 from hopwell.server.tools import constraint, offered
 
 FUNCTION = {"name", "description", "parameters", "strict"}
@@ -76,16 +76,16 @@ class Chat:
     """One request. Make it with `prepare`, then read `parts`, once."""
 
     def __init__(
-        self, service: Service, request: Request, model: str, tools: bool, constraint: str, energy: bool
+        self, service: Service, request: Request, model: str, tools: bool, names: dict[str, str], energy: bool
     ) -> None:
         """
         Args:
             model: its name in the answer.
             tools: tool calls are looked for; otherwise their marks are text like any other.
-            constraint: the field that constrains the answers, if one does.
+            names: fields that the request calls otherwise than the engine does.
             energy: the usage is to tell of joules.
         """
-        self.service, self.request, self.model, self._constraint = service, request, model, constraint
+        self.service, self.request, self.model, self._names = service, request, model, names
         self.count = Count(prompt=len(request.prompt), factors=service.settings.factors if energy else None)
         begun, format = request.params.begins is Where.INSIDE, service.loaded.reply_format or "deepseek_r1"
         self._answers = [_Answer(ReplyParser(begun, tools, format), Part(i)) for i in range(request.params.n)]
@@ -125,8 +125,10 @@ class Chat:
         except RequestError as error:
             raise ApiError.of(error) from None
         limited = "tools" if "grammar" in limits else "response_format"
-        constrains = structure_field(body.structured_outputs) or limited
-        return cls(service, request, model, bool(tools), constrains, bool(body.include_energy))
+        names = structure_names(body.structured_outputs, limited)
+        if body.max_completion_tokens is not None:
+            names["max_tokens"] = "max_completion_tokens"
+        return cls(service, request, model, bool(tools), names, bool(body.include_energy))
 
     async def parts(self) -> AsyncGenerator[Part, None]:
         """What the answers gain, `stream_interval` tokens at a time; the first token at once, with or without text.
@@ -135,7 +137,7 @@ class Chat:
             ApiError: the request cannot be served, or has failed.
         """
         interval = self.service.settings.stream_interval
-        async with aclosing(outputs_of(self.service, [self.request], self._constraint)) as outputs:
+        async with aclosing(outputs_of(self.service, [self.request], self._names)) as outputs:
             async for _, output in outputs:
                 self.count.cached = output.cached_tokens
                 if output.finished:
@@ -236,16 +238,21 @@ def _plain(message: Message, place: int) -> dict[str, Any]:
         if message.tool_calls:
             plain["tool_calls"] = calls = []
             for i, call in enumerate(message.tool_calls):
+                check_arguments(call.function.arguments, f"messages.{place}.tool_calls.{i}.function.arguments")
                 arguments = call.function.arguments or "{}"
-                _check_arguments(arguments, f"messages.{place}.tool_calls.{i}.function.arguments")
                 function = {"name": call.function.name, "arguments": arguments}
                 calls.append({"id": call.id, "type": "function", "function": function})
     return plain
 
 
-def _check_arguments(text: str, field: str) -> None:
+def check_arguments(text: str, field: str) -> None:
+    """Refuses what an earlier call cannot have been given; nothing is no arguments.
+
+    Raises:
+        ApiError: 400, it is not JSON.
+    """
     try:
-        from_json(text)
+        from_json(text or "{}")
     except ValueError as error:
         raise bad_value(f"{field} is not JSON: {error}", field) from None
 

@@ -17,7 +17,7 @@ from hopwell.server.answers import Count, outputs_of
 from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.completions import CompletionChoice, CompletionLogprobs, CompletionReply, CompletionRequest
 from hopwell.server.routing import ERRORS, JsonRoute, service_of, streamed
-from hopwell.server.service import Service, structure, structure_field
+from hopwell.server.service import Service, structure, structure_names
 from hopwell.server.sse import EventStream, event, primed
 
 DEFAULT_TOKENS = 16
@@ -105,7 +105,7 @@ class _Run:
 
     def __init__(self, service: Service, body: CompletionRequest, requests: list[Request]) -> None:
         self.service, self.body, self.requests = service, body, requests
-        self.constraint = structure_field(body.structured_outputs)
+        self.names = structure_names(body.structured_outputs)
         self.n = requests[0].params.n
         factors = service.settings.factors if body.include_energy else None
         self.count = Count(prompt=sum(len(r.prompt) for r in requests), factors=factors)
@@ -136,7 +136,7 @@ class _Run:
 
     async def _gather(self, interval: int) -> AsyncGenerator[int, None]:
         """Indices of choices that have something to send."""
-        async with aclosing(outputs_of(self.service, self.requests, self.constraint)) as outputs:
+        async with aclosing(outputs_of(self.service, self.requests, self.names)) as outputs:
             async for place, output in outputs:
                 self._cached[place] = output.cached_tokens
                 if output.finished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -40,6 +40,7 @@ FIELDS = {
         "max_completion_tokens": "max_output_tokens",
         "response_format": "text.format",
     },
+    "/v1/messages": {"response_format": "output_config.format", "stop": "stop_sequences"},
 }
 """What a route calls the fields of the engine and of chat completions, over which it is built."""
 DETAILS = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
@@ -82,16 +83,16 @@ class ApiError(Exception):
         self.status, self.message, self.param, self.code, self.headers = status, message, param, code, headers
 
     @classmethod
-    def of(cls, error: RequestError, constraint: str | None = None) -> ApiError:
+    def of(cls, error: RequestError, names: Mapping[str, str] | None = None) -> ApiError:
         """The engine's refusal. What the context cannot hold is worded as clients look for it, to shorten and retry.
 
         Args:
-            constraint: the field that became the engine's json_schema, regex or grammar; None: those themselves.
+            names: fields that the request calls otherwise than the engine does, such as what became its grammar.
         """
         status, code = KINDS[error.kind]
         result = cls(status, str(error), error.field, code)
-        if constraint is not None and error.field in CONSTRAINTS:
-            result.param, result.message = constraint, result.message.replace(error.field, constraint, 1)
+        if error.field is not None and (name := (names or {}).get(error.field)):
+            result.param, result.message = name, result.message.replace(error.field, name, 1)
         if isinstance(error, TooLongError):
             result.message, result.claude = _too_long(error)
         return result
@@ -104,12 +105,15 @@ class ApiError(Exception):
     def body(self, path: str) -> dict[str, Any]:
         """JSON of the error: Anthropic's shape under /v1/messages, OpenAI's elsewhere."""
         kind = TYPES.get(self.status, "api_error")
-        if path.startswith("/v1/messages"):
-            details = {"details": DETAILS[self.param]} if self.param in DETAILS else {}
-            return {"type": "error", "error": {"type": kind, "message": self.claude or self.message, **details}}
         root = (self.param or "").partition(".")[0]
         param = self.param if self.sent else FIELDS.get(path, {}).get(root, self.param)
-        return {"error": {"message": self.message, "type": kind, "param": param, "code": self.code}}
+        message = self.message
+        if param and self.param and message.startswith(f"{self.param} "):
+            message = param + message.removeprefix(self.param)
+        if path.startswith("/v1/messages"):
+            details = {"details": DETAILS[self.param]} if self.param in DETAILS else {}
+            return {"type": "error", "error": {"type": kind, "message": self.claude or message, **details}}
+        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
 
     def response(self, path: str) -> JSONResponse:
         return JSONResponse(self.body(path), self.status, self.headers)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
 from hopwell.server.blocks import Block, Blocks, Change
-from hopwell.server.chat import FUNCTION, Chat, chat_request, effort, text_of
+from hopwell.server.chat import FUNCTION, Chat, chat_request, check_arguments, effort, text_of
 from hopwell.server.errors import bad_value
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.responses import (
@@ -58,7 +58,9 @@ def _chat_request(service: Service, body: ResponsesRequest) -> ChatRequest:
     if isinstance(body.input, str):
         turns.append({"role": "user", "content": body.input})
     else:
-        for item in body.input:
+        for place, item in enumerate(body.input):
+            if isinstance(item, InputCall):
+                check_arguments(item.arguments, f"input.{place}.arguments")
             _add_turn(turns, item)
     if not turns:
         raise bad_value("input holds nothing but reasoning; add a message", "input")

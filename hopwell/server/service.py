@@ -18,7 +18,7 @@ from hopwell.engine.copies import AnyEngine
 from hopwell.engine.frontend import Frontend
 from hopwell.engine.prompt import Written
 from hopwell.engine.request import Request, RequestError, SamplingParams, TooLongError
-from hopwell.server.errors import ApiError, bad_value
+from hopwell.server.errors import CONSTRAINTS, ApiError, bad_value
 from hopwell.server.protocol.chat import ChatRequest
 from hopwell.server.protocol.common import Sampling, Structured
 from hopwell.server.protocol.completions import CompletionRequest
@@ -195,7 +195,7 @@ def structure(body: Structured | None) -> dict[str, Any]:
     return given
 
 
-def structure_field(body: Structured | None) -> str | None:
-    """Where in a request the engine's constraint of `structure` stands; None: there is none."""
+def structure_names(body: Structured | None, other: str = "structured_outputs") -> dict[str, str]:
+    """Where in a request the engine's constraint of `structure` stands, or else in what other field."""
     given = body.model_dump(by_alias=True, exclude_none=True) if body is not None else {}
-    return f"structured_outputs.{next(iter(given))}" if given else None
+    return dict.fromkeys(CONSTRAINTS, f"structured_outputs.{next(iter(given))}" if given else other)

@@ -444,6 +444,51 @@ def test_a_constraint_is_named_by_its_place(http: httpx.Client, kind: str, value
         assert error["message"].startswith(f"structured_outputs.{kind} ")
 
 
+WRONG = {"type": "nope"}
+TOOL = {"name": "f", "parameters": {}}
+CALL = {"type": "function_call", "call_id": "c", "name": "f"}
+MISNAMED: list[tuple[str, dict[str, Any], str]] = [
+    ("messages", {"output_config": {"format": {"type": "json_schema", "schema": WRONG}}}, "output_config.format"),
+    (
+        "messages",
+        {
+            "output_config": {"format": {"type": "json_schema", "schema": {}}},
+            "tools": [{"name": "f", "input_schema": {}}],
+            "tool_choice": {"type": "any"},
+        },
+        "output_config.format",
+    ),
+    ("responses", {"text": {"format": {"type": "json_schema", "name": "x", "schema": WRONG}}}, "text.format"),
+    (
+        "responses",
+        {
+            "text": {"format": {"type": "json_object"}},
+            "tools": [{"type": "function", **TOOL}],
+            "tool_choice": "required",
+        },
+        "text.format",
+    ),
+    (
+        "responses",
+        {"input": [{"content": "x", "role": "user"}, {**CALL, "arguments": "{"}]},
+        "input.1.arguments",
+    ),
+    ("chat/completions", {"max_completion_tokens": 100_000}, "max_completion_tokens"),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "name"), MISNAMED)
+def test_a_refusal_names_no_field_of_another_route(
+    http: httpx.Client, path: str, fields: dict[str, Any], name: str
+) -> None:
+    """Anthropic's errors have only their words to say it."""
+    body = {"input": "x"} if path == "responses" else {"messages": ASK["messages"]}
+    reply = http.post(f"/v1/{path}", json={**body, **({"max_tokens": 5} if path == "messages" else {}), **fields})
+    error = reply.json()["error"]
+    assert reply.status_code == 400 and error.get("param", name) == name, error
+    assert error["message"].startswith((name, "This model's maximum context length")), error
+
+
 def test_a_pattern_that_cannot_be_used_is_told_why(http: httpx.Client) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "^(?=a)b"}}}
     reply = http.post("/v1/chat/completions", json={**ASK, "response_format": form})
