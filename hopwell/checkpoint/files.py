@@ -22,7 +22,9 @@ REPORT_BYTES = 1 << 30
 """Of a conversion's report or an index, which tell of every tensor."""
 LFS, POINTER_BYTES = b"version https://git-lfs", 1024
 LFS_POINTER = "is a pointer of Git LFS, not the file: run git lfs pull, or fetch it with the hub's own tool"
+GGUF_MAGIC = b"GGUF"
 GGUF = "is a GGUF file, which is not read here: give the folder of the original's safetensors"
+PICKLES = ("*.bin", "*.pt", "*.pth")
 SNAPSHOT_FILE = "hopwell_snapshot.json"
 """What a packed snapshot says of itself (`model/snapshot.py`)."""
 MODELOPT_FILE = "hf_quant_config.json"
@@ -42,14 +44,27 @@ def check_regular(path: Path, limit: int | None = None) -> None:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise CheckpointError(f"{path}: is not a regular file; put the file itself there")
-        if found.st_size < POINTER_BYTES:
-            with path.open("rb") as file:
-                if file.read(len(LFS)) == LFS:
-                    raise CheckpointError(f"{path}: {LFS_POINTER}")
+        with path.open("rb") as file:
+            start = file.read(len(LFS))
+        if found.st_size < POINTER_BYTES and start == LFS:
+            raise CheckpointError(f"{path}: {LFS_POINTER}")
+        if start.startswith(GGUF_MAGIC):
+            raise CheckpointError(f"{path}: {GGUF}")
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read: {error.strerror}") from None
     if limit is not None and found.st_size > limit:
         raise CheckpointError(f"{path}: has {found.st_size:,} bytes, at most {limit:,} are read; fetch it again")
+
+
+def unread_weights(folder: Path) -> str | None:
+    """What a folder without shards holds that others read weights from; None: nothing that is known."""
+    if any(folder.glob("*.safetensors")):
+        return None
+    if any(folder.glob("*.gguf")):
+        return "holds GGUF files, which are not read here: give the folder of the original's safetensors"
+    if any(file for kind in PICKLES for file in folder.glob(kind)):
+        return "holds weights as pickles, which are programs and never read: fetch or make safetensors of them"
+    return None
 
 
 def read_bytes(path: Path, limit: int = TEXT_BYTES) -> bytes:
@@ -82,8 +97,6 @@ def read_text(path: Path, limit: int = TEXT_BYTES, remedy: str = "fetch it again
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if data.startswith(b"GGUF"):
-            raise CheckpointError(f"{path}: {GGUF}") from None
         raise CheckpointError(f"{path}: is not UTF-8 at byte {error.start:,}; {remedy}") from None
 
 
@@ -114,6 +127,8 @@ def read_config(path: Path, beside: Path | None = None) -> dict[str, Any]:
     Raises:
         CheckpointError: as `read_json`.
     """
+    if not path.exists() and (found := unread_weights(path.parent)):
+        raise CheckpointError(f"{path.parent}: {found}")
     config, own = read_json(path), path.with_name(MODELOPT_FILE) if beside is None else beside
     if not config.get("quantization_config") and own.exists():
         described = read_json(own).get("quantization")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hopwell.checkpoint.errors import CheckpointError
-from hopwell.checkpoint.files import REPORT_BYTES, SNAPSHOT_FILE, read_config, read_json
+from hopwell.checkpoint.files import REPORT_BYTES, SNAPSHOT_FILE, read_config, read_json, unread_weights
 from hopwell.checkpoint.fingerprint import fingerprint, read_fingerprints
 from hopwell.checkpoint.header import TensorInfo, read_header
 from hopwell.system import open_to_read, read_at
@@ -83,7 +83,8 @@ class Checkpoint:
             if (path / SYNTHETIC).exists():
                 drawn = "its weights are drawn where it is served; for shards leave --at-load out of hopwell synth"
                 raise CheckpointError(f"{path}: holds no *.safetensors file: {drawn}")
-            raise CheckpointError(f"{path}: holds no *.safetensors file; fetch the weights into it")
+            found = unread_weights(path) or "holds no *.safetensors file; fetch the weights into it"
+            raise CheckpointError(f"{path}: {found}")
         tensors: dict[str, TensorInfo] = {}
         for shard in shards:
             for tensor in read_header(shard):

@@ -118,8 +118,10 @@ def _print(report: ModelReport) -> None:
     print("First, every matrix cut and a token's latents on every GPU (--tp); then,")
     print("attention whole on every GPU and a token's latents on one (--dp-attention).")
     print_rows(fit_rows(report.fits))
-    if report.warnings or report.faults is not None:
-        _print_accounting(report.warnings, report.faults or [])
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    if report.faults is not None:  # else there are no tensors to account for
+        _print_accounting(report.faults)
 
 
 def fit_rows(fits: list[Fit]) -> list[dict[str, Any]]:
@@ -139,9 +141,7 @@ def _cell(fit: Fit) -> str:
     return " / ".join("-" if tokens is None else short(tokens) for tokens in ways)
 
 
-def _print_accounting(warnings: list[str], faults: list[Fault]) -> None:
-    for warning in warnings:
-        print(f"warning: {warning}")
+def _print_accounting(faults: list[Fault]) -> None:
     if not faults:
         print("accounting: every tensor of the model is there once, with its shape and format, and no other")
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 from hopwell.chat.formats import detect
 from hopwell.chat.template import ChatTemplate, NoTemplateError, TemplateError
-from hopwell.checkpoint.files import read_config, read_json
+from hopwell.checkpoint.files import GGUF, read_config, read_json
 from hopwell.engine.prompt import Prompts
 from hopwell.engine.request import RequestError, SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
@@ -155,6 +155,8 @@ def folder_here(model: str | Path | None) -> Path | None:
     if path.is_dir():
         return path
     if path.exists():
+        if path.suffix == ".gguf":
+            raise ModelError(f"{path} {GGUF}")
         raise ModelError(f"{path} is a file; give the folder of the checkpoint")
     if str(model).count("/") != 1 or str(model).startswith((".", "/", "~")):
         from hopwell.model.shipped import shipped_config  # torch: an API process, which has none, gets a folder

@@ -9,6 +9,7 @@ from typing import Any
 
 from hopwell.checkpoint.audit import Fault, audit_values, by_module, kind_of
 from hopwell.checkpoint.errors import CheckpointError
+from hopwell.checkpoint.files import unread_weights
 from hopwell.checkpoint.reader import Checkpoint
 from hopwell.checkpoint.spec import TensorSpec
 from hopwell.formats.labels import Label
@@ -102,6 +103,8 @@ def inspect_model(
     config = ModelConfig.from_dict(find_config(model))
     specs = inventory(config)
     warnings = config.warnings
+    if path.is_dir() and (found := unread_weights(path)):
+        warnings = [*warnings, f"{path.name}: {found}"]
     stored = faults = layouts = None
     if path.is_dir() and any(path.glob("*.safetensors")):
         checkpoint = Checkpoint.open(path)

@@ -114,6 +114,8 @@ BROKEN: dict[str, tuple[str, str | bytes | dict[str, Any] | Callable[[Path], Non
     "a pointer for weights": ("model.safetensors", POINTER, "is a pointer of Git LFS, not the file"),
     "a pointer for a tokenizer": ("tokenizer.json", POINTER, "is a pointer of Git LFS, not the file"),
     "GGUF": ("config.json", b"GGUF\x03\0\0\0\xff\xfe", "is a GGUF file, which is not read here"),
+    "GGUF that is UTF-8": ("config.json", b"GGUF\x03" + bytes(99), "is a GGUF file, which is not read here"),
+    "GGUF for weights": ("model.safetensors", b"GGUF\x03" + bytes(99), "is a GGUF file, which is not read here"),
 }  # fmt: skip
 
 
@@ -128,6 +130,24 @@ def test_a_file_that_is_not_what_it_should_be_is_one_line(case: str, folder: Pat
         content(folder / name)
     told = refused("generate", "-m", folder, "--raw", "x")
     assert name in told and text in told and len(told) < 500
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [(".gguf", "holds GGUF files, which are not read here"), (".bin", "holds weights as pickles, which are programs")],
+)
+def test_weights_of_another_kind_are_called_by_it(kind: str, told: str, folder: Path) -> None:
+    """With a config beside them and without, and by their own name."""
+    weights = folder / f"model{kind}"
+    (folder / "model.safetensors").rename(weights)
+    assert told in refused("generate", "-m", folder, "--raw", "x")
+    seen = hopwell("inspect", folder).out
+    assert f"warning: m: {told}" in seen and "accounting" not in seen, "no tensor was counted"
+    (folder / "config.json").unlink()
+    for command in (("generate", "-m", folder, "--raw", "x"), ("inspect", folder), ("quantize", folder, "out")):
+        assert told in refused(*command)
+    if kind == ".gguf":
+        assert "is a GGUF file, which is not read here" in refused("generate", "-m", weights, "--raw", "x")
 
 
 def tokenizer(**changes: Any) -> str:
