@@ -99,9 +99,9 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         check_types(fields_of(self))
-        for name, low in (("max_seqs", 1), ("max_batch_tokens", 1), ("max_waiting", 1)):
-            if getattr(self, name) < low:
-                raise EngineConfigError(f"{name} is {getattr(self, name)}; give {low} or more")
+        for name in ("max_seqs", "max_batch_tokens", "max_waiting"):
+            if getattr(self, name) < 1:
+                raise EngineConfigError(f"{name} is {getattr(self, name)}; give 1 or more")
         if self.max_seqs > MAX_SEQS:
             raise EngineConfigError(f"max_seqs is {self.max_seqs:,}; give {MAX_SEQS:,} at the most")
         if self.max_model_len is not None and self.max_model_len < MIN_MODEL_LEN:

@@ -30,6 +30,8 @@ LINGER = 0.4
 """Seconds at the top after something waited or a prompt was computed."""
 STEP = 90
 """MHz of a step down, at most: a step lengthens no gap by more than leads from `LOWER` to below `RAISE`."""
+LOCK = 1.0
+"""Seconds after which a card must have followed a lock."""
 SPARE = 30
 """MHz that a card may run above its lock by its own reading."""
 ALARMS = ("hardware slowdown", "temperature", "temperature, by hardware", "power brake")
@@ -85,11 +87,10 @@ class Gaps:
 class Governor:
     """Decides one clock for all cards of a group: who waits for the slowest gains nothing from the others' speed."""
 
-    def __init__(self, clocks: Sequence[int], lock_seconds: float = 1.0) -> None:
+    def __init__(self, clocks: Sequence[int]) -> None:
         """
         Args:
             clocks: MHz that may be asked for; the highest means no lock at all.
-            lock_seconds: after which a card must have followed a lock.
         """
         self.clocks = sorted(clocks)
         self.settled = self.top
@@ -99,7 +100,6 @@ class Governor:
         self.log: list[tuple[float, int, str]] = []
         """Each change: when, MHz, why."""
         self.trial = Trial()
-        self._lock_seconds = lock_seconds
         self._now_at, self._since = self.top, float("-inf")
         self._hold = self._linger = float("-inf")
         self._calm: float | None = None
@@ -149,7 +149,7 @@ class Governor:
         """Why nothing must be locked."""
         if alarms := [reason for reason in load.slowed_by if reason in ALARMS]:
             return f"a card slows itself: {alarms[0]}"
-        locked = self._now_at < self.top and now - self._since > self._lock_seconds
+        locked = self._now_at < self.top and now - self._since > LOCK
         if locked and any(clock > self._now_at + SPARE for clock in load.clocks):
             return f"a card runs at {max(load.clocks)} MHz though {self._now_at} was asked for"
         return None

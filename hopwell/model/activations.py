@@ -77,7 +77,7 @@ def with_activations(
     if name == "auto" and by_kernels:
         gpu = gpu or recognise(torch.cuda.get_device_name(model.device)) or find_gpu("H100")
 
-    def entering(weight: Weight, costs: Costs) -> Weight:
+    def changed(weight: Weight, costs: Costs) -> Weight:
         if name is None or not (on_cpu or weight.is_fp8):
             return replace(weight, rounds_from=None)
         if name == "fp8":
@@ -85,7 +85,7 @@ def with_activations(
         # plain PyTorch has no FP8 rate to gain
         return replace(weight, rounds_from=NEVER if name == "bf16" or gpu is None else rounds_from(costs, gpu))
 
-    return _map_products(model, entering)
+    return _map_products(model, changed)
 
 
 def entering(model: Transformer, name: str | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from hopwell.formats.matrices import Plain
-from hopwell.limits.catalogue import Gpu, catalogue, find_gpu, recognise
+from hopwell.limits.catalogue import catalogue, find_gpu, recognise
 from hopwell.model import forward_choice
 from hopwell.model.activations import with_activations
 from hopwell.model.build import one_of_a_kind
@@ -69,7 +69,9 @@ def kernel_table(
     config = ModelConfig.from_dict(truncate(values, dense + 1, dense, mtp=False))
     packed = settings.four_bits == "packed"
     model = random_transformer(config, "meta", packed=packed, numbers=one_of_a_kind(values))
-    model = with_activations(model, settings.activations, gpu=_limits_of(device))
+    # whose limits "auto" goes by, as `with_activations` finds them on the GPU itself
+    gpu = catalogue().get(device.name) or recognise(device.name) or find_gpu("H100") if device.capability else None
+    model = with_activations(model, settings.activations, gpu=gpu)
     forward = forward_choice.choose(model, device)
     rows = [KernelRow("forward pass", "", f"1-{max_rows}", forward.name, forward.why)]
     steps = (
@@ -80,13 +82,6 @@ def kernel_table(
     for op, formats, choice in steps:
         rows += _ranges(op, formats, choice, max_rows)
     return rows
-
-
-def _limits_of(device: Device) -> Gpu | None:
-    """Whose limits "auto" goes by, as `with_activations` finds them on the GPU itself; None for a CPU."""
-    if not device.capability:
-        return None
-    return catalogue().get(device.name) or recognise(device.name) or find_gpu("H100")
 
 
 def _ranges(op: str, formats: Callable[[int], str], choice: Choice, max_rows: int) -> Iterator[KernelRow]:
@@ -120,7 +115,7 @@ def _chain(model: Transformer, device: Device, fp8_cache: bool) -> Iterator[Step
         network = layer.network
         if isinstance(network, Dense):
             yield _product("gate_up", network.gate_up, device)
-            yield _silu_mul(network.down.shape[1], 1)
+            yield _norm("silu_mul", network.down.shape[1])
             yield _product("down", network.down, device)
         else:
             yield from _experts(network, c.n_shared_experts, device)
@@ -170,7 +165,7 @@ def _experts(network: MoE, shared: int, device: Device) -> Iterator[Step]:
     yield f"group {slots} of {experts} experts", _no_formats, grouping
     up, down = network.experts.gate_up, network.experts.down
     yield f"experts up {list(up.shape[1:])}", partial(_told_formats, up), partial(product, "up", up)
-    yield _silu_mul(down.shape[2], slots)
+    yield _norm("silu_mul", down.shape[2], slots)
     yield f"experts down {list(down.shape[1:])}", partial(_told_formats, down), partial(product, "down", down)
 
 
@@ -182,7 +177,9 @@ def _op_by_op(model: Transformer, device: Device) -> Iterator[Step]:
 
     def linear(weight: Weight, rows: int) -> Variant:
         if not device.capability:  # of plain values, whatever the checkpoint holds
-            return linear_choice.packing(_cpu_dtype(), True, cpu_multiplies_bf16(), cpu_packs_float16())
+            bf16, float16 = cpu_multiplies_bf16(), cpu_packs_float16()
+            dtype = torch.bfloat16 if bf16 else torch.float16 if float16 else torch.float32
+            return linear_choice.packing(dtype, True, bf16, float16)
         return linear_choice.choose("linear", linear_choice.Shape(rows, *weight.shape), formats(weight), device)
 
     a = model.layers[0].attention
@@ -197,13 +194,6 @@ def _op_by_op(model: Transformer, device: Device) -> Iterator[Step]:
         yield "experts", _no_formats, lambda _: moe_choice.choose_op(widths, met, device)
 
 
-def _cpu_dtype() -> torch.dtype:
-    """Of matrices, as this CPU has them by default."""
-    if cpu_multiplies_bf16():
-        return torch.bfloat16
-    return torch.float16 if cpu_packs_float16() else torch.float32
-
-
 def _product(name: str, weight: Weight, device: Device, op: linear_choice.Op = "product") -> Step:
     def choice(rows: int) -> Variant:
         return linear_choice.choose(op, linear_choice.Shape(rows, *weight.shape), _formats(weight, rows), device)
@@ -213,10 +203,6 @@ def _product(name: str, weight: Weight, device: Device, op: linear_choice.Op = "
 
 def _norm(op: norm_choice.Op, width: int, rows_each: int = 1) -> Step:
     return op, _no_formats, lambda rows: norm_choice.choose(op, norm_choice.Shape(rows * rows_each, width))
-
-
-def _silu_mul(width: int, slots: int) -> Step:
-    return _norm("silu_mul", width, slots)
 
 
 def _formats(weight: Weight, rows: int) -> Formats:

@@ -55,10 +55,7 @@ class Broadcasting(Exchange, Protocol):
 
 
 class GroupExchange:
-    """The meaning of `Exchange`, over a process group: gloo's, or any other."""
-
-    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
-        self._group = group
+    """The meaning of `Exchange`, over the process group: gloo's, or any other."""
 
     def sum(self, share: Tensor) -> Tensor:
         total = torch.zeros_like(share, dtype=torch.float32)
@@ -67,25 +64,25 @@ class GroupExchange:
         return total.to(share.dtype)
 
     def gather(self, part: Tensor, width: int) -> Tensor:
-        return side_by_side(self._all(widened(part, width, dist.get_world_size(self._group))), width)
+        return side_by_side(self._all(widened(part, width, dist.get_world_size())), width)
 
     def gather_rows(self, own: Tensor, counts: Sequence[int]) -> Tensor:
         return one_after_another(self._all(filled_up(own, counts)), counts)
 
     def sum_rows(self, share: Tensor, counts: Sequence[int]) -> Tensor:
-        own = rows_of(dist.get_rank(self._group), counts)
+        own = rows_of(dist.get_rank(), counts)
         total = torch.zeros_like(share[own], dtype=torch.float32)
         for each in self._all(share):
             total += each[own]
         return total.to(share.dtype)
 
     def broadcast(self, tensor: Tensor) -> None:
-        dist.broadcast(tensor, 0, group=self._group)
+        dist.broadcast(tensor, 0)
 
     def _all(self, own: Tensor) -> list[Tensor]:
         """Every rank's tensor, in order."""
-        each = [torch.empty_like(own) for _ in range(dist.get_world_size(self._group))]
-        dist.all_gather(each, own.contiguous(), group=self._group)
+        each = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(each, own.contiguous())
         return each
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hopwell.limits.prices import Prices
 from hopwell.planner.report import spread, warnings
 from hopwell.planner.uncertainty import band, figures
-from hopwell.planner.upgrade import HORIZON, Move, Swing, Upgrade
+from hopwell.planner.upgrade import HORIZON, Move, Upgrade
 
 BAR = 24
 """Characters of the longest bar of a tornado."""
@@ -75,10 +75,11 @@ def _move(advice: Upgrade, move: Move) -> dict[str, str]:
 def summary(advice: Upgrade) -> list[str]:
     """What to do, in sentences."""
     cluster, now = advice.cluster, advice.now
+    share = advice.rate * cluster.load.output / now.tokens_per_s
     lines = [
         f"{cluster.count} x {cluster.gpu.name} with {now.option.engine.title}, {now.option.precision.name}, "
         f"{now.option.layout.name}, can make {figures(now.tokens_per_s)} tokens/s within the promises; "
-        f"{figures(advice.rate)} requests a second are asked of it, {100 * _share(advice):.0f} % of that."
+        f"{figures(advice.rate)} requests a second are asked of it, {100 * share:.0f} % of that."
     ]
     rungs = [rung for rung in advice.rungs[1:] if rung.fleet and rung.what != "Hopwell"]
     best = max(rungs, key=lambda rung: rung.fleet.tokens_per_s if rung.fleet else 0.0, default=None)
@@ -99,26 +100,14 @@ def summary(advice: Upgrade) -> list[str]:
         )  # fmt: skip
         lines.append(
             f"For this load the most is saved if you {act}: {dollars(first.net)} in {HORIZON} months, outlay "
-            f"{dollars(first.outlay)}, paid back {_paid(first)}."
+            f"{dollars(first.outlay)}, paid back {'' if first.payback in (0.0, inf) else 'in '}{months(first.payback)}."
         )
-        low, high = _ends(first.swings)
+        low, high = sorted((first.swings[0].at_low, first.swings[0].at_high))
         lines.append(
             f"That is between {dollars(low)} and {dollars(high)} when the assumption that matters most, "
             f"{first.swings[0].what}, is at either end."
         )
     return lines
-
-
-def _paid(move: Move) -> str:
-    return months(move.payback) if move.payback in (0.0, inf) else f"in {months(move.payback)}"
-
-
-def _share(advice: Upgrade) -> float:
-    return advice.rate * advice.cluster.load.output / advice.now.tokens_per_s
-
-
-def _ends(swings: tuple[Swing, ...]) -> tuple[float, float]:
-    return min(swings[0].at_low, swings[0].at_high), max(swings[0].at_low, swings[0].at_high)
 
 
 def tornado(move: Move) -> list[dict[str, str]]:

@@ -57,7 +57,7 @@ def serve(
         names: the model's names in the API, the first its chief one; none: its own.
         imports: seconds that importing took, for the banner.
         start_budget, layout: as `banner` has them.
-        engine_settings: of `EngineConfig`; None where not given.
+        engine_settings: of `EngineConfig`.
 
     Raises:
         HopwellError: the model cannot be loaded, a setting not honoured, or the address not used.
@@ -70,8 +70,7 @@ def serve(
     claimed = claim(listener.getsockname()[1])
     with listener, claimed:
         loaded = load()
-        given = {key: value for key, value in engine_settings.items() if value is not None}
-        engine = loaded.engine(loaded.config(**given))
+        engine = loaded.engine(loaded.config(**engine_settings))
         info = info_of(engine, loaded, imports=imports)
         host_here = EngineHost(engine, info)
         client = EngineClient(loaded.tokenizer)
