@@ -1,4 +1,5 @@
-"""What one forward pass computes: new tokens of several sequences, prefill chunks and decode rows alike."""
+"""What one forward pass computes, new tokens of several sequences, prefill chunks and decode rows alike; and what its
+layers share."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from hopwell.limits.marks import UNMARKED, Marks
+from hopwell.ops.paging import AttentionPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +43,25 @@ class ForwardBatch:
         """The same with its tensors on `device`."""
         tokens, positions, page_table = (t.to(device) for t in (self.tokens, self.positions, self.page_table))
         return replace(self, tokens=tokens, positions=positions, page_table=page_table)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What all layers of a forward pass are told alike."""
+
+    rope: Tensor
+    """cos and sin of the tokens' positions, float32 [tokens, 32, 2]."""
+    plan: AttentionPlan
+    absorbed: bool | None = None
+    """As `Transformer` has it."""
+    marks: Marks = UNMARKED
+
+    @classmethod
+    def of(cls, batch: ForwardBatch, rope_table: Tensor, absorbed: bool | None = None, marks: Marks = UNMARKED) -> Pass:
+        """
+        Args:
+            batch: where the model computes.
+            rope_table: cos and sin of each position, float32 [positions, 32, 2].
+        """
+        plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
+        return cls(rope_table[batch.positions], plan, absorbed, marks)

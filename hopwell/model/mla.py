@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from hopwell.formats.matrices import Plain
-from hopwell.limits.marks import UNMARKED, Marks
+from hopwell.model.batch import Pass
 from hopwell.model.config import ModelConfig
 from hopwell.ops.attention import latent_attention, mla_attention
 from hopwell.ops.linear import linear
 from hopwell.ops.norm import rms_norm
-from hopwell.ops.paging import AttentionPlan, CacheScales, write_latents
+from hopwell.ops.paging import CacheScales, write_latents
 from hopwell.ops.rope import apply_rope
 from hopwell.ops.weight import Weight
 
@@ -73,69 +73,50 @@ class MLA:
         """Whether so many rows are computed with the merged matrices."""
         return self.merged is not None and bool(absorbed) and not self.o.rounds(rows)
 
-    def __call__(
-        self,
-        x: Tensor,
-        rope: Tensor,
-        latent: Tensor,
-        plan: AttentionPlan,
-        absorbed: bool | None = None,
-        marks: Marks = UNMARKED,
-    ) -> Tensor:
+    def __call__(self, x: Tensor, latent: Tensor, p: Pass) -> Tensor:
         """Attends and writes the new latents: [tokens, hidden] in and out. Arguments as `attend` has them."""
-        if self.merged is None or not self.by_merged(len(x), absorbed):
-            out = linear(self.attend(x, rope, latent, plan, absorbed, marks), self.o)
+        if self.merged is None or not self.by_merged(len(x), p.absorbed):
+            out = linear(self.attend(x, latent, p), self.o)
         else:
             c, (to_queries, to_hidden) = self.config, self.merged
-            queries = torch.cat(self._queries(x, rope, latent, plan, to_queries, c.kv_lora_rank, marks), dim=-1)
-            mixed = latent_attention(queries, latent, c.kv_lora_rank, plan, c.softmax_scale, self.cache_scales)
-            marks.mark("attention")
+            queries = torch.cat(self._queries(x, latent, p, to_queries, c.kv_lora_rank), dim=-1)
+            mixed = latent_attention(queries, latent, c.kv_lora_rank, p.plan, c.softmax_scale, self.cache_scales)
+            p.marks.mark("attention")
             out = linear(mixed.flatten(1), to_hidden)
-        marks.mark("o")
+        p.marks.mark("o")
         return out
 
-    def attend(
-        self,
-        x: Tensor,
-        rope: Tensor,
-        latent: Tensor,
-        plan: AttentionPlan,
-        absorbed: bool | None = None,
-        marks: Marks = UNMARKED,
-    ) -> Tensor:
+    def attend(self, x: Tensor, latent: Tensor, p: Pass) -> Tensor:
         """All heads' outputs, which `o` reads: [tokens, heads * 128].
 
         Args:
             x: normalised hidden states [tokens, hidden].
-            rope: cos and sin of the tokens' positions, float32 [tokens, 32, 2].
             latent: this layer's pages [pages, 64, 576], to which the tokens' rows are written.
         """
         c = self.config
-        q_nope, q_rope = self._queries(x, rope, latent, plan, self.q_b, c.qk_nope_head_dim, marks)
+        q_nope, q_rope = self._queries(x, latent, p, self.q_b, c.qk_nope_head_dim)
         heads = mla_attention(
-            q_nope, q_rope, latent, self.w_uk, self.w_uv, plan, c.softmax_scale, absorbed, self.cache_scales
+            q_nope, q_rope, latent, self.w_uk, self.w_uv, p.plan, c.softmax_scale, p.absorbed, self.cache_scales
         )
-        marks.mark("attention")
+        p.marks.mark("attention")
         return heads.flatten(1)
 
-    def _queries(
-        self, x: Tensor, rope: Tensor, latent: Tensor, plan: AttentionPlan, q_b: Weight | None, width: int, marks: Marks
-    ) -> tuple[Tensor, Tensor]:
+    def _queries(self, x: Tensor, latent: Tensor, p: Pass, q_b: Weight | None, width: int) -> tuple[Tensor, Tensor]:
         """Writes the tokens' latents; returns their heads' queries, [tokens, heads, width] and rotated [tokens, heads,
         64]."""
         c = self.config
         q, kv, k_rope = linear(x, self.qkv_a).split(
             (self.qkv_a.shape[0] - c.latent_dim, c.kv_lora_rank, c.qk_rope_head_dim), dim=-1
         )
-        marks.mark("qkv_a")
+        p.marks.mark("qkv_a")
         if q_b is not None and self.q_a_norm is not None:
             q = linear(rms_norm(q, self.q_a_norm, LATENT_EPS), q_b)
-            marks.mark("q_b")
+            p.marks.mark("q_b")
         q = q.reshape(-1, c.num_attention_heads, width + c.qk_rope_head_dim)
         q, q_rope = q.split((width, c.qk_rope_head_dim), dim=-1)
-        rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), rope)
+        rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), p.rope)
         q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
         rows = torch.cat((rms_norm(kv, self.kv_a_norm, LATENT_EPS), k_rope), dim=-1)
-        write_latents(latent, rows, plan, self.cache_scales)
-        marks.mark("latent")
+        write_latents(latent, rows, p.plan, self.cache_scales)
+        p.marks.mark("latent")
         return q, q_rope

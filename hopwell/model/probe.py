@@ -11,11 +11,11 @@ from torch import Tensor
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.model import schema
+from hopwell.model.batch import ForwardBatch, Pass
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
 from hopwell.ops.cpu import cpu_multiplies_bf16
 from hopwell.ops.norm import rms_norm
-from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import route
 from hopwell.ops.sizes import PAGE
 from hopwell.ops.swiglu import feed_forward
@@ -72,10 +72,10 @@ class _Probe:
         lengths = [min(LENGTH, config.max_position_embeddings)] * SEQUENCES
         positions = torch.arange(lengths[0], device=device).repeat(SEQUENCES)
         table = torch.arange(SEQUENCES * -(-lengths[0] // PAGE), dtype=torch.int32, device=device).view(SEQUENCES, -1)
-        self.plan = AttentionPlan.build(lengths, lengths, positions, table)
-        self.rope = config.rope.table(lengths[0], device)[positions]
-        self.latent = torch.zeros(table.numel(), PAGE, config.latent_dim, dtype=dtype, device=device)
         self.tokens = torch.randint(config.vocab_size, positions.shape, generator=self.generator)
+        batch = ForwardBatch(self.tokens, positions, lengths, lengths, table)
+        self.given = Pass.of(batch, config.rope.table(lengths[0], device))
+        self.latent = torch.zeros(table.numel(), PAGE, config.latent_dim, dtype=dtype, device=device)
 
     @torch.inference_mode()
     def run(self, last: int) -> Iterator[Routing]:
@@ -86,7 +86,7 @@ class _Probe:
         for index in range(last + 1):
             rms = x.float().square().mean().sqrt().item()
             normed = rms_norm(x, loader.tensor(schema.INPUT_NORM, index), c.rms_norm_eps)
-            x = x + loader.attention(index)(normed, self.rope, self.latent, self.plan)
+            x = x + loader.attention(index)(normed, self.latent, self.given)
             normed = rms_norm(x, loader.tensor(schema.POST_NORM, index), c.rms_norm_eps)
             if not c.is_moe(index):
                 x = x + loader.dense(schema.DENSE, index)(normed)

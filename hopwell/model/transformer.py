@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hopwell.limits.marks import UNMARKED, Lengths, Marks
-from hopwell.model.batch import ForwardBatch
+from hopwell.model.batch import ForwardBatch, Pass
 from hopwell.model.config import ModelConfig
 from hopwell.model.mla import MLA
 from hopwell.model.spread import Spread, lengths_of_ranks
@@ -21,7 +21,6 @@ from hopwell.ops.linear import linear
 from hopwell.ops.moe import moe
 from hopwell.ops.moe_experts import Experts
 from hopwell.ops.norm import rms_norm
-from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import RouterConfig, route
 from hopwell.ops.sizes import PAGE
 from hopwell.ops.swiglu import feed_forward
@@ -91,23 +90,15 @@ class Layer:
     exchange: Exchange | None = None
     """Where several ranks have a share of each, whose outputs are summed."""
 
-    def __call__(
-        self,
-        x: Tensor,
-        rope: Tensor,
-        latent: Tensor,
-        plan: AttentionPlan,
-        absorbed: bool | None = None,
-        marks: Marks = UNMARKED,
-        spread: Spread | None = None,
-    ) -> Tensor:
+    def __call__(self, x: Tensor, latent: Tensor, p: Pass, spread: Spread | None = None) -> Tensor:
         """
         Args:
+            latent: as `MLA.attend` has it.
             spread: where attention is data parallel: `x` are this rank's rows.
         """
-        normed = rms_norm(x, self.input_norm, self.eps)
+        marks, normed = p.marks, rms_norm(x, self.input_norm, self.eps)
         marks.mark("input norm")
-        share = self.attention(normed, rope, latent, plan, absorbed, marks)
+        share = self.attention(normed, latent, p)
         x = x + (self._whole(share, marks) if spread is None else share)
         normed = rms_norm(x, self.post_norm, self.eps)
         marks.mark("post norm")
@@ -212,21 +203,25 @@ class Transformer:
         Returns:
             Hidden states after the final norm, [tokens, hidden]: what `logits` and `draft` read.
         """
-        spread, marks = self.spread(batch, latent), self.marks
-        batch = (batch if spread is None else spread.own).to(self.device)
-        marks.batch(Lengths(batch.query_lens, batch.seq_lens))
-        plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
-        rope = self.rope_table[batch.positions]
-        marks.mark("plan")
-        x = self.embedding[batch.tokens]
+        tokens, p, spread = self._begin(batch, latent)
+        marks, x = self.marks, self.embedding[tokens]
         marks.mark("embedding")
         for index, layer in enumerate(self.layers):
             marks.layer(index)
-            x = layer(x, rope, latent[index], plan, self.absorbed, marks, spread)
+            x = layer(x, latent[index], p, spread)
         marks.layer(None)
         x = rms_norm(x, self.final_norm, self.config.rms_norm_eps)
         marks.mark("final norm")
         return self._of_all(x, spread)
+
+    def _begin(self, batch: ForwardBatch, latent: Tensor) -> tuple[Tensor, Pass, Spread | None]:
+        """This rank's tokens, what all layers are told, and how the batch is shared out."""
+        spread = self.spread(batch, latent)
+        batch = (batch if spread is None else spread.own).to(self.device)
+        self.marks.batch(Lengths(batch.query_lens, batch.seq_lens))
+        p = Pass.of(batch, self.rope_table, self.absorbed, self.marks)
+        self.marks.mark("plan")
+        return batch.tokens, p, spread
 
     def spread(self, batch: ForwardBatch, latent: Tensor) -> Spread | None:
         """How a batch is shared out, where attention is data parallel."""
@@ -291,19 +286,14 @@ class Transformer:
         """
         if self.mtp is None:
             raise ValueError("this model has no MTP layer")
-        spread, marks = self.spread(batch, latent), self.marks
-        mtp, eps = self.mtp, self.config.rms_norm_eps
-        if spread is not None:
-            batch, hidden = spread.own, spread.mine(hidden)
-        batch = batch.to(self.device)
-        marks.batch(Lengths(batch.query_lens, batch.seq_lens))
+        mtp, marks, eps = self.mtp, self.marks, self.config.rms_norm_eps
         marks.layer(len(self.layers))
-        plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
-        marks.mark("plan")
-        embedded = rms_norm(self.embedding[batch.tokens], mtp.embedding_norm, eps)
+        tokens, p, spread = self._begin(batch, latent)
+        hidden = hidden if spread is None else spread.mine(hidden)
+        embedded = rms_norm(self.embedding[tokens], mtp.embedding_norm, eps)
         x = linear(torch.cat((embedded, rms_norm(hidden, mtp.hidden_norm, eps)), dim=-1), mtp.projection)
         marks.mark("projection")
-        x = mtp.layer(x, self.rope_table[batch.positions], latent[-1], plan, self.absorbed, marks, spread)
+        x = mtp.layer(x, latent[-1], p, spread)
         x = rms_norm(x, mtp.final_norm, eps)
         marks.mark("final norm")
         marks.layer(None)

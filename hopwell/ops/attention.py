@@ -46,8 +46,9 @@ def mla_attention(
     """
     parts = []
     for group in plan.groups:
+        rows = cached_rows(latent, group.pages, q_nope.dtype, scales)
         attend = _absorbed if way(group.new_tokens, absorbed).name == "absorbed" else _unabsorbed
-        parts.append(attend(q_nope[group.rows], q_rope[group.rows], latent, w_uk, w_uv, group, softmax_scale, scales))
+        parts.append(attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -68,28 +69,23 @@ def latent_attention(
     Returns:
         Mixed latents [tokens, heads, 512].
     """
-    parts = [_mix(queries[group.rows], latent, group, softmax_scale, scales) for group in plan.groups]
+    parts = []
+    for group in plan.groups:
+        rows = cached_rows(latent, group.pages, queries.dtype, scales)
+        parts.append(_mix(queries[group.rows], rows, group, softmax_scale))
     return (parts[0] if len(parts) == 1 else torch.cat(parts))[..., :rank]
 
 
 def _absorbed(
-    q_nope: Tensor,
-    q_rope: Tensor,
-    latent: Tensor,
-    w_uk: Tensor,
-    w_uv: Tensor,
-    group: AttentionGroup,
-    scale: float,
-    scales: CacheScales | None,
+    q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: AttentionGroup, scale: float
 ) -> Tensor:
     q_latent = product(q_nope.transpose(0, 1), w_uk).transpose(0, 1)  # [tokens, heads, 512]
-    mixed = _mix(torch.cat((q_latent, q_rope), dim=-1), latent, group, scale, scales)[..., : w_uk.shape[-1]]
+    mixed = _mix(torch.cat((q_latent, q_rope), dim=-1), rows, group, scale)[..., : w_uk.shape[-1]]
     return product(mixed.transpose(0, 1), w_uv).transpose(0, 1)
 
 
-def _mix(queries: Tensor, latent: Tensor, group: AttentionGroup, scale: float, scales: CacheScales | None) -> Tensor:
+def _mix(queries: Tensor, rows: Tensor, group: AttentionGroup, scale: float) -> Tensor:
     """A group's attention in latent space: queries [tokens, heads, 576] to mixed rows [tokens, heads, 576]."""
-    rows = cached_rows(latent, group.pages, queries.dtype, scales)
     sequences, heads = rows.shape[0], queries.shape[1]
     scores = product(queries.reshape(sequences, -1, rows.shape[-1]), rows.transpose(1, 2)).float().mul_(scale)
     scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
@@ -99,16 +95,8 @@ def _mix(queries: Tensor, latent: Tensor, group: AttentionGroup, scale: float, s
 
 
 def _unabsorbed(
-    q_nope: Tensor,
-    q_rope: Tensor,
-    latent: Tensor,
-    w_uk: Tensor,
-    w_uv: Tensor,
-    group: AttentionGroup,
-    scale: float,
-    scales: CacheScales | None,
+    q_nope: Tensor, q_rope: Tensor, rows: Tensor, w_uk: Tensor, w_uv: Tensor, group: AttentionGroup, scale: float
 ) -> Tensor:
-    rows = cached_rows(latent, group.pages, q_nope.dtype, scales)
     sequences, heads = rows.shape[0], q_nope.shape[1]
     rank = w_uk.shape[-1]
     latents = rows[..., :rank].unsqueeze(1)  # [sequences, 1, columns, 512]

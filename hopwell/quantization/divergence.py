@@ -9,10 +9,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from hopwell.model.batch import ForwardBatch
+from hopwell.model.batch import ForwardBatch, Pass
 from hopwell.model.transformer import Layer, Transformer
 from hopwell.ops.norm import rms_norm
-from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.sizes import PAGE
 
 TOKENS_AT_ONCE = 2048
@@ -151,23 +150,22 @@ class Sensitivity:
         lengths = torch.tensor([len(s) for s in sequences])
         share = torch.ones(len(lengths)) if weights is None else torch.tensor(weights)
         self.shares = (share / (share * lengths).sum()).repeat_interleave(lengths).double()
-        self.runs: list[tuple[Tensor, AttentionPlan, int, list[Tensor], Tensor]] = []
+        self.runs: list[tuple[Pass, int, list[Tensor], Tensor]] = []
         for batch in batches(sequences):
-            plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
-            rope, pages = model.rope_table[batch.positions], batch.page_table.numel()
+            p, pages = Pass.of(batch, model.rope_table), batch.page_table.numel()
             hidden = [model.embedding[batch.tokens]]
             for layer in model.layers:
-                hidden.append(layer(hidden[-1], rope, model.new_latent(pages)[0], plan))
-            self.runs.append((rope, plan, pages, hidden, self._logits(hidden[-1]).log_softmax(-1)))
+                hidden.append(layer(hidden[-1], model.new_latent(pages)[0], p))
+            self.runs.append((p, pages, hidden, self._logits(hidden[-1]).log_softmax(-1)))
 
     @torch.inference_mode()
     def with_layer(self, index: int, layer: Layer) -> float:
         """Mean KL with layer `index` replaced by `layer`."""
         kls = []
-        for rope, plan, pages, hidden, reference in self.runs:
+        for p, pages, hidden, reference in self.runs:
             x = hidden[index]
             for each in (layer, *self.model.layers[index + 1 :]):
-                x = each(x, rope, self.model.new_latent(pages)[0], plan)
+                x = each(x, self.model.new_latent(pages)[0], p)
             kls.append(kl_rows(reference, self._logits(x))[0])
         return float(torch.cat(kls).double() @ self.shares)
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from hopwell.checkpoint.accounting import WeightSource
 from hopwell.checkpoint.reader import WeightReader
 from hopwell.model import schema
+from hopwell.model.batch import Pass
 from hopwell.model.config import ModelConfig
 from hopwell.model.loading import Loader
 from hopwell.model.mla import LATENT_EPS
 from hopwell.model.schema import Network, Row
 from hopwell.ops.norm import rms_norm
-from hopwell.ops.paging import AttentionPlan
 from hopwell.ops.router import route
 from hopwell.ops.sizes import PAGE
 from hopwell.ops.swiglu import silu_mul
@@ -110,12 +110,11 @@ class Walk:
         yield self._group((schema.O,), layer, [mla.o.data], heads)
         return heads @ mla.o.data.t()
 
-    def _batches(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, AttentionPlan]]:
-        """Each batch's rows, with rope, an empty cache and a plan."""
+    def _batches(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Pass]]:
+        """Each batch's rows, with an empty cache."""
         for batch, rows in zip(self.batches, x.split([len(each.tokens) for each in self.batches]), strict=True):
             cache = torch.zeros(batch.page_table.numel(), PAGE, self.config.latent_dim, device=self.device)
-            plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
-            yield rows, self.rope[batch.positions], cache, plan
+            yield rows, cache, Pass.of(batch, self.rope)
 
     def _moe(self, loader: Loader, layer: int, x: Tensor) -> Generator[LinearGroup, None, Tensor]:
         c, network = self.config, schema.EXPERT
