@@ -180,15 +180,14 @@ class DecodeSteps:
         pages = self.pages % self._pages_each  # the model is a rank's share by itself
         table = torch.from_numpy(pages[np.arange(rows) % len(pages)])
         positions = torch.full((rows,), PAGE - 1)
+        model, routers = remembering(model)
         if self.device.type == "cuda" and unsuited(model) is None:
-            chosen: list[Tensor] = []
             where, table = positions.to(self.device), table.to(self.device)
             with unwatched():
-                FusedTransformer(model).step(tokens, where, table, self.runner.latent, on_route=chosen.append)
+                FusedTransformer(model).step(tokens, where, table, self.runner.latent)
         else:
-            model, routers = remembering(model)
             model.forward(ForwardBatch(tokens, positions, [1] * rows, [PAGE] * rows, table), self.runner.latent)
-            chosen = [router.chosen[0] for router in routers]
+        chosen = [router.chosen[0] for router in routers]
         routed = [each[each < model.config.n_routed_experts].unique().numel() for each in chosen]
         return sum(routed) / max(len(routed), 1)
 

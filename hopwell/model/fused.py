@@ -114,26 +114,18 @@ class FusedTransformer:
         networks = (layer.network for layer in self.model.layers)
         return any(not isinstance(network, Dense) and network.experts.gate_up.is_packed for network in networks)
 
-    def step(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        page_table: Tensor,
-        latent: Tensor,
-        on_route: Callable[[Tensor], object] | None = None,
-    ) -> Tensor:
+    def step(self, tokens: Tensor, positions: Tensor, page_table: Tensor, latent: Tensor) -> Tensor:
         """Logits of the next tokens; the new tokens' latents are written.
 
         Args:
             tokens, positions: int64 [tokens]: one a sequence, or several with a row of the page table each.
             page_table: int32 [tokens, pages].
             latent: bf16 [layers, pages, 64, 576].
-            on_route: shown each MoE layer's expert_ids, int32 [tokens, top_k + shared]; not for captured graphs.
 
         Returns:
             float32 [tokens, vocabulary].
         """
-        normed = run(self._hidden(tokens, self._rows(positions, page_table), latent, on_route))
+        normed = run(self._hidden(tokens, self._rows(positions, page_table), latent))
         if self.model.layout.dp_attention:
             return self.logits(self._everyone(self._divided(normed), self._rows(positions, page_table)))
         return self._scores(normed)
@@ -268,9 +260,7 @@ class FusedTransformer:
     def _divided(self, normed: Normed) -> Tensor:
         return norm_triton.divide(normed, self.model.config.rms_norm_eps)
 
-    def _hidden(
-        self, tokens: Tensor, rows: Rows, latent: Tensor, on_route: Callable[[Tensor], object] | None = None
-    ) -> Step[Normed]:
+    def _hidden(self, tokens: Tensor, rows: Rows, latent: Tensor) -> Step[Normed]:
         """The final norm's output, its rms outstanding."""
         model = self.model
         residual, marks = tokens_triton.embed(tokens, model.embedding), model.marks
@@ -280,7 +270,7 @@ class FusedTransformer:
         for number, (layer, pages) in enumerate(zip(model.layers, latent, strict=False)):
             marks.layer(number)
             residual, parts = yield from self._attend(layer, residual, parts, shares, rows, pages)
-            residual, parts, shares = self._feed_forward(layer, residual, parts, rows, on_route)
+            residual, parts, shares = self._feed_forward(layer, residual, parts, rows)
         fp8 = model.head.takes_fp8(tokens.shape[0])
         marks.layer(None)
         _, normed = self._add_norm(residual, model.final_norm, parts, shares, 1, fp8=fp8, values=True)
@@ -327,34 +317,24 @@ class FusedTransformer:
         return residual, out
 
     def _feed_forward(
-        self,
-        layer: Layer,
-        residual: Tensor,
-        parts: Tensor,
-        rows: Rows,
-        on_route: Callable[[Tensor], object] | None = None,
+        self, layer: Layer, residual: Tensor, parts: Tensor, rows: Rows
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Returns the residual, what to add to it, and the experts' shares of that (None for a dense network).
 
         Where attention is data parallel, this rank's rows come and go, and all ranks' go through the network.
         """
         if not rows.counts:
-            return self._network(layer, residual, parts, rows, on_route)
+            return self._network(layer, residual, parts, rows)
         own, _ = norm_triton.add_norm(residual, layer.post_norm, parts, fp8=False, values=True)
         everyone = self._exchange.gather_rows(own, rows.counts)
         self.model.marks.mark("exchange")
-        _, share, weights = self._network(layer, everyone, None, rows, on_route)
+        _, share, weights = self._network(layer, everyone, None, rows)
         total = self._exchange.sum_rows(rank_sum(share, weights), rows.counts)
         self.model.marks.mark("exchange")
         return own, total.unsqueeze(0), None
 
     def _network(
-        self,
-        layer: Layer,
-        residual: Tensor,
-        parts: Tensor | None,
-        rows: Rows,
-        on_route: Callable[[Tensor], object] | None = None,
+        self, layer: Layer, residual: Tensor, parts: Tensor | None, rows: Rows
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """The same over rows that are all here."""
         eps, network, tokens, marks = layer.eps, layer.network, residual.shape[0], self.model.marks
@@ -379,8 +359,6 @@ class FusedTransformer:
         logits = product(normed, joined.gate, eps)
         marks.mark("router")
         ids, shares = router_triton.select_experts(logits, network.bias, network.router, joined.shared)
-        if on_route is not None:
-            on_route(ids)
         marks.routed(ids)
         groups = moe_grouping_triton.group_by_expert(ids, joined.experts.count, packed=gate_up.is_packed)
         marks.mark("select")

@@ -1,37 +1,40 @@
-"""Which experts a forward pass chose: a model whose routers remember."""
+"""Which experts forward passes chose: a model whose routers are remembered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hopwell.limits.marks import UNMARKED, Marks
+from hopwell.limits.marks import Marks
 from hopwell.model.transformer import MoE, Transformer
 from hopwell.ops.moe_experts import Experts
-from hopwell.ops.router import route
 
 
-@dataclass(frozen=True, slots=True)
-class Remembering:
-    """A MoE network, and what its router has chosen since."""
+@dataclass(slots=True)
+class Router:
+    """What a layer's router has chosen."""
 
-    network: MoE
     chosen: list[Tensor] = field(default_factory=list)
-    """int64 [tokens, top_k] of each step."""
-
-    def __call__(self, x: Tensor, marks: Marks = UNMARKED) -> Tensor:
-        expert_ids, _ = route(x, self.network.gate, self.network.bias, self.network.router)
-        self.chosen.append(expert_ids)
-        return self.network(x, marks)
+    """Ints [tokens, top_k] of each pass; in the fused chain the shared expert's slices too."""
 
 
-def remembering(model: Transformer) -> tuple[Transformer, list[Remembering]]:
-    """The model over the same weights, for its `forward`, and its decoder layers' routers."""
-    found = [Remembering(layer.network) for layer in model.layers if isinstance(layer.network, MoE)]
-    each = iter(found)
-    layers = [replace(x, network=next(each)) if isinstance(x.network, MoE) else x for x in model.layers]  # type: ignore[arg-type]
-    return replace(model, layers=layers), found
+class _Memory(Marks):
+    def __init__(self, routers: dict[int | None, Router]) -> None:
+        self._routers, self._layer = routers, None
+
+    def layer(self, number: int | None) -> None:
+        self._layer = number
+
+    def routed(self, expert_ids: Tensor) -> None:
+        if (router := self._routers.get(self._layer)) is not None:
+            router.chosen.append(expert_ids)
+
+
+def remembering(model: Transformer) -> tuple[Transformer, list[Router]]:
+    """The same model, and its decoder layers' routers, which remember from now on."""
+    found: dict[int | None, Router] = {n: Router() for n, x in enumerate(model.layers) if isinstance(x.network, MoE)}
+    return model.marked(_Memory(found)), list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,10 @@ from hopwell.limits.cost import OpCost
 from hopwell.limits.marks import GAPS, Mark
 from hopwell.limits.meter import Pace, Rates
 from hopwell.model.batch import ForwardBatch
+from hopwell.model.fused import FusedTransformer
 from hopwell.model.op_costs import OpCosts
 from hopwell.model.random_weights import random_transformer
+from hopwell.model.routed import remembering
 from hopwell.model.transformer import Dense
 from hopwell.ops.router import RouterConfig
 
@@ -103,11 +105,11 @@ def test_a_measured_step_is_the_same_bits_and_marks_every_op(both: Both) -> None
 
 @pytest.mark.slow
 def test_the_experts_that_were_chosen_are_counted(both: Both) -> None:
-    step, chosen = batch([1, 1], [70, 3]), list[Tensor]()
-    both.plain.fused.step(step.tokens, step.positions, step.page_table, both.latent.clone(), chosen.append)
+    step, (model, routers) = batch([1, 1], [70, 3]), remembering(both.transformer)
+    FusedTransformer(model).step(step.tokens, step.positions, step.page_table, both.latent.clone())
     marks = recorded(both, lambda: both.marked.step(step, both.latent))
     (mark,) = (mark for mark in marks if mark.layer == 1 and mark.op == "up")
-    (ids,) = chosen
+    ((ids,),) = (router.chosen for router in routers)
     assert (mark.chosen.pairs, mark.chosen.distinct) == (ids.numel(), ids.unique().numel())
 
 
