@@ -54,17 +54,8 @@ def between(source: Source, *marks: str) -> Steps[str | None]:
     return (yield from source.tell(content, *marks, loose=SPACE))
 
 
-def deepseek(source: Source, numbers: Iterator[int]) -> Steps[None]:
-    """A section of R1's, V3's or V3.1's calls, after its first mark."""
-    yield from _calls(source, numbers, DEEPSEEK)
-
-
-def kimi(source: Source, numbers: Iterator[int]) -> Steps[None]:
-    """A section of Kimi-K2's calls, after its first mark."""
-    yield from _calls(source, numbers, KIMI)
-
-
-def _calls(source: Source, numbers: Iterator[int], marks: Marks) -> Steps[None]:
+def section(source: Source, numbers: Iterator[int], marks: Marks) -> Steps[None]:
+    """A section of calls, after its first mark."""
     mark = yield from between(source, marks.call, marks.section_end)
     while mark == marks.call:
         mark = yield from _call(source, numbers, marks)

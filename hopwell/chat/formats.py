@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from hopwell.chat.calls import DEEPSEEK, KIMI, deepseek, kimi
+from hopwell.chat.calls import DEEPSEEK, KIMI, section
 from hopwell.chat.dsml import CALLS, TOKEN, dsml
 from hopwell.chat.source import Source, Steps
 from hopwell.errors import HopwellError
@@ -24,13 +25,11 @@ class Format:
     mark out, and the model quotes it in its thinking."""
 
 
+SECTIONS = Format(DEEPSEEK.section, partial(section, marks=DEEPSEEK))
 FORMATS = {
-    "deepseek_r1": Format(DEEPSEEK.section, deepseek),
-    "deepseek_r1_0528": Format(DEEPSEEK.section, deepseek),
-    "deepseek_v3": Format(DEEPSEEK.section, deepseek),
-    "deepseek_v31": Format(DEEPSEEK.section, deepseek),
+    **dict.fromkeys(("deepseek_r1", "deepseek_r1_0528", "deepseek_v3", "deepseek_v31"), SECTIONS),
     "deepseek_v32": Format(CALLS, dsml),
-    "kimi_k2": Format(KIMI.section, kimi, ends_thinking=True),
+    "kimi_k2": Format(KIMI.section, partial(section, marks=KIMI), ends_thinking=True),
 }
 """R1-0528 calls as R1 does; its prompt does not begin the thinking, which the parser sees for itself."""
 

@@ -76,8 +76,9 @@ def _by_planner(
 ) -> tuple[Way, str] | None:
     """As `hopwell plan` ranks them; None where it foresees nothing of any that runs."""
     model = model_of(values, asked.model or "nano")
+    expanded = model.stored in FOUR_BITS and asked.four_bits != "packed"
     served = Served(
-        model=model, gpu=gpu, precision=_precision(model.stored, asked),
+        model=model, gpu=gpu, precision="bf16" if expanded else model.stored,
         cache="fp8" if asked.cache_dtype == "fp8" else "bf16", objective=asked.objective,
         mtp=asked.drafts != 0 and held.config.num_nextn_predict_layers > 0, tpot_ms=asked.tpot_promise_ms,
     )  # fmt: skip
@@ -151,11 +152,6 @@ def _as_planned(layout: Layout) -> Planned:
     return Planned(heads, groups, *((1, n) if layout.ep else (n, 1)))
 
 
-def _precision(stored: str, asked: Asked) -> str:
-    """Of the planner's, that in which a GPU multiplies what is stored in one of them."""
-    return "bf16" if stored in FOUR_BITS and asked.four_bits != "packed" else stored
-
-
 def choose_here(asked: Asked) -> Chosen:
     """For the devices of this machine, as they are now.
 
@@ -193,15 +189,10 @@ def _held(asked: Asked, kind: str) -> tuple[Held, Values]:
             return Held(config, Weights(0, 0, most, 0), packed_for=weights.target.layout), values
         labels = {name: kind_of(module) for name, module in by_module(weights.tensors.values()).items()}
     if kind == "cuda":
-        return _on_gpus(asked, config, labels), values
+        packed = asked.four_bits == "packed"
+        weights = weight_bytes(inventory(config), labels or None, packed, config.quantization)
+        return Held.on_gpus(config, weights, labels, packed), values
     return Held(config, plain_weights(config, pick_dtype(asked.dtype, torch.device("cpu")))), values
-
-
-def _on_gpus(asked: Asked, config: ModelConfig, labels: Mapping[str, str]) -> Held:
-    packed = asked.four_bits == "packed"
-    return Held.on_gpus(
-        config, weight_bytes(inventory(config), labels or None, packed, config.quantization), labels, packed
-    )
 
 
 def main() -> None:

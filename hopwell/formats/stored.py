@@ -209,8 +209,7 @@ def _fp4(whose: str, codes: str, second: str, shape: tuple[int, int], scale: tor
 
 def _int4(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
     rows, columns = shape
-    stored = found["weight_scale"][0] if "weight_scale" in found else ()
-    groups = stored[1] if len(stored) == 2 and stored[1] and columns % stored[1] == 0 else max(columns // 128, 1)
+    groups = _groups(found.get("weight_scale"), columns)
     whole = (torch.int32, torch.int64)
     kind = Label.OTHER if "weight_g_idx" in found else blocks_of(columns // groups)
     return Layout("INT4", kind, {
@@ -225,12 +224,17 @@ def _int4(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
 def _signed_int4(found: Mapping[str, Header], shape: tuple[int, int]) -> Layout:
     """Two elements a byte, of two's complement, with a scale for a group of columns: W4AFP8's experts."""
     rows, columns = shape
-    stored = found[SCALES][0] if SCALES in found else ()
-    groups = stored[1] if len(stored) == 2 and stored[1] and columns % stored[1] == 0 else max(columns // 128, 1)
+    groups = _groups(found.get(SCALES), columns)
     return Layout("INT4 in bytes", blocks_of(columns // groups), {
         "weight": Part((torch.int8,), ((rows, columns // 2),)),
         SCALES: Part((torch.bfloat16, torch.float32, torch.float16), ((rows, groups),)),
     })  # fmt: skip
+
+
+def _groups(scales: Header | None, columns: int) -> int:
+    """Of columns, by the shape of their scales; of 128 where that is none."""
+    shape = () if scales is None else scales[0]
+    return shape[1] if len(shape) == 2 and shape[1] and columns % shape[1] == 0 else max(columns // 128, 1)
 
 
 def _qweight(found: Mapping[str, Header], shape: tuple[int, int], group: int | None) -> Layout:

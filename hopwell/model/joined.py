@@ -38,7 +38,8 @@ def join_experts(network: MoE, width: int) -> MoE:
         return replace(network, joined=AllExperts(gate, routed, 0))
     slices = shared.down.shape[1] // width
     gate_rows, up_rows = _rows(shared.gate_up, 0, slices), _rows(shared.gate_up, slices, slices)
-    gate_up = _stack(routed.gate_up, _join_rows(gate_rows, up_rows))
+    both = combine([gate_rows.stored, up_rows.stored], lambda rows: torch.cat(rows, dim=1))
+    gate_up = _stack(routed.gate_up, Weight(both, gate_rows.rounds_from))
     down = _stack(routed.down, _columns(shared.down, slices))
     views = Experts(_slice(gate_up, slice(0, routed.count)), _slice(down, slice(0, routed.count)))
     if slices == 1:
@@ -91,10 +92,6 @@ def _columns(weight: Weight, count: int) -> Weight:
         return t.expand(count, -1, -1) if t.shape[1] == 1 else t.view(t.shape[0], count, -1).transpose(0, 1)
 
     return _map(weight, cut)
-
-
-def _join_rows(gate: Weight, up: Weight) -> Weight:
-    return Weight(combine([gate.stored, up.stored], lambda both: torch.cat(both, dim=1)), gate.rounds_from)
 
 
 def _stack(first: Weight, second: Weight) -> Weight:

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,14 +49,6 @@ class CacheVerdict:
     def kept(self) -> bool:
         """Whether KL stays within the limit from the first quarter to the last."""
         return all(quarter.mean <= self.limit for quarter in self.quarters)
-
-    def as_dict(self, model: Transformer) -> dict[str, Any]:
-        """What the model's folder keeps."""
-        return {
-            "kept": self.kept, "limit": self.limit, "tokens": self.tokens, "saturated": self.saturated,
-            "quarters": [asdict(quarter) for quarter in self.quarters],
-            "scales": [[s.latent, s.rope] for s in self.scales], "model": identity(model),
-        }  # fmt: skip
 
 
 @torch.inference_mode()
@@ -146,9 +137,9 @@ def generate_and_judge(
 
 def write_verdict(folder: Path, model: Transformer, verdict: CacheVerdict) -> Path:
     """Leaves the decision beside the weights, for every later start."""
-    path = folder / FILE
-    write_json(path, verdict.as_dict(model))
-    return path
+    scales = [[s.latent, s.rope] for s in verdict.scales]
+    write_json(folder / FILE, {**asdict(verdict), "kept": verdict.kept, "scales": scales, "model": identity(model)})
+    return folder / FILE
 
 
 def decided_scales(folder: Path, model: Transformer) -> list[CacheScales] | None:

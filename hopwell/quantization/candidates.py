@@ -119,7 +119,9 @@ class Candidates:
 
     def _fitted(self, layer: int, group: LinearGroup) -> tuple[GroupRow, dict[str, Tensor]]:
         """A group in every format offered: what each costs, and its tensors."""
-        _check_finite(group)
+        for name, w in zip(group.names, group.matrices, strict=True):  # its codes and its scales may each be finite
+            if not w.isfinite().all():
+                raise PrecisionError(f"{name}: the weights, codes times scales, hold infinity; fetch the model again")
         weights = sum(w.numel() for w in group.matrices)
         row = GroupRow(
             group.name, group.names, layer, group.part, group.tokens, weights, bytes_of(self.source, group.names),
@@ -154,16 +156,6 @@ class Candidates:
 def _rows(path: Path) -> list[GroupRow]:
     """What a finished layer's file tells of its groups."""
     return [GroupRow(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-
-
-def _check_finite(group: LinearGroup) -> None:
-    """
-    Raises:
-        PrecisionError: a matrix is not, though its codes and its scales may each be.
-    """
-    for name, w in zip(group.names, group.matrices, strict=True):
-        if not w.isfinite().all():
-            raise PrecisionError(f"{name}: the weights, codes times scales, hold infinity; fetch the model again")
 
 
 def _compensated(group: LinearGroup, fmt: BlockFormat, fit: bool) -> list[Compensated]:

@@ -224,7 +224,8 @@ async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, 
         async for change in changes:
             block = change.block
             if change.what == "begin":
-                yield _start(reader, ident)
+                start = {**ident, "content": [], "stop_reason": None, "stop_sequence": None}
+                yield typed("message_start", message={**start, "usage": _usage(reader).model_dump()})
             elif change.what == "open":
                 call = {"type": "tool_use", "id": block.call_id, "name": block.name, "input": {}}
                 yield typed("content_block_start", index=block.index, content_block=empty.get(block.kind, call))
@@ -238,8 +239,3 @@ async def _events(reader: Blocks, ident: dict[str, Any]) -> AsyncGenerator[str, 
                 yield typed("content_block_stop", index=block.index)
     yield typed("message_delta", delta=_stop(reader), usage=_usage(reader).model_dump())
     yield typed("message_stop")
-
-
-def _start(reader: Blocks, ident: dict[str, Any]) -> str:
-    start = {**ident, "content": [], "stop_reason": None, "stop_sequence": None, "usage": _usage(reader).model_dump()}
-    return typed("message_start", message=start)
