@@ -27,7 +27,7 @@ from hopwell.engine.loaded import LoadedModel
 from hopwell.engine.loading import load_model
 from hopwell.engine.meter import StepMeter, mark_seconds
 from hopwell.engine.request import SamplingParams
-from hopwell.limits.history import Row
+from hopwell.limits.history import AtWork, Row
 from hopwell.limits.marks import GAPS, UNMARKED, Recorder
 from hopwell.limits.meter import Pace, Reading, Sums
 
@@ -90,7 +90,8 @@ def _parts(meter: StepMeter, times: int = 200) -> tuple[float, float]:
         for _ in range(count):
             UNMARKED.mark("op")
 
-    standing = taken(unheard) + taken(lambda: meter.history.step(1e-3, 1e-4, 1, 1, 1, 0, 1, 1)) + taken(meter.pace.due)
+    one = AtWork(1, 0, 1, 1)
+    standing = taken(unheard) + taken(lambda: meter.history.step(1e-3, 1e-4, 1, 1, one)) + taken(meter.pace.due)
     end = taken(lambda: meter.end(1e-3))
     return standing, end + count * mark_seconds(Recorder())
 

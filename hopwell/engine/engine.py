@@ -39,7 +39,7 @@ from hopwell.engine.sequence import Sequence, SequenceGroup, State
 from hopwell.engine.thermal import ThermalWatch
 from hopwell.engine.tiering import make_tiering
 from hopwell.engine.tokenizer import Tokenizer
-from hopwell.limits.history import Report
+from hopwell.limits.history import AtWork, Report
 from hopwell.limits.pacing import PacingState
 from hopwell.limits.thermal import ThermalState
 from hopwell.parallel.memory import RankLost
@@ -265,12 +265,11 @@ class Engine:
         m, last = self.metrics, self._told
         self._told = m.computed_tokens, m.generated_tokens, m.step_time.total
         rows, tokens, seconds = (now - before for now, before in zip(self._told, last, strict=True))
-        meter.history.step(seconds, host, int(rows), int(tokens), *self._at_work())
+        meter.history.step(seconds, host, int(rows), int(tokens), self._at_work())
 
-    def _at_work(self) -> tuple[int, int, int, int]:
-        """Sequences that run and wait, pages in use and in all."""
+    def _at_work(self) -> AtWork:
         m = self.metrics
-        return m.running, m.waiting, m.pages_total - m.pages_free - m.pages_cached, m.pages_total
+        return AtWork(m.running, m.waiting, m.pages_total - m.pages_free - m.pages_cached, m.pages_total)
 
     def counted(self) -> Metrics:
         """What was counted so far, the meter's counts with it."""
@@ -286,7 +285,7 @@ class Engine:
         report = Report(on=False)
         if self.meter is not None:
             report = self.meter.report()
-            report.now = self.meter.history.now(*self._at_work())
+            report.now = self.meter.history.now(self._at_work())
         report.pacing, report.thermal = self._restraints()
         return report
 

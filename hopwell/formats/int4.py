@@ -77,7 +77,7 @@ def from_qweight(
     out, columns = shape
     codes, scales = tensors["qweight"], tensors["scales"].t().contiguous()
     if codes.shape == by_inputs(shape):
-        words, zeros = _turned_over(codes, out), _in_pairs(tensors["qzeros"])[:, :out]
+        words, zeros = _turned_over(codes, out), _nibbles(tensors["qzeros"])[..., AWQ_PLACES].flatten(-2)[:, :out]
     else:
         words, zeros = codes.t().contiguous(), _gptq_zeros(tensors["qzeros"], described.zero_offset)[:, :out]
     centred = zeros.t().contiguous().to(torch.int8) - 8
@@ -153,11 +153,6 @@ def zero_fault(words: Tensor, offset: int) -> str | None:
 def _nibbles(words: Tensor) -> Tensor:
     """The eight elements of each word, from the lowest bits up: uint8 [..., words, 8]."""
     return unpack_nibbles(words.contiguous().view(torch.uint8)).unflatten(-1, (-1, 8))
-
-
-def _in_pairs(words: Tensor) -> Tensor:
-    """AWQ's words [n, words], even elements before odd ones, as elements in order: uint8 [n, 8 words]."""
-    return _nibbles(words)[..., AWQ_PLACES].flatten(-2)
 
 
 def _turned_over(words: Tensor, out: int) -> Tensor:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from hopwell.limits.board import Board
 from hopwell.limits.meter import Key, Reading, Sums
@@ -132,6 +133,15 @@ class Totals:
     board: Board | None = None
 
 
+class AtWork(NamedTuple):
+    """Sequences that run and wait, pages in use and in all."""
+
+    running: int
+    waiting: int
+    pages_used: int
+    pages_total: int
+
+
 class History:
     """The last minutes, second by second. Written by who steps, read by anybody."""
 
@@ -146,17 +156,7 @@ class History:
         self._measured = 0
         """Steps, likewise."""
 
-    def step(
-        self,
-        seconds: float,
-        host_seconds: float,
-        rows: int,
-        tokens: int,
-        running: int,
-        waiting: int,
-        pages_used: int,
-        pages_total: int,
-    ) -> None:
+    def step(self, seconds: float, host_seconds: float, rows: int, tokens: int, at_work: AtWork) -> None:
         """Takes in a step, measured or not; the fields are those of `Point`."""
         with self._lock:
             point, _ = self._now()
@@ -165,13 +165,12 @@ class History:
             point.tokens += tokens
             point.seconds += seconds
             point.host_seconds += host_seconds
-            point.running, point.waiting = running, waiting
-            point.pages_used, point.pages_total, point.board = pages_used, pages_total, self.board
+            point.running, point.waiting, point.pages_used, point.pages_total = at_work
+            point.board = self.board
 
-    def now(self, running: int, waiting: int, pages_used: int, pages_total: int) -> Point:
+    def now(self, at_work: AtWork) -> Point:
         """This moment, which no step is part of."""
-        at, board = float(int(self._clock())), self.board
-        return Point(at, running=running, waiting=waiting, pages_used=pages_used, pages_total=pages_total, board=board)
+        return Point(float(int(self._clock())), **at_work._asdict(), board=self.board)
 
     def measure(self, reading: Reading) -> None:
         """Takes in what was measured of a step."""

@@ -141,7 +141,8 @@ class FourBits:
         scales = kind.scale_shape(shape)
         if kind is FP8_BLOCK:
             yield part("weight", shape, torch.float8_e4m3fn)
-            yield part("weight_scale", scales, torch.float32, choices=_around(spec.deviation / 132))
+            around = tuple(spec.deviation / 132 * step / _rms_of(STEPS) for step in STEPS)
+            yield part("weight_scale", scales, torch.float32, choices=around)
             return
         unit = spec.deviation / (_rms(kind) * _rms_of(STEPS))
         packed = "weight" if self.by_modelopt else "weight_packed"
@@ -166,10 +167,6 @@ class FourBits:
 
 def _plain(values: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig.from_dict({name: value for name, value in values.items() if name != "quantization_config"})
-
-
-def _around(unit: float) -> tuple[float, ...]:
-    return tuple(unit * step / _rms_of(STEPS) for step in STEPS)
 
 
 def _rms(kind: BlockFormat) -> float:

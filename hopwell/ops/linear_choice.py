@@ -85,7 +85,9 @@ def choose(op: Op, shape: Shape, formats: Formats, device: Device) -> LinearVari
         return LinearVariant("torch", reason, UNCUT, False)
     if formats.weight in PACKABLE:
         tiling = cut_packed(shape, device, whole=op == "logits")
-        return LinearVariant("packed_triton", _why_packed(tiling), tiling, True)
+        tiles = f"tiles of {tiling.rows} x {tiling.tokens}, {_parts(tiling.splits)}"
+        reason = f"four bits become bf16 in registers, weights on the long side, {tiles}"
+        return LinearVariant("packed_triton", reason, tiling, True)
     fp8 = formats.weight is FP8_BLOCK
     tiling = complete(shape) if op == "logits" else cut_dense(shape, fp8, device)
     if op == "linear":  # rows enter in FP8 or bf16 as the weight says; the cut is the same
@@ -224,11 +226,6 @@ def packing(dtype: torch.dtype, matrix: bool, bf16_products: bool, float16_produ
     if dtype == torch.float16 and float16_products:
         return Variant("fbgemm_float16", "PyTorch has FBGEMM's products of float32 rows with float16 matrices")
     return Variant("torch", f"no packed product for {short(dtype)}{'' if matrix else ' stacks'} on this CPU")
-
-
-def _why_packed(tiling: Tiling) -> str:
-    tiles = f"tiles of {tiling.rows} x {tiling.tokens}"
-    return f"four bits become bf16 in registers, weights on the long side, {tiles}, {_parts(tiling.splits)}"
 
 
 def _why_triton(op: Op, tiling: Tiling, swapped: bool) -> str:

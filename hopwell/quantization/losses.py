@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -35,25 +36,22 @@ KL_TOKENS = 2048
 """Of the text on which groups are tried alone."""
 
 
+@dataclass(frozen=True)
 class Losses:
-    """Of one conversion's candidates.
+    """Of one conversion's candidates."""
 
-    Args:
-        judge: tokens that no candidate was fitted to.
-        say: told of progress, a line at a time.
-    """
+    source: Checkpoint
+    config: ModelConfig
+    candidates: Candidates
+    judge: Sequence[Sequence[int]]
+    """Tokens that no candidate was fitted to."""
+    say: Callable[[str], None]
+    """Told of progress, a line at a time."""
 
-    def __init__(
-        self,
-        source: Checkpoint,
-        config: ModelConfig,
-        candidates: Candidates,
-        judge: Sequence[Sequence[int]],
-        say: Callable[[str], None],
-    ) -> None:
-        self.source, self.config, self.candidates, self.judge, self.say = source, config, candidates, judge, say
-        self.measured = source.total_bytes <= RESIDENT_BYTES
+    @property
+    def measured(self) -> bool:
         """Whether the source fits in memory."""
+        return self.source.total_bytes <= RESIDENT_BYTES
 
     def check(self, goal: Goal) -> None:
         """
@@ -95,9 +93,7 @@ class Losses:
         self.say("KL of the same formats, plainly rounded")
         return self._yardstick.measure(self.model(labels, rows, self._rounded)).mean
 
-    def model(
-        self, labels: Mapping[str, str], rows: Sequence[GroupRow] = (), make: Make | None = None
-    ) -> Transformer:  # fmt: skip
+    def model(self, labels: Mapping[str, str], rows: Sequence[GroupRow] = (), make: Make | None = None) -> Transformer:
         """The model in float32, as the files would load under `labels`; with matrices as `make` has them, if given."""
         matrices: dict[str, Callable[[], Tensor]] = {}
         for row in rows:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from hopwell.quantization.allocate import Allocation, Choice, allocate_bytes, allocate_loss, hull, steps_down
@@ -97,26 +98,23 @@ class Chosen:
         return self.promised == self.measured.mean / MARGIN
 
 
+@dataclass
 class Chooser:
-    """Solves the allocation over `rows`.
+    """Solves the allocation over `rows`."""
 
-    Args:
-        uniform_experts: a layer's routed experts get one format.
-        joint_kl: divergence with the given format for every group, or None where it is not measured.
-        say: told of every trial.
-    """
+    rows: Sequence[GroupRow]
+    uniform_experts: bool
+    """A layer's routed experts get one format."""
+    joint_kl: Callable[[Mapping[str, str]], Divergence | None]
+    """With the given format for every group; None where it is not measured."""
+    say: Callable[[str], None]
+    """Told of every trial."""
+    _least_kl: float = field(default=math.inf, init=False)
+    """Promised by any trial that converted something."""
 
-    def __init__(
-        self,
-        rows: Sequence[GroupRow],
-        uniform_experts: bool,
-        joint_kl: Callable[[Mapping[str, str]], Divergence | None],
-        say: Callable[[str], None],
-    ) -> None:
-        self.rows, self.uniform, self.joint_kl, self.say = rows, uniform_experts, joint_kl, say
-        self._weights = sum(row.weights for row in rows)
-        self._least_kl = math.inf
-        """Promised by any trial that converted something."""
+    @cached_property
+    def _weights(self) -> int:
+        return sum(row.weights for row in self.rows)
 
     def choose(self, goal: Goal, source_bytes: int) -> Chosen:
         """
@@ -189,7 +187,7 @@ class Chooser:
         return detail.get("kl", sum(detail["after"]) * math.sqrt(row.tokens + 1))
 
     def _key(self, row: GroupRow) -> str:
-        return f"layer {row.layer} experts" if self.uniform and row.part == "routed_experts" else row.name
+        return f"layer {row.layer} experts" if self.uniform_experts and row.part == "routed_experts" else row.name
 
     def _within(self, items: dict[str, list[Choice]], limit: float) -> Chosen:
         """Fewest bytes whose *measured* KL, with its margins, is within `limit`.

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from hopwell.limits.cost import OpCost
-from hopwell.limits.history import HISTORY, RECENT, History, Report, Row
+from hopwell.limits.history import HISTORY, RECENT, AtWork, History, Report, Row
 from hopwell.limits.marks import Lengths, Recorder
 from hopwell.limits.meter import LEAST, MOST, SHARE, Pace, Rates, Reading
 
@@ -102,7 +102,7 @@ def test_means_are_of_the_last_seconds_and_points_of_minutes() -> None:
         clock.now = 5000.0 + second
         for _ in range(random_.randrange(1, 4)):
             seconds, host = random_.random(), random_.random() / 10
-            history.step(seconds, host, 3, 2, running=second, waiting=1, pages_used=4, pages_total=10)
+            history.step(seconds, host, 3, 2, AtWork(second, 1, 4, 10))
             if second >= HISTORY + 30 - RECENT:
                 steps.append((seconds, host))
     report = history.fill(Report(on=True))
@@ -119,7 +119,7 @@ def test_seconds_without_steps_have_no_points() -> None:
     history = History(clock)
     for now in (10.2, 10.9, 500.0):
         clock.now = now
-        history.step(1.0, 0.0, 1, 1, 1, 0, 1, 2)
+        history.step(1.0, 0.0, 1, 1, AtWork(1, 0, 1, 2))
     assert [(point.at, point.steps) for point in history.fill(Report(on=True)).history] == [(10.0, 2), (500.0, 1)]
 
 

@@ -16,7 +16,7 @@ from hopwell.server.protocol.advice import (
     Nothing,
     ResponsesNoEffect,
 )
-from hopwell.server.protocol.chat import Name
+from hopwell.server.protocol.chat import JsonSchema, Name
 from hopwell.server.protocol.common import Arguments, Body, Items, Probability, Reply, Text
 
 
@@ -101,12 +101,8 @@ class PlainFormat(Body):
     type: Literal["text", "json_object"]
 
 
-class SchemaTextFormat(Body):
+class SchemaTextFormat(JsonSchema):
     type: Literal["json_schema"]
-    name: str
-    schema_: dict[str, Any] = Field(alias="schema")
-    description: str | None = None
-    strict: bool | None = None
 
 
 class TextOptions(Body):
