@@ -169,6 +169,7 @@ def test_tenants_never_share_a_page_below(tmp_path: Path) -> None:
                 request = ask(prompt, f"{tenant}", max_tokens=4)
                 request.cache_salt = tenant
                 run(engine, [request])
+                settled(engine)  # what this one left is below before the next one looks
         hits = dict(engine.metrics.tier_hit_tokens)
         stranger = ask(prompt, "c", max_tokens=4)
         stranger.cache_salt = "c" * (1 + len(os.listdir(tmp_path)))
