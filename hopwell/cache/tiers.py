@@ -190,12 +190,7 @@ class Tiers:
         Returns:
             None if none can be had.
         """
-        pages: list[HostPage] = []
-        for key, tier in zip(keys, tiers, strict=True):
-            page = self.host.lease(key) if tier == HOST else self.host.reserve(key)
-            if page is None:
-                break
-            pages.append(page)
+        pages = self._slots(keys, tiers)
         if not pages:
             return None
         fetch = Fetch(keys[: len(pages)], pages, [*tiers[: len(pages)]], done)
@@ -273,14 +268,20 @@ class Tiers:
                 more = self.store.find(fetch.keys[own:])
         except Exception as error:  # whatever somebody else's code raises
             self._store_failed("look for pages", error)
-        tiers = [HOST if key in self.host else STORE for key in fetch.keys[: own + more]]
-        for key, tier in zip(fetch.keys, self._worth(tiers, page_seconds), strict=False):
+        tiers = self._worth([HOST if key in self.host else STORE for key in fetch.keys[: own + more]], page_seconds)
+        fetch.pages = self._slots(fetch.keys[: len(tiers)], tiers)
+        fetch.tiers = tiers[: len(fetch.pages)]
+        self._bring(fetch)
+
+    def _slots(self, keys: Sequence[bytes], tiers: Sequence[str]) -> list[HostPage]:
+        """Pages that are in host memory, or slots for them there, as many of the leading ones as can be leased."""
+        pages: list[HostPage] = []
+        for key, tier in zip(keys, tiers, strict=True):
             page = self.host.lease(key) if tier == HOST else self.host.reserve(key)
             if page is None:
                 break
-            fetch.pages.append(page)
-            fetch.tiers.append(tier)
-        self._bring(fetch)
+            pages.append(page)
+        return pages
 
     def _store_failed(self, what: str, error: Exception) -> None:
         if time.monotonic() >= self._rest_until:  # once, of those that were on their way

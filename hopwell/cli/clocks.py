@@ -24,7 +24,7 @@ GAPS, STEPS = "hopwell_itl_seconds_bucket", "hopwell_step_seconds_bucket"
 def clocks(
     url: Annotated[
         str, typer.Argument(help="A server of hopwell serve whose GPUs are this machine's.", callback=with_scheme)
-    ] = ("http://127.0.0.1:8000"),
+    ] = "http://127.0.0.1:8000",
     mode: Annotated[
         str, typer.Option(help="observe, or advise. This version never sets a clock: act is refused.")
     ] = "advise",

@@ -33,8 +33,6 @@ LEADERS_UP_TO = 16
 SMALL_M_BLOCKS = 4
 """Of 128 values, that a reduction of the small-M kernel may have: weights and rows of a program lie in shared memory as
 a whole."""
-
-
 SHORT = 4
 """Steps of 128 values, that packed weights' second product takes without a loop over them."""
 

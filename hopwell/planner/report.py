@@ -222,7 +222,6 @@ def as_json(answer: Answer, prices: Prices, model: str, top: int, seen: Sequence
 
 def _option(option: Option, question: Question, prices: Prices, model: str) -> dict[str, Any]:
     layout, memory = option.layout, option.memory
-
     return {
         "gpu": option.gpu.name,
         "gpus": option.gpus,

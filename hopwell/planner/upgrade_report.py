@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import inf
 from typing import Any
 
@@ -164,8 +165,7 @@ def as_json(advice: Upgrade) -> dict[str, Any]:
              "payback_months": None if m.payback == inf else m.payback, "net": m.net, "saves_at": m.saves_at,
              "same_money": m.same_money, "same_power": m.same_power, "same_racks": m.same_racks,
              "most_tokens_per_s_a_gpu": m.most,
-             "swings": [{"what": s.what, "low": s.low, "high": s.high, "at_low": s.at_low, "at_high": s.at_high}
-                        for s in m.swings]}
+             "swings": [asdict(swing) for swing in m.swings]}
             for m in advice.moves
         ],
         "impossible": advice.impossible,
