@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,9 +37,34 @@ class Clock:
         return replace(ask(*given, **params), arrival=self.now)
 
 
+class Due(Future[Any]):
+    """What is computed when it is waited for."""
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        super().__init__()
+        self.compute = compute
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            self.set_result(self.compute())
+        return super().result(timeout)
+
+
+class Later:
+    """In place of the runner's thread: the clock is at the same time in every run when the next step is planned."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def submit(self, function: Callable[..., Any], *given: Any) -> Due:
+        return Due(partial(function, *given))
+
+    def shutdown(self) -> None: ...
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
+    monkeypatch.setattr(runner, "ThreadPoolExecutor", Later)
     for module in (loop, outputs, runner, scheduler):
         monkeypatch.setattr(module, "time", clock)
     return clock
