@@ -103,13 +103,13 @@ def peer_server(checkpoint: Path, longest: int, most: int, site: Path, gpus: int
 
 def _asked(url: str, loads: Loads, engine: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
     say(engine)
+    asked = {"turns": TURNS, "requests": FEWEST, "clients": loads.clients, "say": lambda line: say(f"  {line}")}
+    warm = {**asked, "say": lambda _: None}
     rows: list[dict[str, Any]] = []
     for case in loads.cases:
         load = Load(input_words=case.input_tokens, output_tokens=case.output_tokens, spread=0.0,
                     vocabulary=loads.vocabulary, seed=loads.seed)  # fmt: skip
-        asked = {"turns": TURNS, "requests": FEWEST, "clients": loads.clients, "say": lambda line: say(f"  {line}")}
         # what is met for the first time is compiled or captured now, and not counted
-        warm = {**asked, "say": lambda _: None}
         bench_serve(url, load, concurrency=[min(32, max([*case.concurrency, 1]))], **warm)
         rows += bench_serve(url, load, concurrency=case.concurrency, rates=[], **asked)
         for rate in case.rates:

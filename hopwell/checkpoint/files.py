@@ -23,7 +23,8 @@ REPORT_BYTES = 1 << 30
 LFS, POINTER_BYTES = b"version https://git-lfs", 1024
 LFS_POINTER = "is a pointer of Git LFS, not the file: run git lfs pull, or fetch it with the hub's own tool"
 GGUF_MAGIC = b"GGUF"
-GGUF = "is a GGUF file, which is not read here: give the folder of the original's safetensors"
+NOT_READ = "not read here: give the folder of the original's safetensors"
+GGUF = f"is a GGUF file, which is {NOT_READ}"
 PICKLES = ("*.bin", "*.pt", "*.pth")
 SNAPSHOT_FILE = "hopwell_snapshot.json"
 """What a packed snapshot says of itself (`model/snapshot.py`)."""
@@ -61,7 +62,7 @@ def unread_weights(folder: Path) -> str | None:
     if any(folder.glob("*.safetensors")):
         return None
     if any(folder.glob("*.gguf")):
-        return "holds GGUF files, which are not read here: give the folder of the original's safetensors"
+        return f"holds GGUF files, which are {NOT_READ}"
     if any(file for kind in PICKLES for file in folder.glob(kind)):
         return "holds weights as pickles, which are programs and never read: fetch or make safetensors of them"
     return None
