@@ -67,6 +67,10 @@ class Terminal:
                 break
         self.until(prompt)
 
+    def terminate(self) -> None:
+        """Sends SIGTERM, as whoever stops a service does."""
+        os.kill(self._pid, signal.SIGTERM)
+
     def leave(self) -> int:
         """Waits for the end; returns the exit code."""
         deadline = time.monotonic() + 300

@@ -93,10 +93,14 @@ def run_side(command: list[str], environment: Mapping[str, str], say: Callable[[
         ) as run,
     ):
         assert run.stderr is not None
-        for line in filter(str.strip, run.stderr):
-            heard.append(line.strip())
-            if line.startswith(MEASURED):
-                say(f"  {line.strip()}")
+        try:
+            for line in filter(str.strip, run.stderr):
+                heard.append(line.strip())
+                if line.startswith(MEASURED):
+                    say(f"  {line.strip()}")
+        except KeyboardInterrupt:  # a peer's start takes minutes: what it was at
+            say(f"  cut off; the last line it wrote: {heard[-1] if heard else 'none'}")
+            raise
         code = run.wait()
         printed.seek(0)
         # a peer's workers may print after its result

@@ -15,7 +15,7 @@ import typer
 
 from hopwell.cli import options as opt
 from hopwell.errors import HopwellError
-from hopwell.system import ignored
+from hopwell.system import ended_like_interrupted, ignored
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -163,7 +163,7 @@ def _answer(talk: Conversation, question: str) -> bool:
     from hopwell.engine.conversation import ToolResult
 
     printer = AnswerPrinter()
-    with _interrupts() as stopped:
+    with _interrupts() as stopped, ended_like_interrupted():
         parts = talk.ask(question)
         try:
             for part in parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,8 @@ def inspect(
     packed = packed is not False
     with byte_progress("Reading", "Read") as progress:
         report = inspect_model(model, read, progress, packed)
+    if model is not None and report.faults is not None:  # a folder that is to be served
+        report = replace(report, warnings=[*report.warnings, *_texts(Path(model))])
     layout = _layout(model, gpus, packed)
     if as_json:
         print_json(report.as_json() | layout)
@@ -61,6 +64,17 @@ def inspect(
             print(f"{name}: {why}")
     if report.faults:
         raise typer.Exit(1)
+
+
+def _texts(folder: Path) -> list[str]:
+    """Why a server would not have this checkpoint's texts: tokenizer, recommended sampling, chat template."""
+    from hopwell.engine.frontend import Frontend
+
+    try:
+        _ = Frontend.open(folder).reply_format
+    except HopwellError as error:
+        return [str(error)]
+    return []
 
 
 def _layout(model: str | None, gpus: int | None, packed: bool) -> dict[str, str]:

@@ -31,7 +31,7 @@ def create_app(service: Service, tenants: Sequence[Tenant] = (), ledger: Ledger 
         tenants: who may call; with none, everybody.
         ledger: what they use, if several APIs share it.
     """
-    app = FastAPI(title="Hopwell", version=hopwell.__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Hopwell", version=hopwell.__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.service = service
     app.state.parsing = asyncio.Lock()
     app.state.planning = plan_routes.Planning()

@@ -178,7 +178,9 @@ class Gate:
 
 def _by_path(scope: Scope) -> Scope:
     """The same request where its target is a whole URL, as some send it to proxies, and every server has to take it
-    (RFC 9112, 3.2.2): that URL's host counts, not the header's."""
+    (RFC 9112, 3.2.2): that URL's host counts, not the header's. A slash at the end asks for nothing else."""
+    if scope["path"].endswith("/"):
+        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
     try:
         url = urlsplit(scope["raw_path"].decode("ascii", "replace"))
     except ValueError:  # a broken address: no path that there is
@@ -186,7 +188,7 @@ def _by_path(scope: Scope) -> Scope:
     if url.scheme not in ("http", "https") or not url.netloc:
         return scope
     headers = [(b"host", url.netloc.encode()), *(entry for entry in scope["headers"] if entry[0] != b"host")]
-    path = url.path or "/"
+    path = url.path.rstrip("/") or "/"
     return {**scope, "path": unquote(path), "raw_path": path.encode(), "headers": headers}
 
 

@@ -101,7 +101,11 @@ def _chat_request(body: MessagesRequest) -> ChatRequest:
     }
     if body.tools:
         fields["tools"] = [_tool(tool) for tool in body.tools]
-    wanted = body.output_format or (body.output_config and body.output_config.format)
+    wanted = body.output_config and body.output_config.format
+    if body.output_format:
+        if wanted and wanted != body.output_format:
+            raise bad_value("output_format: is output_config.format by its older name; give one", "output_format")
+        wanted = body.output_format
     if wanted:
         schema = {"name": "output", "schema": wanted.schema_}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}

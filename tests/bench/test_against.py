@@ -85,6 +85,21 @@ def test_a_fault_is_told_though_warnings_follow_it() -> None:
         against.run_side([sys.executable, "-c", code], {})
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_side_that_is_cut_off_says_what_it_was_at() -> None:
+    code = """
+import os, signal, sys, time
+print('loading shards', file=sys.stderr, flush=True)
+time.sleep(0.5)
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(0.5)
+"""
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        against.run_side([sys.executable, "-c", code], {}, said.append)
+    assert said == ["  cut off; the last line it wrote: loading shards"]
+
+
 def test_spread_tokens_touch_what_chance_gives() -> None:
     config = models.bench_config("r1-tp8")
     experts = config.n_routed_experts, config.router.top_k

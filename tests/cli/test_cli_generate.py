@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,25 @@ def test_a_stdout_that_is_full_is_one_line(unbuffered: str, flushes: bool) -> No
 
 
 @pytest.mark.slow
-def test_a_terminal_sees_dim_thinking_and_ctrl_c_ends_with_130() -> None:
-    with Terminal(*HOPWELL, "generate", *GREEDY, "Compute (98 * 97 - 7654) * 3 + 879") as terminal:
+@pytest.mark.parametrize("end", [lambda terminal: terminal.type("\x03"), Terminal.terminate], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_a_terminal_sees_dim_thinking_and_is_left_plain(command: str, end: Callable[[Terminal], None]) -> None:
+    question = "Compute (98 * 97 - 7654) * 3 + 879"
+    given = [question] if command == "generate" else []
+    with Terminal(*HOPWELL, command, *GREEDY, *given) as terminal:
+        if command == "chat":
+            terminal.until("> ")
+            terminal.type(question + "\r")
         assert "\x1b[2mOne operation" in terminal.until("One operation")
-        terminal.type("\x03")
-        assert terminal.leave() == 130
+        end(terminal)
+        if command == "chat" and end is not Terminal.terminate:  # Ctrl-C stops the answer alone
+            terminal.until("> ")
+            terminal.type("\x04")
+            assert terminal.leave() == 0
+        else:
+            assert terminal.leave() == 130
         assert "Traceback" not in terminal.said and "boxed" not in terminal.said
+        assert terminal.said.rindex("\x1b[0m") > terminal.said.rindex("\x1b[2m")
 
 
 @pytest.mark.slow

@@ -152,6 +152,25 @@ def test_a_whole_checkpoint_loads(folder: Path) -> None:
     assert ran.code == 0 and json.loads(ran.out)["finish_reason"], ran
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "tokenizer.json",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7847602\n",
+            "pointer of Git LFS",
+        ),
+        ("generation_config.json", "[0.6]", r"generation_config\.json"),
+        ("chat_template.jinja", "{% if %}", r"chat_template"),
+    ],
+)
+def test_texts_that_a_server_could_not_read_are_warnings(folder: Path, name: str, text: str, message: str) -> None:
+    assert "warning" not in hopwell("inspect", folder).out
+    (folder / name).write_text(text)
+    ran = hopwell("inspect", folder)
+    assert ran.code == 0 and re.search(rf"warning: .*{message}", ran.out), ran.out
+
+
 def test_many_faults_are_counted_and_an_index_that_errs_is_a_warning(folder: Path, tensors: dict[str, Tensor]) -> None:
     (folder / INDEX).write_text(json.dumps({"weight_map": {NORM: "other.safetensors", "ghost": "model.safetensors"}}))
     ran = hopwell("inspect", folder)

@@ -239,6 +239,8 @@ def test_an_answer_by_schema_in_anthropics_api(http: httpx.Client) -> None:
         path, body = messages(max_tokens=400, temperature=0, **fields)
         reply = http.post(path, json=body).json()
         assert isinstance(json.loads(reply["content"][-1]["text"])["n"], bool)
+    path, body = messages(output_config={"format": form}, output_format={**form, "schema": schema})
+    assert "output_format: is output_config.format by its older name" in http.post(path, json=body).text
 
 
 @pytest.mark.parametrize("words", [["yes\n", 'no "so"', "größer"], ["\x7f</think>"]])

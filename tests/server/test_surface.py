@@ -574,3 +574,16 @@ def test_a_target_may_be_a_whole_url(running: Running) -> None:
         with socket.create_connection(("127.0.0.1", running.port), timeout=300) as connection:
             connection.sendall(f"GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
             assert connection.recv(1000).startswith(b"HTTP/1.1 " + status), target
+
+
+@pytest.mark.parametrize("path", ["/health/", "/metrics/", "/v1/models/", "/v1/models/nano/", "/limits/", "//"])
+def test_a_slash_at_the_end_asks_for_nothing_else(running: Running, path: str) -> None:
+    """No redirect: behind a proxy that ends TLS its absolute address would be a wrong one."""
+    answer = httpx.get(f"http://127.0.0.1:{running.port}{path}", timeout=300)
+    assert answer.status_code == 200
+
+
+def test_a_slash_at_the_end_of_a_post(running: Running) -> None:
+    body = {"model": "nano", "prompt": "1 + 1", "max_tokens": 1}
+    answer = httpx.post(f"http://127.0.0.1:{running.port}/v1/completions/", json=body, timeout=300)
+    assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] == 1
