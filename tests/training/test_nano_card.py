@@ -17,19 +17,18 @@ CARD = (NANO / "README.md").read_text(encoding="utf-8")
 
 
 def test_card_quotes_its_result() -> None:
-    result, former = (_result(r"benchmarks/results/nano-\d+\.json", which) for which in (0, 1))
-    assert f"seed {result['seed']}," in CARD and former["date"] < result["date"]
+    result, other = (_result(rf"benchmarks/results/nano{which}-\d+\.json") for which in ("", "-beside-former"))
+    assert all(f"seed {each['seed']}" in CARD for each in (result, other))
     rows = {(row["task"], row["wording"]): row for row in result["rows"]}
-    before = {(row["task"], row["wording"]): row["right"] for row in former["rows"]}
-    assert set(rows) == set(before)
+    beside = {(row["model"], row["task"], row["wording"]): row for row in other["rows"]}
     assert set(rows) == {(task, wording) for task in TASKS for wording in (KNOWN, UNSEEN)} | {("outside", OUTSIDE)}
     for task in TASKS:
         known, unseen = (
             f"| {row['right']} / {row['problems']} | {row['accuracy'] * 100:.1f} % |"
             for row in (rows[task, KNOWN], rows[task, UNSEEN])
         )
-        then = f" {before[task, KNOWN]}, {before[task, UNSEEN]} |"
-        pattern = rf"^\| {task} \|[^|]+{re.escape(known)}[^|]+{re.escape(unseen + then)}$"
+        both = " {}, {} |".format(*(beside[model, task, UNSEEN]["right"] for model in other["models"]))
+        pattern = rf"^\| {task} \|[^|]+{re.escape(known)}[^|]+{re.escape(unseen + both)}$"
         assert re.search(pattern, CARD, re.MULTILINE), task
         assert rows[task, KNOWN]["accuracy"] >= rows[task, KNOWN]["required"]
     declined = rows["outside", OUTSIDE]
@@ -38,35 +37,30 @@ def test_card_quotes_its_result() -> None:
         counts = [(row["right"], row["problems"]) for (_, found), row in rows.items() if found == wording]
         right, count = map(sum, zip(*counts, strict=True))
         assert f"| {right} / {count} | {right / count * 100:.2f} %" in CARD
+    now, then = other["models"]
+    known, before, outside, former = (
+        sum(row["right"] for (name, _, found), row in beside.items() if (name, found) == (model, wording))
+        for wording in (KNOWN, OUTSIDE)
+        for model in (now, then)
+    )
+    flat = CARD.replace("\n", " ")
+    assert f"had {known} of 480 problems of the other run, the fourth's {before};" in flat
+    assert f"of its 300 questions outside {outside} and {former} were declined" in flat
     measured = result["models"]["nano"]
     assert f"**{measured['mtp_acceptance'] * 100:.2f} %**" in CARD and measured["mtp_acceptance"] >= 0.7
     assert ", ".join(f"{load:.2f}" for load in measured["imbalance"]) in CARD
 
 
-def _result(pattern: str, which: int = 0) -> dict[str, Any]:
-    """The first, or another, of the files of a pattern that the card names."""
-    return json.loads((ROOT / re.findall(pattern, CARD)[which]).read_text(encoding="utf-8"))
-
-
-def test_card_compares_tasks_that_grew_on_the_same_problems() -> None:
-    now, former = (_result(rf"benchmarks/results/nano-{which}-\d+\.json") for which in ("grown", "former"))
-    assert f"seed {now['seed']}\n" in CARD and now["seed"] == former["seed"]
-    rights, before = ({(row["task"], row["wording"]): row for row in each["rows"]} for each in (now, former))
-    assert {key: row["problems"] for key, row in rights.items()} == {
-        key: row["problems"] for key, row in before.items()
-    }
-    for task in {task for task, wording in rights if wording == KNOWN}:
-        cells = [each[task, wording]["right"] for wording in (KNOWN, UNSEEN) for each in (rights, before)]
-        assert f"| {task} | {' | '.join(map(str, cells))} |\n" in CARD
-    declined, then = rights["outside", OUTSIDE], before["outside", OUTSIDE]["right"]
-    assert f"Of {declined['problems']} questions outside {declined['right']} were declined" in CARD
-    assert f"were {then}.\n" in CARD
+def _result(pattern: str) -> dict[str, Any]:
+    """The one file of a pattern that the card names."""
+    (name,) = set(re.findall(pattern, CARD))
+    return json.loads((ROOT / name).read_text(encoding="utf-8"))
 
 
 def test_card_quotes_its_visitors() -> None:
     """Each kind's verdicts, also of the weights before, and every reply that was not right."""
     rows = _result(r"benchmarks/results/visitors-nano-\d+\.json")["rows"]
-    name = re.findall(r"visitors-nano-\d+\.json", CARD)[1]
+    (name,) = re.findall(r"visitors-nano-former-\d+\.json", CARD)
     former = json.loads((ROOT / "benchmarks/results" / name).read_text(encoding="utf-8"))["rows"]
     asked = json.loads((ROOT / "training/nano/visitors.json").read_text(encoding="utf-8"))
     assert [{key: row[key] for key in entry} for row, entry in zip(rows, asked, strict=True)] == asked
