@@ -282,6 +282,21 @@ def test_unit_answers() -> None:
     assert checked > 100 and joined > 10
 
 
+def test_what_does_not_fill_the_larger_unit_stays_in_the_smaller() -> None:
+    in_one = {"hours": 60, "minutes": 60, "days": 24, "weeks": 7, "feet": 12, "yards": 3, "years": 12}
+    smaller = {"hours": "minutes", "minutes": "seconds", "days": "hours", "weeks": "days", "feet": "inches",
+               "yards": "feet", "years": "months"}  # fmt: skip
+    upwards = 0
+    for problem in problems("unit", 600):
+        given, _, units = problem.key.partition(" ")
+        both = re.fullmatch(r"(\d+) (\w+) (\d+) (\w+)", problem.answer)
+        if both and both[2] in in_one:
+            assert int(both[1]) * in_one[both[2]] + int(both[3]) == int(given) and both[4] == smaller[both[2]]
+            assert int(both[3]) < in_one[both[2]]
+            upwards += units == f"{both[4]}>{both[2]}"
+    assert upwards > 10
+
+
 TALK = ("smalltalk", "outside")
 """Without problems that could be held out: questions are, by their wording."""
 

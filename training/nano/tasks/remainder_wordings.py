@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from training.nano.tasks import remainder_more as more
+
 REMAINDER = (
     "{a} mod {b}", "the remainder of {a} divided by {b}", "{a}( %|%)( |){b}", "{a} modulo {b}",
     "the (rest|remainder) of {a} / {b}", "the remainder (when|if) {a} is divided by {b}",
@@ -21,6 +23,7 @@ REMAINDER = (
     "the rest that {a} leaves by {b}", "{a} mod {b} in math", "the number left of {a} after taking out {b}s",
     "what {a} leaves modulo {b}", "the leftover part when {b} goes into {a}", "modulo({a}, {b})",
     "the rest in dividing {a} by {b}", "what is over in {a} / {b}",
+    *more.REMAINDER,
 )  # fmt: skip
 REMAINDER_SENTENCES = (
     "What is the remainder (when|if) {a} is divided by {b}?",
@@ -125,6 +128,7 @@ REMAINDER_SENTENCES = (
     "(Report|Name|Write down) the remainder of {a} by {b}.", "As remainder of {a} by {b} I get what?",
     "Long division of {a} by {b} ends with which remainder?", "{b} divides {a} with which remainder?",
     "Clock with {b} hours: {a} hours after zero, what does it show?",
+    *more.SENTENCES,
 )  # fmt: skip
 DIVISIBLE = (
     "Is {a} divisible by {b}?", "(Can|Does) {a} (be divided|divide) by {b} (evenly|without (a |)remainder)?",
@@ -185,6 +189,7 @@ DIVISIBLE = (
     "Does {b} times any whole number make {a}?", "Is {b} in {a} an exact number of times?",
     "Say whether {a} : {b} is whole.", "whole or not: {a} / {b}, is it whole?", "is {a} / {b} an integer",
     "Does {a} over {b} make an integer?", "{a} is evenly split by {b}, is that so?",
+    *more.DIVISIBLE,
 )  # fmt: skip
 PARITY = (
     "Is {a} even or odd?", "Is {a} odd or even?", "(Even|even) or odd: {a}", "{a}: even or odd?",
@@ -229,6 +234,7 @@ AVERAGE = (
     "(My|The) (grades|scores|points|results) are {l}. What is (my|the) average( score|)?", "What do {l} average?",
     "the average of {l}(?|)", "(On|In) average, how much is {l}?",
     "Calculate the (arithmetic |)mean of (these|the) numbers: {l}",
+    *more.AVERAGE,
 )  # fmt: skip
 QUOTIENT = (
     "{a} / {b} as a decimal", "{a} divided by {b} as a decimal( number|)", "{a}/{b} (as|in) decimal( form|)",

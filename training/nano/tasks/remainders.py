@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from training.nano.tasks import remainder_more as more
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.formula_stories import filled
@@ -39,13 +40,18 @@ def remainder(rng: Draws) -> Problem:
             a -= a % b
         answer = "no" if a % b else "yes"
         steps = f"{divide_columns(a, b)}\n{'A remainder is left' if a % b else 'No remainder'}: {answer}"
-        question, reply = rng.wording(DIVISIBLE), boxed(answer)
+        question = _dealt(rng, more.EVENLY) if rng.random() < 0.25 else rng.wording(DIVISIBLE)
+        reply = boxed(answer)
     else:
         answer = str(a % b)
         steps = divide_columns(a, b)
-        question = (
-            rng.wording(REMAINDER_SENTENCES) if rng.random() < 0.5 else rng.wording(ASKS).format(rng.wording(REMAINDER))
-        )
+        roll = rng.random()
+        if roll < 0.2:
+            question = _dealt(rng, more.LEFT)
+        elif roll < 0.6:
+            question = rng.wording(REMAINDER_SENTENCES)
+        else:
+            question = rng.wording(ASKS).format(rng.wording(REMAINDER))
         reply = f"The remainder is {boxed(answer)}."
     return Problem(
         "remainder",
@@ -55,6 +61,11 @@ def remainder(rng: Draws) -> Problem:
         reply,
         answer,
     )
+
+
+def _dealt(rng: Draws, questions: tuple[str, ...]) -> str:
+    """What is shared or grouped, and a question for what is left or for whether it comes out."""
+    return f"{rng.wording(more.DEALT)} {rng.wording(questions)}"
 
 
 def _parity(rng: Draws) -> Problem:
@@ -73,7 +84,7 @@ def _parity(rng: Draws) -> Problem:
 
 def average(rng: Draws) -> Problem:
     """The mean of two to six numbers; a mean that does not end is refused."""
-    count, limit = rng.choice((2, 2, 3, 3, 3, 4, 4, 5, 6)), rng.choice((11, 31, 100, 100))
+    count, limit = rng.choice((2, 2, 3, 3, 3, 4, 4, 5, 6)), rng.choice((11, 31, 100, 100, 1000))
     numbers = [rng.randrange(0, limit) for _ in range(count)]
     if rng.random() < 0.1:
         numbers = [n * rng.choice((-1, 1)) for n in numbers]
