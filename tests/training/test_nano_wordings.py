@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from training.nano.tasks import REFUSE, TASKS, Draws, outside_problems, unseen_problems
+from training.nano.tasks import REFUSE, TASKS, Draws, outside_problems, percent_scenes, unseen_problems
 from training.nano.tasks.formula_stories import rearranged
+from training.nano.tasks.ordering_more import DOWN, FRAMES, UP
 from training.nano.tasks.outside import outside
 from training.nano.tasks.percent_contexts import LESS, MORE
 from training.nano.tasks.percentages import changed_scene
 from training.nano.tasks.refusals import ABILITIES, REASONS
 from training.nano.tasks.remainder_wordings import AVERAGE
+from training.nano.tasks.story_structures import COMPARISONS, LIKENED
 from training.nano.tasks.story_synonyms import varied
 from training.nano.tasks.wording import abbreviated, framed, grouped, in_words, mistyped, split, spoken, unseen_draws
 
@@ -98,6 +100,31 @@ def test_what_a_percentage_is_taken_of_is_said_by_the_question() -> None:
         assert not any(re.search(r"\{|\d", line) for line in (*results, *parts))
     asked = [changed_scene(rng, less=True) for _ in range(300)]
     assert all("{n}" in each and "{p}" in each and "{v}" not in each for each in asked)
+
+
+def test_things_of_two_sides_are_told_by_one_and_asked_for_by_either() -> None:
+    def places(line: str) -> set[str]:
+        return set(re.findall(r"\{(\w)\}", line))
+
+    assert all({"m", "n", "p", "x"} <= places(line) for line in percent_scenes.SIDES)
+    assert all("x" in places(line) and "y" not in places(line) for line in percent_scenes.SIDE_TOLD)
+    assert all("y" in places(line) and "x" not in places(line) for line in percent_scenes.SIDE_OTHER)
+
+
+def test_both_ways_to_sort_go_into_every_frame() -> None:
+    assert not set(UP) & set(DOWN) and len(UP) == len(DOWN)
+    assert all(set(re.findall(r"\{\w*\}", line)) == {"{}", "{d}"} for line in FRAMES)
+
+
+def test_the_larger_thing_is_asked_for_by_times_and_more_and_the_smaller_by_their_inverses() -> None:
+    large, small = ({row[i] for row in LIKENED} for i in (0, 1))
+    for formula in COMPARISONS:
+        asked = [found[1] for line in formula.lines if (found := re.search(r"How \w+ is the (\w+)[? ]", line))]
+        assert len(asked) > 30 and set(asked) == (large if formula.value in ("a*b", "a+b") else small)
+        told = [
+            found[1] for line in formula.lines if (found := re.search(r"(\w+)(?:,? which is| is|, at) \{a\}", line))
+        ]
+        assert len(told) > 20 and not set(told) & set(asked)
 
 
 def test_strangers_are_a_hundred_each_with_an_answer() -> None:

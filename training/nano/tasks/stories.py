@@ -276,5 +276,5 @@ def _degrees(rng: Draws) -> Problem:
 
 KINDS = (
     _events, _events, _events, _events, _events, _money, _money, _before, _two, _two, _shopping, _shopping, _sharing,
-    _sharing, _trip, _ages, _ages, _rows, _degrees,
+    _sharing, _trip, _ages, _ages, _rows, _degrees, _degrees,
 )  # fmt: skip
