@@ -240,11 +240,15 @@ NEXT = (
     "the number after {a}",
     "What is one more than {a}?", "{a} and one more(?|)", "What is the successor of {a}?", "one more than {a}",
     "After {a} comes what?",
+    "What do I get if I count one on from {a}?", "Count one further than {a}.", "Which number comes right after {a}?",
+    "One up from {a} is what?", "Add one to {a}.",
 )  # fmt: skip
 PREVIOUS = (
     "What (number |)comes before {a}?", "What is the (last number|number) before {a}?",
     "Which number is just before {a}?", "the number before {a}",
     "What is one less than {a}?", "What is the predecessor of {a}?", "one less than {a}", "Before {a} comes what?",
+    "What do I get if I count one back from {a}?", "Count one down from {a}.", "Which number comes right before {a}?",
+    "One down from {a} is what?", "Take one from {a}.",
 )  # fmt: skip
 
 

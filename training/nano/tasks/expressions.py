@@ -17,6 +17,9 @@ EXPRESSIONS = (
     "(Mind|Watch) the brackets: {}", "In the right order: {}",
     "{} (What is the result|What do you get|How much is it)?", "How much is {} (in total|altogether)?",
     "evaluate {} (please|for me)", "Use the order of operations: {}",
+    "Brackets first: {}", "Step by step, what is {}?", "Do the brackets, then the rest: {}",
+    "I have the expression {}. Its value?", "Take care of the order: {}", "How does {} come out?",
+    "What value has (the expression |){}?",
 )  # fmt: skip
 Tree = int | tuple[str, "Tree", "Tree"]
 """A number, or an operation on two trees."""

@@ -339,6 +339,8 @@ HALF = (
     "the half of {n}", "What do I get when I halve {n}?", "Split {n} in half.", "half {n}", "What is {n} halved?",
     "What is the half of {n}?", "Which number is half as big as {n}?", "One half of {n} please", "How much is half of "
     "the number {n}?", "{n} in two equal parts", "Take half of {n}.", "What is left of {n} if half goes away?",
+    "What is {n} when halved?", "Two equal parts of {n}: how much is one?", "One of two equal parts of {n}",
+    "If it is {n}, how much is half of it?", "Halving {n} gives what?",
 )  # fmt: skip
 MULTIPLE = (
     "{m} {n}", "What is {m} {n}?", "How much is {m} {n}?", "{m} of {n}", "What is {m} the number {n}?",
