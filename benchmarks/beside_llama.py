@@ -3,7 +3,7 @@
     python -m benchmarks.nano_to_gguf nano.gguf --before-mla
     python -m benchmarks.beside_llama LLAMA_PYTHON nano.gguf [--out FOLDER]
 
-LLAMA_PYTHON is the interpreter of an environment with llama-cpp-cffi, whose process `peer_llama.py` is.
+LLAMA_PYTHON is the interpreter of an environment with llama-cpp-python, whose process `peer_llama.py` is.
 """
 
 from __future__ import annotations

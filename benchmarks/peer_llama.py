@@ -1,59 +1,45 @@
-"""llama.cpp as a peer of nano on a CPU: greedy tokens of several sequences at once, by llama-cpp-cffi's built library.
+"""llama.cpp as a peer of nano on a CPU: greedy tokens of several sequences at once, by llama-cpp-python's own library.
 
     python benchmarks/peer_llama.py nano.gguf
 
-in an environment of its own (pip install llama-cpp-cffi) carries out tasks, a line of JSON on stdin each, and prints
+in an environment of its own (pip install llama-cpp-python) carries out tasks, a line of JSON on stdin each, and prints
 `done`, or with `"answers": true` the tokens, for each. `benchmarks/beside_llama.py` starts it and asks.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+import llama_cpp as lib  # pyright: ignore[reportMissingImports]
 
 CONTEXT = 512
 """Tokens of each sequence."""
-
-
-def library() -> Any:
-    """The built library alone: the package around it imports transformers."""
-    found = importlib.util.find_spec("llama")
-    assert found is not None and found.submodule_search_locations, "pip install llama-cpp-cffi"
-    path = next(Path(found.submodule_search_locations[0]).glob("_llama_cpp_cpu*.so"))
-    spec = importlib.util.spec_from_file_location("_llama_cpp_cpu", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Llama:
     """A model and one context for each number of threads and sequences."""
 
     def __init__(self, path: str) -> None:
-        module = library()
-        self.lib, self.ffi = module.lib, module.ffi
-        self.lib.llama_backend_init()
-        self.model = self.lib.llama_model_load_from_file(path.encode(), self.lib.llama_model_default_params())
-        assert self.model != self.ffi.NULL, f"llama.cpp does not load {path}"
-        self.vocabulary = self.lib.llama_vocab_n_tokens(self.lib.llama_model_get_vocab(self.model))
+        lib.llama_backend_init()
+        self.model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
+        assert self.model, f"llama.cpp does not load {path}"
+        self.vocabulary = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self.model))
         self.contexts: dict[tuple[int, int], Any] = {}
 
     def context(self, threads: int, sequences: int) -> Any:
         if (threads, sequences) not in self.contexts:
-            params = self.lib.llama_context_default_params()
+            params = lib.llama_context_default_params()
             params.n_ctx, params.n_batch, params.n_seq_max = CONTEXT * sequences, CONTEXT * sequences, sequences
             params.n_threads = params.n_threads_batch = threads
-            self.contexts[threads, sequences] = self.lib.llama_init_from_model(self.model, params)
+            self.contexts[threads, sequences] = lib.llama_init_from_model(self.model, params)
         return self.contexts[threads, sequences]
 
     def generate(self, threads: int, prompts: list[list[int]], tokens: int) -> list[list[int]]:
         """`tokens` greedy tokens for each prompt."""
-        context, lib = self.context(threads, len(prompts)), self.lib
-        lib.llama_kv_self_clear(context)
+        context = self.context(threads, len(prompts))
+        lib.llama_memory_clear(lib.llama_get_memory(context), True)
         batch = lib.llama_batch_init(sum(map(len, prompts)), 0, len(prompts))
         answers: list[list[int]] = [[] for _ in prompts]
         rows = [(token, at, i) for i, prompt in enumerate(prompts) for at, token in enumerate(prompt)]
@@ -66,8 +52,7 @@ class Llama:
                     places[i] = k
             assert lib.llama_decode(context, batch) == 0
             for i, k in places.items():
-                row = self.ffi.buffer(lib.llama_get_logits_ith(context, k), 4 * self.vocabulary)
-                values = memoryview(row).cast("f")
+                values = lib.llama_get_logits_ith(context, k)[: self.vocabulary]
                 answers[i].append(max(range(self.vocabulary), key=values.__getitem__))
             if len(answers[0]) == tokens:
                 lib.llama_batch_free(batch)

@@ -242,16 +242,27 @@ def ignored(number: int) -> bool:
     return signal.getsignal(number) is signal.SIG_IGN
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: what Ctrl-C does, and for good."""
+
+
 @contextmanager
 def ended_like_interrupted() -> Iterator[None]:
-    """Within, SIGTERM does what Ctrl-C does, unless it is ignored: what is half-written is removed."""
-    before = signal.getsignal(signal.SIGTERM)
-    if not ignored(signal.SIGTERM):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Within, SIGTERM and SIGHUP raise `Terminated`, unless they are ignored: what is half-written is removed, and a
+    terminal is left as it was. For the main thread."""
+    numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.getsignal(number) for number in numbers if not ignored(number)}
+    for number in before:
+        signal.signal(number, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def on_signal(loop: asyncio.AbstractEventLoop, name: str, run: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from types import TracebackType
 import pytest
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+termios = pytest.importorskip("termios", reason="needs pseudo-terminals")
 
 HOPWELL = (sys.executable, "-m", "hopwell")
 
@@ -67,9 +68,13 @@ class Terminal:
                 break
         self.until(prompt)
 
-    def terminate(self) -> None:
-        """Sends SIGTERM, as whoever stops a service does."""
-        os.kill(self._pid, signal.SIGTERM)
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Sends a signal, as whoever stops a service does."""
+        os.kill(self._pid, number)
+
+    def echoes(self) -> bool:
+        """Whether it shows what is typed, as a shell finds and leaves it."""
+        return bool(termios.tcgetattr(self._fd)[3] & termios.ECHO)
 
     def leave(self) -> int:
         """Waits for the end; returns the exit code."""

@@ -34,7 +34,7 @@ from hopwell.cli.verify_cache import verify_cache
 from hopwell.cli.warm import warm
 from hopwell.errors import HopwellError
 from hopwell.ops.process import own_process
-from hopwell.system import forget_stdout, open_missing_streams
+from hopwell.system import ended_like_interrupted, forget_stdout, open_missing_streams
 
 app = typer.Typer(
     name="hopwell",
@@ -53,7 +53,8 @@ app.add_typer(bench)
 
 
 def main(run: Callable[[], object] = app) -> None:
-    """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C is 130; a stdout that
+    """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C, SIGTERM and SIGHUP
+    are 130; a stdout that
     takes no more is one line, or none where its reader has left, and 1. A stderr that takes no more is no fault."""
     open_missing_streams()
     own_process()
@@ -64,7 +65,7 @@ def main(run: Callable[[], object] = app) -> None:
 def _run(run: Callable[[], object]) -> None:
     try:
         check_utf8(sys.argv[1:])
-        with own_stdout():
+        with own_stdout(), ended_like_interrupted():
             run()
     except HopwellError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ import typer
 
 from hopwell.cli import options as opt
 from hopwell.errors import HopwellError
-from hopwell.system import ended_like_interrupted, ignored
+from hopwell.system import Terminated, ignored
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -120,6 +120,8 @@ def _questions(talk: Conversation) -> Iterator[str]:
             text = _line("> ")
             while text.endswith("\\"):
                 text = text[:-1] + "\n" + _line("  ")
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             print()
             continue
@@ -163,7 +165,7 @@ def _answer(talk: Conversation, question: str) -> bool:
     from hopwell.engine.conversation import ToolResult
 
     printer = AnswerPrinter()
-    with _interrupts() as stopped, ended_like_interrupted():
+    with _interrupts() as stopped:
         parts = talk.ask(question)
         try:
             for part in parts:

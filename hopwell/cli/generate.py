@@ -16,7 +16,6 @@ import typer
 from hopwell.cli import options as opt
 from hopwell.cli.help import GroupedCommand, in_energy
 from hopwell.errors import HopwellError
-from hopwell.system import ended_like_interrupted
 
 if TYPE_CHECKING:
     from hopwell.chat.reply import ReplyParser
@@ -204,17 +203,16 @@ def _streamed(llm: LLM, prompt: Prompt, params: SamplingParams) -> Iterator[tupl
 
     completion = Completion(0, 0, [Answer()])
     parser, printer = _parser(llm, prompt), AnswerPrinter()
-    with ended_like_interrupted():
-        try:
-            for output in llm.stream(prompt, params):
-                completion.add(output)
-                text = output.outputs[0].text
-                for event in [content(text)] if parser is None else parser.push(text):
-                    printer.event(event)
-            for event in () if parser is None else parser.finish():
+    try:
+        for output in llm.stream(prompt, params):
+            completion.add(output)
+            text = output.outputs[0].text
+            for event in [content(text)] if parser is None else parser.push(text):
                 printer.event(event)
-        finally:  # a terminal is not left dim
-            printer.end()
+        for event in () if parser is None else parser.finish():
+            printer.event(event)
+    finally:  # a terminal is not left dim
+        printer.end()
     if (error := completion.answers[0].error) is not None:
         raise RequestError(error)
     yield 0, completion

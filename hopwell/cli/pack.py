@@ -10,7 +10,6 @@ import typer
 from hopwell.cli import options as opt
 from hopwell.cli.outputs import NewFolder
 from hopwell.interrupts import importing
-from hopwell.system import ended_like_interrupted
 
 
 def pack(
@@ -33,7 +32,7 @@ def pack(
         from hopwell.engine.packing import pack as write
 
     began = time.perf_counter()
-    with ended_like_interrupted(), byte_progress("Packing", None) as progress:
+    with byte_progress("Packing", None) as progress:
         snapshot = write(model, out, device, dtype, four_bits, tp, ep, dp_attention, progress)
     seconds = time.perf_counter() - began
     print(f"{out}: {snapshot.describe()}, {snapshot.nbytes:,} bytes in {seconds:.1f} s")

@@ -8,7 +8,6 @@ import typer
 
 from hopwell.cli.outputs import NewFolder, print_json
 from hopwell.errors import HopwellError
-from hopwell.system import ended_like_interrupted
 
 MAX_SEED = (1 << 63) - 1
 
@@ -51,7 +50,7 @@ def synth(
     if at_load and (device != "cpu" or routers is not None):
         raise HopwellError("--at-load draws nothing now; leave out --device and --routers")
     values = truncate(find_config(config), layers, dense, mtp)
-    with ended_like_interrupted(), byte_progress("Writing", "Wrote") as progress:
+    with byte_progress("Writing", "Wrote") as progress:
         report = synthesise(values, out, seed, device, routers, progress, four_bits, at_load)
     if as_json:
         print_json(report)

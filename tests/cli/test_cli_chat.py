@@ -113,3 +113,14 @@ def test_a_terminal_goes_on_after_a_prompt_that_is_too_long() -> None:
         terminal.until("> ")
         terminal.type("\x04")
         assert terminal.leave() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was(number: signal.Signals) -> None:
+    with Terminal(*HOPWELL, "chat", *GREEDY) as terminal:
+        echoed = terminal.echoes()
+        terminal.until("> ")
+        terminal.signal(number)
+        assert terminal.leave() == 130 and "Traceback" not in terminal.said
+        assert echoed and terminal.echoes()

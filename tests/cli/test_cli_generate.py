@@ -186,7 +186,7 @@ def test_a_stdout_that_is_full_is_one_line(unbuffered: str, flushes: bool) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", [lambda terminal: terminal.type("\x03"), Terminal.terminate], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("end", [lambda terminal: terminal.type("\x03"), Terminal.signal], ids=["ctrl-c", "sigterm"])
 @pytest.mark.parametrize("command", ["generate", "chat"])
 def test_a_terminal_sees_dim_thinking_and_is_left_plain(command: str, end: Callable[[Terminal], None]) -> None:
     question = "Compute (98 * 97 - 7654) * 3 + 879"
@@ -197,7 +197,7 @@ def test_a_terminal_sees_dim_thinking_and_is_left_plain(command: str, end: Calla
             terminal.type(question + "\r")
         assert "\x1b[2mOne operation" in terminal.until("One operation")
         end(terminal)
-        if command == "chat" and end is not Terminal.terminate:  # Ctrl-C stops the answer alone
+        if command == "chat" and end is not Terminal.signal:  # Ctrl-C stops the answer alone
             terminal.until("> ")
             terminal.type("\x04")
             assert terminal.leave() == 0
