@@ -28,10 +28,13 @@ def styled(stream: TextIO) -> bool:
 
 
 def utf8() -> None:
-    """Text is UTF-8 on every stream, whatever the locale; broken input is an error, not a guess."""
+    """Text is UTF-8 on every stream, whatever the locale; broken input is an error, not a guess. Lines of a pipe end as
+    those of a file may, in CR LF too."""
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors=errors)  # type: ignore[union-attr]
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(newline=None)  # type: ignore[union-attr]
 
 
 def check_utf8(arguments: Sequence[str]) -> None:

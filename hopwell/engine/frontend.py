@@ -121,9 +121,8 @@ def _generation(folder: Path, config: Mapping[str, Any]) -> tuple[SamplingParams
     path = folder / "generation_config.json"
     found = read_json(path) if path.exists() else {}
     read = FieldReader(found, file=str(path))
-    ends = read.token_ids("eos_token_id") or FieldReader(config).token_ids("eos_token_id")
-    if not read.boolean("do_sample", False):
-        return SamplingParams(temperature=0.0), ends
+    vocabulary = size if isinstance(size := config.get("vocab_size"), int) else None
+    ends = read.token_ids("eos_token_id", vocabulary) or FieldReader(config).token_ids("eos_token_id", vocabulary)
     params: dict[str, Any] = {}
     for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
         if found.get(name) is not None:
@@ -131,9 +130,12 @@ def _generation(folder: Path, config: Mapping[str, Any]) -> tuple[SamplingParams
     if found.get("top_k") is not None:  # -1 and 0: all, by other engines' ways to write it
         params["top_k"] = max(0, read.integer("top_k", -1, 1 << 31))
     try:
-        return SamplingParams(**params), ends
+        sampling = SamplingParams(**params)
     except RequestError as error:
         raise ConfigError(f"{path}: {error}; mend the file") from None
+    if not read.boolean("do_sample", False):
+        sampling = SamplingParams(temperature=0.0, repetition_penalty=sampling.repetition_penalty)
+    return sampling, ends
 
 
 def name_of(model: str | Path | None) -> str:

@@ -40,12 +40,14 @@ class FieldReader:
             raise self.fault(name, "true or false")
         return value
 
-    def token_ids(self, name: str) -> tuple[int, ...]:
-        """A token id, a list of them, or none."""
+    def token_ids(self, name: str, vocabulary: int | None = None) -> tuple[int, ...]:
+        """A token id, a list of them, or none; of a vocabulary of so many, if that is given."""
         value = self.values.get(name)
         ids = value if isinstance(value, list) else [] if value is None else [value]
         if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
             raise self.fault(name, "a token id or a list of them")
+        if vocabulary is not None and any(i >= vocabulary for i in ids):
+            raise self.fault(name, f"ids below vocab_size, {vocabulary}")
         return tuple(ids)
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:

@@ -29,6 +29,11 @@ def rows(done: Ran) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.out.split("\n") if line]
 
 
+def test_lines_of_a_pipe_may_end_in_cr_lf() -> None:
+    answers = run("--raw", "--max-tokens", "1", "--json", *GREEDY, stdin=b"1+1\r\n2+2\r\n")
+    assert [row["prompt"] for row in rows(answers)] == ["1+1", "2+2"]
+
+
 def test_one_question_is_answered_through_the_template() -> None:
     command = (*HOPWELL, "generate", "What is 50 + 7?", *GREEDY)
     done = subprocess.run(command, input="", capture_output=True, text=True, encoding="utf-8", timeout=250)
