@@ -25,7 +25,9 @@ from training.nano.tasks.powers import cube_root, raise_power, square_root
 from training.nano.tasks.problem import Problem, is_held_out
 from training.nano.tasks.quadratics import same_set
 from training.nano.tasks.render import BOS, EOS, SPECIAL_TOKENS, examples, prompt_text, tool_messages
+from training.nano.tasks.story_ends import filled_in, may_end
 from training.nano.tasks.story_formulas import Formula
+from training.nano.tasks.story_prices import PRICES
 
 EQUALITY = re.compile(r"(?<![\w.^)+\-*/])[-(]*\d[\d+\-*/().]*(?:=-?[\d+\-*/().]*\d\)?)+(?![-+*/a-z\d(])")
 
@@ -123,23 +125,49 @@ def test_chains_say_the_operations_that_they_ask_for() -> None:
 
 @pytest.mark.parametrize("formula", FORMULAS, ids=lambda formula: f"{formula.value} {formula.lines[0][:20]}")
 def test_a_formulas_stories_tell_its_numbers_and_its_steps_come_out(formula: Formula) -> None:
-    names = set(re.findall("[abc]", formula.value)) - ({"a"} if formula.value == "b" else set())
+    names = set(re.findall("[a-d]", formula.value)) - ({"a"} if formula.value == "b" else set())
     for line in formula.lines:
-        told = {name for name in "abc" if f"{{{name}}}" in line} | ({"b"} if re.search(r"\{[xfF]\}", line) else set())
+        told = {name for name in "abcd" if f"{{{name}}}" in line} | ({"b"} if re.search(r"\{[xfF]\}", line) else set())
         assert names <= told, line
-    for a, b, c in ((24, 3, 4), (48, 2, 5), (60, 5, 2), (100, 4, 300)):
-        shown = formula.value.replace("a", str(a)).replace("b", str(b)).replace("c", str(c))
-        done = worked_formula(formula.value, {"a": a, "b": b, "c": c})
+    for a, b, c, d in ((24, 3, 4, 2), (48, 2, 5, 7), (60, 5, 2, 3), (100, 4, 300, 12)):
+        numbers = {"a": a, "b": b, "c": c, "d": d}
+        shown = filled_in(formula.value, numbers)
+        done = worked_formula(formula.value, numbers)
         assert done is None or done[1] in (None, evaluate(shown))
 
 
 def test_story_answers() -> None:
-    for problem in answered("story", 400):
+    ended, rounded, counted = 0, 0, set()
+    for problem in problems("story", 3000):
         kind, _, rest = problem.key.partition(" ")
-        if kind in ("story", "price"):
+        if kind in ("story", "price") and not declined(problem):
             assert Fraction(problem.answer) * (100 if kind == "price" else 1) == evaluate(rest)
+            ended += "." in problem.answer and kind == "story"
+        elif kind == "about":
+            exact = evaluate(rest)
+            assert abs(Fraction(problem.answer) - exact) <= Fraction(5, 1000)
+            rounded += 1
+        elif kind in ("needed", "full", "over"):
+            a, b = map(int, rest.split("/"))
+            assert int(problem.answer) == {"needed": -(-a // b), "full": a // b, "over": a % b}[kind]
+            counted.add(kind)
+        elif "It does not end." in problem.thinking:
+            assert evaluate(rest) * 1000 % 1 and "within three places" in problem.reply
+        if declined(problem):
+            continue
         steps = re.findall(r"=(-?\d+)$", problem.thinking)
         assert kind == "price" or not steps or steps[-1] == problem.answer or kind == "before"
+    assert ended > 60 and rounded > 10 and len(counted) == 3
+
+
+def test_a_story_may_have_decimals_where_it_asks_for_money_or_a_measure() -> None:
+    ending = {line: may_end(formula.value, line) for formula in FORMULAS for line in formula.lines}
+    assert sum(ending.values()) > 200
+    assert ending["{b} friends share a bill of {a} dollars. How much does each pay?"]
+    assert not ending["There are {a} {t} and {b} kids. How many does each kid get?"]
+    assert not any(ending[line] for line in ending if re.search(r"[Hh]ow many (boxes|buses|weeks|\{t\})", line))
+    priced = [line for formula in PRICES if "/" in formula.value for line in formula.lines]
+    assert len(priced) > 90 and all(ending[line] for line in priced)
 
 
 def test_division_tries_no_multiple_that_is_two_off() -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from training.nano.tasks import remainder_more as more
 from training.nano.tasks.columns import divide_columns
-from training.nano.tasks.decimals import decimal, pointed
+from training.nano.tasks.decimals import decimal, pointed, same_value
 from training.nano.tasks.formula_stories import filled
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
@@ -193,11 +193,3 @@ def _round(rng: Draws) -> Problem:
         shown,
         accepts=lambda answer: same_value(answer, shown),
     )  # fmt: skip
-
-
-def same_value(given: str, answer: str) -> bool:
-    """Whether two decimals are the same number."""
-    try:
-        return Fraction(given) == Fraction(answer)
-    except (ValueError, ZeroDivisionError):
-        return False
