@@ -1,4 +1,4 @@
-"""Remainders, divisibility, averages, and quotients as decimals: long division with a last step."""
+"""Remainders, divisibility, and quotients as decimals: long division with a last step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from training.nano.tasks.formula_stories import filled
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.remainder_wordings import (
-    AVERAGE,
     DIVISIBLE,
     EVEN,
     PARITY,
@@ -25,7 +24,7 @@ from training.nano.tasks.remainder_wordings import (
     UNIT,
     WHOLES,
 )
-from training.nano.tasks.wording import Draws, in_words, listed
+from training.nano.tasks.wording import Draws, in_words
 
 
 def remainder(rng: Draws) -> Problem:
@@ -80,31 +79,6 @@ def _parity(rng: Draws) -> Problem:
     else:
         question = rng.wording(PARITY).format(a=a)
     return Problem("remainder", f"{a}%2", ask(rng, question), steps, boxed(answer), answer)
-
-
-def average(rng: Draws) -> Problem:
-    """The mean of two to six numbers; a mean that does not end is refused."""
-    count, limit = rng.choice((2, 2, 3, 3, 3, 4, 4, 5, 6)), rng.choice((11, 31, 100, 100, 1000))
-    numbers = [rng.randrange(0, limit) for _ in range(count)]
-    if rng.random() < 0.1:
-        numbers = [n * rng.choice((-1, 1)) for n in numbers]
-    if rng.random() < 0.55:
-        numbers[-1] += -sum(numbers) % count
-    if sum(numbers) < 0:
-        numbers = [-n for n in numbers]
-    steps, total = [f"{count} numbers: {' '.join(map(str, numbers))}"], numbers[0]
-    for n in numbers[1:]:
-        steps.append(f"{total}+{n}={total + n}" if n >= 0 else f"{total}-{-n}={total + n}")
-        total += n
-    steps.append(f"{total}/{count}:\n{divide_columns(total, count)}")
-    rest, key = total % count, "average " + " ".join(map(str, sorted(numbers)))
-    messages = ask(rng, rng.wording(AVERAGE).format(l=listed(rng, numbers)))
-    if rest * 100 % count:
-        return refusal("average", key, messages, "\n".join([*steps, "It does not end."]), "whole")
-    value = decimal(Fraction(total, count))
-    if rest:
-        steps.append(f"{rest} of {count} is {decimal(Fraction(rest, count))}, so {value}")
-    return Problem("average", key, messages, "\n".join(steps), f"The average is {boxed(value)}.", value)
 
 
 def quotient(rng: Draws) -> Problem:

@@ -220,7 +220,7 @@ PRICES = (
         "Each week brings {p} {a} dollars. After {b} weeks {he} buys a coat for {c} dollars. How much does {he} have?",
         "What is left if {p} earns {a} dollars a day for {b} days and gives away {c} dollars?",
         "Out of {b} months with {a} dollars each, {c} dollars went to the dentist. What does {p} still have?",
-        "A tram has {b} cars with {a} seats each. {c} seats are taken. How many are free?",
+        "All {c} people on a tram sit. It is {b} cars long, each with {a} seats. How many seats has nobody?",
         "In a stadium with {b} blocks of {a} seats, {c} people sit. How many seats are empty?",
         "A ship has {b} decks with {a} beds on each, {c} beds are used. How many are not used?",
         "{c} seats of a plane are sold. It has {b} sections of {a} seats. How many can still be sold?",
