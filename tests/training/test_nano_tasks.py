@@ -101,6 +101,8 @@ PERCENTAGES = {
     r"(\d+)\+(\d+)%": lambda n, p: n * (100 + p) / 100,
     r"(\d+)/(\d+) percent(?: more| less)?": lambda a, b: 100 * a / b,
     r"(\d+)% of x=(\d+)": lambda p, a: 100 * a / p,
+    r"x-(\d+)%=(\d+)": lambda p, n: 100 * n / (100 - p),
+    r"x\+(\d+)%=(\d+)": lambda p, n: 100 * n / (100 + p),
     r"(\d+)/(\d+) of (\d+)": lambda top, bottom, n: n * top / bottom,
     r"(\d+)\*(\d+)": lambda a, b: a * b,
 }
@@ -109,7 +111,7 @@ PERCENTAGES = {
 
 def test_percentage_answers() -> None:
     seen = set()
-    for problem in answered("percentage", 600):
+    for problem in answered("percentage", 3000):
         pattern, found = next((p, m) for p in PERCENTAGES if (m := re.fullmatch(p, problem.key)))
         assert Fraction(problem.answer) == PERCENTAGES[pattern](*map(Fraction, found.groups())), problem.key
         seen.add(pattern)

@@ -8,6 +8,7 @@ from training.nano.tasks import percent_scenes as more
 from training.nano.tasks import percent_wordings as words
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.decimals import decimal, pointed
+from training.nano.tasks.percent_before import percent_before
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.wording import Draws, in_words
@@ -230,4 +231,13 @@ def _multiple(rng: Draws) -> Problem:
     return Problem("percentage", f"{min(n, times)}*{max(n, times)}", ask(rng, question), steps, reply, value)
 
 
-KINDS = ((_of, 9), (_change, 8), (_ratio, 5), (_growth, 2), (_whole, 3), (_part, 5), (_multiple, 2))
+KINDS = (
+    (_of, 9),
+    (_change, 8),
+    (_ratio, 5),
+    (_growth, 2),
+    (_whole, 3),
+    (percent_before, 4),
+    (_part, 5),
+    (_multiple, 2),
+)
