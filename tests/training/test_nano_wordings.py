@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hopwell.cli.calculator import evaluate
 from training.nano.tasks import REFUSE, TASKS, Draws, outside_problems, percent_scenes, unseen_problems
 from training.nano.tasks.formula_stories import rearranged
 from training.nano.tasks.ordering_more import DOWN, FRAMES, UP
@@ -18,7 +19,17 @@ from training.nano.tasks.refusals import ABILITIES, REASONS
 from training.nano.tasks.remainder_wordings import AVERAGE
 from training.nano.tasks.story_structures import COMPARISONS, LIKENED
 from training.nano.tasks.story_synonyms import varied
-from training.nano.tasks.wording import abbreviated, framed, grouped, in_words, mistyped, split, spoken, unseen_draws
+from training.nano.tasks.wording import (
+    abbreviated,
+    framed,
+    grouped,
+    in_words,
+    mistyped,
+    split,
+    spoken,
+    unseen_draws,
+    with_signs,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +74,17 @@ def test_typing_keeps_numbers() -> None:
     assert [in_words(n) for n in (0, 13, 40, 99)] == ["zero", "thirteen", "forty", "ninety-nine"]
     assert in_words(3005, link=" and ") == "three thousand and five" and in_words(1200) == "one thousand two hundred"
     assert len({in_words(n) for n in range(10000)}) == 10000
+
+
+def test_printed_signs_say_the_same_and_leave_dates() -> None:
+    printed = {with_signs(Draws(seed), "Evaluate 30 * (15 + 7) - 8 / 2.") for seed in range(60)}
+    assert "Evaluate 30 × (15 + 7) − 8 ÷ 2." in printed and len(printed) > 8
+    plain = str.maketrans({"×": "*", "x": "*", "·": "*", "÷": "/", ":": "/", "−": "-", "–": "-"})
+    assert all(
+        evaluate(re.sub(r"Evalu\w+|\.$", "", text).translate(plain)) == evaluate("30*(15+7)-8/2") for text in printed
+    )
+    for kept in ("days from 2024-03-05 to 2024-04-01", "What is -5 + 3?", "Is 7 in 3/4/2024?", "sort 5 - 3 - 9"):
+        assert with_signs(Draws(1), kept) == kept
 
 
 def test_commas_and_short_units_keep_what_is_asked() -> None:
