@@ -70,7 +70,10 @@ def summary(report: dict[str, Any]) -> list[tuple[str, str]]:
         what = {"kl": "bytes", "error": "bytes"}.get(next(k for k, v in goal.items() if v is not None), "loss")
         value = report["linear_bytes"] if what == "bytes" else report["predicted_loss"]
         lines.append(
-            (f"{what} of the linears, and what no choice can undercut", f"{value:,.6g}, {report['bound']:,.6g}")
+            (
+                f"{what} of the linears, and what no choice whose losses add up alike can undercut",
+                f"{value:,.6g}, {report['bound']:,.6g}",
+            )
         )
     for part in sorted({g["part"] for g in report["groups"]}):
         members = [g for g in report["groups"] if g["part"] == part]

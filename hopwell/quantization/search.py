@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from hopwell.quantization.plan import Goal
 SOURCE = "source"
 """The choice to keep a group as the source has it."""
 MARGIN = 0.8
-"""Of a KL budget that calibration may use up: fresh text differs."""
+"""Of a KL budget that calibration may use up: fresh text of the same kind differs, of another kind more."""
 DEVIATIONS = 3
 """Standard errors that the measured mean must stay below the budget: few tokens, or rare large KLs, promise less."""
 HALF_DIGIT = 0.005
@@ -236,7 +236,9 @@ class Chooser:
                 broke.add((steps[0][0], steps[0][1].label))
             else:
                 batch //= 2
-        return best
+        # a choice that the steps found may take less than any that the first budget allowed
+        least = allocate_loss(items, best.allocation.loss * (1 + 1e-9)).bound
+        return replace(best, allocation=replace(best.allocation, bound=least))
 
     def _tried(self, allocation: Allocation, limit: float) -> Chosen:
         found = self._chosen(allocation)

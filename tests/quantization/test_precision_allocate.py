@@ -79,6 +79,7 @@ def test_a_kl_budget_is_used_up_by_measured_kl() -> None:
             found = Chooser(rows, False, truth, lines.append).choose(Goal(kl=0.0008), 4000)
         assert len(lines) <= search.TRIALS + refinements and all("a fifth to spare" in line for line in lines)
         assert found.promised <= 0.0008 and found.kl == truth(found.labels).mean
+        assert found.allocation.bound <= found.allocation.nbytes + 1e-6
         return found.allocation.nbytes
 
     assert bytes_with(search.REFINEMENTS) < 0.92 * bytes_with(0)

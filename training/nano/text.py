@@ -32,8 +32,9 @@ def worked_problems(
 
 
 def shipped_texts(held_out: bool, seed: int) -> list[str]:
-    """`TOKENS` tokens of worked problems, special tokens written out."""
-    return [text for text, _ in _worked(NANO, TOKENS, held_out, seed, True)]
+    """`TOKENS` tokens of worked problems, every task alike, special tokens written out: what a conversion is judged on
+    while it is made must be of the kind that it is judged on later."""
+    return [text for text, _ in _worked(NANO, TOKENS, held_out, seed, mix=False)]
 
 
 def _worked(folder: Path, tokens: int, held_out: bool, seed: int, mix: bool) -> list[tuple[str, list[int]]]:
