@@ -94,7 +94,7 @@ TRAINING_MIX: dict[str, tuple[Generator, float]] = {
     "expression": (_expression, 24),
     "decimal": (decimal_sum, 11),
     "percentage": (percentage, 50),
-    "story": (story, 110),
+    "story": (story, 125),
     "comparison": (comparison, 13),
     "sorting": (sorting, 13),
     "equation": (equation, 20),

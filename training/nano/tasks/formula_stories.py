@@ -17,6 +17,7 @@ from training.nano.tasks.refusals import refusal
 from training.nano.tasks.story_contrasts import CONTRASTS
 from training.nano.tasks.story_ends import TO_TWO, divided, filled_in, may_be_left, may_end, to_three, to_two
 from training.nano.tasks.story_formulas import LARGE, MEDIUM, ONE_STEP, SMALL, Formula
+from training.nano.tasks.story_mixed import MIXED_UNITS
 from training.nano.tasks.story_prices import PRICES
 from training.nano.tasks.story_scenes import MORE_OF_ONE
 from training.nano.tasks.story_scenes_more import MORE_OF_MANY
@@ -27,8 +28,10 @@ from training.nano.tasks.wording import Draws
 
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 LARGEST = 9999
-FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY + SHORT_STORIES + CONTRASTS + PRICES
-HOW_OFTEN = tuple(len(formula.lines) ** 0.6 * (2 if formula in PRICES else 1) for formula in FORMULAS)
+FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY + SHORT_STORIES + CONTRASTS + PRICES + MIXED_UNITS
+HOW_OFTEN = tuple(
+    len(formula.lines) ** 0.6 * (3 if formula in PRICES else 2 if formula in MIXED_UNITS else 1) for formula in FORMULAS
+)
 SIZES = (SMALL, MEDIUM, LARGE, (2, 999))
 SOME = ("some", "some", "a few", "several", "many")
 
@@ -44,7 +47,7 @@ def formula_story(rng: Draws) -> Problem:
     if formula.cents:
         return _in_cents(rng, formula, line)
     ending, left = may_end(formula.value, line), may_be_left(formula.value, line)
-    uneven = rng.random() < (0.4 if ending else 0.1 if left else 0)
+    uneven = rng.random() < (0.5 if ending else 0.1 if left else 0)
     rounded = ending and uneven and rng.random() < 0.15
     numbers, steps, answer = drawn(rng, formula, uneven, ending and not rounded and rng.random() < 0.93)
     shown = filled_in(formula.value, numbers)

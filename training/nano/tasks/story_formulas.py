@@ -31,12 +31,10 @@ class Formula:
 
     @cached_property
     def any_size(self) -> bool:
-        """Whether its numbers may be larger or smaller than `ranges` says: none is divided by or said in words."""
-        return (
-            not (self.cents or "/" in self.value)
-            and self.value != "b"
-            and not re.search(r"\{[xfF]\}", "".join(self.lines))
-        )
+        """Whether its numbers may be larger or smaller than `ranges` says: none is divided by, a price, a year,
+        in another unit or said in words."""
+        fixed = self.cents or re.search(r"/|00|60", self.value) or self.value == "b" or self.ranges[0][1] > 1000
+        return not fixed and not re.search(r"\{[xfF]\}", "".join(self.lines))
 
 
 SMALL, MEDIUM, LARGE = (2, 12), (2, 60), (20, 400)
