@@ -48,7 +48,7 @@ def _tried(template: ChatTemplate, content: str | None) -> str:
 
 def in_order_of_calls(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The messages, with the results behind a turn in the order of its calls: most templates show no ids, and a model
-    takes the first result for the first call's. Where ids are missing, twice there or of no call, nothing moves."""
+    takes the first result for the first call's. Where ids are missing or twice there, nothing moves."""
     ordered, place = list(messages), 0
     while place < len(ordered):
         calls = ordered[place].get("tool_calls") or ()
@@ -64,12 +64,34 @@ def in_order_of_calls(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str
     return ordered
 
 
+def check_results(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses a tool's result of a call that no turn before it made, which a model would take for another call's.
+
+    Raises:
+        TemplateError: there is one; the message names its field. Where calls have no ids, nothing can be said.
+    """
+    made: set[str] = set()
+    for place, message in enumerate(messages):
+        for call in message.get("tool_calls") or ():
+            if not isinstance(call, Mapping) or call.get("id") is None:
+                return
+            made.add(str(call["id"]))
+        named = message.get("tool_call_id") if message["role"] == "tool" else None
+        if named is not None and str(named) not in made:
+            raise TemplateError(
+                f"messages.{place}.tool_call_id: {named!r} is the id of no call before it; give the turn that made it"
+            )
+
+
 def as_shown(messages: Sequence[Mapping[str, Any]], shown: Shown) -> list[Mapping[str, Any]]:
     """The messages, with content beside calls null, empty or a turn of its own, as the template shows them.
 
     Raises:
-        TemplateError: it shows no calls or no results, and there are some; the message names the turn.
+        TemplateError: it shows no calls or no results, and there are some, or a result is of no call; the message names
+            the turn.
     """
+    if shown.results:
+        check_results(messages)
     turns: list[Mapping[str, Any]] = []
     for place, message in enumerate(in_order_of_calls(messages)):
         if message["role"] == "tool" and not shown.results:

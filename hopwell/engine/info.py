@@ -42,6 +42,7 @@ def _in_force(engine: Engine, loaded: LoadedModel | None) -> dict[str, Any]:
     latent = engine.runner.latent.dtype
     found: dict[str, Any] = {
         "batch_invariant": engine.config.batch_invariant and (loaded is None or loaded.batch_invariant),
+        "hold_prompts": engine.config.hold_prompts and engine.config.objective != "latency",
         "max_model_len": engine.model_len,
         "cache_tokens": engine.metrics.pages_total * PAGE,
         "cache_dtype": next((name for name, dtype in CACHE_DTYPES.items() if dtype == latent), str(latent)[6:]),
@@ -52,6 +53,7 @@ def _in_force(engine: Engine, loaded: LoadedModel | None) -> dict[str, Any]:
     return found | {
         "activations": entering(loaded.model, engine.config.activations),
         "device": loaded.model.device.type,
+        "graphs": engine.config.graphs and loaded.model.device.type == "cuda",
         "tp": layout.tp,
         "ep": layout.tp if layout.ep else 1,
         "dp_attention": layout.dp_attention,

@@ -80,7 +80,8 @@ def summary(advice: Upgrade) -> list[str]:
     lines = [
         f"{cluster.count} x {cluster.gpu.name} with {now.option.engine.title}, {now.option.precision.name}, "
         f"{now.option.layout.name}, can make {figures(now.tokens_per_s)} tokens/s within the promises; "
-        f"{figures(advice.rate)} requests a second are asked of it, {100 * share:.0f} % of that."
+        f"{figures(advice.rate)} requests a second are asked of it, "
+        f"{f'{100 * share:.0f} % of' if share < 10 else f'{figures(share)} times'} that."
     ]
     rungs = [rung for rung in advice.rungs[1:] if rung.fleet and rung.what != "Hopwell"]
     best = max(rungs, key=lambda rung: rung.fleet.tokens_per_s if rung.fleet else 0.0, default=None)
@@ -99,11 +100,14 @@ def summary(advice: Upgrade) -> list[str]:
         act = f"keep {first.best.count} of them and sell the rest" if kept and first.best.count < cluster.count else (
             "keep them" if kept else f"put {first.best.count} x {first.gpu.name} in their place"
         )  # fmt: skip
+        said, sign = "For this load the most is saved", 1
+        if first.net < 0:
+            said, sign = "This load costs more than now whatever is done; the least", -1
         lines.append(
-            f"For this load the most is saved if you {act}: {dollars(first.net)} in {HORIZON} months, outlay "
-            f"{dollars(first.outlay)}, paid back {'' if first.payback in (0.0, inf) else 'in '}{months(first.payback)}."
+            f"{said} if you {act}: {dollars(sign * first.net)} in {HORIZON} months, outlay {dollars(first.outlay)}, "
+            f"paid back {'' if first.payback in (0.0, inf) else 'in '}{months(first.payback)}."
         )
-        low, high = sorted((first.swings[0].at_low, first.swings[0].at_high))
+        low, high = sorted((sign * first.swings[0].at_low, sign * first.swings[0].at_high))
         lines.append(
             f"That is between {dollars(low)} and {dollars(high)} when the assumption that matters most, "
             f"{first.swings[0].what}, is at either end."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from commands import hopwell, refused
@@ -18,6 +19,14 @@ def test_a_page_and_json() -> None:
     assert page.startswith("# Upgrade of 32 x H100") and "## Other GPUs" in page
     document = json.loads(hopwell(*ASKED, "--json", "--rate", "2").out)
     assert document["rate"] == 2 and {move["gpu"] for move in document["moves"]} == {"H100", "B200"}
+
+
+@pytest.mark.slow
+def test_a_loss_is_no_saving() -> None:
+    told = hopwell("upgrade", "--have", "16xh100", "--rate", "200").out
+    assert "times that" in told and "the most is saved" not in told
+    assert re.search(r"costs more than now whatever is done; the least if you .*: \$[\d.]+ M in 36 months", told)
+    assert re.search(r"between \$[\d.]+ M and \$[\d.]+ M when", told)
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,18 @@ def test_results_stand_in_the_order_of_their_calls(make: Prompts) -> None:
     rendered = make.render(turns, TOOLS)
     assert make.render([*turns[:-2], turns[-1], turns[-2]], TOOLS) == rendered
     assert make.render([*turns[:-2], turns[-1], turns[-2], *turns], TOOLS) == make.render([*turns, *turns], TOOLS)
-    for id in ("elsewhere", turns[-1]["tool_call_id"]):  # of no call, twice of one: they stay as they are
-        odd = [*turns[:-2], turns[-1], {**turns[-2], "tool_call_id": id}]
-        text = TOKENIZER.decode(make.render(odd, TOOLS))
-        assert text.index("rain1") < text.index("rain0")
+    twice = [*turns[:-2], turns[-1], {**turns[-2], "tool_call_id": turns[-1]["tool_call_id"]}]
+    text = TOKENIZER.decode(make.render(twice, TOOLS))  # they stay as they are
+    assert text.index("rain1") < text.index("rain0")
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_result_of_no_call_is_refused(make: Prompts) -> None:
+    turns = called(None, '{"city": "Ulm"}', '{"city": "Bonn"}')
+    with pytest.raises(TemplateError, match=r"^messages\.3\.tool_call_id: 'elsewhere' is the id of no call before it"):
+        make.render([*turns[:-1], {**turns[-1], "tool_call_id": "elsewhere"}], TOOLS)
+    with pytest.raises(TemplateError, match=r"^messages\.0\.tool_call_id: "):
+        make.render(turns[-1:], TOOLS)
 
 
 def test_a_template_that_fails_at_null_gets_an_empty_text() -> None:

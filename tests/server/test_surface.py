@@ -366,6 +366,7 @@ def test_models_and_settings(http: httpx.Client) -> None:
     assert settings["max_model_len"] == 1024 and settings["cache_tokens"] >= 1024 and settings["cache_tokens"] % 64 == 0
     assert settings["cache_dtype"] in ("bfloat16", "float32") and settings["activations"] == settings["cache_dtype"]
     assert settings["tp"] == settings["ep"] == 1 and not settings["dp_attention"]
+    assert not settings["graphs"] and not settings["hold_prompts"], "in force on a CPU, under objective latency"
     assert settings["batch_invariant"] == info["batch_invariant"]
     assert http.get("/health").status_code == http.get("/ready").status_code == 200
 
