@@ -88,6 +88,7 @@ def describe(out: gguf.GGUFWriter, c: ModelConfig, config: dict[str, Any], mla: 
     out.add_feed_forward_length(c.intermediate_size)
     out.add_head_count(c.num_attention_heads)
     out.add_layer_norm_rms_eps(c.rms_norm_eps)
+    assert c.q_lora_rank is not None, "nano projects its queries"
     out.add_q_lora_rank(c.q_lora_rank)
     out.add_kv_lora_rank(c.kv_lora_rank)
     out.add_head_count_kv(1 if mla else c.num_attention_heads)
