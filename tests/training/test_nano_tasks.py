@@ -103,6 +103,8 @@ PERCENTAGES = {
     r"(\d+)% of x=(\d+)": lambda p, a: 100 * a / p,
     r"x-(\d+)%=(\d+)": lambda p, n: 100 * n / (100 - p),
     r"x\+(\d+)%=(\d+)": lambda p, n: 100 * n / (100 + p),
+    r"(\d+)-(\d+)% by (\d+)": lambda n, p, k: n * (100 - p) / 100 / k,
+    r"(\d+)\+(\d+)% by (\d+)": lambda n, p, k: n * (100 + p) / 100 / k,
     r"(\d+)/(\d+) of (\d+)": lambda top, bottom, n: n * top / bottom,
     r"(\d+)\*(\d+)": lambda a, b: a * b,
 }

@@ -14,8 +14,8 @@ from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
 from training.nano.tasks.letters import COUNT, WORDS, count_steps, made_up
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, sort_steps
 from training.nano.tasks.people import person
+from training.nano.tasks.percent_steps import percent_steps
 from training.nano.tasks.percent_wordings import PERCENT
-from training.nano.tasks.percentages import percent_steps
 from training.nano.tasks.powers import ROOT, square_root
 from training.nano.tasks.problem import ASKS, Problem, boxed, sized
 from training.nano.tasks.remainder_wordings import REMAINDER_SENTENCES

@@ -6,12 +6,14 @@ from training.nano.tasks import percent_contexts as scenes
 from training.nano.tasks import percent_more as told
 from training.nano.tasks import percent_scenes as more
 from training.nano.tasks import percent_wordings as words
-from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
+from training.nano.tasks.columns import divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.percent_before import percent_before
+from training.nano.tasks.percent_shared import percent_shared
+from training.nano.tasks.percent_steps import change_steps, percent_steps
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.wording import Draws, in_words
+from training.nano.tasks.wording import Draws
 
 
 def percentage(rng: Draws) -> Problem:
@@ -99,40 +101,18 @@ def _sided(rng: Draws, questions: tuple[str, ...]) -> str:
     return text.replace("{x}", sides[0]).replace("{y}", sides[1])
 
 
-def percent_steps(p: int, n: int, places: int = 0) -> tuple[str, str]:
-    """The trace of p % of n and its value, where the two have `places` decimals together that p and n leave out."""
-    value = decimal(p * n, 10 ** (2 + places))
-    point = f"{in_words(2 + places).capitalize()} places: {pointed(p * n, 2 + places)}, that is {value}"
-    return f"{p}*{n}, then divide by {10 ** (2 + places)}.\n{multiply_columns(p, n)}\n{point}", value
-
-
 def _change(rng: Draws) -> Problem:
     """n less or more p %: the part first, then n without or with it."""
     less = rng.random() < 0.55
     p, n = _drawn(rng), max(1, sized(rng, rng.choice((2, 2, 3, 3, 4))))
     p -= less and p == 100
-    steps, part = percent_steps(p, n)
-    places = next(k for k in range(3) if p * n % 10 ** (2 - k) == 0)
-    a, b = n * 10**places, p * n // 10 ** (2 - places)
-    result, sign = (a - b, "-") if less else (a + b, "+")
-    value = decimal(result, 10**places)
-    work = (subtract_columns if less else add_columns)(a, b)
-    trace = [f"{p}% of {n}, then {n} {'minus' if less else 'plus'} that.", steps, f"Now {n} {sign} {part}."]
-    if places:
-        trace += [
-            f"Without the point: {a} {sign} {b}",
-            work,
-            f"With the point: {pointed(result, places)}, that is {value}",
-        ]
-    else:
-        trace.append(work)
+    trace, value = change_steps(p, n, less)
+    sign = "-" if less else "+"
     if rng.random() < 0.5:
         question = changed_scene(rng, less)
     else:
         question = rng.wording(words.LOWERED if less else words.RAISED)
-    return Problem(
-        "percentage", f"{n}{sign}{p}%", ask(rng, question.format(p=p, n=n)), "\n".join(trace), boxed(value), value
-    )
+    return Problem("percentage", f"{n}{sign}{p}%", ask(rng, question.format(p=p, n=n)), trace, boxed(value), value)
 
 
 def _ratio(rng: Draws) -> Problem:
@@ -238,6 +218,7 @@ KINDS = (
     (_growth, 2),
     (_whole, 3),
     (percent_before, 4),
+    (percent_shared, 3),
     (_part, 5),
     (_multiple, 2),
 )
