@@ -72,6 +72,16 @@ class Terminal:
         """Sends a signal, as whoever stops a service does."""
         os.kill(self._pid, number)
 
+    def stopped(self, number: signal.Signals) -> int:
+        """Sends a signal until it ends, for the reason that `interrupt` gives; returns the exit code."""
+        for _ in range(10):
+            self.signal(number)
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                if not self._read():
+                    return self.leave()
+        raise AssertionError("it does not end")
+
     def echoes(self) -> bool:
         """Whether it shows what is typed, as a shell finds and leaves it."""
         return bool(termios.tcgetattr(self._fd)[3] & termios.ECHO)

@@ -41,6 +41,7 @@ def inspect(
     packed snapshot it tells what it is for; with --read, every byte is held to its digest.
     """
     from hopwell.cli.progress import byte_progress
+    from hopwell.model import place_of
     from hopwell.model.report import inspect_model
     from hopwell.model.snapshot import Snapshot
 
@@ -53,8 +54,8 @@ def inspect(
     packed = packed is not False
     with byte_progress("Reading", "Read") as progress:
         report = inspect_model(model, read, progress, packed)
-    if model is not None and report.faults is not None:  # a folder that is to be served
-        report = replace(report, warnings=[*report.warnings, *_texts(Path(model))])
+    if report.faults is not None:  # a folder that is to be served
+        report = replace(report, warnings=[*report.warnings, *_texts(place_of(model))])
     layout = _layout(model, gpus, packed)
     if as_json:
         print_json(report.as_json() | layout)

@@ -121,6 +121,5 @@ def test_a_signal_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was(number
     with Terminal(*HOPWELL, "chat", *GREEDY) as terminal:
         echoed = terminal.echoes()
         terminal.until("> ")
-        terminal.signal(number)
-        assert terminal.leave() == 130 and "Traceback" not in terminal.said
+        assert terminal.stopped(number) == 130 and "Traceback" not in terminal.said
         assert echoed and terminal.echoes()
