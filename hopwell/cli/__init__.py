@@ -54,8 +54,8 @@ app.add_typer(bench)
 
 def main(run: Callable[[], object] = app) -> None:
     """The entry point. A fault in the user's input is one line on stderr and exit code 2; Ctrl-C, SIGTERM and SIGHUP
-    are 130; a stdout that
-    takes no more is one line, or none where its reader has left, and 1. A stderr that takes no more is no fault."""
+    are 130; a stdout that takes no more is one line, or none where its reader has left, and 1. A stderr that takes no
+    more is no fault."""
     open_missing_streams()
     own_process()
     with own_stderr():
