@@ -30,6 +30,8 @@ class Terminal:
         if not self._pid:
             os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
             os.environ.pop("NO_COLOR", None)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # nohup and scripts have some ignored
+                signal.signal(number, signal.SIG_DFL)
             os.execv(command[0], command)
 
     def __enter__(self) -> Terminal:
