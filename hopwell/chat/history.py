@@ -65,10 +65,11 @@ def in_order_of_calls(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def check_results(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses a tool's result of a call that no turn before it made, which a model would take for another call's.
+    """Refuses a tool's result that is of none of the calls before it, which a model would take for another call's.
 
     Raises:
-        TemplateError: there is one; the message names its field. Where calls have no ids, nothing can be said.
+        TemplateError: there is one; the message names its field. Where calls have no ids, or the calls' turns are left
+            out as litellm's proxy does, nothing can be said.
     """
     made: set[str] = set()
     for place, message in enumerate(messages):
@@ -77,9 +78,9 @@ def check_results(messages: Sequence[Mapping[str, Any]]) -> None:
                 return
             made.add(str(call["id"]))
         named = message.get("tool_call_id") if message["role"] == "tool" else None
-        if named is not None and str(named) not in made:
+        if named is not None and made and str(named) not in made:
             raise TemplateError(
-                f"messages.{place}.tool_call_id: {named!r} is the id of no call before it; give the turn that made it"
+                f"messages.{place}.tool_call_id: {named!r} is the id of no call before it; give the turn of its call"
             )
 
 

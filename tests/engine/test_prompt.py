@@ -134,8 +134,7 @@ def test_a_result_of_no_call_is_refused(make: Prompts) -> None:
     turns = called(None, '{"city": "Ulm"}', '{"city": "Bonn"}')
     with pytest.raises(TemplateError, match=r"^messages\.3\.tool_call_id: 'elsewhere' is the id of no call before it"):
         make.render([*turns[:-1], {**turns[-1], "tool_call_id": "elsewhere"}], TOOLS)
-    with pytest.raises(TemplateError, match=r"^messages\.0\.tool_call_id: "):
-        make.render(turns[-1:], TOOLS)
+    assert "rain1" in TOKENIZER.decode(make.render(turns[-1:], TOOLS)), "of a turn that a client left out"
 
 
 def test_a_template_that_fails_at_null_gets_an_empty_text() -> None:
