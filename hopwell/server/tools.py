@@ -12,6 +12,10 @@ from hopwell.engine.tokenizer import Tokenizer
 from hopwell.server.errors import ApiError, bad_value
 from hopwell.server.protocol.chat import ChatRequest, Function, JsonFormat, NamedTool, SchemaFormat
 
+OTHERS = {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "minProperties",
+          "allOf", "anyOf", "oneOf", "not", "if", "$ref", "dependentSchemas", "dependentRequired"}  # fmt: skip
+"""Keywords by which a schema of an object may ask for properties that `properties` does not name."""
+
 
 def offered(body: ChatRequest) -> list[Function]:
     """The tools that the model is told of: none if it must not call any.
@@ -99,5 +103,15 @@ def _grammar(
         else:
             inner = f"{json.dumps(tool.name)} {separator} args_{i}"
         lines.append(f"call_{i}: {call_begin} {inner} {call_end}")
-        lines.append(f"args_{i}: {in_lark({**(tool.parameters or {}), 'type': 'object'})}")
+        lines.append(f"args_{i}: {in_lark(_arguments(tool))}")
     return "\n".join(lines)
+
+
+def _arguments(tool: Function) -> dict[str, Any]:
+    """What a call's arguments are bound by: those that the tool names and no others, unless its schema speaks of
+    others. A model that is made to call may otherwise go on with names of its own up to its limit."""
+    schema = {**(tool.parameters or {}), "type": "object"}
+    named = schema.get("properties")
+    if isinstance(named, dict) and set(schema.get("required") or ()) <= named.keys() and not OTHERS & schema.keys():
+        schema["additionalProperties"] = False
+    return schema

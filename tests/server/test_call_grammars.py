@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -67,8 +68,8 @@ LOOSE = {
 }
 
 
-@pytest.mark.parametrize("schema", LOOSE.values(), ids=LOOSE)
-def test_a_required_call_has_an_object_whatever_else_its_schema_would_take(schema: dict[str, Any]) -> None:
+def taker(schema: dict[str, Any]) -> Callable[[Any], bool]:
+    """Whether a required call may have these arguments."""
     tokens = tokenizer("deepseek_r1")
     compiler = GrammarCompiler(tokens.inner.to_str(), tokens.inner.get_vocab_size(), EOS)
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
@@ -79,5 +80,19 @@ def test_a_required_call_has_an_object_whatever_else_its_schema_would_take(schem
         ids = tokens.encode(written(Reply(None, "", [("f", arguments)]), "deepseek_r1"), special=False)
         return compiler.compile(SamplingParams(grammar=grammar)).try_consume_tokens(ids) == len(ids)
 
+    return taken
+
+
+@pytest.mark.parametrize("schema", LOOSE.values(), ids=LOOSE)
+def test_a_required_call_has_an_object_whatever_else_its_schema_would_take(schema: dict[str, Any]) -> None:
+    taken = taker(schema)
     assert taken({"n": 1})
     assert not any(taken(other) for other in (None, 5, "n", [], {}))
+
+
+def test_a_required_call_has_arguments_of_its_schema_alone() -> None:
+    """A model may otherwise go on with names of its own; a schema that speaks of others gets them."""
+    named = {"type": "object", "properties": {"n": {"enum": [1]}}, "required": ["n"]}
+    assert taker(named)({"n": 1}) and not taker(named)({"n": 1, "m": 2})
+    assert taker({**named, "additionalProperties": True})({"n": 1, "m": 2})
+    assert taker({**named, "required": ["n", "m"]})({"n": 1, "m": 2}), "one that only `required` names"
