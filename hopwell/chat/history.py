@@ -48,7 +48,8 @@ def _tried(template: ChatTemplate, content: str | None) -> str:
 
 def in_order_of_calls(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The messages, with the results behind a turn in the order of its calls: most templates show no ids, and a model
-    takes the first result for the first call's. Where ids are missing or twice there, nothing moves."""
+    takes the first result for the first call's. Where ids are missing, twice there
+    or of an earlier turn's calls, nothing moves."""
     ordered, place = list(messages), 0
     while place < len(ordered):
         calls = ordered[place].get("tool_calls") or ()
@@ -64,7 +65,7 @@ def in_order_of_calls(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str
     return ordered
 
 
-def check_results(messages: Sequence[Mapping[str, Any]]) -> None:
+def _check_results(messages: Sequence[Mapping[str, Any]]) -> None:
     """Refuses a tool's result that is of none of the calls before it, which a model would take for another call's.
 
     Raises:
@@ -92,7 +93,7 @@ def as_shown(messages: Sequence[Mapping[str, Any]], shown: Shown) -> list[Mappin
             the turn.
     """
     if shown.results:
-        check_results(messages)
+        _check_results(messages)
     turns: list[Mapping[str, Any]] = []
     for place, message in enumerate(in_order_of_calls(messages)):
         if message["role"] == "tool" and not shown.results:

@@ -179,17 +179,14 @@ class Gate:
 def _by_path(scope: Scope) -> Scope:
     """The same request where its target is a whole URL, as some send it to proxies, and every server has to take it
     (RFC 9112, 3.2.2): that URL's host counts, not the header's. A slash at the end asks for nothing else."""
-    if scope["path"].endswith("/"):
-        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
     try:
         url = urlsplit(scope["raw_path"].decode("ascii", "replace"))
     except ValueError:  # a broken address: no path that there is
         return scope
-    if url.scheme not in ("http", "https") or not url.netloc:
-        return scope
-    headers = [(b"host", url.netloc.encode()), *(entry for entry in scope["headers"] if entry[0] != b"host")]
-    path = url.path.rstrip("/") or "/"
-    return {**scope, "path": unquote(path), "raw_path": path.encode(), "headers": headers}
+    if url.scheme in ("http", "https") and url.netloc:
+        headers = [(b"host", url.netloc.encode()), *(entry for entry in scope["headers"] if entry[0] != b"host")]
+        scope = {**scope, "path": unquote(url.path), "raw_path": (url.path or "/").encode(), "headers": headers}
+    return {**scope, "path": scope["path"].rstrip("/") or "/"}
 
 
 def _check_framing(scope: Scope) -> None:

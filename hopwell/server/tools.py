@@ -111,7 +111,9 @@ def _arguments(tool: Function) -> dict[str, Any]:
     """What a call's arguments are bound by: those that the tool names and no others, unless its schema speaks of
     others. A model that is made to call may otherwise go on with names of its own up to its limit."""
     schema = {**(tool.parameters or {}), "type": "object"}
-    named = schema.get("properties")
-    if isinstance(named, dict) and set(schema.get("required") or ()) <= named.keys() and not OTHERS & schema.keys():
+    named, required = schema.get("properties"), schema.get("required") or []
+    if not isinstance(named, dict) or not isinstance(required, list) or OTHERS & schema.keys():
+        return schema  # what is no schema is refused where it is compiled
+    if all(isinstance(name, str) and name in named for name in required):
         schema["additionalProperties"] = False
     return schema

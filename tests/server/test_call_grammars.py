@@ -14,8 +14,8 @@ from hopwell.engine.grammar import GrammarCompiler
 from hopwell.engine.request import SamplingParams
 from hopwell.engine.tokenizer import Tokenizer
 from hopwell.server.errors import ApiError
-from hopwell.server.protocol.chat import ChatRequest
-from hopwell.server.tools import constraint, offered
+from hopwell.server.protocol.chat import ChatRequest, Function
+from hopwell.server.tools import _arguments, constraint, offered
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 BODY = ChatRequest.model_validate(
@@ -96,3 +96,6 @@ def test_a_required_call_has_arguments_of_its_schema_alone() -> None:
     assert taker(named)({"n": 1}) and not taker(named)({"n": 1, "m": 2})
     assert taker({**named, "additionalProperties": True})({"n": 1, "m": 2})
     assert taker({**named, "required": ["n", "m"]})({"n": 1, "m": 2}), "one that only `required` names"
+    for required in (5, [["n"]], [{}]):
+        tool = Function(name="f", parameters={**named, "required": required})
+        assert "additionalProperties" not in _arguments(tool), "no schema, which its compiler refuses"
