@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import secrets
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from itertools import repeat
 from typing import Annotated
 
 import typer
@@ -15,8 +20,9 @@ from benchmarks.options import Device
 from hopwell.cli.quantize import folder_of
 from hopwell.cli.result import Out, write_result
 from hopwell.engine.llm import LLM
+from hopwell.engine.request import SamplingParams
 from hopwell.errors import HopwellError
-from training.nano.scoring import NanoReport, measure
+from training.nano.scoring import NanoReport, Write, Written, measure, written_by
 from training.nano.tasks import TASKS
 
 REQUIRED_ACCEPTANCE = 0.70
@@ -30,6 +36,7 @@ def main(
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy; else top-p 0.95.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Of the problems; default: a fresh one.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="That answer side by side; more pay on many cores.")] = 1,
     against: Annotated[str | None, typer.Option(help="A second one, or `nano`, given the same problems.")] = None,
     device: Device = "auto",
     show_wrong: Annotated[int, typer.Option(min=0, help="Print this many problems that were not solved.")] = 0,
@@ -43,11 +50,10 @@ def main(
     console = Console()
     reports: dict[str, NanoReport] = {}
     for name in [model, *([str(folder_of(against))] if against else [])]:
-        llm = LLM(name, device=device, drafts=1)
-        reports[name or "nano"] = measure(
-            llm, problems, seed, chosen, unseen=unseen, outside=outside, temperature=temperature
-        )
-        llm.close()
+        with closing(LLM(name, device=device, drafts=1)) as llm, _writers(name, device, processes) as write:
+            reports[name or "nano"] = measure(
+                llm, problems, seed, chosen, unseen=unseen, outside=outside, temperature=temperature, write=write
+            )
     for name, report in reports.items():
         _print(console, name, report, show_wrong)
     if out is not None:
@@ -60,6 +66,38 @@ def main(
     first = next(iter(reports.values()))
     if not all(row.met for row in first.rows) or (first.mtp_acceptance or 0.0) < REQUIRED_ACCEPTANCE:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _writers(name: str | None, device: str, processes: int) -> Iterator[Write | None]:
+    """What answers in so many processes, each with a model of its own; None: one process needs no others."""
+    if processes == 1:
+        yield None
+        return
+    start = (name, device)
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _load, start) as pool:
+
+        def write(prompts: list[list[int]], params: SamplingParams) -> Written:
+            parts = list(pool.map(_write, (prompts[i::processes] for i in range(processes)), repeat(params)))
+            texts, tokens = [""] * len(prompts), list[list[int]]([[]] * len(prompts))
+            for i, part in enumerate(parts):
+                texts[i::processes], tokens[i::processes] = part.texts, part.tokens
+            return Written(texts, tokens, sum(part.accepted for part in parts), sum(part.drafted for part in parts))
+
+        yield write
+
+
+_loaded: LLM
+"""Of a process that answers."""
+
+
+def _load(name: str | None, device: str) -> None:
+    global _loaded
+    _loaded = LLM(name, device=device, drafts=1)
+
+
+def _write(prompts: list[list[int]], params: SamplingParams) -> Written:
+    return written_by(_loaded, prompts, params)
 
 
 def _print(console: Console, name: str, report: NanoReport, show_wrong: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -55,6 +56,31 @@ class Wrong:
 
 
 @dataclass(frozen=True)
+class Written:
+    """What a model wrote after some prompts."""
+
+    texts: list[str]
+    tokens: list[list[int]]
+    """Of each text."""
+    accepted: int
+    """First drafts that the model agreed with."""
+    drafted: int
+    """First drafts."""
+
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            self.texts + other.texts,
+            self.tokens + other.tokens,
+            self.accepted + other.accepted,
+            self.drafted + other.drafted,
+        )
+
+
+Write = Callable[[list[list[int]], SamplingParams], Written]
+"""Answers prompts, given as tokens, in their order."""
+
+
+@dataclass(frozen=True)
 class NanoReport:
     """What one run measured."""
 
@@ -79,6 +105,7 @@ def measure(
     unseen: int = 0,
     outside: int = 0,
     temperature: float = 0.0,
+    write: Write | None = None,
 ) -> NanoReport:
     """Solves held-out problems, all at once.
 
@@ -88,6 +115,7 @@ def measure(
         unseen: so many of each task besides, in wordings that training never saw.
         outside: questions that the model must decline without any number.
         temperature: 0 is greedy; sampling keeps the likeliest tokens that together reach 0.95.
+        write: answers in place of `llm`, which then renders the prompts and counts loads alone.
 
     Raises:
         ValueError: a task is unknown.
@@ -95,7 +123,8 @@ def measure(
     asked = [(KNOWN, p) for task in tasks for p in held_out_problems(task, problems, seed)]
     asked += [(UNSEEN, p) for task in tasks for p in unseen_problems(task, unseen, seed)]
     asked += [(OUTSIDE, p) for p in outside_problems(outside, seed)]
-    texts, sequences, tokens = _solve(llm, [p for _, p in asked], temperature, seed)
+    params = SamplingParams(temperature=temperature, top_p=TOP_P, seed=seed, max_tokens=MAX_TOKENS)
+    prompts, texts, written = _solve(llm, [p for _, p in asked], params, write or partial(written_by, llm))
     rights: dict[tuple[str, str], list[bool]] = {}
     wrong = []
     for (wording, problem), text in zip(asked, texts, strict=True):
@@ -103,8 +132,7 @@ def measure(
         rights.setdefault((problem.task, wording), []).append(right)
         if not right:
             wrong.append(Wrong(problem, text))
-    metrics = llm.engine.metrics
-    accepted = metrics.accepted_at[0] / metrics.draft_steps if metrics.draft_steps else None
+    sequences = [prompt + tokens for prompt, tokens in zip(prompts, written.tokens, strict=True)]
     some = sequences[:: max(1, len(sequences) // 200)]
     loads = expert_loads(llm.loaded.model, some) if balance else []
     return NanoReport(
@@ -112,8 +140,8 @@ def measure(
         temperature=temperature,
         rows=[_row(task, wording, sum(found), len(found)) for (task, wording), found in rights.items()],
         wrong=wrong,
-        mtp_acceptance=accepted,
-        tokens=tokens,
+        mtp_acceptance=written.accepted / written.drafted if written.drafted else None,
+        tokens=sum(map(len, written.tokens)),
         imbalance=[float(load.max() * len(load) / load.sum()) for load in loads],
     )
 
@@ -133,18 +161,30 @@ def _row(task: str, wording: str, right: int, count: int) -> TaskRow:
     return TaskRow(task, wording, count, right, right / count, *wilson(right, count), required)
 
 
+def written_by(llm: LLM, prompts: list[list[int]], params: SamplingParams) -> Written:
+    """What a model writes after prompts, given as tokens, all at once."""
+    metrics = llm.engine.metrics
+    accepted, drafted = metrics.accepted_at[0], metrics.draft_steps
+    done = llm.generate(prompts, params)
+    return Written(
+        [completion.text for completion in done],
+        [completion.answers[0].tokens for completion in done],
+        metrics.accepted_at[0] - accepted,
+        metrics.draft_steps - drafted,
+    )
+
+
 def _solve(
-    llm: LLM, problems: Sequence[Problem], temperature: float, seed: int
-) -> tuple[list[str], list[list[int]], int]:
+    llm: LLM, problems: Sequence[Problem], params: SamplingParams, write: Write
+) -> tuple[list[list[int]], list[str], Written]:
     """Answers, with calculator calls carried out on the way.
 
     Returns:
-        Each problem's last text, all token sequences, and the number of generated tokens.
+        All prompts; each problem's last text; what was written after each prompt.
     """
-    params = SamplingParams(temperature=temperature, top_p=TOP_P, seed=seed, max_tokens=MAX_TOKENS)
     prompts = [llm.render(p.messages, p.tools) for p in problems]
-    done = llm.generate(prompts, params)
-    texts = [completion.text for completion in done]
+    written = write(prompts, params)
+    texts = list(written.texts)
     calls: dict[int, list[int]] = {}
     for index, problem in enumerate(problems):
         expression = called_expression(texts[index]) if problem.tools else None
@@ -153,11 +193,13 @@ def _solve(
             calls[index] = llm.render(turns, problem.tools)
         elif problem.call is not None:
             texts[index] = ""  # an answer without the call that was due
-    for index, completion in zip(calls, llm.generate(list(calls.values()), params) if calls else [], strict=True):
-        texts[index] = completion.text
-        done.append(completion)
-    sequences = [p + c.answers[0].tokens for p, c in zip([*prompts, *calls.values()], done, strict=True)]
-    return texts, sequences, sum(len(c.answers[0].tokens) for c in done)
+    if calls:
+        prompts += calls.values()
+        last = write(list(calls.values()), params)
+        for index, text in zip(calls, last.texts, strict=True):
+            texts[index] = text
+        written += last
+    return prompts, texts, written
 
 
 def expert_loads(model: Transformer, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
