@@ -1,4 +1,4 @@
-"""`hopwell serve` with nano, for scripts that measure a whole server."""
+"""`hopwell serve`, of nano unless told otherwise, for scripts that measure a whole server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def served(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(*options: str, device: str = "cpu") -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server on a free port of 127.0.0.1 until the block ends: its first process, and its URL.
 
     Raises:
         SystemExit: it does not start; with its log.
     """
-    command = [sys.executable, "-m", "hopwell", "serve", "--port", "0", "--device", "cpu", *options]
+    command = [sys.executable, "-m", "hopwell", "serve", "--port", "0", "--device", device, *options]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert process.stdout is not None
