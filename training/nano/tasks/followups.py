@@ -9,7 +9,8 @@ from typing import Any
 
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.ellipses import ellipsis
-from training.nano.tasks.percentages import part_steps, percent_steps
+from training.nano.tasks.percent_steps import percent_steps
+from training.nano.tasks.percentages import part_steps
 from training.nano.tasks.powers import square_root
 from training.nano.tasks.problem import Problem, boxed, sized
 from training.nano.tasks.refusals import refusal

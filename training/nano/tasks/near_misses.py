@@ -8,7 +8,7 @@ from training.nano.tasks.chains import SUMS
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import WORDINGS as COUNTDOWN
 from training.nano.tasks.formula_stories import filled, long_story
-from training.nano.tasks.ordering import ASCENDING, DESCENDING, LARGER, SMALLER
+from training.nano.tasks.ordering import ABOVE, ASCENDING, BELOW, DESCENDING, LARGER, SMALLER, SYMBOL
 from training.nano.tasks.percent_wordings import FRACTIONS, LOWERED, PART, PERCENT, RAISED, RATIO
 from training.nano.tasks.powers import CUBE, ROOT, SQUARE
 from training.nano.tasks.problem import ASKS, Problem, ask
@@ -89,7 +89,7 @@ def too_long(rng: Draws) -> Problem:
             rng.wording(rng.choice((AVERAGE, ASCENDING, DESCENDING))).replace("{l}", "{}").format(listed(rng, numbers))
         )
     elif kind == 9:
-        question = rng.wording(LARGER if rng.random() < 0.5 else SMALLER).format(a=a, b=b)
+        question = rng.wording(rng.choice((LARGER, SMALLER, ABOVE, BELOW, SYMBOL))).format(a=a, b=b)
     elif kind == 10:
         question = rng.wording(ASKS).format(rng.wording(rng.choice((SQUARE, CUBE))).format(a=long))
     elif kind == 11:

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from training.nano.tasks import outside_chat as chat
 from training.nano.tasks import outside_frames as frames
 from training.nano.tasks import outside_more as more
+from training.nano.tasks import outside_near as near
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT
@@ -44,13 +45,13 @@ PLACES = (
 )  # fmt: skip
 
 
-ADVANCED = words.ADVANCED + more.MORE_ADVANCED + frames.FRAMES_ADVANCED
-CALENDAR = words.CALENDAR + more.MORE_CALENDAR + frames.FRAMES_CALENDAR
-FACTS = talk.FACTS + chat.MORE_FACTS + frames.FRAMES_FACTS
-FOREIGN = talk.FOREIGN + chat.MORE_FOREIGN + frames.FRAMES_FOREIGN
-MISSING = words.MISSING + more.MORE_MISSING + frames.FRAMES_MISSING
-SPELLING = talk.WORDS + chat.MORE_WORDS + frames.FRAMES_WORDS
-UNLIKE = words.UNLIKE_SUMS + more.MORE_UNLIKE + frames.FRAMES_UNLIKE
+ADVANCED = words.ADVANCED + more.MORE_ADVANCED + frames.FRAMES_ADVANCED + near.ADVANCED
+CALENDAR = words.CALENDAR + more.MORE_CALENDAR + frames.FRAMES_CALENDAR + near.CALENDAR
+FACTS = talk.FACTS + chat.MORE_FACTS + frames.FRAMES_FACTS + near.FACTS
+FOREIGN = talk.FOREIGN + chat.MORE_FOREIGN + frames.FRAMES_FOREIGN + near.FOREIGN
+MISSING = words.MISSING + more.MORE_MISSING + frames.FRAMES_MISSING + near.MISSING
+SPELLING = talk.WORDS + chat.MORE_WORDS + frames.FRAMES_WORDS + near.WORDS
+UNLIKE = words.UNLIKE_SUMS + more.MORE_UNLIKE + frames.FRAMES_UNLIKE + near.UNLIKE
 
 
 def outside(rng: Draws) -> Problem:
@@ -170,7 +171,7 @@ UNKNOWN = (
     "{n} days after {w}", "{n} minus the {w}", "the {w} plus {n}", "Why is {n} {w} than {m}?", "{n} more {w} than {m}?",
     "{n}x + {w} = {m}", "solve {w}x = {n}", "find the {w} if x = {n}", "use {n}, {m} and {k} to make a {w}",
     "make {w} from {n} and {m}", "{n} {w} {m} {v} {k} ?", "{w} {n}?", "{n} {w}?",
-    *frames.FRAMES_UNKNOWN,
+    *frames.FRAMES_UNKNOWN, *near.UNKNOWN,
 )  # fmt: skip
 
 

@@ -343,6 +343,8 @@ MORE_UNIT_PAIRS = (
     ), (
         "spoons", "cups",
     ),
+    ("lbs", "kg"), ("kg", "lbs"), ("ft", "m"), ("m", "ft"), ("oz", "g"), ("g", "oz"), ("yd", "m"), ("gal", "l"),
+    ("l", "gal"), ("min", "km"), ("hrs", "kg"), ("secs", "m"), ("ft", "lbs"), ("qts", "liters"), ("mi", "ft"),
 )  # fmt: skip
 DIMENSIONS = (
     ("km", "m", "cm", "mm", "meters", "kilometers", "feet", "inches", "yards", "miles"),

@@ -99,7 +99,7 @@ ASKS = (
     "(I have to|I need to|I want to) (calculate|solve|know) {}(.|)", "Let me know what {} is.",
     "Do you know (what |){}( is|)?", "Figure out {}.", "(Help me with|help with|I need help with) {}(.|)",
     "(My homework|The exercise|The task) (is|says)(:|) {}(.|)", "{}, (please|thanks|quickly|what is it?|how much?)",
-    "(And|So) what is {}?", "What would {} be?", "Say what {} is.", "Determine {}.", "Simplify {}.",
+    "(And|So) what is {}?", "What would {} be?", "Say what {} is.", "Determine {}.",
     "(Quick|Quickly): {}", "(How|how) do I (calculate|solve|do|work out) {}?", "What (number|value) is {}?",
     "Could you tell me (what |){}( is|)?",
     "{}. (What is it|How much is it|What is the result|What does that make)?", "Next: {}", "Try {}.",
@@ -116,6 +116,14 @@ ASKS = (
     "(He|She|My son|The teacher) (wants|asks for) {}.", "{}, what is (that|the answer|the result)?",
     "Which result does {} have?", "(Have you got|Do you have) {}?",
     "I am looking for {}.",
+    "{} is needed.", "Let me see {}.", "We want {} worked out.", "Somebody asked me for {}.", "{} would be what?",
+    "Please tell me what {} makes.", "(Could|May) I have {}(?|, please?)", "I would like {} from you.",
+    "{}: what do you get?", "Try to find {}.", "{}? I have no idea.", "{} for me(, please|)(.|)", "Now comes {}.",
+    "I've got {} here. What is it?", "Do the following: {}", "The next task is {}.", "The question is: {}?",
+    "On the board: {}. What is it?", "How about {}?", "We have {}. How much is it?", "Next up is {}.",
+    "(What's|What is) {} in digits?", "I can't do {}. Can you?", "{}. Your answer?", "Work on {}.",
+    "{}, (as a number|in one number)(?|.)", "I was asked for {}.", "{} is equal to what?", "{} - (and|so)?",
+    "For {} I need the value.", "Have a look at {}. How much is it?", "(Kid|Student|Pupil) asks: {}?",
 )  # fmt: skip
 """Ways to ask for the value of an expression."""
 

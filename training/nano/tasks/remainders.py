@@ -1,16 +1,16 @@
-"""Remainders, divisibility, averages, and quotients as decimals: long division with a last step."""
+"""Remainders, divisibility, and quotients as decimals: long division with a last step."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
+from training.nano.tasks import remainder_more as more
 from training.nano.tasks.columns import divide_columns
-from training.nano.tasks.decimals import decimal, pointed
+from training.nano.tasks.decimals import decimal, pointed, same_value
 from training.nano.tasks.formula_stories import filled
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.remainder_wordings import (
-    AVERAGE,
     DIVISIBLE,
     EVEN,
     PARITY,
@@ -24,7 +24,7 @@ from training.nano.tasks.remainder_wordings import (
     UNIT,
     WHOLES,
 )
-from training.nano.tasks.wording import Draws, in_words, listed
+from training.nano.tasks.wording import Draws, in_words
 
 
 def remainder(rng: Draws) -> Problem:
@@ -39,13 +39,18 @@ def remainder(rng: Draws) -> Problem:
             a -= a % b
         answer = "no" if a % b else "yes"
         steps = f"{divide_columns(a, b)}\n{'A remainder is left' if a % b else 'No remainder'}: {answer}"
-        question, reply = rng.wording(DIVISIBLE), boxed(answer)
+        question = _dealt(rng, more.EVENLY) if rng.random() < 0.25 else rng.wording(DIVISIBLE)
+        reply = boxed(answer)
     else:
         answer = str(a % b)
         steps = divide_columns(a, b)
-        question = (
-            rng.wording(REMAINDER_SENTENCES) if rng.random() < 0.5 else rng.wording(ASKS).format(rng.wording(REMAINDER))
-        )
+        roll = rng.random()
+        if roll < 0.2:
+            question = _dealt(rng, more.LEFT)
+        elif roll < 0.6:
+            question = rng.wording(REMAINDER_SENTENCES)
+        else:
+            question = rng.wording(ASKS).format(rng.wording(REMAINDER))
         reply = f"The remainder is {boxed(answer)}."
     return Problem(
         "remainder",
@@ -55,6 +60,11 @@ def remainder(rng: Draws) -> Problem:
         reply,
         answer,
     )
+
+
+def _dealt(rng: Draws, questions: tuple[str, ...]) -> str:
+    """What is shared or grouped, and a question for what is left or for whether it comes out."""
+    return f"{rng.wording(more.DEALT)} {rng.wording(questions)}"
 
 
 def _parity(rng: Draws) -> Problem:
@@ -69,31 +79,6 @@ def _parity(rng: Draws) -> Problem:
     else:
         question = rng.wording(PARITY).format(a=a)
     return Problem("remainder", f"{a}%2", ask(rng, question), steps, boxed(answer), answer)
-
-
-def average(rng: Draws) -> Problem:
-    """The mean of two to six numbers; a mean that does not end is refused."""
-    count, limit = rng.choice((2, 2, 3, 3, 3, 4, 4, 5, 6)), rng.choice((11, 31, 100, 100))
-    numbers = [rng.randrange(0, limit) for _ in range(count)]
-    if rng.random() < 0.1:
-        numbers = [n * rng.choice((-1, 1)) for n in numbers]
-    if rng.random() < 0.55:
-        numbers[-1] += -sum(numbers) % count
-    if sum(numbers) < 0:
-        numbers = [-n for n in numbers]
-    steps, total = [f"{count} numbers: {' '.join(map(str, numbers))}"], numbers[0]
-    for n in numbers[1:]:
-        steps.append(f"{total}+{n}={total + n}" if n >= 0 else f"{total}-{-n}={total + n}")
-        total += n
-    steps.append(f"{total}/{count}:\n{divide_columns(total, count)}")
-    rest, key = total % count, "average " + " ".join(map(str, sorted(numbers)))
-    messages = ask(rng, rng.wording(AVERAGE).format(l=listed(rng, numbers)))
-    if rest * 100 % count:
-        return refusal("average", key, messages, "\n".join([*steps, "It does not end."]), "whole")
-    value = decimal(Fraction(total, count))
-    if rest:
-        steps.append(f"{rest} of {count} is {decimal(Fraction(rest, count))}, so {value}")
-    return Problem("average", key, messages, "\n".join(steps), f"The average is {boxed(value)}.", value)
 
 
 def quotient(rng: Draws) -> Problem:
@@ -182,11 +167,3 @@ def _round(rng: Draws) -> Problem:
         shown,
         accepts=lambda answer: same_value(answer, shown),
     )  # fmt: skip
-
-
-def same_value(given: str, answer: str) -> bool:
-    """Whether two decimals are the same number."""
-    try:
-        return Fraction(given) == Fraction(answer)
-    except (ValueError, ZeroDivisionError):
-        return False
