@@ -22,7 +22,7 @@ from training.nano.tasks.countdown import accepts, search
 from training.nano.tasks.dates import MONTHS
 from training.nano.tasks.formula_stories import FORMULAS, worked_formula
 from training.nano.tasks.powers import cube_root, raise_power, square_root
-from training.nano.tasks.problem import Problem, is_held_out
+from training.nano.tasks.problem import LONGEST, Problem, about_tokens, is_held_out
 from training.nano.tasks.quadratics import same_set
 from training.nano.tasks.render import BOS, EOS, SPECIAL_TOKENS, examples, prompt_text, tool_messages
 from training.nano.tasks.story_ends import filled_in, may_end
@@ -413,3 +413,13 @@ def test_tokenizer_round_trip_single_digits_and_special_ids() -> None:
     assert tokenizer.encode("12345+678=", add_special_tokens=False).tokens == list("12345+678=")
     strange = "Größe 你好 🙂 \t\r\n x²"
     assert tokenizer.decode(tokenizer.encode(strange, add_special_tokens=False).ids) == strange
+
+
+def test_no_example_is_longer_than_the_longest() -> None:
+    tokenizer, rng, sizes = Tokenizer.from_file(str(NANO / "tokenizer.json")), Draws(31), []
+    for _ in range(3000):
+        problem = training_problem(rng)
+        for prompt, completion in examples(problem):
+            if about_tokens(prompt, completion) > LONGEST / 2:
+                sizes.append(len(tokenizer.encode(prompt + completion, add_special_tokens=False)))
+    assert len(sizes) > 100 and LONGEST * 0.8 < max(sizes) <= LONGEST

@@ -153,3 +153,10 @@ def test_strangers_are_a_hundred_each_with_an_answer() -> None:
     asked = json.loads((ROOT / "training/nano/strangers.json").read_text(encoding="utf-8"))
     assert len(asked) == 100 == len({" / ".join(entry["turns"]) for entry in asked})
     assert all(entry["answer"] and entry["turns"] for entry in asked)
+
+
+def test_years_have_no_commas() -> None:
+    for kept in ("Who was born in 1985 and lives 1200 m away?", "Is 3/4/2024 a Monday?", "5 Mar 2024 plus 3",
+                 "It was 1985 last year.", "From 1950 to 2020, how many?"):  # fmt: skip
+        assert grouped(kept) == kept
+    assert grouped("1985 apples in 20 boxes") == "1,985 apples in 20 boxes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from training.nano.tasks.columns import add_columns, multiply_columns, subtract_columns
-from training.nano.tasks.problem import ASKS, Problem, ask, boxed
+from training.nano.tasks.problem import ASKS, LONGEST, Problem, about_tokens, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.signed import add_signed, multiply_signed, subtract_signed
 from training.nano.tasks.wording import SIGNS, Draws, grouped
@@ -45,7 +45,8 @@ def expression(rng: Draws) -> Problem:
             limit,
         )
         steps, value, reason = worked(tree)
-        if reason in ("whole", "zero") if refused else value is not None:
+        fits = about_tokens("", "".join(steps)) < LONGEST - 80
+        if fits and (reason in ("whole", "zero") if refused else value is not None):
             break
     text = bare(tree)
     written = text if rng.random() < 0.5 else spaced(text)

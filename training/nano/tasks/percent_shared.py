@@ -7,7 +7,7 @@ from fractions import Fraction
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.percent_steps import change_steps
-from training.nano.tasks.problem import Problem, ask, boxed
+from training.nano.tasks.problem import LONGEST, Problem, about_tokens, ask, boxed
 from training.nano.tasks.wording import Draws
 
 MORE = (
@@ -70,19 +70,25 @@ def percent_shared(rng: Draws) -> Problem:
         n = rng.choice((rng.randrange(8, 400), 5 * rng.randrange(4, 120)))
         total = Fraction(n * (100 - p if less else 100 + p), 100)
         if (total * 100 / k).denominator == 1:
-            break
-    trace, value = change_steps(p, n, less)
-    cents, each = int(total * 100), int(total * 100 / k)
-    answer = decimal(each, 100)
-    steps = [
-        trace,
-        f"Now {value} by {k}. In cents: {cents}/{k}",
-        divide_columns(cents, k),
-        f"With the point: {pointed(each, 2)}, that is {answer}",
-    ]
+            steps, answer = _steps(p, n, k, less)
+            if about_tokens("", "".join(steps)) < LONGEST - 100:
+                break
     situation, asked = rng.wording(LESS if less else MORE), rng.wording(SHARED)
     first = asked.endswith("?") and ". " not in asked and rng.random() < 0.15
     question = (f"{asked} {situation}" if first else f"{situation} {asked}").format(n=n, p=p, k=k)
     question = question[0].upper() + question[1:]
     sign = "-" if less else "+"
     return Problem("percentage", f"{n}{sign}{p}% by {k}", ask(rng, question), "\n".join(steps), boxed(answer), answer)
+
+
+def _steps(p: int, n: int, k: int, less: bool) -> tuple[list[str], str]:
+    """The trace and the answer."""
+    trace, value = change_steps(p, n, less)
+    cents = n * (100 - p if less else 100 + p)
+    answer = decimal(cents // k, 100)
+    return [
+        trace,
+        f"Now {value} by {k}. In cents: {cents}/{k}",
+        divide_columns(cents, k),
+        f"With the point: {pointed(cents // k, 2)}, that is {answer}",
+    ], answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.nano.tasks.columns import compare_digits, multiply_columns, multiply_row
-from training.nano.tasks.problem import ASKS, Problem, ask, boxed
+from training.nano.tasks.problem import ASKS, LONGEST, Problem, about_tokens, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.wording import Draws, in_words
 
@@ -107,8 +107,9 @@ def power_problem(rng: Draws, too_large: bool = False) -> Problem:
             or (abs(base) > 1 and n < 14 and abs(base) ** n <= LARGEST)
         )
         if fits != too_large and not (too_large and abs(base) in (0, 1, 10)) and (base or n):
-            break
-    trace, value = raise_power(base, n)
+            trace, value = raise_power(base, n)
+            if about_tokens("", trace) < LONGEST - 120:
+                break
     question = _power_question(rng, base, n)
     key = f"{base}^{n}"
     if value is None:

@@ -14,6 +14,10 @@ from training.nano.tasks.wording import Draws, typed
 HELD_OUT_PART = 20
 """One problem in this many is held out: training never sees it, in any wording."""
 
+PIECE = re.compile(r"[A-Za-z][a-z]{0,3}|[^\sA-Za-z]")
+LONGEST = 640
+"""So many tokens a training example has at most, its question included."""
+
 BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 NUMBER = re.compile(r"\d")
 REFUSE = "refuse"
@@ -73,6 +77,11 @@ def is_held_out(key: str) -> bool:
 def normal(answer: str) -> str:
     """An answer without the differences that do not matter: case, spaces, trailing period."""
     return re.sub(r"\s+", " ", answer.replace(",", ", ")).strip().rstrip(".").lower().replace(" ,", ",")
+
+
+def about_tokens(prompt: str, completion: str) -> float:
+    """About as many tokens as an example has, or more: digits and signs are one each, words one or two."""
+    return len(PIECE.findall(prompt)) + 1.15 * len(PIECE.findall(completion)) + 20
 
 
 def boxed(answer: object) -> str:

@@ -106,12 +106,17 @@ def spoken(rng: random.Random, question: str) -> str:
     return re.sub(r" +(?=%)|(?<=[a-z]) +(?=[?.,]|$)", "", question)
 
 
-LONG = re.compile(r"(?<![\d.,\w-])\d{4,9}(?![\d\w]|[.,]\d|-\d\d-)")
+LONG = re.compile(r"(?<![\d.,\w/-])\d{4,9}(?![\d\w]|[.,]\d|-\d\d-)")
+YEARS = re.compile(
+    r"\b(years?|born|birthday|century|dates?|since|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b"
+    r"|\b([Ii]n|[Bb]y|[Uu]ntil|[Ff]rom) (1[5-9]|20)\d\d\b"
+)
+"""Words and places that make a number of four digits a year."""
 
 
 def grouped(question: str) -> str:
     """Commas in numbers of four digits or more, where no other comma and no date stands."""
-    if "," in question or MONTH.search(question) or ";" in question:
+    if "," in question or ";" in question or any(kind.search(question) for kind in (MONTH, YEARS, DATED)):
         return question
     return LONG.sub(lambda n: n[0] if n[0].startswith("0") else f"{int(n[0]):,}", question)
 
