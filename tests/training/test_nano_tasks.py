@@ -281,6 +281,10 @@ def test_remainders_averages_and_quotients() -> None:
             steps = (Decimal(given) / unit).quantize(Decimal(1), ROUND_HALF_UP)
             assert Decimal(problem.answer) == steps * unit
             continue
+        if problem.key.endswith(" whole"):
+            a, b = map(int, problem.key.removesuffix(" whole").split("/"))
+            assert int(problem.answer) == a // b
+            continue
         fraction, _, places = problem.key.partition(" to ")
         exact = evaluate(fraction.removesuffix(" decimal"))
         assert abs(Fraction(problem.answer) - exact) <= (Fraction(5, 10 ** (int(places) + 1)) if places else 0)

@@ -107,7 +107,7 @@ TRAINING_MIX: dict[str, tuple[Generator, float]] = {
     "quadratic": (quadratic, 9),
     "remainder": (remainder, 34),
     "average": (average, 10),
-    "quotient": (quotient, 9),
+    "quotient": (quotient, 12),
     "letters": (letters, 9),
     "outside": (outside, 92),
     "tool_call": (tool_call, 6),

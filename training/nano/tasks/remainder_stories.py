@@ -31,7 +31,7 @@ LAST = (
     "{p} fills @boxes with {b} {t} each, using {a} {t}. The last @box is only partly filled. How many are in that one?",
     "Each @box takes {b} {t}. With {a} {t}, how many end up in the @box that is not full?",
     "A van takes {b} @people a trip, and {a} @people wait. How many ride on the last trip, which is not full?",
-    "A lift takes {b} @people at a time. {a} @people use it, and the last time it is not full. How many are in it then?",
+    "A lift takes {b} @people at a time. {a} @people use it; the last time it is not full. How many are in it then?",
     "{a} @people are to go by bus, {b} to a bus. The last bus has free seats. How many @people sit in it?",
     "The buses of a tour hold {b} @people. {a} @people came. In the bus that did not fill up, how many sit?",
     "{a} liters of juice are poured into jugs of {b} liters. The last jug is not full. How many liters are in it?",
@@ -69,7 +69,6 @@ NOBODY = (
     "{a} @people want to row, {b} per boat, and only full boats go. How many must wait?",
     "{p} has {a} {t} and ties up {b} at a time. How many {t} stay untied?",
     "Only packs of {b} are sold. Of {a} {t}, how many are not sold?",
-    "{a} pupils stand in threes or more: here it is {b} in each line. How many stand apart?",
 )  # fmt: skip
 WASTE = (
     "{p} saws a bar of {a} cm into parts of {b} cm. How many cm are the rest?",
@@ -107,8 +106,8 @@ TERSE = (
     "what stays of {a} if {b} goes in as often as it can", "I need {a} mod {b}, please.", "{a} modulo {b}, quickly",
     "In the division of {a} by {b}, what is left?", "what is left when i divide {a} by {b}",
 )  # fmt: skip
-SENTENCES = AGAIN + LAST + NOBODY + WASTE + TERSE
-"""Whole questions for what is left."""
+SENTENCES = AGAIN + NOBODY + WASTE + TERSE
+"""Whole questions for what is left; those of LAST are for something that is."""
 ALL_ALIKE = (
     "{a} {t}, {b} @boxes: can every @box get the same number with nothing left?",
     "There are {b} @boxes and {a} {t}. Can each get as many as the others with no {t} left?",
@@ -126,26 +125,27 @@ ALL_ALIKE = (
 )  # fmt: skip
 """Whole questions for whether nothing is left."""
 QUOTIENT_ALONE = (
+    "What is {a} divided by {b}, without the remainder?", "{a} / {b} without the remainder",
+    "How much is {a} divided by {b} if the remainder is dropped?",
     "What is the whole quotient of {a} and {b}, without the remainder?", "{a} div {b}", "{a} // {b}",
     "What is {a} // {b}?", "Only the quotient, no remainder: {a} / {b}",
-    "How many times does {b} go into {a} as a whole?", "How many whole {b}s are in {a}?",
+    "As a whole number of times, how often does {b} go into {a}?", "How many whole {b}s are in {a}?",
     "How often does {b} fit into {a} completely?", "Integer division: {a} by {b}", "{a} div {b} is what?",
     "(Give|Tell) me just the quotient of {a} divided by {b}, not the remainder.",
     "Divide {a} by {b} and leave out the remainder.", "{a} divided by {b} without the remainder?",
     "I only need the quotient of {a} by {b}, drop the rest.", "Forget the remainder: what is {a} divided by {b}?",
     "Ignore the rest. How much is {a} / {b}?", "How many full {b}s can be taken out of {a}?",
-    "How many times can I subtract {b} from {a}?", "What is the integer part of {a} / {b}?",
-    "whole number of times {b} goes in {a}", "{a} over {b}, whole part only", "The quotient alone: {a} by {b}.",
+    "What is the integer part of {a} / {b}?",
+    "whole number of times {b} goes in {a}, no rest", "{a} over {b}, whole part only",
+    "The quotient alone: {a} by {b}.",
     "Not the remainder but the quotient of {a} / {b}, please.", "Round {a} / {b} down to a whole number.",
     "What is the floor of {a} / {b}?", "floor({a} / {b})", "How many complete groups of {b} are in {a}?",
     "I split {a} into groups of {b}. How many groups are complete?",
     "If I divide {a} by {b}, what is the quotient without the rest?",
     "{p} divides {a} by {b} and forgets the remainder. What does {he} get?",
-    "How many times is {b} contained in {a}?", "Count how often {b} can be taken from {a}.",
     "{a} {t} make how many full sets of {b}?", "{p} puts {a} {t} into bags of {b}. How many bags are full?",
     "{b} @people share {a} {t} fairly. How many does each get, if what is left is kept?",
     "Each of {b} kids gets equally many of {a} {t}. How many is that for each, not counting what is left?",
-    "{a} {t} are dealt to {b} players evenly. How many does each player hold?",
     "{a} cm of ribbon gives how many whole pieces of {b} cm?",
     "What does each of {b} @people get at most if {a} {t} are shared and none is cut?",
     "The quotient and the remainder of {a} / {b} are known to me, but tell me only the quotient.",

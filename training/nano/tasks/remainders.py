@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from training.nano.tasks import remainder_more as more
+from training.nano.tasks import remainder_stories as stories
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.decimals import decimal, pointed, same_value
 from training.nano.tasks.formula_stories import filled
@@ -39,18 +40,23 @@ def remainder(rng: Draws) -> Problem:
             a -= a % b
         answer = "no" if a % b else "yes"
         steps = f"{divide_columns(a, b)}\n{'A remainder is left' if a % b else 'No remainder'}: {answer}"
-        question = _dealt(rng, more.EVENLY) if rng.random() < 0.25 else rng.wording(DIVISIBLE)
+        roll = rng.random()
+        question = _dealt(rng, more.EVENLY) if roll < 0.25 else rng.wording(DIVISIBLE + stories.ALL_ALIKE)
         reply = boxed(answer)
     else:
-        answer = str(a % b)
-        steps = divide_columns(a, b)
         roll = rng.random()
         if roll < 0.2:
             question = _dealt(rng, more.LEFT)
-        elif roll < 0.6:
+        elif roll < 0.4:
             question = rng.wording(REMAINDER_SENTENCES)
+        elif roll < 0.48:
+            question, b = rng.wording(stories.LAST), b + 1
+            a += a % b == 0
+        elif roll < 0.7:
+            question = rng.wording(stories.SENTENCES)
         else:
             question = rng.wording(ASKS).format(rng.wording(REMAINDER))
+        answer, steps = str(a % b), divide_columns(a, b)
         reply = f"The remainder is {boxed(answer)}."
     return Problem(
         "remainder",
@@ -83,7 +89,17 @@ def _parity(rng: Draws) -> Problem:
 
 def quotient(rng: Draws) -> Problem:
     """a / b as a decimal of up to three places, or rounded; what does not end is refused unless it may be."""
-    return rng.choices((_rounded, _exact, _round), (4, 5, 2.5))[0](rng)
+    return rng.choices((_rounded, _exact, _round, _whole), (4, 5, 2.5, 3))[0](rng)
+
+
+def _whole(rng: Draws) -> Problem:
+    """The quotient alone, whatever is left."""
+    b = rng.randrange(2, rng.choice((11, 11, 21, 100)))
+    a = sized(rng, rng.choice((1, 2, 2, 3, 3, 4)))
+    question = filled(rng, rng.wording(stories.QUOTIENT_ALONE), a=a, b=b)
+    steps = f"{a} / {b} without the remainder.\n{divide_columns(a, b)}\nOnly the quotient: {a // b}"
+    reply, value = f"The quotient is {boxed(a // b)}.", str(a // b)
+    return Problem("quotient", f"{a}/{b} whole", ask(rng, question), steps, reply, value)
 
 
 def _exact(rng: Draws) -> Problem:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from training.nano.tasks import unit_more as more
 from training.nano.tasks.columns import divide_columns, multiply_columns
-from training.nano.tasks.decimals import decimal
+from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.wording import Draws
 
@@ -89,7 +89,7 @@ TOGETHER = (
 
 def unit_conversion(rng: Draws) -> Problem:
     """Powers of ten with decimals; others up, down, and into two units."""
-    return rng.choices((_tens, _up, _down, _mixed, _one, _together), (4, 4, 4, 4, 2, 2))[0](rng)
+    return rng.choices((_tens, _up, _down, _mixed, _one, _together, _parts), (4, 4, 4, 4, 2, 2, 3))[0](rng)
 
 
 SHORT = {
@@ -174,6 +174,26 @@ def _up(rng: Draws) -> Problem:
     n = rng.randrange(2, 10 ** rng.choice((1, 2, 2, 3)))
     steps = f"1 {big} = {factor} {small}. Multiply by {factor}.\n{multiply_columns(n, factor)}"
     return _unit_problem(rng, WORDINGS, n, big, small, steps, str(n * factor), small)
+
+
+def _parts(rng: Draws) -> Problem:
+    """Large unit with a decimal to small: without the point, and then with it."""
+    big, small, factor = rng.choice(OTHERS)
+    places = rng.choice((1, 1, 2))
+    part = rng.choice((5, 5, rng.randrange(1, 10)) if places == 1 else (25, 75, rng.randrange(1, 100)))
+    n = rng.choice((0, rng.randrange(1, 10), rng.randrange(1, 30))) * 10**places + part
+    given, told = pointed(n, places), decimal(n, 10**places)
+    if part * 10 == 5 * 10**places and n > 10 and rng.random() < 0.3:
+        told = f"{n // 10} and a half"
+    value = decimal(n * factor, 10**places)
+    first = f"{told} {big}, that is {given}. " if "half" in told else ""
+    steps = (
+        f"{first}1 {big} = {factor} {small}. Multiply by {factor}.\nWithout the point: {n}*{factor}\n"
+        f"{multiply_columns(n, factor)}\nWith the point: {pointed(n * factor, places)}, that is {value}"
+    )
+    question = rng.wording(WORDINGS).format(n=told, a=big, b=small)
+    return Problem("unit", f"{decimal(n, 10**places)} {big}>{small}", ask(rng, question), steps,
+                   f"{boxed(value)} {small}", value)  # fmt: skip
 
 
 def _down(rng: Draws) -> Problem:
