@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.nano.tasks import percent_contexts as scenes
 from training.nano.tasks import percent_more as told
 from training.nano.tasks import percent_scenes as more
+from training.nano.tasks import percent_sides as sides
 from training.nano.tasks import percent_wordings as words
 from training.nano.tasks.columns import divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.decimals import decimal, pointed
@@ -14,6 +15,9 @@ from training.nano.tasks.percent_steps import change_steps, percent_steps
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.wording import Draws
+
+WHOLE_TOLD, PART_ASKED = told.WHOLE_TOLD + sides.WHOLE_TOLD, told.PART_ASKED + sides.PART_ASKED
+PART_TOLD, WHOLE_ASKED = told.PART_TOLD + sides.PART_TOLD, told.WHOLE_ASKED + sides.WHOLE_ASKED
 
 
 def percentage(rng: Draws) -> Problem:
@@ -46,7 +50,7 @@ def _of(rng: Draws) -> Problem:
     if not places and p < 100 and rng.random() < 0.45:
         question = _part_scene(rng)
     elif not places and rng.random() < 0.2:
-        question = _scene(rng, told.WHOLE_TOLD, told.PART_ASKED)
+        question = _scene(rng, WHOLE_TOLD, PART_ASKED)
     elif rng.random() < 0.5:
         question = rng.wording(words.PERCENT_SENTENCES)
     else:
@@ -62,8 +66,12 @@ def _part_scene(rng: Draws) -> str:
         return _scene(rng, situations, questions)
     if roll < 0.4:
         return _grouped(rng, scenes.GROUP_PART)
-    if roll < 0.5:
+    if roll < 0.48:
         return _sided(rng, more.SIDE_TOLD)
+    if roll < 0.56:
+        return _placed(rng, sides.PLACED_TOLD)
+    if roll < 0.7:
+        return _counted(rng, *rng.choice(((sides.CAME, sides.CAME_PART), (sides.WENT, sides.WENT_PART))))
     situations, _, questions = rng.choice(scenes.LESS + scenes.MORE)
     return _scene(rng, situations, questions)
 
@@ -73,8 +81,12 @@ def changed_scene(rng: Draws, less: bool) -> str:
     roll = rng.random()
     if less and roll < 0.26:
         return _grouped(rng, scenes.GROUP_RESULT)
-    if less and roll < 0.38:
+    if less and roll < 0.36:
         return _sided(rng, more.SIDE_OTHER)
+    if less and roll < 0.48:
+        return _placed(rng, sides.PLACED_OTHER)
+    if roll > 0.8:
+        return _counted(rng, *((sides.WENT, sides.WENT_RESULT) if less else (sides.CAME, sides.CAME_RESULT)))
     situations, questions, _ = rng.choice(scenes.LESS if less else scenes.MORE)
     return _scene(rng, situations, questions)
 
@@ -95,10 +107,24 @@ def _grouped(rng: Draws, questions: tuple[str, ...]) -> str:
 
 def _sided(rng: Draws, questions: tuple[str, ...]) -> str:
     """Things on two sides, of which the share of one is told: how many are on that side, or on the other."""
-    things, *sides = rng.choice(scenes.SIDED)
-    rng.shuffle(sides)
+    things, *ends = rng.choice(scenes.SIDED)
+    rng.shuffle(ends)
     text = _scene(rng, more.SIDES, questions).replace("{m}", things)
-    return text.replace("{x}", sides[0]).replace("{y}", sides[1])
+    return text.replace("{x}", ends[0]).replace("{y}", ends[1])
+
+
+def _placed(rng: Draws, questions: tuple[str, ...]) -> str:
+    """Those in one of two places, of which the share of one is told."""
+    who, *places = rng.choice(sides.TWO_PLACES)
+    rng.shuffle(places)
+    text = _scene(rng, sides.PLACED, questions).replace("{m}", who)
+    text = text.replace("{x}", places[0]).replace("{y}", places[1])
+    return text[0].upper() + text[1:]
+
+
+def _counted(rng: Draws, situations: tuple[str, ...], questions: tuple[str, ...]) -> str:
+    """Things of which some come or go."""
+    return _scene(rng, situations, questions).replace("{m}", rng.choice(sides.COUNTED))
 
 
 def _change(rng: Draws) -> Problem:
@@ -163,7 +189,7 @@ def _whole(rng: Draws) -> Problem:
     n = rng.choice([n for n in range(1, 1001) if p * n % 100 == 0])
     a = p * n // 100
     steps = f"{p}% are {a}, so {a}*100/{p}: {a * 100}/{p}\n{divide_columns(a * 100, p)}"
-    question = _scene(rng, told.PART_TOLD, told.WHOLE_ASKED) if rng.random() < 0.4 else rng.wording(words.WHOLE)
+    question = _scene(rng, PART_TOLD, WHOLE_ASKED) if rng.random() < 0.4 else rng.wording(words.WHOLE)
     question = question.format(p=p, a=a)
     return Problem("percentage", f"{p}% of x={a}", ask(rng, question), steps, boxed(n), str(n))
 
