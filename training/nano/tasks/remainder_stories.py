@@ -27,8 +27,8 @@ AGAIN = (
     "I have {a}. I give {b}, and {b} more, and so on, while I can. What do I keep?",
 )  # fmt: skip
 LAST = (
-    "{a} {t} are laid in @boxes of {b}. One @box is not full. How many {t} are in it?",
-    "{p} fills @boxes with {b} {t} each, using {a} {t}. The last @box is only partly filled. How many are in that one?",
+    "{a} {t} are laid in boxes of {b}. One box is not full. How many {t} are in it?",
+    "{p} fills boxes with {b} {t} each, using {a} {t}. The last box is only partly filled. How many are in that one?",
     "Each @box takes {b} {t}. With {a} {t}, how many end up in the @box that is not full?",
     "A van takes {b} @people a trip, and {a} @people wait. How many ride on the last trip, which is not full?",
     "A lift takes {b} @people at a time. {a} @people use it; the last time it is not full. How many are in it then?",
@@ -98,7 +98,6 @@ TERSE = (
     "What would be left of {a} after division by {b}?", "Division of {a} by {b}: remainder only.",
     "If you divide {a} by {b}, how much is left?", "Divide {a} by {b} and keep only the remainder.",
     "Dividing {a} by {b}, I get which remainder?", "Which remainder comes from {a} by {b}?",
-    "There is a remainder when {b} divides {a}. How big is it?", "{a} is not always a multiple of {b}. What is left?",
     "How far past a multiple of {b} is {a}?", "How many more than a multiple of {b} is {a}?",
     "{a} = {b} * something + what?", "Write {a} as {b} times a number plus a rest. What is the rest?",
     "The largest multiple of {b} that fits in {a} is taken off {a}. What stays?",
@@ -109,7 +108,7 @@ TERSE = (
 SENTENCES = AGAIN + NOBODY + WASTE + TERSE
 """Whole questions for what is left; those of LAST are for something that is."""
 ALL_ALIKE = (
-    "{a} {t}, {b} @boxes: can every @box get the same number with nothing left?",
+    "{a} {t}, {b} boxes: can every box get the same number with nothing left?",
     "There are {b} @boxes and {a} {t}. Can each get as many as the others with no {t} left?",
     "For {b} @people there are {a} {t}. Is it possible for all to get the same, with none left?",
     "With {a} {t} and {b} @boxes, can I put the same number in each and use all?",

@@ -53,7 +53,7 @@ def remainder(rng: Draws) -> Problem:
             question, b = rng.wording(stories.LAST), b + 1
             a += a % b == 0
         elif roll < 0.7:
-            question = rng.wording(stories.SENTENCES)
+            question, b = rng.wording(stories.SENTENCES), max(b, 2)
         else:
             question = rng.wording(ASKS).format(rng.wording(REMAINDER))
         answer, steps = str(a % b), divide_columns(a, b)

@@ -128,8 +128,6 @@ LOADS: tuple[Scene, ...] = (
         "a*b-a*c": ("How many are in the others?", "How many is that in those that remain?",
             "What is the number without these {c}?", "How many are in the ones left?",
             "What is it for the rest of them?"),
-        "a*c": ("How many are in those {c}?", "What is it for the {c} alone?", "How many belong to the {c}?"),
-        "a*b": ("How many were there in all at first?", "What is the number in all {b}?"),
     }),
 )  # fmt: skip
 PLACES: tuple[Scene, ...] = (
@@ -149,8 +147,6 @@ PLACES: tuple[Scene, ...] = (
         "a*b-c": ("How many are still free?", "How many have nobody in them?", "How many could still come?",
             "How many more can be taken in?", "How many stay empty?", "For how many others is there a place?",
             "How many of the places are not used?", "What number is free?"),
-        "a*b": ("How many are there, free or not?", "How many could come in all?",
-            "When it is full, how many are in it?"),
     }),
 )  # fmt: skip
 HEAPS: tuple[Scene, ...] = (
@@ -183,7 +179,7 @@ HEAPS: tuple[Scene, ...] = (
     (((3, 90), (2, 60)), (
         "{p} has {a} {t} and would need {b} more to have as many as {q}.", "{p} with {a} {t} is {b} short of {q}.",
         "If {p}, who has {a} {t}, got {b} more, it would be as many as {q} has.",
-        "{q} has as many {t} as {p} would with {b} more. {p} has {a}.",
+        "{q} has as many {t} as {p} would with {b} more. {p} has {a} so far.",
         "{b} {t} are missing for {p} to reach {q}. {p} has {a}.", "{p} has {a} {t}, {b} too few to be level with {q}.",
         "To be even with {q}, {p} must add {b} to {a} {t}.",
     ), {
