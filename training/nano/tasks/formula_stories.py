@@ -23,13 +23,17 @@ from training.nano.tasks.story_scenes import MORE_OF_ONE
 from training.nano.tasks.story_scenes_more import MORE_OF_MANY
 from training.nano.tasks.story_short import SHORT_STORIES
 from training.nano.tasks.story_sides import SIDES
+from training.nano.tasks.story_sides_more import MORE_SIDES
 from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
 from training.nano.tasks.story_synonyms import varied, with_aside
 from training.nano.tasks.wording import Draws
 
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 LARGEST = 9999
-FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY + SHORT_STORIES + CONTRASTS + PRICES + MIXED_UNITS + SIDES
+FORMULAS = (
+    *ONE_STEP, *MORE_STEPS, *MORE_OF_ONE, *MORE_OF_MANY, *SHORT_STORIES, *CONTRASTS, *PRICES, *MIXED_UNITS, *SIDES,
+    *MORE_SIDES,
+)  # fmt: skip
 HOW_OFTEN = tuple(
     len(formula.lines) ** 0.6 * (3 if formula in PRICES else 2 if formula in MIXED_UNITS else 1) for formula in FORMULAS
 )
