@@ -34,8 +34,9 @@ FORMULAS = (
     *ONE_STEP, *MORE_STEPS, *MORE_OF_ONE, *MORE_OF_MANY, *SHORT_STORIES, *CONTRASTS, *PRICES, *MIXED_UNITS, *SIDES,
     *MORE_SIDES,
 )  # fmt: skip
+OFTEN = ((PRICES, 3), (MIXED_UNITS, 2), (SIDES + MORE_SIDES, 1.5))
 HOW_OFTEN = tuple(
-    len(formula.lines) ** 0.6 * (3 if formula in PRICES else 2 if formula in MIXED_UNITS else 1) for formula in FORMULAS
+    len(formula.lines) ** 0.6 * next((often for table, often in OFTEN if formula in table), 1) for formula in FORMULAS
 )
 SIZES = (SMALL, MEDIUM, LARGE, (2, 999))
 SOME = ("some", "some", "a few", "several", "many")

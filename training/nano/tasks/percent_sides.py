@@ -91,7 +91,7 @@ CAME_RESULT = (
     "What does it grow to?", "Old and new together, how many?", "How many after that?", "What do we have now?",
 )  # fmt: skip
 CAME_PART = (
-    "How many came on top?", "How many are new?", "How many more is that?", "By how many did it grow?",
+    "How many have come on top of that?", "How many are new?", "How many more is that?", "By how many did it grow?",
     "What number was added?", "How large is the increase?", "Only the new ones: how many?", "How many were added?",
     "How many is the growth?", "How much more is that?", "The new ones alone are how many?", "What was the gain?",
 )  # fmt: skip

@@ -124,14 +124,14 @@ ALL_ALIKE = (
 )  # fmt: skip
 """Whole questions for whether nothing is left."""
 QUOTIENT_ALONE = (
-    "What is {a} divided by {b}, without the remainder?", "{a} / {b} without the remainder",
+    "What is the whole part of {a} divided by {b}?", "{a} / {b}, only the whole quotient",
     "How much is {a} divided by {b} if the remainder is dropped?",
-    "What is the whole quotient of {a} and {b}, without the remainder?", "{a} div {b}", "{a} // {b}",
-    "What is {a} // {b}?", "Only the quotient, no remainder: {a} / {b}",
+    "What is the whole quotient of {a} and {b}, without the remainder?", "{a} div {b}",
+    "Only the quotient, no remainder: {a} / {b}",
     "As a whole number of times, how often does {b} go into {a}?", "How many whole {b}s are in {a}?",
     "How often does {b} fit into {a} completely?", "Integer division: {a} by {b}", "{a} div {b} is what?",
     "(Give|Tell) me just the quotient of {a} divided by {b}, not the remainder.",
-    "Divide {a} by {b} and leave out the remainder.", "{a} divided by {b} without the remainder?",
+    "Divide {a} by {b} and leave out the remainder.", "{a} divided by {b}, leaving out the rest, is what?",
     "I only need the quotient of {a} by {b}, drop the rest.", "Forget the remainder: what is {a} divided by {b}?",
     "Ignore the rest. How much is {a} / {b}?", "How many full {b}s can be taken out of {a}?",
     "What is the integer part of {a} / {b}?",
@@ -140,7 +140,7 @@ QUOTIENT_ALONE = (
     "Not the remainder but the quotient of {a} / {b}, please.", "Round {a} / {b} down to a whole number.",
     "What is the floor of {a} / {b}?", "floor({a} / {b})", "How many complete groups of {b} are in {a}?",
     "I split {a} into groups of {b}. How many groups are complete?",
-    "If I divide {a} by {b}, what is the quotient without the rest?",
+    "If I divide {a} by {b}, and leave the rest out, what is the quotient?",
     "{p} divides {a} by {b} and forgets the remainder. What does {he} get?",
     "{a} {t} make how many full sets of {b}?", "{p} puts {a} {t} into bags of {b}. How many bags are full?",
     "{b} @people share {a} {t} fairly. How many does each get, if what is left is kept?",

@@ -97,7 +97,7 @@ def _whole(rng: Draws) -> Problem:
     b = rng.randrange(2, rng.choice((11, 11, 21, 100)))
     a = sized(rng, rng.choice((1, 2, 2, 3, 3, 4)))
     question = filled(rng, rng.wording(stories.QUOTIENT_ALONE), a=a, b=b)
-    steps = f"{a} / {b} without the remainder.\n{divide_columns(a, b)}\nOnly the quotient: {a // b}"
+    steps = f"The whole quotient of {a} / {b}.\n{divide_columns(a, b)}\nOnly the quotient: {a // b}"
     reply, value = f"The quotient is {boxed(a // b)}.", str(a // b)
     return Problem("quotient", f"{a}/{b} whole", ask(rng, question), steps, reply, value)
 

@@ -56,7 +56,7 @@ LASTING: tuple[Scene, ...] = (
         "{p} gives every @box {b} {t} and has none of {a} left then.",
         "All {a} {t} are tied in bunches of {b}.", "{a} {t} go into sets, with {b} in each of them.",
     ), {
-        "a/b": ("How many of these are there?", "How many does that make?",
+        "a/b": ("How many of these are there?", "So how many does that make?",
             "How many come out of it?", "What number of them is it?", "How many are filled?", "Count them: how many?"),
     }),
 )  # fmt: skip
@@ -172,8 +172,8 @@ HEAPS: tuple[Scene, ...] = (
         "{a} {t} came to {p}, and {b} followed.", "Somebody drops {b} {t} into a @box with {a}.",
         "{b} {t} of {q} join the {a} that {p} has.", "{q} pays {p} back {b} {t}; {a} were there already.",
     ), {
-        "a+b": ("How many does that make?", "How many is it then?", "What is the count now?", "How many are there now?",
-            "What number of {t} is it after that?", "So how many {t} are there?", "With how many does it end?",
+        "a+b": ("So how many does that make?", "How many is it then?", "What is the count now?",
+            "How many are there now?", "What number of {t} is it after that?", "So how many {t} are there?", "With how many does it end?",
             "How many {t} does it come to now?"),
     }),
     (((3, 90), (2, 60)), (

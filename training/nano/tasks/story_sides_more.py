@@ -142,7 +142,7 @@ PARTS: tuple[Scene, ...] = (
     ), {
         "a-a/b": ("How much is left?", "What remains?", "How much is still there?",
             "What is the rest?", "How much has stayed?"),
-        "a/b": ("How much is that part?", "How much was it?", "How much is gone?", "In numbers, how much is that?",
+        "a/b": ("How much is that part?", "How much was it?", "In numbers, how much is that?",
             "How large was the part?"),
     }),
 )  # fmt: skip
