@@ -20,6 +20,7 @@ from training.nano.tasks.people import NAMES, THEY, Person, person
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.rounding import rounded_story
+from training.nano.tasks.story_hours import hours_story
 from training.nano.tasks.story_synonyms import with_aside
 from training.nano.tasks.wording import Draws
 
@@ -33,7 +34,9 @@ def story(rng: Draws) -> Problem:
         return formula_story(rng)
     if roll < 0.66:
         return rounded_story(rng)
-    return price_story(rng) if roll < 0.71 else rng.choice(KINDS)(rng)
+    if roll < 0.69:
+        return hours_story(rng)
+    return price_story(rng) if roll < 0.74 else rng.choice(KINDS)(rng)
 
 
 def _problem(key: str, rng: Draws, text: str, steps: list[str], answer: int, unit: str) -> Problem:

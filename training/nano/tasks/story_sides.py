@@ -173,8 +173,8 @@ HEAPS: tuple[Scene, ...] = (
         "{b} {t} of {q} join the {a} that {p} has.", "{q} pays {p} back {b} {t}; {a} were there already.",
     ), {
         "a+b": ("So how many does that make?", "How many is it then?", "What is the count now?",
-            "How many are there now?", "What number of {t} is it after that?", "So how many {t} are there?", "With how many does it end?",
-            "How many {t} does it come to now?"),
+            "How many are there now?", "What number of {t} is it after that?", "So how many {t} are there?",
+            "With how many does it end?", "How many {t} does it come to now?"),
     }),
     (((3, 90), (2, 60)), (
         "{p} has {a} {t} and would need {b} more to have as many as {q}.", "{p} with {a} {t} is {b} short of {q}.",
