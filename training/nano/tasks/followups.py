@@ -145,7 +145,7 @@ def shortened(problem: Problem, kept: int) -> Problem:
 
 def _tokens(messages: Sequence[dict[str, Any]], problem: Problem) -> float:
     prompt = "".join(message["content"] for message in messages)
-    return about_tokens(prompt, problem.thinking + problem.reply) + 4 * len(messages)
+    return about_tokens(prompt, problem.thinking + problem.reply) + 8 * len(messages) + 20
 
 
 def tool_turn(rng: Draws) -> Problem:
