@@ -6,21 +6,24 @@ import re
 from collections.abc import Callable
 from datetime import date, timedelta
 
+from training.nano.tasks import outside_borders as borders
 from training.nano.tasks import outside_chat as chat
 from training.nano.tasks import outside_frames as frames
+from training.nano.tasks import outside_gaps as gaps
 from training.nano.tasks import outside_more as more
 from training.nano.tasks import outside_near as near
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT
 from training.nano.tasks.dates import MONTHS, written
-from training.nano.tasks.formula_stories import story_without, things
+from training.nano.tasks.formula_stories import singular, story_without, things
 from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES
 from training.nano.tasks.letters import WORDS, made_up
 from training.nano.tasks.near_misses import (
     by_zero,
     declined,
     long_countdown,
+    long_number,
     negative_remainder,
     other_equations,
     polynomial,
@@ -28,6 +31,7 @@ from training.nano.tasks.near_misses import (
     too_long,
 )
 from training.nano.tasks.ordering import LARGEST, SMALLEST
+from training.nano.tasks.outside_stories import fact_left_out, other_question
 from training.nano.tasks.people import NAMES, person
 from training.nano.tasks.powers import SQUARE
 from training.nano.tasks.problem import ASKS, Problem
@@ -71,7 +75,7 @@ def _word(rng: Draws) -> str:
     return rng.choice(THINGS_UNKNOWN) if rng.random() < 0.75 else made_up(rng)
 
 
-def _filled(rng: Draws, line: str) -> str:
+def _filled(rng: Draws, line: str, **more: object) -> str:
     """A line of outside_wordings with its places filled."""
     a, b, c = (rng.randrange(2, rng.choice((10, 30, 100))) for _ in range(3))
     day = date(1980, 1, 1) + timedelta(days=rng.randrange(25000))
@@ -84,7 +88,8 @@ def _filled(rng: Draws, line: str) -> str:
     return line.format(
         a=a, b=b, c=c, d=written(day), e=written(day + timedelta(days=rng.randrange(30, 900))), f=f, w=_word(rng),
         x=_word(rng), v=place, u=other, l=rng.choice("abcdefghijklmnoprstuvwyz"), y=rng.randrange(1500, 2100),
-        m=rng.choice(MONTHS), p=p, q=q, P=place, Q=other, t=t, his=rng.choice(("his", "her")),
+        m=rng.choice(MONTHS), p=p, q=q, P=place, Q=other, t=t, o=singular(t), k=rng.randrange(100, 1000),
+        his=rng.choice(("his", "her")), **more,
     )  # fmt: skip
 
 
@@ -96,6 +101,13 @@ def _table(table: tuple[str, ...], thinking: str, reason: str) -> Callable[[Draw
         return declined(rng, question, thinking, reason, exact=reason == "english", tools=0.05)
 
     return made
+
+
+def _long(rng: Draws) -> Problem:
+    """A story or a calculation with a number that is too long."""
+    long = long_number(rng)
+    question = _filled(rng, rng.wording(gaps.LONG), L=long)
+    return declined(rng, question, f"{long} has more than four digits.", "size")
 
 
 def _units(rng: Draws) -> Problem:
@@ -221,4 +233,13 @@ KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
     (_table(talk.CODE + chat.MORE_CODE, "This asks for code or text.", "code"), 3),
     (_table(FOREIGN, "This is not English.", "english"), 6),
     (_table(CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
+    (_table(borders.PRIMES, "This asks about primes and divisors.", "mathematics"), 2),
+    (_table(borders.BEYOND, "That is mathematics that I have not learned.", "mathematics"), 5),
+    (_table(borders.WORLD, "This is not a problem with numbers that I can work out.", "arithmetic"), 4.5),
+    (_table(borders.LETTERS, "This asks about words, not numbers.", "arithmetic"), 2),
+    (_table(borders.TEXTS, "This asks for code or text.", "code"), 1),
+    (_table(borders.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 1.5),
+    (_table(gaps.MISSING, "A number that is needed is not given.", "missing"), 6),
+    (_table(gaps.UNITS, "I have not learned to convert that.", "unit"), 1.5), (_long, 2),
+    (other_question, 2), (fact_left_out, 1.5),
 )  # fmt: skip

@@ -1,0 +1,88 @@
+"""A story that nano knows, but for its question: that asks for what is not told; or but for the number it needs."""
+
+from __future__ import annotations
+
+import re
+
+from training.nano.tasks.formula_stories import FORMULAS, SENTENCE, drawn, told
+from training.nano.tasks.near_misses import declined
+from training.nano.tasks.problem import Problem
+from training.nano.tasks.story_formulas import Formula
+from training.nano.tasks.wording import Draws
+
+ASIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("year|old|age|young|born|birth|turn", (
+        "How old is (the captain|the mayor|the driver|the owner|the shopkeeper|the judge)?", "When was the (owner|driver|teacher) born?",
+        "In which year did (that|this) happen?")),
+    ("dollar|cost|price|pay|cent|euro|money|\\$|earn|save|sell|sold|buy|bought|bill|spen|fee", (
+        "What does (all of that|one of them|it|such a thing) cost?", "How much (money|change) is left in the end?",
+        "How many dollars is (that|all of it) worth?", "What is the price of it all?", "How much is to pay for it?")),
+    ("km|mile|meter| m |far|walk|drive|ride|run|ran|speed|trip|way|long", (
+        "How many km (is it to the next town|did they walk for it|away is that)?", "How fast (was|is) it, in km per hour?",
+        "How far is it (from home|to the sea|from here)?")),
+    ("kg|gram|weigh|heav|pound|ton", (
+        "How (heavy is it all|many kg is that|much does all of it weigh)?", "What does one of them weigh?")),
+    ("hour|minute|day|week|month|o'clock|time|long|year|Monday|morning|evening|night", (
+        "How (many hours|many minutes|long) did (it|that|all of this) take?", "What time (is|was) it then?",
+        "At what time (was it over|did they go home)?", "On which day (was|is) (this|that)?")),
+    ("degree|warm|cold|temperature|weather", (
+        "How (warm|cold) was it (that day|outside|in the room)?", "What was the temperature?")),
+    ("^$", (
+        "What (color|shape) (is|was) (the first one|the last one|most of it)?", "Who (was the best|came first|told them)?",
+        "Why (did it go like that|was that|is it so many|not more)?", "Where (was that|is this|did they go)?",
+        "(Was|Is) that (fair|nice|wise|a lot|allowed)?", "What is the name of the (teacher|shop|street|youngest)?",
+        "(Draw|Write|Tell) the (scene|story) for me.", "What should they do (now|next|tomorrow)?", "What happened then?",
+        "Is the (owner|driver|teacher) happy?",
+        "What is their (phone number|address|house number|room number)?")),
+    ("brother|cat|teeth|window|friend|hair|tree|cloud|phone|shoe|people|town|village", (
+        "How many (brothers|cats|teeth|windows|friends|hairs) does the (judge|owner|driver|mayor) have?",
+        "How many (trees|clouds|phones|shoes) were there as well?", "How many people live in the (town|village)?")),
+)  # fmt: skip
+"""Questions about something else, with what a story must not speak of."""
+RELATIVE = re.compile(r"\b(left|remain|remains|still|now|more|then)\b")
+
+
+def other_question(rng: Draws) -> Problem:
+    """A story with a question about what it does not tell."""
+    while True:
+        facts = _story(rng, rng.choice(FORMULAS))[:-1]
+        text = " ".join(facts)
+        fitting = [row for row in ASIDE if not re.search(row[0], text, re.IGNORECASE)]
+        if facts and "?" not in text and re.search(r"\d", text) and fitting:
+            break
+    question = rng.wording(rng.choice(fitting)[1])
+    return declined(rng, f"{text} {question}", "The story does not tell that.", "missing")
+
+
+def fact_left_out(rng: Draws) -> Problem:
+    """A story of two numbers without the sentence that tells one of them."""
+    while True:
+        formula = rng.choice([formula for formula in FORMULAS if formula.value in ("a-b", "a+b", "a*b", "a/b")])
+        if len(formula.ranges) > 2 or formula.cents:
+            continue
+        line = rng.wording(formula.lines)
+        *facts, asked = SENTENCE.split(line)
+        if not asked.endswith("?") or "{a}" in asked or "{b}" in asked or len(facts) < 2:
+            continue
+        gone = "a" if formula.value in ("a-b", "a+b") else rng.choice("ab")
+        kept = [fact for fact in facts if f"{{{gone}}}" not in fact]
+        other = "b" if gone == "a" else "a"
+        text = " ".join([*kept, asked])
+        whole = formula.value in ("a*b", "a/b") or RELATIVE.search(asked)
+        if whole and f"{{{other}}}" in text and "{he}" not in kept[0] and not re.search(r"\{[xfF]\}", line):
+            break
+    return declined(
+        rng, told(rng, _capital(text), drawn(rng, formula)[0]), "A number that is needed is not given.", "missing"
+    )
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _story(rng: Draws, formula: Formula) -> list[str]:
+    """The sentences of a story; one of cents has no whole numbers and is left out."""
+    if formula.cents:
+        return []
+    text = told(rng, rng.wording(formula.lines), drawn(rng, formula)[0])
+    return SENTENCE.split(_capital(text))
