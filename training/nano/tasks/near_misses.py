@@ -69,7 +69,10 @@ KINDS_OF_LONG = {
 
 def too_long(rng: Draws) -> Problem:
     """Everything that nano does, with a number of more than four digits."""
-    long, other = long_number(rng), long_number(rng) if rng.random() < 0.4 else rng.randrange(1, 10 ** rng.randrange(1, 5))
+    long, other = (
+        long_number(rng),
+        long_number(rng) if rng.random() < 0.4 else rng.randrange(1, 10 ** rng.randrange(1, 5)),
+    )
     a, b = (long, other) if rng.random() < 0.6 else (other, long)
     kind = rng.randrange(20)
     if kind < 6:
