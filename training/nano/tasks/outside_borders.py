@@ -212,4 +212,9 @@ TEXTS = (
     "(an essay|a page|a speech|a tweet) about {a} (times|plus|minus) {b}", "make a flash card for {a} (*|+) {b}",
     "Make a (lesson|worksheet|poster|game) about {a} (divided by|times|plus) {b}.", "lyrics with {a}, {b} and {c}",
     "{a} (+|-|*) {b} in (three|{c}) different programming languages", "what does my program print for {a} and {b}",
+    "Explain {a} (times|plus|divided by) {b} in a (comic|video|letter|song).", "pseudo code for {a} (+|*|-) {b}",
+    "a (poem|joke|slogan) in which {a} and {b} make {c}",
+    "(rewrite|spell) {a} (+|*) {b} as a sentence in (Dutch|Polish)",
+    "Write a (test|class|loop) around {a} (+|*|-) {b}.", "an app that tells me {a} (times|plus) {b} every morning",
+    "the (javascript|bash|sql|rust) for {a} (+|*|-) {b}", "(Record|Film|Read) {a} (times|plus) {b} for my pupils.",
 )  # fmt: skip

@@ -47,6 +47,8 @@ OF_TWO = [
     formula for formula in FORMULAS
     if formula.value in ("a-b", "a+b", "a*b", "a/b") and len(formula.ranges) == 2 and not formula.cents
 ]  # fmt: skip
+AGAIN = re.compile("How (many|much) (does|do|is|are) ")
+"""May ask for what the fact that is kept tells."""
 RELATIVE = re.compile(r"\b(left|remain|remains|still|now|more|then)\b")
 
 
@@ -70,17 +72,14 @@ def fact_left_out(rng: Draws) -> Problem:
         *facts, asked = SENTENCE.split(line)
         if not asked.endswith("?") or "{a}" in asked or "{b}" in asked or len(facts) < 2:
             continue
-        gone = "a" if formula.value in ("a-b", "a+b") else rng.choice("ab")
+        adds = formula.value in ("a-b", "a+b")
+        gone, other = ("a", "b") if adds else rng.sample("ab", 2)
         kept = [fact for fact in facts if f"{{{gone}}}" not in fact]
-        other = "b" if gone == "a" else "a"
         text = " ".join([*kept, asked])
-        whole = formula.value in ("a*b", "a/b") or RELATIVE.search(asked)
-        if (
-            whole
-            and f"{{{other}}}" in text
-            and not kept[0].startswith(("{he}", "It ", "They "))
-            and not re.search(r"\{[xfF]\}", line)
-        ):
+        same = AGAIN.match(asked) or ("{t}" in asked and "{t}" in " ".join(kept))
+        needed = RELATIVE.search(asked) if adds else not same
+        leans = not kept or kept[0].startswith(("{he}", "It ", "They ")) or re.search(r"\{[xfF]\}", line)
+        if needed and f"{{{other}}}" in text and not leans:
             break
     return declined(
         rng, told(rng, _capital(text), drawn(rng, formula)[0]), "A number that is needed is not given.", "missing"
