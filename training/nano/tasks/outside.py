@@ -115,6 +115,8 @@ def _units(rng: Draws) -> Problem:
     a, b = rng.choice(words.UNIT_PAIRS + more.MORE_UNIT_PAIRS)
     if rng.random() < 0.25:
         a, b = (rng.choice(units) for units in rng.sample(more.DIMENSIONS, 2))
+    if rng.random() < 0.1:
+        b = f"{_word(rng)}s"
     n = rng.choice((str(rng.randrange(1, 200)), f"{rng.randrange(100)}.{rng.randrange(1, 10)}"))
     return declined(rng, rng.wording(UNITS).format(n=n, a=a, b=b), f"{a} to {b}: I have not learned that.", "unit")
 
