@@ -109,7 +109,7 @@ TRAINING_MIX: dict[str, tuple[Generator, float]] = {
     "average": (average, 10),
     "quotient": (quotient, 12),
     "letters": (letters, 9),
-    "outside": (outside, 112),
+    "outside": (outside, 120),
     "tool_call": (tool_call, 6),
     "follow_up": (_follow_up, 20),
     "later_turn": (_later_turn, 8),
