@@ -243,5 +243,5 @@ KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
     (_table(borders.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 1.5),
     (_table(gaps.MISSING, "A number that is needed is not given.", "missing"), 6),
     (_table(gaps.UNITS, "I have not learned to convert that.", "unit"), 1.5), (_long, 2),
-    (other_question, 2), (fact_left_out, 1.5),
+    (other_question, 3), (fact_left_out, 1.5),
 )  # fmt: skip
