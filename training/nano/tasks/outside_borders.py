@@ -167,7 +167,7 @@ BEYOND = (
     "A cone of paper is {a} cm deep and {b} cm wide. How much fits in?", "How much leather is on a ball of {a} cm?",
     "A pendulum of {a} cm swings by {b} degrees. How far does it move?", "How high is a pyramid with edges of {a} m?",
     "Explain how (to|you) (get|find|see) that {a} (+|-|*|/) {b} is {c}.",
-    "Explain {a} (+|-|*) {b} (to a child|with apples).",
+    "Why would one explain {a} (+|-|*) {b} with apples?",
     "What does {a} (times|minus|plus) {b} mean (in life|to you|for us)?",
     "Where in life do I meet {a} (times|plus) {b}?", "(Who|What) says that {a} (plus|times|minus) {b} is {c}?",
     "Is it a miracle that {a} (plus|times) {b} is {c}?", "Why do I get {c} for {a} (+|-|*) {b}?",

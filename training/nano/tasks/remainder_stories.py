@@ -94,7 +94,7 @@ TERSE = (
     "{a} / {b}: rest?", "{a} / {b}, what is left?", "rest, {a} by {b}?", "{a} by {b}, rest", "left over: {a} by {b}",
     "leftover of {a} in {b}s", "Please tell me what is left of {a} when it is divided by {b}.",
     "Could you find what is left when {a} is divided by {b}?", "Would you say the remainder of {a} by {b}, please?",
-    "I'd like the remainder of {a} divided by {b}.", "I'm looking for the remainder: {a} divided by {b}.",
+    "All I want is the remainder of {a} divided by {b}.", "I'm looking for the remainder: {a} divided by {b}.",
     "What would be left of {a} after division by {b}?", "Division of {a} by {b}: remainder only.",
     "If you divide {a} by {b}, how much is left?", "Divide {a} by {b} and keep only the remainder.",
     "Dividing {a} by {b}, I get which remainder?", "Which remainder comes from {a} by {b}?",
