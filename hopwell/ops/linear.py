@@ -10,7 +10,7 @@ from hopwell.formats.fp8 import round_to_e4m3
 from hopwell.formats.matrices import Format
 from hopwell.limits.cost import OpCost
 from hopwell.ops.cpu import by_bf16, by_float16
-from hopwell.ops.device import Device, serving
+from hopwell.ops.device import PLAIN, Device, serving
 from hopwell.ops.linear_choice import LinearVariant, Shape, choose
 from hopwell.ops.variant import Formats
 from hopwell.ops.weight import Weight
@@ -18,17 +18,18 @@ from hopwell.ops.weight import Weight
 
 def linear(x: Tensor, weight: Weight) -> Tensor:
     """x @ weight.T: x [tokens, in] and weight [out, in] -> [tokens, out] in x's dtype."""
-    device = serving(x)
+    packed = weight.packed
+    device = PLAIN if packed is not None else serving(x)
     if device.has_kernels and _variant(x, weight, device).name in ("triton", "packed_triton"):
         from hopwell.ops import linear_triton  # Triton is a GPU's dependency
 
         return linear_triton.linear(x, weight)
     if weight.rounds(x.shape[0]):
         x = round_to_e4m3(x)
-    if isinstance(weight.packed, torch.ScriptObject):
-        return by_float16(x, weight.packed)
-    if isinstance(weight.packed, Tensor):
-        return by_bf16(x, weight.packed)
+    if isinstance(packed, Tensor) and weight.data.dtype == torch.bfloat16:
+        return by_bf16(x, packed)
+    if packed is not None and not isinstance(packed, list):
+        return by_float16(x, packed)
     return torch.nn.functional.linear(x, weight.dequantize(x.dtype))
 
 

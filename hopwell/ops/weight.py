@@ -13,7 +13,7 @@ from hopwell.formats.blocks import FP8_BLOCK
 from hopwell.formats.matrices import Format, Matrix, Plain
 from hopwell.formats.mixed import Mixed
 from hopwell.formats.packed import Packed
-from hopwell.ops.cpu import cpu_multiplies_bf16, cpu_packs_float16
+from hopwell.ops.cpu import PackedFloat16, cpu_multiplies_bf16, cpu_packs_float16, pack_float16
 from hopwell.ops.linear_choice import packing
 
 NEVER = sys.maxsize
@@ -28,7 +28,7 @@ class Weight:
     rounds_from: int | None = None
     """Rows of a step from which they enter this product rounded to e4m3; fewer stay in bf16. None: as the device's
     product does it, always for FP8 kernels and never in plain PyTorch. `model/activations.py` says which."""
-    packed: Tensor | torch.ScriptObject | list[torch.ScriptObject] | None = None
+    packed: PackedFloat16 | list[PackedFloat16] | None = None
     """The same matrix, or a list of them, in the order of the CPU library that multiplies it, made by `prepare`."""
 
     @property
@@ -90,16 +90,11 @@ class Weight:
         if library == "onednn_bf16":
             return replace(self, packed=torch.ops.mkldnn._reorder_linear_weight(self.data, 1))
         if library == "fbgemm_float16":
-            return replace(self, packed=_fbgemm(self.data) if matrix else _fbgemm_each(self.data))
+            return replace(self, packed=pack_float16(self.data) if matrix else _pack_each(self.data))
         return self
 
 
-def _fbgemm(matrix: Tensor) -> torch.ScriptObject:
-    """A float16 matrix in FBGEMM's own order."""
-    return torch.ops.quantized.linear_prepack_fp16(matrix.float(), None)
-
-
-def _fbgemm_each(matrices: Tensor) -> list[torch.ScriptObject]:
-    """The same of each matrix of a stack: the library orders one by one thread, and lets others run meanwhile."""
+def _pack_each(matrices: Tensor) -> list[PackedFloat16]:
+    """float16 matrices of a stack, packed: the library orders one by one thread, and lets others run meanwhile."""
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        return list(threads.map(_fbgemm, matrices))
+        return list(threads.map(pack_float16, matrices))

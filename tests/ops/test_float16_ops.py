@@ -49,6 +49,18 @@ def test_values_and_rows(width_in: int, width_out: int) -> None:
         assert torch.equal(linear.linear(x[-rows:], packed), whole[-rows:]), rows
 
 
+def test_both_ops_of_the_library_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for a thread, where PyTorch has it, the other for more."""
+    x, matrix = torch.randn(40, 384, generator=generator(14)), torch.randn(300, 384, generator=generator(15)).half()
+    direct = cpu.pack_float16(matrix)
+    assert isinstance(direct, torch.Tensor) == cpu._calls_fbgemm()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    quantized = cpu.pack_float16(matrix)
+    assert isinstance(quantized, torch.ScriptObject)
+    for rows in (1, 2, 3, 16, 40):
+        assert torch.equal(cpu.by_float16(x[:rows], direct), cpu.by_float16(x[:rows], quantized)), rows
+
+
 @pytest.mark.parametrize("fuse_below", [0, moe_experts.FUSE_BELOW_BYTES])
 def test_a_row_of_experts_does_not_depend_on_its_batch(fuse_below: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fused and one by one; and both ways are the plain sum."""
