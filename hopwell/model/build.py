@@ -151,8 +151,10 @@ class Builder(ABC):
         gate, bias = self.router(layer)
         experts = self.experts(layer)
         shared = self.dense(schema.SHARED, layer) if self.config.n_shared_experts else None
-        network = MoE(self.config.router, gate, bias, experts, shared)
-        return join_experts(network, self.config.moe_intermediate_size) if self.joins_experts else network
+        if self.joins_experts:
+            return join_experts(MoE(self.config.router, gate, bias, experts, shared), self.config.moe_intermediate_size)
+        experts = experts.fuse(None if shared is None else (shared.gate_up, shared.down))
+        return MoE(self.config.router, gate, bias, experts, shared)
 
     def router(self, layer: int) -> tuple[Tensor, Tensor | None]:
         """The router's matrix [experts, hidden] and correction bias [experts], float32."""

@@ -123,7 +123,7 @@ class Loader(Builder):
                 self.source.skip_linear(row.module(layer, index))
         each = self._experts(layer, range(own.start, own.stop))
         gate_up, down = stack([gate_up for gate_up, _ in each]), stack([down for _, down in each])
-        return Experts(gate_up, down, own.start if self.layout.ep else None).fuse()
+        return Experts(gate_up, down, own.start if self.layout.ep else None)
 
     def _experts(self, layer: int, indices: range) -> list[tuple[Weight, Weight]]:
         if self.readers == 1:

@@ -179,6 +179,8 @@ class OpCosts:
         one = moe.cost(rows, hidden, experts.width, 1, chosen.distinct, form, enter, self.itemsize)
         whole = OpCost(one.bytes, one.flops * chosen.pairs // max(rows, 1), one.format)
         match mark.op:  # of three matrices the first product has two
+            case "experts" if network.shared is not None and experts.with_shared:
+                return whole + self._network(network.shared, rows)
             case "experts":
                 return whole
             case "up":

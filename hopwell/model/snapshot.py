@@ -33,7 +33,7 @@ from hopwell.parallel.layout import Layout
 from hopwell.system import cores
 from hopwell.version import __version__
 
-VERSION = 1
+VERSION = 2
 """Of the files. What is in them follows from the code: another version of Hopwell may fuse or order it otherwise."""
 THREADS = min(16, max(8, cores()))
 """That read; with 16 MiB each they keep several disks busy, and cores while they wait. Of what is in memory already a

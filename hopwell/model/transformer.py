@@ -72,7 +72,7 @@ class MoE:
         marks.mark("router")
         out = moe(x, expert_ids, weights, self.experts)
         marks.mark("experts")
-        if self.shared is not None:
+        if self.shared is not None and not self.experts.with_shared:
             out = out + self.shared(x)
             marks.mark("shared")
         return out

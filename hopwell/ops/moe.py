@@ -27,19 +27,22 @@ def moe(x: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: Experts)
         expert_ids, expert_weights: int64 and float32 [tokens, top_k].
 
     Returns:
-        [tokens, hidden] in x's dtype; of several ranks with experts of their own, this one's share.
+        [tokens, hidden] in x's dtype; of several ranks with experts of their own, this one's share. The shared expert's
+        output is in it where that is one network with the others (`Experts.with_shared`).
     """
     expert_ids, expert_weights = experts.own(expert_ids, expert_weights)
     if experts.fused is not None:
         gate_up, down = experts.fused
         # of an expert that is not here nothing, added to whichever
         scale = x.new_zeros(x.shape[0], experts.count)
-        scale.scatter_add_(1, expert_ids.clamp(min=0), expert_weights.to(x.dtype))
+        if experts.first is not None:
+            expert_ids = expert_ids.clamp(min=0)
+        scale.scatter_add_(1, expert_ids, expert_weights.to(x.dtype))
         rows = round_to_e4m3(x) if experts.gate_up.rounds(x.shape[0]) else x
         inner = silu_mul(linear(rows, gate_up))
         if experts.down.rounds(x.shape[0]):
             inner = round_to_e4m3(inner.view(-1, experts.width)).view_as(inner)
-        inner.view(x.shape[0], experts.count, -1).mul_(scale.unsqueeze(-1))
+        inner.view(x.shape[0], -1, experts.width)[:, : experts.count].mul_(scale.unsqueeze(-1))
         return linear(inner, down)
     device = serving(x)
     if device.has_kernels and experts.first is None and _variant(x, experts, device).name == "grouped":

@@ -65,3 +65,17 @@ def apply_rope(x: Tensor, table: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     rotated = pairs * torch.view_as_complex(table).unsqueeze(1)
     return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
+
+
+def rotate(x: Tensor, turns: Tensor) -> None:
+    """`apply_rope` in place.
+
+    Args:
+        x: [tokens, heads, dim], maybe a part of wider rows.
+        turns: the table as complex numbers [tokens, 1, dim / 2].
+    """
+    in_pairs = not (x.storage_offset() | x.stride(0) | x.stride(1)) & 1
+    if in_pairs and x.dtype == torch.float32 and x.device.type == "cpu":
+        torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(turns)
+    else:
+        x.copy_(apply_rope(x, torch.view_as_real(turns.squeeze(1))))

@@ -103,7 +103,7 @@ def test_rows_sum_to_the_step_and_know_every_layer(nano: LoadedModel) -> None:
         assert reading.seconds == pytest.approx(seconds, rel=1e-9)
         assert reading[None, GAPS].seconds < seconds
         for layer in range(c.num_hidden_layers + 1):
-            kind = {"router", "experts", "shared"} if layer == c.num_hidden_layers or c.is_moe(layer) else {"dense"}
+            kind = {"router", "experts"} if layer == c.num_hidden_layers or c.is_moe(layer) else {"dense"}
             more = {"plan", "projection", "final norm"} if layer == c.num_hidden_layers else set()
             assert {op for at, op in reading if at == layer} == LAYER | kind | more
         assert {"inputs", "sampling", "logits", "embedding"} <= {op for at, op in reading if at is None}
@@ -197,7 +197,7 @@ def test_steps_that_are_given_ahead_are_measured_when_they_are_read(nano: Loaded
     assert len(taken) > 10
     for reading, _ in taken:
         assert {"inputs", "sampling", "logits"} <= {op for at, op in reading if at is None}
-        assert {op for at, op in reading if at == 1} == LAYER | {"router", "experts", "shared"}
+        assert {op for at, op in reading if at == 1} == LAYER | {"router", "experts"}
         assert 0 < reading[1, "experts"].bytes < 16 * 3 * 384 * 128 * 2 + 10_000
 
 

@@ -200,12 +200,12 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a missing file": (lambda path: (path / "rank-0.weights").unlink(), "rank-0.weights: cannot read: No such file"),
     "a foreign version": (
-        lambda path: change(path, version=2),
-        r"hopwell_snapshot.json: is version 2 by hopwell \S+, this one is \S+ and reads version 1; pack it again",
+        lambda path: change(path, version=3),
+        r"hopwell_snapshot.json: is version 3 by hopwell \S+, this one is \S+ and reads version 2; pack it again",
     ),
     "another Hopwell": (
         lambda path: change(path, hopwell="9.9"),
-        r"is version 1 by hopwell 9.9, this one is \S+ and reads version 1; pack it again",
+        r"is version 2 by hopwell 9.9, this one is \S+ and reads version 2; pack it again",
     ),
     "a flipped bit of what it says": (
         lambda path: flip(path / SNAPSHOT_FILE, (path / SNAPSHOT_FILE).read_bytes().index(b'"stride"') + 2),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hopwell.formats.matrices import Plain
 from hopwell.ops import attention, moe, moe_experts, norm, paging, rope, router
 from hopwell.ops.linear import linear
+from hopwell.ops.swiglu import feed_forward
 from hopwell.ops.weight import Weight
 
 SEEDS = st.integers(0, 2**31)
@@ -42,6 +43,18 @@ def test_rope_turns_pairs_and_keeps_lengths(seed: int, tokens: int, heads: int, 
     want = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
     assert (got - want).abs().max() < 2e-3  # float32 angles at position 5000 are good to 5000 * 2^-24
     assert torch.allclose(got.norm(dim=-1), x.double().norm(dim=-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("before", [0, 6, 7])
+def test_rotation_in_place_is_the_rotation(before: int, dtype: torch.dtype) -> None:
+    """Of a part of wider rows, which stay as they are; also where its pairs begin at an odd place."""
+    wide = torch.randn(5, 3, before + 8, generator=generator(before)).to(dtype)
+    table = rope.RopeConfig(dim=8).table(5) * 2
+    turned = wide.clone()
+    rope.rotate(turned[..., before:], torch.view_as_complex(table).unsqueeze(1))
+    assert torch.equal(turned[..., before:], rope.apply_rope(wide[..., before:], table))
+    assert torch.equal(turned[..., :before], wide[..., :before]) and not torch.equal(turned, wide)
 
 
 def test_yarn_leaves_fast_pairs_and_stretches_slow_ones() -> None:
@@ -106,6 +119,22 @@ def test_moe(seed: int, tokens: int, count: int, width: int, hidden: int, fuse: 
             want[row] += w * (experts.down.data[e].double() @ (gate * gate.sigmoid() * up))
     got = moe.moe(x, ids, weights, experts.fuse() if fuse else experts)
     assert torch.allclose(got.double(), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("width", "taken"), [(8, True), (256, True), (12, False)])
+def test_a_shared_expert_beside_the_routed_ones(width: int, taken: bool) -> None:
+    """Of one width of 8, of two of 128; one of another width stays a network of its own."""
+    experts, g = random_experts(9, 4, 128 if width == 256 else 8, 10, torch.float32), generator(10)
+    gate_up, down = torch.randn(2 * width, 10, generator=g), torch.randn(10, width, generator=g)
+    shared = (Weight(Plain(gate_up)), Weight(Plain(down)))
+    x, ids = torch.randn(6, 10, generator=g), torch.tensor([[0, 3]]).expand(6, -1)
+    weights = torch.rand(6, 2, generator=g)
+    both = experts.fuse(shared)
+    assert both.with_shared == taken and not experts.fuse().with_shared
+    want = moe.moe(x, ids, weights, experts)
+    if taken:
+        want = want + feed_forward(x, *shared)
+    assert torch.allclose(moe.moe(x, ids, weights, both), want, rtol=1e-4, atol=1e-3)
 
 
 @settings(max_examples=30, deadline=None)
