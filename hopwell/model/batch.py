@@ -3,7 +3,7 @@ layers share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -32,12 +32,24 @@ class ForwardBatch:
     knows the positions."""
     page_table: Tensor
     """int32 [sequences, max_pages]."""
+    _planned: list[tuple[Tensor, Tensor, AttentionPlan]] = field(default_factory=list, compare=False, repr=False)
+    """The plan, once it was made, and of which positions and pages: the same positions with other tokens share it."""
 
     @property
     def host_pages(self) -> NDArray[np.int32]:
         """`page_table` in main memory, no copy of what is there; zeros on the meta device."""
         table = self.page_table
         return np.zeros(table.shape, np.int32) if table.is_meta else table.cpu().numpy()
+
+    @property
+    def plan(self) -> AttentionPlan:
+        """Who attends to what: made once for these positions, whose batches differ in their tokens alone."""
+        for positions, page_table, plan in self._planned:
+            if positions is self.positions and page_table is self.page_table:
+                return plan
+        plan = AttentionPlan.build(self.query_lens, self.seq_lens, self.positions, self.page_table)
+        self._planned[:] = [(self.positions, self.page_table, plan)]
+        return plan
 
     def to(self, device: torch.device) -> ForwardBatch:
         """The same with its tensors on `device`."""
@@ -49,8 +61,8 @@ class ForwardBatch:
 class Pass:
     """What all layers of a forward pass are told alike."""
 
-    rope: Tensor
-    """cos and sin of the tokens' positions, float32 [tokens, 32, 2]."""
+    turns: Tensor
+    """cos and sin of the tokens' positions, complex64 [tokens, 1, 32]."""
     plan: AttentionPlan
     absorbed: bool | None = None
     """As `Transformer` has it."""
@@ -63,5 +75,5 @@ class Pass:
             batch: where the model computes.
             rope_table: cos and sin of each position, float32 [positions, 32, 2].
         """
-        plan = AttentionPlan.build(batch.query_lens, batch.seq_lens, batch.positions, batch.page_table)
-        return cls(rope_table[batch.positions], plan, absorbed, marks)
+        turns = torch.view_as_complex(rope_table[batch.positions]).unsqueeze(1)
+        return cls(turns, batch.plan, absorbed, marks)

@@ -14,7 +14,7 @@ from hopwell.ops.attention import latent_attention, mla_attention
 from hopwell.ops.linear import linear
 from hopwell.ops.norm import rms_norm
 from hopwell.ops.paging import CacheScales, write_latents
-from hopwell.ops.rope import apply_rope
+from hopwell.ops.rope import rotate
 from hopwell.ops.weight import Weight
 
 MERGE_BELOW_BYTES = 4 << 20
@@ -79,7 +79,7 @@ class MLA:
             out = linear(self.attend(x, latent, p), self.o)
         else:
             c, (to_queries, to_hidden) = self.config, self.merged
-            queries = torch.cat(self._queries(x, latent, p, to_queries, c.kv_lora_rank), dim=-1)
+            queries = self._queries(x, latent, p, to_queries, c.kv_lora_rank)
             mixed = latent_attention(queries, latent, c.kv_lora_rank, p.plan, c.softmax_scale, self.cache_scales)
             p.marks.mark("attention")
             out = linear(mixed.flatten(1), to_hidden)
@@ -94,16 +94,16 @@ class MLA:
             latent: this layer's pages [pages, 64, 576], to which the tokens' rows are written.
         """
         c = self.config
-        q_nope, q_rope = self._queries(x, latent, p, self.q_b, c.qk_nope_head_dim)
+        queries = self._queries(x, latent, p, self.q_b, c.qk_nope_head_dim)
+        q_nope, q_rope = queries.split((c.qk_nope_head_dim, c.qk_rope_head_dim), dim=-1)
         heads = mla_attention(
             q_nope, q_rope, latent, self.w_uk, self.w_uv, p.plan, c.softmax_scale, p.absorbed, self.cache_scales
         )
         p.marks.mark("attention")
         return heads.flatten(1)
 
-    def _queries(self, x: Tensor, latent: Tensor, p: Pass, q_b: Weight | None, width: int) -> tuple[Tensor, Tensor]:
-        """Writes the tokens' latents; returns their heads' queries, [tokens, heads, width] and rotated [tokens, heads,
-        64]."""
+    def _queries(self, x: Tensor, latent: Tensor, p: Pass, q_b: Weight | None, width: int) -> Tensor:
+        """Writes the tokens' latents; returns their heads' queries, [tokens, heads, width + 64], the 64 rotated."""
         c = self.config
         q, kv, k_rope = linear(x, self.qkv_a).split(
             (self.qkv_a.shape[0] - c.latent_dim, c.kv_lora_rank, c.qk_rope_head_dim), dim=-1
@@ -113,10 +113,9 @@ class MLA:
             q = linear(rms_norm(q, self.q_a_norm, LATENT_EPS), q_b)
             p.marks.mark("q_b")
         q = q.reshape(-1, c.num_attention_heads, width + c.qk_rope_head_dim)
-        q, q_rope = q.split((width, c.qk_rope_head_dim), dim=-1)
-        rotated = apply_rope(torch.cat((q_rope, k_rope.unsqueeze(1)), dim=1), p.rope)
-        q_rope, k_rope = rotated[:, :-1], rotated[:, -1]
+        rotate(q[..., width:], p.turns)
+        rotate(k_rope.unsqueeze(1), p.turns)
         rows = torch.cat((rms_norm(kv, self.kv_a_norm, LATENT_EPS), k_rope), dim=-1)
         write_latents(latent, rows, p.plan, self.cache_scales)
         p.marks.mark("latent")
-        return q, q_rope
+        return q

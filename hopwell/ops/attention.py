@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hopwell.limits.cost import OpCost
 from hopwell.ops.attention_choice import way
-from hopwell.ops.cpu_float32 import product, weighted_sum
+from hopwell.ops.cpu_float32 import filled, product, weighted_sum
 from hopwell.ops.paging import AttentionGroup, AttentionPlan, CacheScales, cached_rows
 
 REBUILT_BYTES = 1 << 30
@@ -46,7 +46,7 @@ def mla_attention(
     """
     parts = []
     for group in plan.groups:
-        rows = cached_rows(latent, group.pages, q_nope.dtype, scales)
+        rows = cached_rows(latent, group.where, q_nope.dtype, scales)
         attend = _absorbed if way(group.new_tokens, absorbed).name == "absorbed" else _unabsorbed
         parts.append(attend(q_nope[group.rows], q_rope[group.rows], rows, w_uk, w_uv, group, softmax_scale))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -71,7 +71,7 @@ def latent_attention(
     """
     parts = []
     for group in plan.groups:
-        rows = cached_rows(latent, group.pages, queries.dtype, scales)
+        rows = cached_rows(latent, group.where, queries.dtype, scales)
         parts.append(_mix(queries[group.rows], rows, group, softmax_scale))
     return (parts[0] if len(parts) == 1 else torch.cat(parts))[..., :rank]
 
@@ -87,11 +87,12 @@ def _absorbed(
 def _mix(queries: Tensor, rows: Tensor, group: AttentionGroup, scale: float) -> Tensor:
     """A group's attention in latent space: queries [tokens, heads, 576] to mixed rows [tokens, heads, 576]."""
     sequences, heads = rows.shape[0], queries.shape[1]
-    scores = product(queries.reshape(sequences, -1, rows.shape[-1]), rows.transpose(1, 2)).float().mul_(scale)
-    scores.view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
+    count = group.new_tokens * heads
+    scores = product(filled(queries.reshape(sequences, count, -1)), rows.transpose(1, 2)).float().mul_(scale)
+    scores[:, :count].view(sequences, group.new_tokens, heads, -1).add_(group.mask.unsqueeze(2))
     weights = scores.softmax(dim=-1).to(rows.dtype)
     # whole rows, though the rotary part is not wanted: the CPU's product is slower on a strided slice
-    return weighted_sum(weights, rows).reshape(-1, heads, rows.shape[-1])
+    return weighted_sum(weights, rows)[:, :count].reshape(-1, heads, rows.shape[-1])
 
 
 def _unabsorbed(

@@ -46,6 +46,14 @@ def alike() -> bool:
     return row_rule() is not None
 
 
+def filled(left: Tensor) -> Tensor:
+    """left [n, rows, in] with rows of zeros behind, if `product` would add some: once for products that follow."""
+    if left.device.type != "cpu" or left.dtype != torch.float32:
+        return left
+    missing = (row_rule() or RULES[0]).padded(left.shape[1]) - left.shape[1]
+    return torch.constant_pad_nd(left, (0, 0, 0, missing)) if missing else left
+
+
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Batched matrix products; a row's bits are the same beside any others on a CPU for which `alike` says so."""
     if left.device.type != "cpu" or left.dtype != torch.float32:
@@ -76,10 +84,12 @@ def _product(left: Tensor, right: Tensor, rule: RowRule) -> Tensor:
     missing = rule.padded(rows) - rows
     if not missing:
         return torch.bmm(left, right)
-    return torch.bmm(torch.nn.functional.pad(left, (0, 0, 0, missing)), right)[:, :rows]
+    return torch.bmm(torch.constant_pad_nd(left, (0, 0, 0, missing)), right)[:, :rows]
 
 
 def _weighted_sum(weights: Tensor, rows: Tensor, rule: RowRule) -> Tensor:
+    if rows.shape[1] <= SUMMED_COLUMNS:
+        return _product(weights, rows, rule)
     total = _product(weights[..., :SUMMED_COLUMNS], rows[:, :SUMMED_COLUMNS], rule)
     for at in range(SUMMED_COLUMNS, rows.shape[1], SUMMED_COLUMNS):
         total += _product(weights[..., at : at + SUMMED_COLUMNS], rows[:, at : at + SUMMED_COLUMNS], rule)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hopwell.formats.fp8 import E4M3_MAX
-from hopwell.ops.sizes import PAGE
+from hopwell.ops.sizes import PAGE, cdiv
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class AttentionGroup:
     """int64 [sequences, pages]."""
 
     @cached_property
+    def where(self) -> Tensor | slice:
+        """The pages as `cached_rows` wants them: of a lone sequence in main memory, adjacent ones are a slice."""
+        numbers = self.pages[0].tolist() if self.pages.device.type == "cpu" and len(self.pages) == 1 else []
+        first, count = (numbers or [0])[0], len(numbers)
+        return slice(first, first + count) if numbers and numbers == list(range(first, first + count)) else self.pages
+
+    @cached_property
     def mask(self) -> Tensor:
         """Added to the scores, float32 [sequences, new_tokens, pages * 64]: 0, or -inf where a query must not look."""
         sequences, pages = self.pages.shape
@@ -82,11 +90,7 @@ class AttentionPlan:
         """
         device = positions.device
         table = page_table.long()
-        sequence_of = torch.repeat_interleave(
-            torch.arange(len(query_lens), device=device),
-            torch.tensor(query_lens, device=device),
-            output_size=sum(query_lens),
-        )
+        sequence_of = torch.from_numpy(np.repeat(np.arange(len(query_lens)), query_lens)).to(device)
         slots = table[sequence_of, positions // PAGE] * PAGE + positions % PAGE
 
         groups: list[AttentionGroup] = []
@@ -98,10 +102,12 @@ class AttentionPlan:
                 last += 1
             lengths = seq_lens[first:last]
             tokens = slice(row, row + new * (last - first))
-            starts = torch.arange(0, max(lengths), PAGE, device=device)
-            # hazard: a shorter sequence's padding must read its own pages, or another's NaN would reach it (0 * NaN)
-            owned = starts < torch.tensor(lengths, device=device).unsqueeze(1)
-            pages = torch.where(owned, table[first:last, : owned.shape[1]], table[first:last, :1])
+            counts = [cdiv(length, PAGE) for length in lengths]
+            pages = table[first:last, : max(counts)]
+            if min(counts) < max(counts):
+                # hazard: a shorter sequence's padding reads its own pages, or another's NaN would reach it (0 * NaN)
+                owned = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device).unsqueeze(1)
+                pages = torch.where(owned, pages, pages[:, :1])
             groups.append(AttentionGroup(tokens, new, lengths, positions[tokens], pages))
             first, row = last, tokens.stop
         return cls(slots, groups)
@@ -116,11 +122,11 @@ def write_latents(latent: Tensor, rows: Tensor, plan: AttentionPlan, scales: Cac
         target.view(torch.uint8).index_copy_(0, plan.slots, scales.encode(rows).view(torch.uint8))
 
 
-def cached_rows(latent: Tensor, pages: Tensor, dtype: torch.dtype, scales: CacheScales | None) -> Tensor:
-    """The cache rows of int64 pages [sequences, pages]: [sequences, pages * 64, 576] of `dtype`."""
-    numbers = pages[0].tolist() if pages.device.type == "cpu" and len(pages) == 1 else []  # a GPU's would be waited for
-    if numbers and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-        rows = latent[numbers[0] : numbers[0] + len(numbers)].view(1, -1, latent.shape[-1])  # as they lie
+def cached_rows(latent: Tensor, pages: Tensor | slice, dtype: torch.dtype, scales: CacheScales | None) -> Tensor:
+    """The cache rows of int64 pages [sequences, pages], or of one sequence's slice: [sequences, pages * 64, 576] of
+    `dtype`."""
+    if isinstance(pages, slice):
+        rows = latent[pages].view(1, -1, latent.shape[-1])  # as they lie
     else:
         rows = latent.index_select(0, pages.flatten()).view(len(pages), -1, latent.shape[-1])
     return rows.to(dtype) if scales is None else scales.decode(rows, dtype)

@@ -51,8 +51,8 @@ def select_experts(logits: Tensor, bias: Tensor | None, config: RouterConfig) ->
     expert_ids = choice.topk(config.top_k, dim=-1).indices
     weights = scores.gather(1, expert_ids)
     if config.norm_topk_prob:
-        weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)
-    return expert_ids, weights * config.routed_scaling_factor
+        weights.div_(weights.sum(dim=-1, keepdim=True).add_(1e-20))
+    return expert_ids, weights.mul_(config.routed_scaling_factor)
 
 
 def route(x: Tensor, gate: Tensor, bias: Tensor | None, config: RouterConfig) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ def route(x: Tensor, gate: Tensor, bias: Tensor | None, config: RouterConfig) ->
     product = cpu_float32.linear if x.dtype == torch.float32 else torch.nn.functional.linear
     x = x.float()
     if x.device.type == "cpu" and tokens % ROWS:
-        x = torch.nn.functional.pad(x, (0, 0, 0, ROWS - tokens % ROWS))
+        x = torch.constant_pad_nd(x, (0, 0, 0, ROWS - tokens % ROWS))
     expert_ids, weights = select_experts(product(x, gate), bias, config)
     return expert_ids[:tokens], weights[:tokens]
 

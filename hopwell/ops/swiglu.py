@@ -12,7 +12,7 @@ from hopwell.ops.weight import Weight
 def silu_mul(gate_up: Tensor) -> Tensor:
     """silu(gate) * up, the halves of the last axis: [..., 2 n] -> [..., n]."""
     gate, up = gate_up.chunk(2, dim=-1)
-    return torch.nn.functional.silu(gate) * up
+    return torch.nn.functional.silu(gate).mul_(up)
 
 
 def feed_forward(x: Tensor, gate_up: Weight, down: Weight) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,16 @@ def test_draft_follows_the_paper(tmp_path: Path, seed: int) -> None:
     x = x + experts(rms(x, w[prefix + "post_attention_layernorm.weight"]), w, config, prefix + "mlp.")
     want = rms(x, w[prefix + "shared_head.norm.weight"]) @ w["lm_head.weight"].T
     assert np.abs(got.numpy() - want).max() <= TOLERANCE
+
+
+def test_batches_that_differ_in_tokens_share_a_plan() -> None:
+    """And no others: other positions or pages are planned anew."""
+    batch = ForwardBatch(torch.tensor([5, 6]), torch.tensor([64, 65]), [2], [66], torch.tensor([[1, 0]]))
+    plan = batch.plan
+    assert replace(batch, tokens=torch.tensor([7, 8])).plan is plan is batch.to(torch.device("cpu")).plan
+    other = replace(batch, positions=torch.tensor([65, 66]), seq_lens=[67]).plan
+    assert other.slots.tolist() == [1, 2] and plan.slots.tolist() == [0, 1]
+    assert replace(batch, page_table=torch.tensor([[1, 2]])).plan.slots.tolist() == [128, 129]
 
 
 def test_drafting_without_an_mtp_layer_is_refused(tmp_path: Path) -> None:
