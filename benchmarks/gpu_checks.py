@@ -40,6 +40,8 @@ TESTS = (
     "tests/engine/test_graphs.py",
 )
 NO_CACHE = ["-p", "no:cacheprovider"]
+ALL = ["-m", "slow or not slow"]
+"""Those too that only interpreting makes slow."""
 WORKERS = 16
 CPU_PROCESSES = 4
 
@@ -51,7 +53,7 @@ def kernels() -> Rows:
 
 def tests() -> Rows:
     """The kernels' own tests, compiled."""
-    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-v", *_side_by_side()])]
+    return [_pytest([sys.executable, "-m", "pytest", *TESTS, "-v", *ALL, *_side_by_side()])]
 
 
 def sanitizer() -> Rows:
@@ -60,13 +62,13 @@ def sanitizer() -> Rows:
     if not Path(tool).exists():
         raise HopwellError("compute-sanitizer is not installed; it comes with the CUDA toolkit")
     # this project's kernels alone: C++ names begin with _Z. A call that fails is PyTorch's to report, which probes for
-    # what a driver lacks. One process: 62 tests take it 15 s once their kernels are compiled; 16 workers of pytest had
+    # what a driver lacks. One process: 193 tests take it 80 s once their kernels are compiled; 16 workers of pytest had
     # not started after 150 s
     under = [tool, "--tool", "memcheck", "--error-exitcode", "9", "--kernel-name", "regex=^_[a-z]", "--padding", "1024",
              "--report-api-errors", "no", "--destroy-on-device-error", "kernel", "--target-processes",
              "application-only", sys.executable, "-m"]  # fmt: skip
     apart = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}  # each tensor has bounds of its own
-    clean = _pytest([*under, "pytest", *SANITIZED, "-k", "not compensates", "-v", *NO_CACHE], apart)
+    clean = _pytest([*under, "pytest", *SANITIZED, "-k", "not compensates", "-v", *ALL, *NO_CACHE], apart)
     summaries = [line for line in clean["found"] if "ERROR SUMMARY" in line]
     clean["right"] = clean["right"] and bool(summaries) and all("SUMMARY: 0 errors" in line for line in summaries)
     planted = _run([*under, "benchmarks.overrun"], apart)
