@@ -39,13 +39,23 @@ def measured(
     settings = {"drafts": drafts, "adaptive_drafts": auto, "forced_acceptance": forced, "prefix_cache": False}
     cache = (max(callers) + 4) * (PROMPT + answer + 64)
     with closing(LLM(loaded, max_seqs=max(callers), max_batch_tokens=2048, cache_tokens=cache, **settings)) as llm:
-        load = Load(llm.engine, loaded.model.config.vocab_size, PROMPT, answer)
+        load, choice = Load(llm.engine, loaded.model.config.vocab_size, PROMPT, answer), llm.engine.draft_choice
         load.run(min(callers), 1.0)
-        rates = [load.run(count, seconds)["tokens_per_s"] for count in (*callers, *callers)]
+        visits = [(count, load.run(count, seconds), choice and choice.choose(count)) for count in (*callers, *callers)]
+    rates = {count: [run["tokens_per_s"] for each, run, _ in visits if each == count] for count in callers}
     return {
         "drafts": "auto" if auto else drafts,
         "tokens_a_step": forced or 1.0,
-        **{f"callers_{count}": round(fmean((rates[i], rates[i + len(callers)])), 1) for i, count in enumerate(callers)},
+        **{f"callers_{count}": round(fmean(rates[count]), 1) for count in callers},
+        "visits": [
+            {
+                "callers": count,
+                "tokens_per_s": round(run["tokens_per_s"], 1),
+                "steps": run["steps"],
+                "last_choice": last,
+            }
+            for count, run, last in visits
+        ],
     }
 
 
@@ -69,7 +79,8 @@ def main(
         none = rows[0] if rows else row
         row["beside_none"] = round(fmean(row[f"callers_{n}"] / none[f"callers_{n}"] for n in levels), 4)
         rows.append(row)
-        print_rows([row])
+        print_rows([{key: value for key, value in row.items() if key != "visits"}])
+        typer.echo(", ".join(f"{v['callers']}: {v['tokens_per_s']:,} ({v['last_choice']})" for v in row["visits"]))
     loaded.close()
     fixed = [row["beside_none"] for row in rows[:-1]]
     best, worst = rows[-1]["beside_none"] / max(fixed), rows[-1]["beside_none"] / min(fixed)
