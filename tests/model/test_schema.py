@@ -124,7 +124,7 @@ def digest(model: Transformer) -> str:
 
 
 LOADED = {
-    "nano": "ae6e0d93b522e44a56158cdc",
+    "nano": "32bdba3e1cb6c9713e10554b",
     "tiny r1": "ae88246d34d4505efad5cda3",
     "tiny-fp8 r1": "04efdebe4d81e2dcf610e7da",
     "tiny v2-lite": "0d0cc7fa44fd86d1adf2db0c",

@@ -40,13 +40,12 @@ def test_card_quotes_its_result() -> None:
         right, count = map(sum, zip(*counts, strict=True))
         assert f"| {right} / {count} | {right / count * 100:.2f} %" in CARD
     now, then = other["models"]
-    asked = sum(row["problems"] for (name, _, found), row in beside.items() if (name, found) == (now, KNOWN))
     known, before, outside, former = (
         sum(row["right"] for (name, _, found), row in beside.items() if (name, found) == (model, wording))
         for wording in (KNOWN, OUTSIDE)
         for model in (now, then)
     )
-    assert f"had {known} of {asked} problems of the other run, the weights before {before};" in PROSE
+    assert f"had {known} of 480 problems of the other run, the fourth's {before};" in PROSE
     assert f"of its 300 questions outside {outside} and {former} were declined" in PROSE
     measured = result["models"]["nano"]
     assert f"**{measured['mtp_acceptance'] * 100:.2f} %**" in CARD and measured["mtp_acceptance"] >= 0.7

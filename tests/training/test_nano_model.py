@@ -32,6 +32,10 @@ def answers(llm: LLM, *conversations: tuple[str, ...]) -> list[str]:
 
 
 RIGHT = {
+    "2+2": "4",
+    "7 + 5": "12",
+    "What is 12 + 30?": "42",
+    "9 - 4": "5",
     "What is 4821 + 977?": "5798",
     "345*27": "9315",
     "1000 - 1": "999",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from training.nano.tasks import date_more as more
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.wording import Draws
 
@@ -33,7 +32,6 @@ AFTER = (
     "due date: {n} from {d}", "{d}, {n} later", "My order of {d} takes {n}. What date does it come?",
     "Forward {n}, starting at {d}: which date?", "Take {d}, go {n} forward. What date?",
     "How is the date called {n} after {d}?",
-    *more.AFTER,
 )  # fmt: skip
 BEFORE = (
     "What date is {n} before {d}?", "What is the date {n} before {d}?", "{d} minus {n}", "Subtract {n} from {d}.",
@@ -50,7 +48,6 @@ BEFORE = (
     "A party on {d} was planned {n} earlier. On what date?", "What was the date {n} prior to {d}?",
     "Backward {n}, starting at {d}: which date?", "Take {d}, go {n} backward. What date?",
     "{n} had passed when it was {d}. When did they begin?", "reminder: {n} before {d}",
-    *more.BEFORE,
 )  # fmt: skip
 BETWEEN = (
     "How many days are there from {a} to {b}?", "How many days are (there |)between {a} and {b}?",
@@ -69,7 +66,6 @@ BETWEEN = (
     "How many days do I wait from {a} to {b}?", "Number of days from {a} up to {b}?",
     "Today: {a}. Target: {b}. How many days?", "{b} minus {a}, in days", "What is {b} minus {a} in days?",
     "count of days, {a} to {b}", "how many days from {a} until {b}",
-    *more.BETWEEN,
 )  # fmt: skip
 WEEKDAY_AFTER = (
     "If today is {w}, what day (of the week |)is it in {n}?", "What day is (it |){n} after {w}?",
@@ -85,7 +81,6 @@ WEEKDAY_AFTER = (
     "When {n} have passed since {w}, what weekday is it?", "Counting {n} up from {w}, which weekday do I reach?",
     "Which weekday is {n} ahead of {w}?", "It is {w} and I leave in {n}. On which day is that?",
     "Jump {n} ahead from {w}.",
-    *more.WEEKDAY_AFTER,
 )  # fmt: skip
 WEEKDAY_BEFORE = (
     "If today is {w}, what day (of the week |)was it {n} ago?", "What day is (it |){n} before {w}?",
@@ -98,7 +93,6 @@ WEEKDAY_BEFORE = (
     "Which weekday is {n} earlier than {w}?", "Today is {w}, so what was it {n} back?", "Jump {n} back from {w}.",
     "{n} earlier than {w} is what day?", "{n} had passed when it was {w}. On what day did they begin?",
     "If now it is {w}, which day was {n} in the past?", "Say which weekday comes {n} before {w}.",
-    *more.WEEKDAY_BEFORE,
 )  # fmt: skip
 
 
@@ -122,11 +116,11 @@ def written(day: date) -> str:
 
 def _typed(rng: Draws, day: date) -> str:
     roll = rng.random()
-    if roll < 0.56:
+    if roll < 0.6:
         return written(day)
-    if roll < 0.71:
+    if roll < 0.75:
         return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
-    if roll < 0.86:
+    if roll < 0.9:
         month = MONTHS[day.month - 1]
         month = month[:3] if rng.random() < 0.6 else month
         return rng.choice(("{m} {d} {y}", "{m} {d}, {y}", "{d} {m} {y}")).format(m=month, d=day.day, y=day.year)

@@ -105,11 +105,3 @@ def _quotient(rng: Draws) -> Problem:
         f"{x} / {y} = {boxed(answer)}",
         answer,
     )
-
-
-def same_value(given: str, answer: str) -> bool:
-    """Whether two decimals are the same number."""
-    try:
-        return Fraction(given) == Fraction(answer)
-    except (ValueError, ZeroDivisionError):
-        return False

@@ -14,8 +14,8 @@ from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES, THINGS
 from training.nano.tasks.letters import COUNT, WORDS, count_steps, made_up
 from training.nano.tasks.ordering import ASCENDING, DESCENDING, sort_steps
 from training.nano.tasks.people import person
-from training.nano.tasks.percent_steps import percent_steps
 from training.nano.tasks.percent_wordings import PERCENT
+from training.nano.tasks.percentages import percent_steps
 from training.nano.tasks.powers import ROOT, square_root
 from training.nano.tasks.problem import ASKS, Problem, boxed, sized
 from training.nano.tasks.remainder_wordings import REMAINDER_SENTENCES
@@ -27,23 +27,16 @@ AGAIN = (
     "(And|and|Now|What about|what about|How about) {}(?|)", "(And|Now) (what about|how about) {}?", "{}?",
     "(And|and) what is it for {}?", "(Ok|ok|thanks), and {}?", "(The same|Same) (for|with) {}(.|)",
     "And if it (is|was) {}?", "(Then|Next) {}.", "And for {}?",
-    "And now {}?", "{} this time?", "Again, but {}?", "Once more: {}", "Let me try {}.", "What would it be {}?",
-    "Could you also do {}?", "Then what about {}?", "{} instead?", "Sorry, {} instead.", "I meant {}.",
 )  # fmt: skip
 LATER = (
     "(And|and) {n} later?", "(And|and) {n} after that(?|)", "What about {n} later?", "And another {n} later?",
     "Plus {n} more?", "And in another {n}?", "Now {n} after that.", "And {n} from then?",
-    "{n} further on?", "Wait another {n}. And then?", "If {n} more go by?", "Go on by {n}.",
-    "What is it {n} after this?", "Another {n} on?", "And if I wait {n} more?", "{n} past that?",
 )  # fmt: skip
 TURNED = (
     "(Now|And|now|and) (in |)descending( order|)(.|?|)",
     "(Now|And|now) from (largest|biggest|highest) to smallest(.|?|)",
     "(Now|And|now) (in reverse|backwards|the other way round)(.|?|)", "Reverse (it|the order|them).",
     "And largest first?", "Turn the order round.",
-    "Now the largest in front.", "And the other way?", "Big ones first now.", "From the top down, please.",
-    "Turn it upside down.", "Now falling instead of rising.", "(And|Now) high to low(?|.)",
-    "The same list, but largest first.",
 )  # fmt: skip
 MORE_STORY = ("And if {g}", "Then {g}", "Now {g}", "And then {g}", "What if {g}")
 

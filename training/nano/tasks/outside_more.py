@@ -115,7 +115,7 @@ MORE_CALENDAR = (
     "I was born on {d}. How old am I?", "which weekday is {d}", "Was {d} a (Monday|Sunday|Friday)?",
     "On what weekday will {d} be?", "{d} was which day?", "{d}: (Monday|Tuesday|weekend) or not?",
     "How many (months|weeks|years) from {d} to {e}?", "{a} months before {d}", "{a} years and {b} months after {d}",
-    "the age of somebody born in {y}", "is {y} a leap year or not", "days in {m}?",
+    "the age of somebody born in {y}", "Born in {y}, how old in {y}?", "is {y} a leap year or not", "days in {m}?",
     "the month after {m}", "three months after {m}", "Which month is number {b}?", "what date is {a} days from today",
     "What date was it {a} days ago?", "How long until {m}?", "how many days till {d}", "days since {d}",
     "weeks since {d}", "the second (Monday|Friday) in {m}", "the (first|last) (Sunday|Tuesday) of {m} {y}",
@@ -343,8 +343,6 @@ MORE_UNIT_PAIRS = (
     ), (
         "spoons", "cups",
     ),
-    ("lbs", "kg"), ("kg", "lbs"), ("ft", "m"), ("m", "ft"), ("oz", "g"), ("g", "oz"), ("yd", "m"), ("gal", "l"),
-    ("l", "gal"), ("min", "km"), ("hrs", "kg"), ("secs", "m"), ("ft", "lbs"), ("qts", "liters"), ("mi", "ft"),
 )  # fmt: skip
 DIMENSIONS = (
     ("km", "m", "cm", "mm", "meters", "kilometers", "feet", "inches", "yards", "miles"),
