@@ -166,15 +166,14 @@ def test_tokens_are_those_of_one_process(alone: LoadedModel, two: LoadedModel, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("two", "cache_dtype"), [("shared", "fp8"), ("gloo", "auto")], indirect=["two"])
-def test_ranks_go_on_where_other_ranks_have_left(
-    alone: LoadedModel, two: LoadedModel, tmp_path: Path, cache_dtype: str
-) -> None:
-    """Through a store, with drafts, in the thread that runs steps ahead."""
+def test_ranks_go_on_where_other_ranks_have_left(two: LoadedModel, tmp_path: Path, cache_dtype: str) -> None:
+    """Through a store, with drafts, in the thread that runs steps ahead. Not beside one process: where sums over ranks
+    round to other codes of an FP8 cache, a token may be another."""
     settings = {"cache_dtype": cache_dtype, "drafts": 1, "overlap": True}
-    expected, _ = answers(alone, **settings)
+    expected, _ = answers(two, **settings)
     store = {"page_store": f"dir:{tmp_path}", "page_store_gb": 0.5}
-    _, engine = answers(two, **settings, **store)
+    first, engine = answers(two, **settings, **store)
     found, again = answers(two, **settings, **store)
-    assert found == expected and again.metrics.tier_hit_tokens["store"] > 300
+    assert found == first == expected and again.metrics.tier_hit_tokens["store"] > 300
     assert again.tiering is not None and engine.tiering is not None
     assert again.tiering.pages_of == engine.tiering.pages_of and not again.metrics.tier_faults
