@@ -52,6 +52,18 @@ RIGHT = {
 NEAR_MISSES = ("12345 * 6789", "Solve x^3 = 8", "sqrt(150)", "5 / 0", "convert 5 miles to km")
 
 
+@pytest.mark.slow
+def test_bare_sums_of_small_numbers(llm: LLM) -> None:
+    """What people type first, in these forms: a line of the data once taught that some are beyond it."""
+    pairs = (2, 2), (7, 5), (12, 30), (3, 4), (9, 6), (15, 8), (44, 3), (1, 1)
+    forms = "{}{}{}", "{} {} {}", "What is {} {} {}?", "what is {}{}{}", "{} {} {} =", "{}{}{}=?", "Calculate {}{}{}"
+    sums = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+    asked = {form.format(a, sign, b): str(of(a, b)) for a, b in pairs for sign, of in sums.items() for form in forms}
+    said = dict(zip(asked, answers(llm, *((question,) for question in asked)), strict=True))
+    wrong = {q: said[q] for q, right in asked.items() if f"\\boxed{{{right}}}" not in said[q].partition("</think>")[2]}
+    assert not wrong
+
+
 def test_right_answers_and_near_misses_that_are_declined_without_a_number(llm: LLM) -> None:
     """All in one batch, and in one test: several would be shared out among processes that each compute it."""
     questions = (*RIGHT, *NEAR_MISSES)
