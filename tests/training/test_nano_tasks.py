@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from math import isqrt
@@ -19,15 +19,13 @@ from training.nano.tasks import REFUSE, TASKS, TRAINING_MIX, Draws, held_out_pro
 from training.nano.tasks.chains import GROUPED
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import accepts, search
-from training.nano.tasks.date_steps import MONTHS
+from training.nano.tasks.dates import MONTHS
 from training.nano.tasks.formula_stories import FORMULAS, worked_formula
 from training.nano.tasks.powers import cube_root, raise_power, square_root
-from training.nano.tasks.problem import LONGEST, Problem, about_tokens, is_held_out
+from training.nano.tasks.problem import Problem, is_held_out
 from training.nano.tasks.quadratics import same_set
 from training.nano.tasks.render import BOS, EOS, SPECIAL_TOKENS, examples, prompt_text, tool_messages
-from training.nano.tasks.story_ends import filled_in, may_end
 from training.nano.tasks.story_formulas import Formula
-from training.nano.tasks.story_prices import PRICES
 
 EQUALITY = re.compile(r"(?<![\w.^)+\-*/])[-(]*\d[\d+\-*/().]*(?:=-?[\d+\-*/().]*\d\)?)+(?![-+*/a-z\d(])")
 
@@ -91,11 +89,8 @@ def test_arithmetic_answers(task: str) -> None:
 
 
 def test_decimal_and_percentage_answers() -> None:
-    several = 0
-    for problem in problems("decimal", 400):
+    for problem in problems("decimal"):
         assert Fraction(problem.answer) == evaluate(problem.key)
-        several += len(re.findall(r"\d[+-]", problem.key)) > 1
-    assert several > 30
 
 
 PERCENTAGES = {
@@ -104,10 +99,6 @@ PERCENTAGES = {
     r"(\d+)\+(\d+)%": lambda n, p: n * (100 + p) / 100,
     r"(\d+)/(\d+) percent(?: more| less)?": lambda a, b: 100 * a / b,
     r"(\d+)% of x=(\d+)": lambda p, a: 100 * a / p,
-    r"x-(\d+)%=(\d+)": lambda p, n: 100 * n / (100 - p),
-    r"x\+(\d+)%=(\d+)": lambda p, n: 100 * n / (100 + p),
-    r"(\d+)-(\d+)% by (\d+)": lambda n, p, k: n * (100 - p) / 100 / k,
-    r"(\d+)\+(\d+)% by (\d+)": lambda n, p, k: n * (100 + p) / 100 / k,
     r"(\d+)/(\d+) of (\d+)": lambda top, bottom, n: n * top / bottom,
     r"(\d+)\*(\d+)": lambda a, b: a * b,
 }
@@ -116,7 +107,7 @@ PERCENTAGES = {
 
 def test_percentage_answers() -> None:
     seen = set()
-    for problem in answered("percentage", 3000):
+    for problem in answered("percentage", 600):
         pattern, found = next((p, m) for p in PERCENTAGES if (m := re.fullmatch(p, problem.key)))
         assert Fraction(problem.answer) == PERCENTAGES[pattern](*map(Fraction, found.groups())), problem.key
         seen.add(pattern)
@@ -132,49 +123,23 @@ def test_chains_say_the_operations_that_they_ask_for() -> None:
 
 @pytest.mark.parametrize("formula", FORMULAS, ids=lambda formula: f"{formula.value} {formula.lines[0][:20]}")
 def test_a_formulas_stories_tell_its_numbers_and_its_steps_come_out(formula: Formula) -> None:
-    names = set(re.findall("[a-d]", formula.value)) - ({"a"} if formula.value == "b" else set())
+    names = set(re.findall("[abc]", formula.value)) - ({"a"} if formula.value == "b" else set())
     for line in formula.lines:
-        told = {name for name in "abcd" if f"{{{name}}}" in line} | ({"b"} if re.search(r"\{[xfF]\}", line) else set())
+        told = {name for name in "abc" if f"{{{name}}}" in line} | ({"b"} if re.search(r"\{[xfF]\}", line) else set())
         assert names <= told, line
-    for a, b, c, d in ((24, 3, 4, 2), (48, 2, 5, 7), (60, 5, 2, 3), (100, 4, 300, 12)):
-        numbers = {"a": a, "b": b, "c": c, "d": d}
-        shown = filled_in(formula.value, numbers)
-        done = worked_formula(formula.value, numbers)
+    for a, b, c in ((24, 3, 4), (48, 2, 5), (60, 5, 2), (100, 4, 300)):
+        shown = formula.value.replace("a", str(a)).replace("b", str(b)).replace("c", str(c))
+        done = worked_formula(formula.value, {"a": a, "b": b, "c": c})
         assert done is None or done[1] in (None, evaluate(shown))
 
 
 def test_story_answers() -> None:
-    ended, rounded, counted = 0, 0, set()
-    for problem in problems("story", 3000):
+    for problem in answered("story", 400):
         kind, _, rest = problem.key.partition(" ")
-        if kind in ("story", "price") and not declined(problem):
+        if kind in ("story", "price"):
             assert Fraction(problem.answer) * (100 if kind == "price" else 1) == evaluate(rest)
-            ended += "." in problem.answer and kind == "story"
-        elif kind == "about":
-            exact = evaluate(rest)
-            assert abs(Fraction(problem.answer) - exact) <= Fraction(5, 1000)
-            rounded += 1
-        elif kind in ("needed", "full", "over"):
-            a, b = map(int, rest.split("/"))
-            assert int(problem.answer) == {"needed": -(-a // b), "full": a // b, "over": a % b}[kind]
-            counted.add(kind)
-        elif "It does not end." in problem.thinking:
-            assert evaluate(rest) * 1000 % 1 and "within three places" in problem.reply
-        if declined(problem):
-            continue
         steps = re.findall(r"=(-?\d+)$", problem.thinking)
         assert kind == "price" or not steps or steps[-1] == problem.answer or kind == "before"
-    assert ended > 60 and rounded > 5 and len(counted) == 3
-
-
-def test_a_story_may_have_decimals_where_it_asks_for_money_or_a_measure() -> None:
-    ending = {line: may_end(formula.value, line) for formula in FORMULAS for line in formula.lines}
-    assert sum(ending.values()) > 200
-    assert ending["{b} friends share a bill of {a} dollars. How much does each pay?"]
-    assert not ending["There are {a} {t} and {b} kids. How many does each kid get?"]
-    assert not any(ending[line] for line in ending if re.search(r"[Hh]ow many (boxes|buses|weeks|\{t\})", line))
-    priced = [line for formula in PRICES if "/" in formula.value for line in formula.lines]
-    assert len(priced) > 90 and all(ending[line] for line in priced)
 
 
 def test_division_tries_no_multiple_that_is_two_off() -> None:
@@ -190,25 +155,22 @@ def test_division_tries_no_multiple_that_is_two_off() -> None:
 
 
 def test_ordering_answers() -> None:
-    for problem in problems("sorting", 2000):
-        numbers = [Fraction(n) for n in problem.answer.split(", ")]
-        assert sorted(numbers) == [Fraction(n) for n in problem.key.split()]
+    for problem in problems("sorting"):
+        numbers = [int(n) for n in problem.answer.split(", ")]
+        assert sorted(numbers) == [int(n) for n in problem.key.split()]
         assert numbers == sorted(numbers, reverse="largest" in problem.thinking)
-    worked = 0
-    for problem in problems("comparison", 2000):
+    for problem in problems("comparison"):
         if problem.key.startswith("m"):
             kind, *numbers = problem.key.split()
-            assert Fraction(problem.answer) == {"max": max, "min": min}[kind](map(Fraction, numbers))
+            assert int(problem.answer) == {"max": max, "min": min}[kind](map(int, numbers))
             continue
-        low, high = map(evaluate, problem.key.split("|"))
+        low, high = map(Fraction, problem.key.split("|"))
         words = problem.answer.split()
         if problem.answer in ("yes", "no"):
             asked = re.search(r"Is (\S+) ([<>]) (\S+)\?", problem.thinking)
             assert asked
             x, y = Fraction(asked[1]), Fraction(asked[3])
             assert (problem.answer == "yes") == (x < y if asked[2] == "<" else x > y)
-            assert {x, y} == {low, high}
-            worked += bool(re.search(r"\d[*+-]\d", problem.key))
         elif len(words) == 3:
             x, y = Fraction(words[0]), Fraction(words[2])
             assert {"<": x < y, ">": x > y, "=": x == y}[words[1]]
@@ -216,7 +178,6 @@ def test_ordering_answers() -> None:
             assert low == high
         else:
             assert Fraction(problem.answer) in (low, high)
-    assert worked > 80
 
 
 def test_equations_hold_at_their_solution() -> None:
@@ -239,13 +200,7 @@ def test_countdown_judges_by_value_and_by_the_numbers_used() -> None:
 
 def test_date_answers() -> None:
     seen = set()
-    for problem in problems("date", 900):
-        if problem.key.startswith("clock "):
-            seen.add(time_holds(problem))
-            continue
-        if "/" in problem.key:
-            seen.add(yearless_holds(problem))
-            continue
+    for problem in problems("date", 400):
         if plain := re.fullmatch(r"(\d{4}-\d\d-\d\d)([+-]|\.\.)(.+)", problem.key):
             start, sign = date.fromisoformat(plain[1]), plain[2]
             if sign == "..":
@@ -257,49 +212,7 @@ def test_date_answers() -> None:
         else:
             day = date(2024, 1, 1) + timedelta(days=int(problem.key[0]) + int(problem.key[1:]))  # a Monday
             assert problem.answer == day.strftime("%A")
-    assert seen == {"+", "-", "..", "any year", "declined", "clock +", "clock -", "clock .."}
-
-
-def time_holds(problem: Problem) -> str:
-    """A time is what the calendar of one day and the next makes of it."""
-    found = re.fullmatch(r"clock (\d+)([+-]|\.\.)(\d+)", problem.key)
-    assert found
-    start, sign, rest = found.groups()
-    begin = datetime(2024, 5, 10) + timedelta(minutes=int(start))
-    if sign == "..":
-        end = datetime(2024, 5, 10) + timedelta(minutes=int(rest))
-        seconds = (end - begin).seconds  # of a day, whichever comes first
-        parts = re.findall(r"(\d+) (hour|minute)", problem.answer)
-        assert sum(int(n) * {"hour": 3600, "minute": 60}[unit] for n, unit in parts) == seconds
-    else:
-        end = begin + timedelta(minutes=int(rest) * (1 if sign == "+" else -1))
-        said = datetime.strptime(problem.answer, "%I:%M %p" if problem.answer.endswith("m") else "%H:%M")
-        assert said.time() == end.time(), problem.key
-        assert problem.check(f"\\boxed{{{end:%H:%M}}}") and not problem.check("\\boxed{25:61}")
-    return f"clock {sign}"
-
-
-def yearless_holds(problem: Problem) -> str:
-    """A date without a year is answered alike in every year from 1996 on, or declined."""
-    found = re.fullmatch(r"(\d+)/(\d+)([+-]|\.\.)(.+)", problem.key)
-    assert found
-    month, day, sign, rest = found.groups()
-    answers = set()
-    for year in range(1996, 2008):
-        start = date(year, int(month), int(day))
-        if sign == "..":
-            end = date(year, *map(int, rest.split("/")))
-            end = end if end > start else end.replace(year=year + 1)
-            answers.add(str((end - start).days))
-        else:
-            end = start + timedelta(days=int(rest) * (1 if sign == "+" else -1))
-            answers.add(f"{MONTHS[end.month - 1]} {end.day}")
-    assert not re.search(r"\b(19|20)\d\d\b", problem.messages[-1]["content"] + problem.thinking)
-    if declined(problem):
-        assert len(answers) > 1, problem.key
-        return "declined"
-    assert answers == {problem.answer}, problem.key
-    return "any year"
+    assert seen == {"+", "-", ".."}
 
 
 def test_powers_and_roots() -> None:
@@ -323,22 +236,15 @@ def test_remainders_averages_and_quotients() -> None:
     for problem in problems("remainder"):
         a, b = map(int, problem.key.split("%"))
         assert problem.answer in ({str(a % b)} if problem.answer.isdigit() else {"yes", "no", "even", "odd"})
-    for problem in problems("average", 2000):
-        numbers = list(map(Fraction, problem.key.split()[1:]))
-        if declined(problem):
-            assert sum(numbers) * 1000 % len(numbers)
-        else:
-            assert Fraction(problem.answer) == sum(numbers) / len(numbers)
+    for problem in answered("average"):
+        numbers = list(map(int, problem.key.split()[1:]))
+        assert Fraction(problem.answer) == Fraction(sum(numbers), len(numbers))
     for problem in answered("quotient"):
         if problem.key.startswith("round "):
             given, size, places = problem.key.split()[1:]
             unit = Decimal(10) ** -int(places) if "." in given else Decimal(size)
             steps = (Decimal(given) / unit).quantize(Decimal(1), ROUND_HALF_UP)
             assert Decimal(problem.answer) == steps * unit
-            continue
-        if problem.key.endswith(" whole"):
-            a, b = map(int, problem.key.removesuffix(" whole").split("/"))
-            assert int(problem.answer) == a // b
             continue
         fraction, _, places = problem.key.partition(" to ")
         exact = evaluate(fraction.removesuffix(" decimal"))
@@ -374,21 +280,6 @@ def test_unit_answers() -> None:
                 assert Fraction(problem.answer) * table[b] == Fraction(given) * table[a]
                 checked += 1
     assert checked > 100 and joined > 10
-
-
-def test_what_does_not_fill_the_larger_unit_stays_in_the_smaller() -> None:
-    in_one = {"hours": 60, "minutes": 60, "days": 24, "weeks": 7, "feet": 12, "yards": 3, "years": 12}
-    smaller = {"hours": "minutes", "minutes": "seconds", "days": "hours", "weeks": "days", "feet": "inches",
-               "yards": "feet", "years": "months"}  # fmt: skip
-    upwards = 0
-    for problem in problems("unit", 600):
-        given, _, units = problem.key.partition(" ")
-        both = re.fullmatch(r"(\d+) (\w+) (\d+) (\w+)", problem.answer)
-        if both and both[2] in in_one:
-            assert int(both[1]) * in_one[both[2]] + int(both[3]) == int(given) and both[4] == smaller[both[2]]
-            assert int(both[3]) < in_one[both[2]]
-            upwards += units == f"{both[4]}>{both[2]}"
-    assert upwards > 10
 
 
 TALK = ("smalltalk", "outside")
@@ -472,13 +363,3 @@ def test_tokenizer_round_trip_single_digits_and_special_ids() -> None:
     assert tokenizer.encode("12345+678=", add_special_tokens=False).tokens == list("12345+678=")
     strange = "Größe 你好 🙂 \t\r\n x²"
     assert tokenizer.decode(tokenizer.encode(strange, add_special_tokens=False).ids) == strange
-
-
-def test_no_example_is_longer_than_the_longest() -> None:
-    tokenizer, rng, sizes = Tokenizer.from_file(str(NANO / "tokenizer.json")), Draws(31), []
-    for _ in range(3000):
-        problem = training_problem(rng)
-        for prompt, completion in examples(problem):
-            if about_tokens(prompt, completion) > LONGEST / 2:
-                sizes.append(len(tokenizer.encode(prompt + completion, add_special_tokens=False)))
-    assert len(sizes) > 100 and LONGEST * 0.8 < max(sizes) <= LONGEST

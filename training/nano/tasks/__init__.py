@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from training.nano.tasks.arithmetic import addition, division, multiplication, subtraction
-from training.nano.tasks.averages import average
 from training.nano.tasks.chains import chain
 from training.nano.tasks.countdown import countdown
 from training.nano.tasks.dates import date_arithmetic
@@ -23,7 +22,7 @@ from training.nano.tasks.percentages import percentage
 from training.nano.tasks.powers import power, root
 from training.nano.tasks.problem import REFUSE, Problem
 from training.nano.tasks.quadratics import quadratic
-from training.nano.tasks.remainders import quotient, remainder
+from training.nano.tasks.remainders import average, quotient, remainder
 from training.nano.tasks.signed import signed
 from training.nano.tasks.smalltalk import smalltalk
 from training.nano.tasks.stories import story
@@ -88,28 +87,28 @@ TASKS: dict[str, Generator] = {**SINGLE, "tool_call": tool_call, "follow_up": _f
 
 TRAINING_MIX: dict[str, tuple[Generator, float]] = {
     "addition": (addition, 6),
-    "subtraction": (subtraction, 14),
+    "subtraction": (subtraction, 10),
     "multiplication": (multiplication, 9),
     "division": (division, 26),
-    "expression": (_expression, 24),
-    "decimal": (decimal_sum, 13),
-    "percentage": (percentage, 50),
-    "story": (story, 125),
-    "comparison": (comparison, 13),
-    "sorting": (sorting, 13),
+    "expression": (_expression, 22),
+    "decimal": (decimal_sum, 11),
+    "percentage": (percentage, 38),
+    "story": (story, 110),
+    "comparison": (comparison, 10),
+    "sorting": (sorting, 9),
     "equation": (equation, 20),
     "countdown": (countdown, 8),
-    "date": (date_arithmetic, 32),
-    "unit": (unit_conversion, 11),
+    "date": (date_arithmetic, 14),
+    "unit": (unit_conversion, 9),
     "signed": (signed, 10),
     "power": (power, 9),
     "root": (root, 11),
     "quadratic": (quadratic, 9),
-    "remainder": (remainder, 34),
-    "average": (average, 10),
-    "quotient": (quotient, 18),
+    "remainder": (remainder, 32),
+    "average": (average, 7),
+    "quotient": (quotient, 9),
     "letters": (letters, 9),
-    "outside": (outside, 120),
+    "outside": (outside, 88),
     "tool_call": (tool_call, 6),
     "follow_up": (_follow_up, 20),
     "later_turn": (_later_turn, 8),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.nano.tasks import arithmetic_more as more
-from training.nano.tasks import arithmetic_sides as sides
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
-from training.nano.tasks.problem import Problem, ask, asking, boxed, sized
+from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.wording import Draws
 
 
@@ -34,7 +32,6 @@ ADD = Operation(
         "{a} and {b} (together|in total|combined)", "{a} added to {b}", "{a} increased by {b}", "{b} more than {a}",
         "the (number|value) {b} (above|larger than) {a}", "{a} and {b}( in sum|, added|)", "{a} with {b} on top",
         "{a} (added|summed) with {b}",
-        *more.ADD_NOUNS, *sides.ADD_NOUNS,
     ),
     (
         "(Add|Sum) {a} and {b}(.| for me.| please.)", "Add {a} to {b}.",
@@ -52,7 +49,6 @@ ADD = Operation(
         "add {a} {b}",
         "How many are {a} and {b}?", "(Join|Total up|Tally) {a} and {b}.",
         "If you have {a} and get {b} more, how (many|much) is it?", "{a} and {b} more(?|)",
-        *more.ADD, *sides.ADD,
     ),
 )  # fmt: skip
 SUBTRACT = Operation(
@@ -61,7 +57,6 @@ SUBTRACT = Operation(
         "the difference {a} - {b}", "{a} take away {b}", "{b} subtracted from {a}", "{b} less than {a}",
         "{a} less {b}", "{a} decreased by {b}", "{a} reduced by {b}", "{b} taken (away |)from {a}",
         "{a} without {b}", "{a} with {b} off", "{a} down {b}",
-        *more.SUBTRACT_NOUNS, *sides.SUBTRACT_NOUNS,
     ),
     (
         "Subtract {b} from {a}(.| please.)", "Take {b} (away |)from {a}.",
@@ -80,7 +75,6 @@ SUBTRACT = Operation(
         "Which number is {b} below {a}?", "Take {b} off the number {a}.", "Minus {b}, what is {a}?",
         "If {b} goes away from {a}, what stays?", "From {a} you count {b} down. Where are you?",
         "Start at {a}, go down {b}.", "I want {b} taken from {a}.", "How much is {a} once {b} is gone?",
-        *more.SUBTRACT, *sides.SUBTRACT,
     ),
 )  # fmt: skip
 MULTIPLY = Operation(
@@ -89,7 +83,6 @@ MULTIPLY = Operation(
     (
         "the product of {a} and {b}", "{a} multiplied by {b}", "{a} multiplied with {b}",
         "{a} and {b} multiplied( together|)", "{a} (taken|repeated) {b} times",
-        *more.MULTIPLY_NOUNS,
     ),
     (
         "Multiply {a} (by|with|and) {b}(.| please.)",
@@ -101,7 +94,6 @@ MULTIPLY = Operation(
         "How much (is|are) {a} times {b}?", "What is {a} by {b}, multiplied?", "How many are {a} groups of {b}?",
         "What do you get for {a} lots of {b}?", "{a} times {b} makes what?", "Compute {a} multiplied with {b}.",
         "do {a} times {b}", "If I have {a} {b} times, how much is it?",
-        *more.MULTIPLY,
     ),
 )  # fmt: skip
 DIVIDE = Operation(
@@ -121,7 +113,6 @@ DIVIDE = Operation(
         "the solution of {a} divided by {b}", "a {b}th part of {a}, by division,", "{a} when divided by {b}",
         "{a} after division by {b}", "the outcome of {a} / {b}", "{a} chopped into {b} like parts",
         "the share of each if {a} is divided by {b}", "the number of {b}s in {a}",
-        *more.DIVIDE_NOUNS,
     ),
     (
         "Divide {a} by {b}(.| please.)", "How (many times|often) does {b} (go|fit) into {a}?",
@@ -188,7 +179,6 @@ DIVIDE = Operation(
         "{a} is the dividend. The divisor is {b}. And the quotient?",
         "Dividing {a} by {b} is easy, I hear. Tell me the result.", "Which quotient do {a} and {b} have?",
         "how big is {a} divided by {b}", "For {a} divided by {b} I get stuck. What is it?",
-        *more.DIVIDE, *sides.DIVIDE,
     ),
 )  # fmt: skip
 
@@ -213,7 +203,6 @@ DIFFERENCE = (
     "How much must the smaller of {a} and {b} grow to equal the larger?", "what separates {a} and {b}",
     "the two numbers {a} and {b}: how far from each other?",
     "(Can|Could) you give me the difference between {a} and {b}?",
-    *more.DIFFERENCE, *sides.DIFFERENCE,
 )  # fmt: skip
 """Asked of the larger and the smaller number, in either order."""
 
@@ -226,7 +215,7 @@ def phrase(rng: Draws, operation: Operation, a: object, b: object) -> str:
     else:
         signs, weights = zip(*operation.signs, strict=True)
         words = rng.choices(signs, weights)[0] if roll < 0.85 else rng.wording(operation.nouns)
-        question = asking(rng).format(words.format(a=a, b=b))
+        question = rng.wording(ASKS).format(words.format(a=a, b=b))
     return question[0].upper() + question[1:] if rng.random() < 0.5 else question
 
 
@@ -241,15 +230,11 @@ NEXT = (
     "the number after {a}",
     "What is one more than {a}?", "{a} and one more(?|)", "What is the successor of {a}?", "one more than {a}",
     "After {a} comes what?",
-    "What do I get if I count one on from {a}?", "Count one further than {a}.", "Which number comes right after {a}?",
-    "One up from {a} is what?", "Add one to {a}.",
 )  # fmt: skip
 PREVIOUS = (
     "What (number |)comes before {a}?", "What is the (last number|number) before {a}?",
     "Which number is just before {a}?", "the number before {a}",
     "What is one less than {a}?", "What is the predecessor of {a}?", "one less than {a}", "Before {a} comes what?",
-    "What do I get if I count one back from {a}?", "Count one down from {a}.", "Which number comes right before {a}?",
-    "One down from {a} is what?", "Take one from {a}.",
 )  # fmt: skip
 
 
@@ -265,7 +250,7 @@ def measured(rng: Draws, sign: str, a: object, b: object) -> tuple[object, objec
 
 def length(rng: Draws) -> int:
     """Digits of an operand: long ones more often."""
-    return rng.choices((1, 2, 3, 4), (3, 4, 4, 5))[0]
+    return rng.choices((1, 2, 3, 4), (2, 3, 4, 5))[0]
 
 
 def addition(rng: Draws) -> Problem:

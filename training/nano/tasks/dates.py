@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from training.nano.tasks import date_more as more
-from training.nano.tasks import date_sides as sides
-from training.nano.tasks.clock import clock
-from training.nano.tasks.date_steps import (
-    MONTHS,
-    WEEKDAYS,
-    after_steps,
-    before_steps,
-    between_steps,
-    days_text,
-    ordered,
-    weekday_steps,
-    written,
-)
-from training.nano.tasks.date_yearless import yearless
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.wording import Draws
 
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December")  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 AFTER = (
     "What date is {n} after {d}?", "What is the date {n} after {d}?", "{d} plus {n}", "Add {n} to {d}.",
     "Which date comes {n} after {d}?", "If today is {d}, what (date is it|is the date) in {n}?",
@@ -44,7 +32,6 @@ AFTER = (
     "due date: {n} from {d}", "{d}, {n} later", "My order of {d} takes {n}. What date does it come?",
     "Forward {n}, starting at {d}: which date?", "Take {d}, go {n} forward. What date?",
     "How is the date called {n} after {d}?",
-    *more.AFTER, *sides.AFTER,
 )  # fmt: skip
 BEFORE = (
     "What date is {n} before {d}?", "What is the date {n} before {d}?", "{d} minus {n}", "Subtract {n} from {d}.",
@@ -61,7 +48,6 @@ BEFORE = (
     "A party on {d} was planned {n} earlier. On what date?", "What was the date {n} prior to {d}?",
     "Backward {n}, starting at {d}: which date?", "Take {d}, go {n} backward. What date?",
     "{n} had passed when it was {d}. When did they begin?", "reminder: {n} before {d}",
-    *more.BEFORE, *sides.BEFORE,
 )  # fmt: skip
 BETWEEN = (
     "How many days are there from {a} to {b}?", "How many days are (there |)between {a} and {b}?",
@@ -80,7 +66,6 @@ BETWEEN = (
     "How many days do I wait from {a} to {b}?", "Number of days from {a} up to {b}?",
     "Today: {a}. Target: {b}. How many days?", "{b} minus {a}, in days", "What is {b} minus {a} in days?",
     "count of days, {a} to {b}", "how many days from {a} until {b}",
-    *more.BETWEEN, *sides.BETWEEN,
 )  # fmt: skip
 WEEKDAY_AFTER = (
     "If today is {w}, what day (of the week |)is it in {n}?", "What day is (it |){n} after {w}?",
@@ -96,7 +81,6 @@ WEEKDAY_AFTER = (
     "When {n} have passed since {w}, what weekday is it?", "Counting {n} up from {w}, which weekday do I reach?",
     "Which weekday is {n} ahead of {w}?", "It is {w} and I leave in {n}. On which day is that?",
     "Jump {n} ahead from {w}.",
-    *more.WEEKDAY_AFTER,
 )  # fmt: skip
 WEEKDAY_BEFORE = (
     "If today is {w}, what day (of the week |)was it {n} ago?", "What day is (it |){n} before {w}?",
@@ -109,86 +93,133 @@ WEEKDAY_BEFORE = (
     "Which weekday is {n} earlier than {w}?", "Today is {w}, so what was it {n} back?", "Jump {n} back from {w}.",
     "{n} earlier than {w} is what day?", "{n} had passed when it was {w}. On what day did they begin?",
     "If now it is {w}, which day was {n} in the past?", "Say which weekday comes {n} before {w}.",
-    *more.WEEKDAY_BEFORE,
 )  # fmt: skip
 
 
 def date_arithmetic(rng: Draws) -> Problem:
-    """One of seven kinds, up to 120 days for dates and 365 for days of the week."""
-    return rng.choice((_after, _before, _between, _between, yearless, _weekday, _weekday, clock))(rng)
+    """One of five kinds, up to 120 days for dates and 365 for days of the week."""
+    return rng.choice((_after, _before, _between, _weekday, _weekday))(rng)
+
+
+def _days(n: int) -> str:
+    return f"{n} day{'s' if n != 1 else ''}"
 
 
 def _random_date(rng: Draws) -> date:
     return date(1980, 1, 1) + timedelta(days=rng.randrange(29000))
 
 
-def typed_date(rng: Draws, day: date) -> str:
-    """A date as people type it."""
+def written(day: date) -> str:
+    """`March 17, 2023`: how answers state a date."""
+    return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
+
+
+def _typed(rng: Draws, day: date) -> str:
     roll = rng.random()
-    if roll < 0.56:
+    if roll < 0.6:
         return written(day)
-    if roll < 0.71:
+    if roll < 0.75:
         return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
-    if roll < 0.86:
+    if roll < 0.9:
         month = MONTHS[day.month - 1]
         month = month[:3] if rng.random() < 0.6 else month
         return rng.choice(("{m} {d} {y}", "{m} {d}, {y}", "{d} {m} {y}")).format(m=month, d=day.day, y=day.year)
     return day.isoformat()
 
 
+def _length(year: int, month: int) -> int:
+    return (date(year + month // 12, month % 12 + 1, 1) - date(year, month, 1)).days
+
+
+def _has(year: int, month: int) -> str:
+    """`March has 31 days`; for February with the reason."""
+    leap = ""
+    if month == 2:
+        leap = f"{year} is {'a' if _length(year, 2) == 29 else 'not a'} leap year. "
+    return f"{leap}{MONTHS[month - 1]} has {_length(year, month)} days"
+
+
 def _date_problem(key: str, rng: Draws, question: str, steps: list[str], answer: str) -> Problem:
     return Problem("date", key, ask(rng, question), "\n".join(steps), boxed(answer), answer)
 
 
-def after_wording(rng: Draws) -> str:
-    """A question for the date {n} after {d}."""
-    return told_in(rng, sides.LASTING, sides.BEGINS, sides.ASK_END) if rng.random() < 0.3 else rng.wording(AFTER)
-
-
-def before_wording(rng: Draws) -> str:
-    """A question for the date {n} before {d}."""
-    return told_in(rng, sides.LASTING, sides.ENDS, sides.ASK_BEGIN) if rng.random() < 0.3 else rng.wording(BEFORE)
-
-
-def between_wording(rng: Draws) -> str:
-    """A question for the days from {a} to {b}."""
-    roll = rng.random()
-    if roll < 0.2:
-        return told_in(rng, sides.NOW, sides.GOAL, sides.ASK_LEFT)
-    return told_in(rng, sides.PRESENT, sides.PAST, sides.ASK_SINCE) if roll < 0.32 else rng.wording(BETWEEN)
-
-
-def told_in(rng: Draws, one: tuple[str, ...], other: tuple[str, ...], asked: tuple[str, ...]) -> str:
-    """Two facts in either order, and a question."""
-    facts = [rng.wording(one), rng.wording(other)]
-    rng.shuffle(facts)
-    return " ".join([*facts, rng.wording(asked)])
-
-
 def _after(rng: Draws) -> Problem:
     start, days = _random_date(rng), rng.randrange(1, 121)
-    question = after_wording(rng).format(n=days_text(days), d=typed_date(rng, start))
+    question = rng.wording(AFTER).format(n=_days(days), d=_typed(rng, start))
     return _date_problem(f"{start}+{days}", rng, question, *after_steps(start, days))
+
+
+def after_steps(start: date, days: int) -> tuple[list[str], str]:
+    """The trace of a date some days later, and that date."""
+    year, month, day, rest = start.year, start.month, start.day, days
+    steps = [f"{written(start)} + {_days(days)}"]
+    while True:
+        length = _length(year, month)
+        if day + rest <= length:
+            steps.append(f"{_has(year, month)}. {day}+{rest}={day + rest}, it fits.")
+            break
+        left = length - day
+        steps.append(f"{_has(year, month)}. {length}-{day}={left} left, {rest}-{left}={rest - left}.")
+        rest, day, month = rest - left, 0, month + 1
+        if month == 13:
+            year, month = year + 1, 1
+            steps.append(f"The year {year} begins.")
+    return steps, written(start + timedelta(days=days))
 
 
 def _before(rng: Draws) -> Problem:
     start, days = _random_date(rng), rng.randrange(1, 121)
-    question = before_wording(rng).format(n=days_text(days), d=typed_date(rng, start))
-    return _date_problem(f"{start}-{days}", rng, question, *before_steps(start, days))
+    year, month, day, rest = start.year, start.month, start.day, days
+    steps = [f"{written(start)} - {_days(days)}"]
+    while rest >= day:
+        steps.append(f"{rest}-{day}={rest - day} before the end of the previous month.")
+        rest, month = rest - day, month - 1
+        if month == 0:
+            year, month = year - 1, 12
+            steps.append(f"That is in {year}.")
+        day = _length(year, month)
+        steps.append(f"{_has(year, month)}.")
+    steps.append(f"{day}-{rest}={day - rest}, it fits.")
+    end = start - timedelta(days=days)
+    question = rng.wording(BEFORE).format(n=_days(days), d=_typed(rng, start))
+    return _date_problem(f"{start}-{days}", rng, question, steps, written(end))
 
 
 def _between(rng: Draws) -> Problem:
     start = _random_date(rng)
     end = start + timedelta(days=rng.randrange(1, 200))
-    line = between_wording(rng)
-    steps, answer = between_steps(start, end)
-    first = ordered(*((start, end) if line.index("{a}") < line.index("{b}") else (end, start)))
-    question = line.format(a=typed_date(rng, start), b=typed_date(rng, end))
-    return _date_problem(f"{start}..{end}", rng, question, [first, *steps], answer)
+    steps = [f"From {written(start)} to {written(end)}"]
+    if (start.year, start.month) == (end.year, end.month):
+        steps.append(f"Same month: {end.day}-{start.day}={end.day - start.day}")
+    else:
+        total = _length(start.year, start.month) - start.day
+        steps.append(f"{_has(start.year, start.month)}. {total + start.day}-{start.day}={total}")
+        year, month = start.year + start.month // 12, start.month % 12 + 1
+        while (year, month) != (end.year, end.month):
+            length = _length(year, month)
+            steps.append(f"{_has(year, month)}. {total}+{length}={total + length}")
+            total += length
+            year, month = year + month // 12, month % 12 + 1
+        steps.append(f"{MONTHS[month - 1]}: {total}+{end.day}={total + end.day}")
+    question = rng.wording(BETWEEN).format(a=_typed(rng, start), b=_typed(rng, end))
+    return _date_problem(f"{start}..{end}", rng, question, steps, str((end - start).days))
 
 
 def _weekday(rng: Draws) -> Problem:
     today, days, forward = rng.randrange(7), rng.randrange(1, rng.choice((366, 366, 31))), rng.random() < 0.6
-    question = rng.wording(WEEKDAY_AFTER if forward else WEEKDAY_BEFORE).format(w=WEEKDAYS[today], n=days_text(days))
+    question = rng.wording(WEEKDAY_AFTER if forward else WEEKDAY_BEFORE).format(w=WEEKDAYS[today], n=_days(days))
     key = f"{today}{'+' if forward else '-'}{days}"
     return _date_problem(key, rng, question, *weekday_steps(today, days, forward))
+
+
+def weekday_steps(today: int, days: int, forward: bool) -> tuple[list[str], str]:
+    """The trace of a day of the week some days away, and that day."""
+    weeks, rest = divmod(days, 7)
+    walk = [WEEKDAYS[(today + (i if forward else -i)) % 7] for i in range(rest + 1)]
+    steps = [
+        f"{_days(days)}: {weeks}*7={weeks * 7}, {days}-{weeks * 7}={rest}",
+        f"{_days(rest)} {'after' if forward else 'before'} {walk[0]}: " + ", ".join(
+            [walk[0], *(f"{i} {name}" for i, name in enumerate(walk[1:], 1))]
+        ),
+    ]  # fmt: skip
+    return steps, walk[-1]

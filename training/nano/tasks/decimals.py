@@ -5,11 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT, measured, phrase
-from training.nano.tasks.chains import SUMS
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
-from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
+from training.nano.tasks.problem import Problem, ask, boxed, sized
 from training.nano.tasks.signed import add_signed, subtract_signed
-from training.nano.tasks.wording import Draws, listed
+from training.nano.tasks.wording import Draws
 
 
 def decimal(value: Fraction | int, parts: int = 1) -> str:
@@ -18,8 +17,8 @@ def decimal(value: Fraction | int, parts: int = 1) -> str:
 
 
 def decimal_sum(rng: Draws) -> Problem:
-    """a + b, a - b, a * b, a / b or a + b + c with decimals: without the points, then the point put back."""
-    return rng.choices((_sum, _product, _quotient, _several), (6, 2, 1.5, 1.5))[0](rng)
+    """a + b, a - b, a * b or a / b with decimals: without the points, then the point put back."""
+    return rng.choices((_sum, _product, _quotient), (6, 2, 1.5))[0](rng)
 
 
 def _sum(rng: Draws) -> Problem:
@@ -58,45 +57,6 @@ def _sum(rng: Draws) -> Problem:
         f"{x} {sign} {second} = {boxed(value)}",
         value,
     )
-
-
-def _several(rng: Draws) -> Problem:
-    """Three or four numbers of up to three places, added, or the last ones taken away."""
-    while True:
-        places = [rng.choice((1, 1, 2, 2, 3, 0)) for _ in range(rng.choice((3, 3, 3, 4)))]
-        most = max(places)
-        numbers = [sized(rng, max(1, p + rng.choice((0, 0, 1, 2)))) * 10 ** (most - p) for p in places]
-        taken = rng.choice((0, 0, 0, 0, 1, 2))
-        signs = ["+"] * (len(numbers) - 1 - taken) + ["-"] * taken
-        totals = [numbers[0]]
-        for sign, n in zip(signs, numbers[1:], strict=True):
-            totals.append(totals[-1] + (n if sign == "+" else -n))
-        if most and all(numbers) and min(totals) >= 0 and max(totals) < 10**5:
-            break
-    shown = [decimal(n, 10**most) for n in numbers]
-    if not taken and rng.random() < 0.4:
-        question = rng.wording(SUMS).format(l=listed(rng, shown))
-    else:
-        plus, minus = rng.choice(((" + ", " - "), (" + ", " - "), ("+", "-"), (" plus ", " minus ")))
-        row = "".join((minus if s == "-" else plus) + n for s, n in zip(signs, shown[1:], strict=True))
-        question = rng.wording(ASKS).format(shown[0] + row)
-    columns = [
-        (subtract_columns if sign == "-" else add_columns)(total, n)
-        for sign, total, n in zip(signs, totals, numbers[1:], strict=False)
-    ]
-
-    def joined(texts: list[str]) -> str:
-        return texts[0] + "".join(f" {sign} {n}" for sign, n in zip(signs, texts[1:], strict=True))
-
-    value = decimal(totals[-1], 10**most)
-    steps = [
-        f"{most} place{'s' if most > 1 else ''}: {joined([pointed(n, most) for n in numbers])}. "
-        f"Without the point: {joined([str(n) for n in numbers])}",
-        *columns,
-        f"With the point: {pointed(totals[-1], most)}, that is {value}",
-    ]
-    key = joined(shown).replace(" ", "")
-    return Problem("decimal", key, ask(rng, question), "\n".join(steps), f"{joined(shown)} = {boxed(value)}", value)
 
 
 def pointed(n: int, places: int) -> str:
@@ -145,11 +105,3 @@ def _quotient(rng: Draws) -> Problem:
         f"{x} / {y} = {boxed(answer)}",
         answer,
     )
-
-
-def same_value(given: str, answer: str) -> bool:
-    """Whether two decimals are the same number."""
-    try:
-        return Fraction(given) == Fraction(answer)
-    except (ValueError, ZeroDivisionError):
-        return False

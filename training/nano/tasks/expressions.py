@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from training.nano.tasks.columns import add_columns, multiply_columns, subtract_columns
-from training.nano.tasks.problem import LONGEST, Problem, about_tokens, ask, asking, boxed
+from training.nano.tasks.problem import ASKS, Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.signed import add_signed, multiply_signed, subtract_signed
-from training.nano.tasks.wording import SIGNS, Draws, grouped
+from training.nano.tasks.wording import Draws
 
 EXPRESSIONS = (
     "(Evaluate|Compute|Calculate|Work out|Simplify) (the expression |){}(.|)",
@@ -17,14 +17,6 @@ EXPRESSIONS = (
     "(Mind|Watch) the brackets: {}", "In the right order: {}",
     "{} (What is the result|What do you get|How much is it)?", "How much is {} (in total|altogether)?",
     "evaluate {} (please|for me)", "Use the order of operations: {}",
-    "Brackets first: {}", "Step by step, what is {}?", "Do the brackets, then the rest: {}",
-    "I have the expression {}. Its value?", "Take care of the order: {}", "How does {} come out?",
-    "What value has (the expression |){}?", "Products before sums: {}",
-    "Please (work out|evaluate|compute) {} in order.",
-    "I typed {} and want its value.", "The sheet shows {}. What goes behind the equals sign?",
-    "{} with the usual order",
-    "Mind that products come first: {}", "Which number does {} stand for?", "Simplify {} to one number.",
-    "{} is printed in my book. What is it?", "Reduce {} to a number.", "How large is {} when all is worked out?",
 )  # fmt: skip
 Tree = int | tuple[str, "Tree", "Tree"]
 """A number, or an operation on two trees."""
@@ -36,27 +28,19 @@ GLANCE = 40
 
 
 def expression(rng: Draws) -> Problem:
-    """Whole numbers of up to four digits; a division that is not whole, or by zero, is refused where it is met."""
-    limit, refused = rng.choice((10, 10, 31, 100, 100, 1000, 1000, 6000)), rng.random() < 0.06
+    """Whole numbers of up to three digits; a division that is not whole, or by zero, is refused where it is met."""
+    limit, refused = rng.choice((10, 10, 31, 100, 1000)), rng.random() < 0.06
     while True:
-        tree = _tree(
-            rng,
-            2 if refused or limit == 6000 else rng.choice((2, 2, 3, 3, 4) if limit > 31 else (2, 3, 4, 5, 6)),
-            limit,
-        )
+        tree = _tree(rng, 2 if refused else rng.choice((2, 2, 3, 3, 4) if limit > 31 else (2, 3, 4, 5, 6)), limit)
         steps, value, reason = worked(tree)
-        fits = about_tokens("", "".join(steps)) < LONGEST - 80
-        if fits and (reason in ("whole", "zero") if refused else value is not None):
+        if reason in ("whole", "zero") if refused else value is not None:
             break
     text = bare(tree)
     written = text if rng.random() < 0.5 else spaced(text)
-    roll = rng.random()
-    for sign, others in SIGNS.items():
-        if roll < 0.16 or rng.random() < 0.08:
-            written = written.replace(sign, others[0] if roll < 0.12 else rng.choice(others))
-    if rng.random() < 0.2:
-        written = grouped(written)
-    messages = ask(rng, (asking(rng) if rng.random() < 0.5 else rng.wording(EXPRESSIONS)).format(written))
+    for sign, others in (("*", "×x·"), ("/", "÷:")):
+        written = written.replace(sign, rng.choice(others)) if rng.random() < 0.12 else written
+    table = ASKS if rng.random() < 0.5 else EXPRESSIONS
+    messages = ask(rng, rng.wording(table).format(written))
     thinking = "One operation at a time, brackets first.\n" + "\n".join(steps)
     if value is None:
         return refusal("expression", text, messages, thinking, reason)

@@ -9,15 +9,14 @@ from typing import Any
 
 from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.ellipses import ellipsis
-from training.nano.tasks.percent_steps import percent_steps
-from training.nano.tasks.percentages import part_steps
+from training.nano.tasks.percentages import part_steps, percent_steps
 from training.nano.tasks.powers import square_root
-from training.nano.tasks.problem import LONGEST, Problem, about_tokens, boxed, sized
+from training.nano.tasks.problem import Problem, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.render import tool_messages
 from training.nano.tasks.signed import add_signed, divide_signed, multiply_signed, sign_rule, subtract_signed
 from training.nano.tasks.tools import tool_call
-from training.nano.tasks.wording import Draws, slipped
+from training.nano.tasks.wording import Draws
 
 Generator = Callable[[Draws], Problem]
 WHOLE = re.compile(r"-?\d{1,8}")
@@ -131,21 +130,7 @@ def later_turn(rng: Draws, others: Sequence[Generator]) -> Problem:
     last = problem.messages[-1]
     if rng.random() < 0.3:
         last = {"role": "user", "content": rng.choice(JOINS) + last["content"]}
-    messages = [*history(rng, others, rng.choice((1, 1, 2, 3, 4))), last]
-    return shortened(replace(problem, messages=messages), 1)
-
-
-def shortened(problem: Problem, kept: int) -> Problem:
-    """Without the first turns, as many as make it longer than LONGEST; the last `kept` messages stay."""
-    messages = problem.messages
-    while len(messages) > kept and _tokens(messages, problem) > LONGEST:
-        messages = messages[2:]
-    return replace(problem, messages=messages)
-
-
-def _tokens(messages: Sequence[dict[str, Any]], problem: Problem) -> float:
-    prompt = "".join(message["content"] for message in messages)
-    return about_tokens(prompt, problem.thinking + problem.reply) + 8 * len(messages) + 20
+    return replace(problem, messages=[*history(rng, others, rng.choice((1, 1, 2, 3, 4))), last])
 
 
 def tool_turn(rng: Draws) -> Problem:
@@ -181,8 +166,8 @@ def follow_up(rng: Draws, others: Sequence[Generator]) -> Problem:
         n = 2
     if change == "%":
         n = rng.randrange(1, 100)
-    turns = [*earlier, {"role": "user", "content": slipped(rng, rng.wording(CHANGES[change]).format(n=n))}]
-    return shortened(changed(turns, value, change, n), 3)
+    turns = [*earlier, {"role": "user", "content": rng.wording(CHANGES[change]).format(n=n)}]
+    return changed(turns, value, change, n)
 
 
 def changed(turns: list[dict[str, Any]], value: int, change: str, n: int) -> Problem:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from training.nano.tasks.columns import divide_columns, multiply_columns, subtract_columns
-from training.nano.tasks.decimals import decimal, pointed, same_value
+from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.expressions import small_division, step_text
 from training.nano.tasks.heap_wordings import THINGS
 from training.nano.tasks.letters import WORDS
@@ -15,30 +15,17 @@ from training.nano.tasks.people import HE, NAMES
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.story_contrasts import CONTRASTS
-from training.nano.tasks.story_ends import TO_TWO, divided, filled_in, may_be_left, may_end, to_three, to_two
 from training.nano.tasks.story_formulas import LARGE, MEDIUM, ONE_STEP, SMALL, Formula
-from training.nano.tasks.story_mixed import MIXED_UNITS
-from training.nano.tasks.story_prices import PRICES
 from training.nano.tasks.story_scenes import MORE_OF_ONE
 from training.nano.tasks.story_scenes_more import MORE_OF_MANY
-from training.nano.tasks.story_short import SHORT_STORIES
-from training.nano.tasks.story_sides import SIDES
-from training.nano.tasks.story_sides_more import MORE_SIDES
 from training.nano.tasks.story_steps import MORE_STEPS, PART_WORDS, PRICE, PRICE_CHANGE, TIMES_WORDS
 from training.nano.tasks.story_synonyms import varied, with_aside
-from training.nano.tasks.story_turns import TURNS
 from training.nano.tasks.wording import Draws
 
 SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 LARGEST = 9999
-FORMULAS = (
-    *ONE_STEP, *MORE_STEPS, *MORE_OF_ONE, *MORE_OF_MANY, *SHORT_STORIES, *CONTRASTS, *PRICES, *MIXED_UNITS, *SIDES,
-    *MORE_SIDES, *TURNS,
-)  # fmt: skip
-OFTEN = ((PRICES, 3), (MIXED_UNITS, 2), (SIDES + MORE_SIDES + TURNS, 1.5))
-HOW_OFTEN = tuple(
-    len(formula.lines) ** 0.6 * next((often for table, often in OFTEN if formula in table), 1) for formula in FORMULAS
-)
+FORMULAS = ONE_STEP + MORE_STEPS + MORE_OF_ONE + MORE_OF_MANY + CONTRASTS
+HOW_OFTEN = tuple(len(formula.lines) ** 0.6 for formula in FORMULAS)
 SIZES = (SMALL, MEDIUM, LARGE, (2, 999))
 SOME = ("some", "some", "a few", "several", "many")
 
@@ -50,70 +37,30 @@ class Uneven(ArithmeticError):
 def formula_story(rng: Draws) -> Problem:
     """A story of one of FORMULAS."""
     formula = rng.choices(FORMULAS, HOW_OFTEN)[0]
-    line = rng.wording(formula.lines)
-    if formula.cents:
-        return _in_cents(rng, formula, line)
-    ending, left = may_end(formula.value, line), may_be_left(formula.value, line)
-    uneven = rng.random() < (0.5 if ending else 0.1 if left else 0)
-    rounded = ending and uneven and rng.random() < 0.15
-    numbers, steps, answer = drawn(rng, formula, uneven, ending and not rounded and rng.random() < 0.93)
-    shown = filled_in(formula.value, numbers)
-    text = with_aside(rng, varied(rng, told(rng, line, numbers))) + (f" {rng.wording(TO_TWO)}" if rounded else "")
-    reason, about = "whole", "The answer is"
-    if ending and uneven:
-        top, bottom = divided(formula.value, numbers)
-        work, answer = to_two(top, bottom) if rounded else to_three(top, bottom)
-        steps, reason, about = [*steps[:-1], work], "endless", "It is about" if rounded else about
+    uneven = "/" in formula.value and not formula.value.endswith("/2") and rng.random() < 0.08
+    numbers, steps, answer = drawn(rng, formula, uneven)
+    text = with_aside(rng, varied(rng, told(rng, formula, numbers)))
+    shown = re.sub("[abc]", lambda name: str(numbers[name[0]]), formula.value)
     if answer is None:
         trace = "\n".join([f"{shown}:", *steps])
-        return refusal("story", f"story {shown}", ask(rng, text), trace, reason)
-    reply = f"{about} {boxed(answer)}{' ' + formula.unit if formula.unit else ''}."
+        return refusal("story", f"story {shown}", ask(rng, text), trace, "whole")
+    reply = f"The answer is {boxed(answer)}{' ' + formula.unit if formula.unit else ''}."
     trace = "\n".join([f"{shown}:", *steps] if len(steps) > 1 else steps or [f"All but {answer}: {answer}"])
-    if rounded:
-        value = str(answer)
-        return Problem("story", f"about {shown}", ask(rng, text), trace, reply, value, lambda x: same_value(x, value))
     return Problem("story", f"story {shown}", ask(rng, text), trace, reply, str(answer))
 
 
-def _in_cents(rng: Draws, formula: Formula, line: str) -> Problem:
-    """Prices with cents: the calculation in cents, then the point."""
-    while True:
-        numbers = {name: rng.randint(*ends) for name, ends in zip("abcd", formula.ranges, strict=False)}
-        numbers |= {name: rng.choice((n, n - n % 5, n - n % 10, n - n % 50)) or 50 for name, n in numbers.items()
-                    if name in formula.cents}  # fmt: skip
-        done = worked_formula(formula.value, numbers)
-        if done is not None and done[1] is not None and any(numbers[name] % 100 for name in formula.cents):
-            break
-    steps, total = done
-    assert total is not None
-    prices = {name: money(rng, numbers[name]) for name in formula.cents}
-    text = filled(rng, line, **numbers | prices)
-    value, shown = decimal(total, 100), filled_in(formula.value, numbers)
-    trace = [f"In cents: {shown}", *steps, f"With the point: {pointed(total, 2)}, that is {value}"]
-    reply = f"The answer is {boxed(value)} dollars."
-    return Problem("story", f"price {shown}", ask(rng, with_aside(rng, text)), "\n".join(trace), reply, value)
-
-
-def drawn(
-    rng: Draws, formula: Formula, uneven: bool = False, ends: bool = False
-) -> tuple[dict[str, int], list[str], int | None]:
+def drawn(rng: Draws, formula: Formula, uneven: bool = False) -> tuple[dict[str, int], list[str], int | None]:
     """Numbers, steps and result of a formula; with `uneven` a division that leaves a remainder, and no result.
 
-    At times the numbers are of any size, so that their sizes do not tell what to do with them. With `ends`, an uneven
-    division ends within three places.
+    At times the numbers are of any size, so that their sizes do not tell what to do with them.
     """
     any_size = formula.any_size and rng.random() < 0.3
     while True:
-        numbers = {name: rng.randint(*ends_) for name, ends_ in zip("abcd", formula.ranges, strict=False)}
+        numbers = {name: rng.randint(*ends) for name, ends in zip("abc", formula.ranges, strict=False)}
         if any_size:
             numbers |= {name: rng.randint(*rng.choice(SIZES)) for name in numbers if name in formula.value}
         done = worked_formula(formula.value, numbers)
-        if done is None or (done[1] is None) != uneven:
-            continue
-        if not (uneven and ends):
-            return numbers, *done
-        top, bottom = divided(formula.value, numbers)
-        if top * 1000 % bottom == 0:
+        if done is not None and (done[1] is None) == uneven:
             return numbers, *done
 
 
@@ -151,10 +98,8 @@ def worked_formula(value: str, numbers: dict[str, int]) -> tuple[list[str], int 
 
 def story_without(rng: Draws) -> str:
     """A story in which words such as `some` stand for a number that its question needs."""
-    formula = rng.choice(
-        [f for f in FORMULAS if f.value != "b" and not f.cents and all("{b}" in line for line in f.lines)]
-    )
-    some = {rng.choice(re.findall("[a-d]", formula.value)): rng.choice(SOME)}
+    formula = rng.choice([f for f in FORMULAS if f.value != "b" and all("{b}" in line for line in f.lines)])
+    some = {rng.choice(re.findall("[abc]", formula.value)): rng.choice(SOME)}
     text = filled(rng, rng.wording(formula.lines), **{**drawn(rng, formula)[0], **some})
     return text[0].upper() + text[1:]
 
@@ -162,14 +107,16 @@ def story_without(rng: Draws) -> str:
 def long_story(rng: Draws, long: int) -> str:
     """A story of one step with a number that is too long."""
     formula = rng.choice([formula for formula in ONE_STEP if formula.value in ("a-b", "a+b", "a*b", "a/b")])
-    return told(rng, rng.wording(formula.lines), {**drawn(rng, formula)[0], "a": long})
+    return told(rng, formula, {**drawn(rng, formula)[0], "a": long})
 
 
-def told(rng: Draws, line: str, numbers: dict[str, int]) -> str:
-    """A formula's line, filled."""
+def told(rng: Draws, formula: Formula, numbers: dict[str, int]) -> str:
+    """One of a formula's lines, filled."""
     b = numbers.get("b", 0)
     part = PART_WORDS.get(b, "")
-    return filled(rng, line, **numbers, x=rng.choice(TIMES_WORDS.get(b, ("",))), f=part, F=part.capitalize())
+    return filled(
+        rng, rng.wording(formula.lines), **numbers, x=rng.choice(TIMES_WORDS.get(b, ("",))), f=part, F=part.capitalize()
+    )
 
 
 def filled(rng: Draws, line: str, **values: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from training.nano.tasks import heap_more as more
-
 THINGS = (
     "apples", "books", "pencils", "marbles", "coins", "stickers", "cards", "eggs", "oranges", "stamps", "shells",
     "cookies", "candies", "balls", "flowers", "toys", "stones", "buttons", "pens", "cakes", "muffins", "pears",
@@ -41,7 +39,6 @@ HAVE = (
     "{n} {t} are what {p} {has}.", "There is a @box with {n} {t}, and it is for {him}.", "{P} look{s} after {n} {t}.",
     "{P} put{s} {n} {t} into a @box.", "When {p} looked, there were {n} {t}.", "Here stand {n} {t} that {p} {has}.",
     "{P} @gets {n} {t} @day.", "{P} (took|carried) {n} {t} to school.", "Of {t}, {p} {has} {n}.",
-    *more.HAVE,
 )  # fmt: skip
 GAINS = (
     "{P} get{s} {n} more.", "Then {p} find{s} {n} more.", "{P} (buy{s}|bought) {n} more( {t}|).",
@@ -77,7 +74,6 @@ GAINS = (
     "{n} more {t} fall out of an old @box, all for {him}.", "{P} trade{s} a kite for {n} of them.",
     "As a prize {p} @gets {n} {t}.", "@Someone pays {him} with {n} {t}.", "{P} dig{s} up {n} more.",
     "Nobody wants the other {n}, so {p} take{s} those too.",
-    *more.GAINS,
 )  # fmt: skip
 LOSSES = (
     "{P} (give{s}|gave) away {n}( of them|).", "Then {p} (lose{s}|lost) {n}( of them|).",
@@ -129,7 +125,6 @@ LOSSES = (
     "{n} end up (in the river|in the fire|on the floor in pieces|with @someone).",
     "For (dinner|a trip|the party|{his} sister) {p} take{s} {n} of them.", "{P} let{s} @someone have {n}.",
     "{P} must hand in {n}( of them|).",
-    *more.LOSSES,
 )  # fmt: skip
 PACKS = (
     "{P} (buy{s}|bought) {k} {b} of {n} {t} each.", "{P} (get{s}|got) {k} {b} with {n} {t} in each.",
@@ -174,7 +169,6 @@ LEFT = (
     "{P} {has} how many {t} now?", "Say how many {t} there are in the end.",
     "How many {t} are in the @box in the end?", "What's the number of {t} after all this?",
     "How many {t} can {p} call {his} own?", "Which number of {t} is that?", "How many {t} stand there now?",
-    *more.LEFT,
 )  # fmt: skip
 MONEY = (
     "{P} {has} {n} {t}.", "{P} had {n} {t}.", "{P} {has} {n} {t} in {his} (pocket|bank|wallet|purse).",

@@ -8,7 +8,7 @@ from training.nano.tasks.chains import SUMS
 from training.nano.tasks.columns import divide_columns
 from training.nano.tasks.countdown import WORDINGS as COUNTDOWN
 from training.nano.tasks.formula_stories import filled, long_story
-from training.nano.tasks.ordering import ABOVE, ASCENDING, BELOW, DESCENDING, LARGER, SMALLER, SYMBOL
+from training.nano.tasks.ordering import ASCENDING, DESCENDING, LARGER, SMALLER
 from training.nano.tasks.percent_wordings import FRACTIONS, LOWERED, PART, PERCENT, RAISED, RATIO
 from training.nano.tasks.powers import CUBE, ROOT, SQUARE
 from training.nano.tasks.problem import ASKS, Problem, ask
@@ -25,7 +25,7 @@ def declined(rng: Draws, question: str, thinking: str, reason: str, exact: bool 
     return refusal("outside", question.lower(), ask(rng, question, exact), thinking, reason, tools=offered)
 
 
-def long_number(rng: Draws) -> int:
+def _long(rng: Draws) -> int:
     """A number of five to nine digits, round ones and those near the border among them."""
     roll = rng.random()
     if roll < 0.25:
@@ -69,10 +69,7 @@ KINDS_OF_LONG = {
 
 def too_long(rng: Draws) -> Problem:
     """Everything that nano does, with a number of more than four digits."""
-    long, other = (
-        long_number(rng),
-        long_number(rng) if rng.random() < 0.4 else rng.randrange(1, 10 ** rng.randrange(1, 5)),
-    )
+    long, other = _long(rng), _long(rng) if rng.random() < 0.4 else rng.randrange(1, 10 ** rng.randrange(1, 5))
     a, b = (long, other) if rng.random() < 0.6 else (other, long)
     kind = rng.randrange(20)
     if kind < 6:
@@ -86,13 +83,13 @@ def too_long(rng: Draws) -> Problem:
             rng, rng.wording(rng.choice((REMAINDER_SENTENCES, DIVISIBLE))), a=long, b=rng.randrange(2, 30)
         )
     elif kind == 8:
-        numbers = [long, *(long_number(rng) if rng.random() < 0.6 else small(rng) for _ in range(rng.randrange(1, 4)))]
+        numbers = [long, *(_long(rng) if rng.random() < 0.6 else small(rng) for _ in range(rng.randrange(1, 4)))]
         rng.shuffle(numbers)
         question = (
             rng.wording(rng.choice((AVERAGE, ASCENDING, DESCENDING))).replace("{l}", "{}").format(listed(rng, numbers))
         )
     elif kind == 9:
-        question = rng.wording(rng.choice((LARGER, SMALLER, ABOVE, BELOW, SYMBOL))).format(a=a, b=b)
+        question = rng.wording(LARGER if rng.random() < 0.5 else SMALLER).format(a=a, b=b)
     elif kind == 10:
         question = rng.wording(ASKS).format(rng.wording(rng.choice((SQUARE, CUBE))).format(a=long))
     elif kind == 11:

@@ -1,13 +1,10 @@
-"""Comparing two numbers, the largest or smallest of several, and sorting short lists."""
+"""Comparing two numbers and sorting short lists."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from training.nano.tasks import ordering_more as more
 from training.nano.tasks.columns import compare_digits
-from training.nano.tasks.expressions import step_text
-from training.nano.tasks.ordering_decimals import extreme_decimals, some_decimals, sort_decimals
 from training.nano.tasks.problem import Problem, ask, boxed, sized
 from training.nano.tasks.wording import Draws, listed
 
@@ -24,7 +21,6 @@ LARGER = (
     "(I have two numbers|Two numbers|Numbers): {a} and {b}. Which is (bigger|larger|greater)?",
     "Pick the (larger|bigger) (number|one): {a}, {b}",
     "(Who|Which) wins if the (larger|bigger) number wins: {a} or {b}?",
-    *more.LARGER,
 )  # fmt: skip
 SMALLER = (
     "Which is smaller, {a} or {b}?", "Which number is (less|lower|smaller): {a} or {b}?", "min({a}, {b})",
@@ -36,14 +32,12 @@ SMALLER = (
     "Of {a} and {b}, which is (smaller|less)?",
     "(I have two numbers|Two numbers|Numbers): {a} and {b}. Which is (smaller|lower)?",
     "Pick the smaller (number|one): {a}, {b}",
-    *more.SMALLER,
 )  # fmt: skip
 SYMBOL = (
     "Compare {a} and {b} with <, > or =.", "Compare {a} and {b}.", "Put <, > or = between {a} and {b}.",
     "{a} ? {b}, (use|with) <, > or =", "compare {a} (with|to) {b}",
     "Which sign (goes|belongs) between {a} and {b}: <, > or =?", "Fill in <, > or =: {a} _ {b}",
     "Compare the numbers {a} and {b}.", "How do {a} and {b} compare?",
-    *more.SYMBOL,
 )  # fmt: skip
 ABOVE = (
     "Is {a} (larger|bigger|greater|more|higher) than {b}?",
@@ -56,7 +50,6 @@ ABOVE = (
     "Does {a} exceed {b}?", "(Check|Tell me) (if|whether) {a} is (larger|bigger|greater) than {b}.",
     "{a} beats {b} in size, right?", "Can we say that {a} is (higher|larger) than {b}?",
     "Is {a} over {b} on the number line?",
-    *more.ABOVE,
 )  # fmt: skip
 BELOW = (
     "Is {a} (smaller|less|lower) than {b}?", "Is it true that {a} is (smaller|less) than {b}?", "{a} < {b}?",
@@ -67,7 +60,6 @@ BELOW = (
     "Is {a} the (smaller|lower) one next to {b}?", "Do you think {a} is (smaller|less) than {b}?",
     "Does {a} stay below {b}?", "(Check|Tell me) (if|whether) {a} is (smaller|less|lower) than {b}.",
     "Can we say that {a} is (lower|smaller) than {b}?", "Is {a} under {b} on the number line?",
-    *more.BELOW,
 )  # fmt: skip
 LARGEST = (
     "(What|Which) is the (largest|biggest|greatest|highest)( number|) (of|among) {}?", "max({})",
@@ -97,7 +89,7 @@ SMALLEST = (
 ASCENDING = (
     "Sort {} in ascending order.", "Sort these numbers: {}", "Sort {}.",
     "(Arrange|Sort|Put|Order) {} from (smallest|lowest|least) to (largest|biggest|highest|greatest).",
-    "Order {} from (small|least) to (large|high|big).", "Put {} in (increasing|ascending|rising) order.",
+    "Order {} from (small|low) to (large|high|big).", "Put {} in (increasing|ascending|rising) order.",
     "(Sort|Order|Arrange) (ascending|upwards|increasing|smallest first): {}",
     "(Can|Could) you (sort|order|put in order) {}( for me|)?",
     "Put these (numbers |)in order( from smallest to biggest| from smallest to largest|): {}",
@@ -138,8 +130,6 @@ def comparison(rng: Draws) -> Problem:
     kind = rng.random()
     if kind < 0.2:
         return _extreme(rng)
-    if rng.random() < 0.1:
-        return _worked(rng)
     a, b = _pair(rng)
     x, y = Fraction(a), Fraction(b)
     sign = "<" if x < y else ">" if x > y else "="
@@ -165,39 +155,9 @@ def comparison(rng: Draws) -> Problem:
     )
 
 
-CALCULATED = {
-    "*": ("{m} times {k}", "{m} times {k}", "{m} * {k}", "the product of {m} and {k}", "{m} multiplied by {k}"),
-    "+": ("{m} plus {k}", "{m} + {k}", "the sum of {m} and {k}", "{m} and {k} together"),
-    "-": ("{m} minus {k}", "{m} - {k}", "{m} less {k}"),
-}
-"""What a number is compared with, worked out first."""
-
-
-def _worked(rng: Draws) -> Problem:
-    """Whether a number is more or less than a product, a sum or a difference, or the other way round."""
-    sign, k = rng.choice("**+-"), rng.randrange(2, rng.choice((10, 13, 50)))
-    m = rng.randrange(2, 13) if sign == "*" else rng.randrange(k, rng.choice((60, 200, 900)) + k)
-    value = {"*": m * k, "+": m + k, "-": m - k}[sign]
-    near = rng.choice((1, 2, 5, 20))
-    n = max(0, value + rng.randrange(-near, near + 1)) if rng.random() < 0.7 else sized(rng, rng.choice((1, 2, 3)))
-    above, first = rng.random() < 0.6, rng.random() < 0.75
-    said = rng.choice(CALCULATED[sign]).format(m=m, k=k)
-    line = rng.wording(ABOVE if above else BELOW)
-    question = line.format(a=str(n), b=said) if first else line.format(a=said, b=str(n))
-    a, b = (n, value) if first else (value, n)
-    answer = "yes" if (a > b if above else a < b) else "no"
-    steps = _compare(str(a), str(b), "<" if a < b else ">" if a > b else "=")
-    steps = f"{step_text(sign, m, k, value)}\n{steps}\nIs {a} {'>' if above else '<'} {b}? {answer}"
-    key = f"{n}|{m}{sign}{k}"
-    return Problem("comparison", key, ask(rng, question[0].upper() + question[1:]), steps, boxed(answer), answer)
-
-
 def _extreme(rng: Draws) -> Problem:
     """The largest or smallest of three to six numbers, by keeping the best so far."""
-    largest = rng.random() < 0.55
-    if rng.random() < 0.35:
-        return _extreme_decimal(rng, largest)
-    numbers = _numbers(rng, rng.choice((3, 3, 3, 4, 5, 6)))
+    numbers, largest = _numbers(rng, rng.choice((3, 3, 3, 4, 5, 6))), rng.random() < 0.6
     best, steps = numbers[0], [f"Start: {numbers[0]}"]
     for n in numbers[1:]:
         better = n > best if largest else n < best
@@ -213,23 +173,11 @@ def _extreme(rng: Draws) -> Problem:
     )
 
 
-def _extreme_decimal(rng: Draws, largest: bool) -> Problem:
-    numbers = some_decimals(rng, rng.choice((3, 3, 3, 4, 4, 5)))
-    steps, answer = extreme_decimals(numbers, largest)
-    question = rng.wording(LARGEST if largest else SMALLEST).format(listed(rng, numbers))
-    key = ("max " if largest else "min ") + " ".join(sorted(numbers, key=Fraction))
-    return Problem("comparison", key, ask(rng, question), steps, boxed(answer), answer)
-
-
 def _numbers(rng: Draws, count: int) -> list[int]:
-    """Numbers of up to four digits, negative ones at times, most of them or some; some lists lie around 100 or 1000."""
-    if rng.random() < 0.15:
-        size = rng.choice((10, 100, 1000))
-        return [rng.randrange(size * 8 // 10, size * 13 // 10) for _ in range(count)]
-    digits, signs = rng.choice((1, 2, 2, 3, 3, 4, 0, 0)), rng.random() < 0.2
-    numbers = [sized(rng, digits or rng.choice((1, 2, 3, 4))) for _ in range(count)]
-    positive = rng.choice((0.5, 0.5, 0.2))
-    return [n if rng.random() < positive else -n for n in numbers] if signs else numbers
+    """Numbers of up to three digits, negative ones at times."""
+    digits, signs = rng.choice((1, 2, 2, 3, 3, 0)), rng.random() < 0.15
+    numbers = [sized(rng, digits or rng.choice((1, 2, 3))) for _ in range(count)]
+    return [n * rng.choice((-1, 1)) for n in numbers] if signs else numbers
 
 
 def _pair(rng: Draws) -> tuple[str, str]:
@@ -279,25 +227,21 @@ def _compare(a: str, b: str, sign: str) -> str:
 
 
 def sorting(rng: Draws) -> Problem:
-    """Three to seven numbers of up to four digits, or decimals, by taking the smallest (or largest) again and again."""
-    descending, pointed = rng.random() < 0.4, rng.random() < 0.3
-    if pointed:
-        numbers = some_decimals(rng, rng.choice((3, 3, 4, 4, 5)))
-        steps, answer = sort_decimals(numbers, descending)
-    else:
-        whole = _numbers(rng, rng.choice((3, 4, 4, 5, 5, 6, 7)))
-        steps, answer = sort_steps(whole, descending), ", ".join(map(str, sorted(whole, reverse=descending)))
-        numbers = [str(n) for n in whole]
+    """Three to seven numbers of up to three digits, by taking the smallest (or largest) again and again."""
+    numbers = _numbers(rng, rng.choice((3, 4, 4, 5, 5, 6, 7)))
+    descending = rng.random() < 0.35
     row = listed(rng, numbers)
     if rng.random() < 0.1:
-        row = f"[{', '.join(numbers)}]"
-    if rng.random() < 0.4:
-        question = rng.wording(more.FRAMES).format(row, d=rng.wording(more.DOWN if descending else more.UP))
-        question = question[0].upper() + question[1:] if rng.random() < 0.5 else question
-    else:
-        question = rng.wording(DESCENDING if descending else ASCENDING).format(row)
-    key = " ".join(sorted(numbers, key=Fraction))
-    return Problem("sorting", key, ask(rng, question), steps, boxed(answer), answer)
+        row = f"[{', '.join(map(str, numbers))}]"
+    answer = ", ".join(map(str, sorted(numbers, reverse=descending)))
+    return Problem(
+        "sorting",
+        " ".join(map(str, sorted(numbers))),
+        ask(rng, rng.wording(DESCENDING if descending else ASCENDING).format(row)),
+        sort_steps(numbers, descending),
+        boxed(answer),
+        answer,
+    )
 
 
 def sort_steps(numbers: list[int], descending: bool) -> str:

@@ -6,24 +6,20 @@ import re
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from training.nano.tasks import outside_borders as borders
 from training.nano.tasks import outside_chat as chat
 from training.nano.tasks import outside_frames as frames
-from training.nano.tasks import outside_gaps as gaps
 from training.nano.tasks import outside_more as more
-from training.nano.tasks import outside_near as near
 from training.nano.tasks import outside_talk as talk
 from training.nano.tasks import outside_wordings as words
 from training.nano.tasks.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT
-from training.nano.tasks.date_steps import MONTHS, written
-from training.nano.tasks.formula_stories import singular, story_without, things
+from training.nano.tasks.dates import MONTHS, written
+from training.nano.tasks.formula_stories import story_without, things
 from training.nano.tasks.heap_wordings import GAINS, HAVE, LEFT, LOSSES
 from training.nano.tasks.letters import WORDS, made_up
 from training.nano.tasks.near_misses import (
     by_zero,
     declined,
     long_countdown,
-    long_number,
     negative_remainder,
     other_equations,
     polynomial,
@@ -31,7 +27,6 @@ from training.nano.tasks.near_misses import (
     too_long,
 )
 from training.nano.tasks.ordering import LARGEST, SMALLEST
-from training.nano.tasks.outside_stories import fact_left_out, other_question
 from training.nano.tasks.people import NAMES, person
 from training.nano.tasks.powers import SQUARE
 from training.nano.tasks.problem import ASKS, Problem
@@ -49,13 +44,13 @@ PLACES = (
 )  # fmt: skip
 
 
-ADVANCED = words.ADVANCED + more.MORE_ADVANCED + frames.FRAMES_ADVANCED + near.ADVANCED
-CALENDAR = words.CALENDAR + more.MORE_CALENDAR + frames.FRAMES_CALENDAR + near.CALENDAR
-FACTS = talk.FACTS + chat.MORE_FACTS + frames.FRAMES_FACTS + near.FACTS
-FOREIGN = talk.FOREIGN + chat.MORE_FOREIGN + frames.FRAMES_FOREIGN + near.FOREIGN
-MISSING = words.MISSING + more.MORE_MISSING + frames.FRAMES_MISSING + near.MISSING
-SPELLING = talk.WORDS + chat.MORE_WORDS + frames.FRAMES_WORDS + near.WORDS
-UNLIKE = words.UNLIKE_SUMS + more.MORE_UNLIKE + frames.FRAMES_UNLIKE + near.UNLIKE
+ADVANCED = words.ADVANCED + more.MORE_ADVANCED + frames.FRAMES_ADVANCED
+CALENDAR = words.CALENDAR + more.MORE_CALENDAR + frames.FRAMES_CALENDAR
+FACTS = talk.FACTS + chat.MORE_FACTS + frames.FRAMES_FACTS
+FOREIGN = talk.FOREIGN + chat.MORE_FOREIGN + frames.FRAMES_FOREIGN
+MISSING = words.MISSING + more.MORE_MISSING + frames.FRAMES_MISSING
+SPELLING = talk.WORDS + chat.MORE_WORDS + frames.FRAMES_WORDS
+UNLIKE = words.UNLIKE_SUMS + more.MORE_UNLIKE + frames.FRAMES_UNLIKE
 
 
 def outside(rng: Draws) -> Problem:
@@ -75,7 +70,7 @@ def _word(rng: Draws) -> str:
     return rng.choice(THINGS_UNKNOWN) if rng.random() < 0.75 else made_up(rng)
 
 
-def _filled(rng: Draws, line: str, **more: object) -> str:
+def _filled(rng: Draws, line: str) -> str:
     """A line of outside_wordings with its places filled."""
     a, b, c = (rng.randrange(2, rng.choice((10, 30, 100))) for _ in range(3))
     day = date(1980, 1, 1) + timedelta(days=rng.randrange(25000))
@@ -88,8 +83,7 @@ def _filled(rng: Draws, line: str, **more: object) -> str:
     return line.format(
         a=a, b=b, c=c, d=written(day), e=written(day + timedelta(days=rng.randrange(30, 900))), f=f, w=_word(rng),
         x=_word(rng), v=place, u=other, l=rng.choice("abcdefghijklmnoprstuvwyz"), y=rng.randrange(1500, 2100),
-        m=rng.choice(MONTHS), p=p, q=q, P=place, Q=other, t=t, o=singular(t), k=rng.randrange(100, 1000),
-        his=rng.choice(("his", "her")), **more,
+        m=rng.choice(MONTHS), p=p, q=q, P=place, Q=other, t=t, his=rng.choice(("his", "her")),
     )  # fmt: skip
 
 
@@ -103,20 +97,11 @@ def _table(table: tuple[str, ...], thinking: str, reason: str) -> Callable[[Draw
     return made
 
 
-def _long(rng: Draws) -> Problem:
-    """A story or a calculation with a number that is too long."""
-    long = long_number(rng)
-    question = _filled(rng, rng.wording(gaps.LONG), L=long)
-    return declined(rng, question, f"{long} has more than four digits.", "size")
-
-
 def _units(rng: Draws) -> Problem:
     """Units that nano has not learned, or that do not belong together."""
     a, b = rng.choice(words.UNIT_PAIRS + more.MORE_UNIT_PAIRS)
     if rng.random() < 0.25:
         a, b = (rng.choice(units) for units in rng.sample(more.DIMENSIONS, 2))
-    if rng.random() < 0.1:
-        b = f"{_word(rng)}s"
     n = rng.choice((str(rng.randrange(1, 200)), f"{rng.randrange(100)}.{rng.randrange(1, 10)}"))
     return declined(rng, rng.wording(UNITS).format(n=n, a=a, b=b), f"{a} to {b}: I have not learned that.", "unit")
 
@@ -185,7 +170,7 @@ UNKNOWN = (
     "{n} days after {w}", "{n} minus the {w}", "the {w} plus {n}", "Why is {n} {w} than {m}?", "{n} more {w} than {m}?",
     "{n}x + {w} = {m}", "solve {w}x = {n}", "find the {w} if x = {n}", "use {n}, {m} and {k} to make a {w}",
     "make {w} from {n} and {m}", "{n} {w} {m} {v} {k} ?", "{w} {n}?", "{n} {w}?",
-    *frames.FRAMES_UNKNOWN, *near.UNKNOWN,
+    *frames.FRAMES_UNKNOWN,
 )  # fmt: skip
 
 
@@ -235,13 +220,4 @@ KINDS: tuple[tuple[Callable[[Draws], Problem], float], ...] = (
     (_table(talk.CODE + chat.MORE_CODE, "This asks for code or text.", "code"), 3),
     (_table(FOREIGN, "This is not English.", "english"), 6),
     (_table(CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 5),
-    (_table(borders.PRIMES, "This asks about primes and divisors.", "mathematics"), 3),
-    (_table(borders.BEYOND, "That is mathematics that I have not learned.", "mathematics"), 6.5),
-    (_table(borders.WORLD, "This is not a problem with numbers that I can work out.", "arithmetic"), 4.5),
-    (_table(borders.LETTERS, "This asks about words, not numbers.", "arithmetic"), 2),
-    (_table(borders.TEXTS, "This asks for code or text.", "code"), 1),
-    (_table(borders.CALENDAR, "This asks for a date or a time that I cannot work out.", "date"), 1.5),
-    (_table(gaps.MISSING, "A number that is needed is not given.", "missing"), 6),
-    (_table(gaps.UNITS, "I have not learned to convert that.", "unit"), 1.5), (_long, 2),
-    (other_question, 3), (fact_left_out, 1.5),
 )  # fmt: skip

@@ -63,6 +63,7 @@ FRAMES_ADVANCED = (
     "{a} million times {b}", "{a} trillion and {b}", "{a} thousand thousand", "a (dozen|score) to the power of {a}",
 )  # fmt: skip
 FRAMES_CALENDAR = (
+    "leaving at {b}:{a}, (back|home|there) at {c}:30, how long(?|)",
     "set off at {b}, {a} km to go, (when|what time) am I there",
     "with {a} km ahead of me, when am I home if it is {b} now",
     "If I start at {b} and walk {a} km, what time is it then?",
@@ -72,14 +73,18 @@ FRAMES_CALENDAR = (
     "was {d} a weekend",
     "{a} (quarters|years|seasons) after {d}", "the end of {m} minus {a} days",
     "how many days are left in {m} after the {b}th",
-    "the {b}th day of {y}", "day number {a} of {y}",
-    "the clock is {a} minutes (fast|slow) and shows {b}:{c}",
+    "the {b}th day of {y}", "day number {a} of {y}", "what time is it {a} minutes before {b}",
+    "from {b} am till {c} pm, in hours",
+    "alarm at {b}:{a}, asleep at {c}:00, hours of sleep?", "a {c} minute call began at {b}:{a}, when did it end",
+    "in {a} hours it is {b} o'clock, so what time is it", "the clock is {a} minutes (fast|slow) and shows {b}:{c}",
     "open {b} to {c}, how many hours a week", "shift {b}:{a} to {c}:{a}, break 30",
-    "which (year|month|day|season) is it {a} (years|months) from now",
+    "{b}:{a} (to|until|till) {c}:{a}(?|)",
+    "time from {b}:{a} to {c}:00", "which (year|month|day|season) is it {a} (years|months) from now",
     "next {m}, how far off",
     "how many (Mondays|weeks|months|weekends) (until|till|to) {m}", "when does {m} start", "is {m} over",
-    "what did {v} do on {d}", "{d}, what happened",
-    "{b} pm here, what is it in {v}",
+    "what did {v} do on {d}", "{d}, what happened", "flight at {b}:{a}, be there {c} hours early, when",
+    "{b} pm here, what is it in {v}", "dinner at {b}, cook {a} minutes, start when",
+    "bake from {b}:{a} for {c} minutes, done when",
 )  # fmt: skip
 FRAMES_FACTS = (
     "{v} beat {u} {a}-{b}", "(final score|full time|result): {a} to {b}", "we lost {b}-{a}", "they won by {a} to {b}",

@@ -101,13 +101,21 @@ MORE_ADVANCED = (
     "degree of {f}",
 )  # fmt: skip
 MORE_CALENDAR = (
-    "How many minutes are left until {b}:{a}?",
-    "what time is quarter to {b}",
-    "When do I arrive if I leave at {b} and drive {a} km?",
+    "The ride begins at {b}:{a} and is over at {c}:30. For how long do I sit?",
+    "from {b}:10 to {c}:50, how (long|many minutes)(?|)",
+    "The bus goes at {b}:{a} and takes {c} minutes. When does it arrive?", "{b}:{a} plus {c} minutes",
+    "{b}:30 minus {a} minutes", "I go to bed at {b} pm and get up at {c} am. How long do I sleep?",
+    "How many minutes are left until {b}:{a}?", "School starts at {b}:{a}. I need {c} minutes. When must I leave?",
+    "The shop is open from {b} am to {c} pm. How many hours is that?",
+    "My shift is from {b} to {c}. How many hours do I work?", "It is {b}:{a} now. What time was it {c} hours ago?",
+    "{a} minutes after noon", "What will the clock show {a} minutes after {b}:{c}?", "half past {b} plus {a} minutes",
+    "what time is quarter to {b}", "The flight departs at {b}:{a} and lands {c} hours later. When does it land?",
+    "When do I arrive if I leave at {b} and drive {a} km?", "arrival time: {b}:{a} plus {c} hours",
+    "The oven is on since {b}:{a}. It is {c}:15. For how long is it on?", "{b} o'clock plus {a} hours",
     "I was born on {d}. How old am I?", "which weekday is {d}", "Was {d} a (Monday|Sunday|Friday)?",
     "On what weekday will {d} be?", "{d} was which day?", "{d}: (Monday|Tuesday|weekend) or not?",
     "How many (months|weeks|years) from {d} to {e}?", "{a} months before {d}", "{a} years and {b} months after {d}",
-    "the age of somebody born in {y}", "is {y} a leap year or not", "days in {m}?",
+    "the age of somebody born in {y}", "Born in {y}, how old in {y}?", "is {y} a leap year or not", "days in {m}?",
     "the month after {m}", "three months after {m}", "Which month is number {b}?", "what date is {a} days from today",
     "What date was it {a} days ago?", "How long until {m}?", "how many days till {d}", "days since {d}",
     "weeks since {d}", "the second (Monday|Friday) in {m}", "the (first|last) (Sunday|Tuesday) of {m} {y}",
@@ -335,8 +343,6 @@ MORE_UNIT_PAIRS = (
     ), (
         "spoons", "cups",
     ),
-    ("lbs", "kg"), ("kg", "lbs"), ("ft", "m"), ("m", "ft"), ("oz", "g"), ("g", "oz"), ("yd", "m"), ("gal", "l"),
-    ("l", "gal"), ("min", "km"), ("hrs", "kg"), ("secs", "m"), ("ft", "lbs"), ("qts", "liters"), ("mi", "ft"),
 )  # fmt: skip
 DIMENSIONS = (
     ("km", "m", "cm", "mm", "meters", "kilometers", "feet", "inches", "yards", "miles"),

@@ -6,9 +6,6 @@ so that the question, not the scene, decides what is calculated. {p} is the perc
 
 from __future__ import annotations
 
-from training.nano.tasks import percent_next as further
-from training.nano.tasks import percent_scenes as more
-
 CUT = (
     "A coat costs {n} dollars and is {p}% off.", "The price of a lamp is {n} dollars. Today there is a {p}% discount.",
     "A bike that costs {n} dollars is sold with a discount of {p}%.",
@@ -32,7 +29,6 @@ CUT = (
     "I pay {p}% less than {n} dollars for a chair.", "Normally it is {n} dollars, with my card {p}% less.",
     "A store has {p}% off on a {n} dollar stove.", "{n} dollars is the old price of a tent, and {p}% comes off.",
     "My friend gets {p}% off {n} dollars at work.", "The book was {n} dollars when new, used it is {p}% off.",
-    *more.CUT,
 )  # fmt: skip
 CUT_RESULT = (
     "What do I pay?", "How much do I have to pay?", "What is the new price?", "What does it cost now?",
@@ -46,7 +42,6 @@ CUT_RESULT = (
     "What do I hand over?", "What is the bill then?", "With that off, what is the price?",
     "What's the cost in the end?", "How much is to pay?", "The new price is what?", "What does it sell for?",
     "How much will it take to buy it?",
-    *more.CUT_RESULT,
 )  # fmt: skip
 CUT_PART = (
     "How much do I save?", "How much is the discount?", "What is the discount in dollars?", "What do I save?",
@@ -58,7 +53,6 @@ CUT_PART = (
     "What is the size of the discount?", "What is the price cut?", "How much do they knock off?",
     "What comes off?", "How much do they take off?", "How much less is it?", "How much smaller is the price?",
     "What money do I not have to pay?", "What is the price drop?", "The saving is how much?", "How much is saved?",
-    *more.CUT_PART,
 )  # fmt: skip
 ADDED = (
     "Dinner was {n} dollars and we tip {p}%.", "The bill is {n} dollars. I leave a {p}% tip.",
@@ -78,7 +72,6 @@ ADDED = (
     "Our supper cost {n} dollars; we want to tip {p}%.", "On a lunch of {n} dollars I give {p}% to the waiter.",
     "Shipping adds {p}% to an order of {n} dollars.", "A parcel is worth {n} euros, and the duty is {p}%.",
     "The cab is {n} dollars and the driver gets {p}% more.", "Without tax it is {n} dollars. Tax is {p}%.",
-    *more.ADDED,
 )  # fmt: skip
 ADDED_RESULT = (
     "What is the total?", "How much is it in total?", "What do I pay in all?", "How much is it with everything?",
@@ -91,7 +84,6 @@ ADDED_RESULT = (
     "How much is everything?", "With that on top, how much is it?", "What do we hand over in all?",
     "What is the bill with that?", "How much is it complete?", "How much goes out of my pocket in all?",
     "What does it all cost?", "Altogether, please?",
-    *more.ADDED_RESULT,
 )  # fmt: skip
 ADDED_PART = (
     "How much is the extra?", "How much is added?", "How much is that part alone?", "How much comes on top?",
@@ -102,7 +94,6 @@ ADDED_PART = (
     "How much is just the extra?", "What is only the part on top?", "How much is it without the price itself?",
     "How much larger does that make the bill?", "How much is the added part?", "What does the bill grow by?",
     "How much is put on top?",
-    *more.ADDED_PART,
 )  # fmt: skip
 ADDED_NAMED = (
     (("How much is the tip?", "What is the tip?", "How many dollars is the tip?", "What tip is that?",
@@ -145,7 +136,6 @@ GROWN = (
     "The value of a house was {n} and rose by {p}%.", "A factory that built {n} cars now builds {p}% more.",
     "She ran {n} m in the first week and adds {p}% in the next.", "The team had {n} fans, then {p}% more came.",
     "A website had {n} readers. That went up {p}%.",
-    *more.GROWN,
 )  # fmt: skip
 GROWN_RESULT = (
     "How much is it now?", "What is the new number?", "How many are there now?", "What is it after that?",
@@ -154,7 +144,6 @@ GROWN_RESULT = (
     "How high is it now?", "How much will it be?", "Where does it stand now?", "What do we have then?",
     "What is the number now?", "How far up is it now?", "How much does that make now?", "What is it with the growth?",
     "What does that lead to?", "What has it become?", "The new number, please?",
-    *more.GROWN_RESULT,
 )  # fmt: skip
 GROWN_PART = (
     "How much more is that?", "By how much did it rise?", "How big is the increase?", "How many more are that?",
@@ -162,7 +151,6 @@ GROWN_PART = (
     "How much is the plus?", "How much higher is it?", "By what amount did it grow?", "What's the gain?",
     "How much came on top?", "What is the rise?", "How many came on top?", "What was gained?",
     "How much more is it than it was?", "What is the step up?",
-    *more.GROWN_PART,
 )  # fmt: skip
 LOST = (
     "I had {n} dollars and spent {p}% of it.", "A tank with {n} liters loses {p}% of its water.",
@@ -176,7 +164,6 @@ LOST = (
     "The hall has {n} seats, {p}% of which are taken.", "A storm knocked down {p}% of {n} trees.",
     "An ice block of {n} grams melts by {p}%.", "She gave {p}% of her {n} books to a school.",
     "My bag weighed {n} grams and I took out {p}%.", "Of a wall of {n} stones, {p}% are built.",
-    *more.LOST,
 )  # fmt: skip
 LOST_RESULT = (
     "How much is left?", "What is left?", "How many are left?", "What remains?", "How many remain?",
@@ -186,7 +173,6 @@ LOST_RESULT = (
     "How much remains in the end?", "Tell me what is left.",
     "What is the number now?", "How many does that leave?", "How much does that leave?", "What stays?",
     "And what is the rest?", "How much is there now?", "How big is what remains?",
-    *more.LOST_RESULT,
 )  # fmt: skip
 LOST_PART = (
     "How much is that part?", "How many is that?", "How many are gone?", "How much is gone?", "How much was that?",
@@ -194,7 +180,6 @@ LOST_PART = (
     "How much is already gone?", "How many are that?", "How much is missing now?", "What amount is gone?",
     "How many make that part?", "How much did that take?", "What was lost or used?", "In numbers, what is that part?",
     "What does that percentage come to?", "How large is the loss?",
-    *more.LOST_PART,
 )  # fmt: skip
 GROUP = (
     "A {w} has {n} {m}. {p}% of them {v}.", "{p}% of the {n} {m} in a {w} {v}.", "Of {n} {m}, {p}% {v}.",
@@ -205,7 +190,6 @@ GROUP = (
     "My {w}: {n} {m}, {p}% {v}.", "From {n} {m} in the {w}, {p}% {v}.", "Let {p}% of {n} {m} be those who {v}.",
     "A {w} had {n} {m}, and {p}% {v}.", "Think of {n} {m}, {p}% of whom {v}.", "Suppose {p}% of the {n} {m} {v}.",
     "{n} {m} live here and {p}% {v}.",
-    *more.GROUP,
 )  # fmt: skip
 GROUP_PART = (
     "How many {v}?", "How many {m} {v}?", "How many of them {v}?", "What number of {m} {v}?", "How many is that?",
@@ -213,7 +197,6 @@ GROUP_PART = (
     "So how many {v}?", "How many {m} is that?", "Can you tell how many {v}?", "Number of those who {v}?",
     "What is the number of those who {v}?", "How many {m} are in that part?", "In numbers, how many {v}?",
     "So how many {m} {v}?", "How many make up those {p}%?", "How many say that they {v}?",
-    *more.GROUP_PART,
 )  # fmt: skip
 GROUP_RESULT = (
     "How many do not?", "How many {m} do not?", "How many of them do not {v}?", "What number of {m} do not {v}?",
@@ -222,7 +205,6 @@ GROUP_RESULT = (
     "How many others are there?", "Number of those who don't {v}?",
     "What is the number of those who do not?", "How many {m} are in the other part?", "In numbers, how many don't?",
     "So how many {m} don't {v}?", "Leaving those out, how many {m}?", "How many of the {m} are not among them?",
-    *more.GROUP_RESULT,
 )  # fmt: skip
 GROUP_PLACES = ("school", "club", "village", "company", "town", "class", "hotel", "team", "camp", "choir", "gym",
                 "museum", "hospital")  # fmt: skip
@@ -234,20 +216,7 @@ GROUP_VERBS = (
     "sleep late", "vote yes", "want pizza", "use a bike", "smoke", "work at night", "like football", "travel by train",
     "take part", "swim well", "have a garden", "need help", "bring lunch", "get up early", "stay at home",
 )  # fmt: skip
-SIDED = (
-    ("eggs", "brown", "white"), ("marbles", "red", "blue"), ("cars", "old", "new"), ("apples", "ripe", "green"),
-    ("seats", "free", "taken"), ("lamps", "bright", "dim"), ("tickets", "sold", "unsold"),
-    ("answers", "right", "wrong"),
-    ("rooms", "warm", "cold"), ("pens", "black", "blue"), ("roses", "white", "yellow"), ("doors", "open", "closed"),
-    ("cats", "male", "female"), ("bottles", "full", "empty"), ("parcels", "heavy", "light"),
-    ("shirts", "clean", "dirty"), ("coins", "real", "fake"), ("tools", "sharp", "blunt"), ("nuts", "good", "bad"),
-    ("dogs", "loud", "quiet"), ("pages", "printed", "blank"), ("fields", "dry", "wet"), ("plants", "tall", "short"),
-)  # fmt: skip
-"""Things, and the two sides that each is on."""
 
-LESS = (
-    (CUT, CUT_RESULT, CUT_PART), (LOST, LOST_RESULT, LOST_PART), (more.SHRUNK, more.SHRUNK_RESULT, more.SHRUNK_PART),
-    (more.KEPT, more.KEPT_GONE, more.KEPT_LEFT), *further.LESS,
-)  # fmt: skip
-MORE = ((ADDED, ADDED_RESULT, ADDED_PART), (GROWN, GROWN_RESULT, GROWN_PART), *further.MORE)
+LESS = ((CUT, CUT_RESULT, CUT_PART), (LOST, LOST_RESULT, LOST_PART))
+MORE = ((ADDED, ADDED_RESULT, ADDED_PART), (GROWN, GROWN_RESULT, GROWN_PART))
 """Situations, questions for what results, and questions for the part."""

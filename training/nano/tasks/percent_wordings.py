@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from training.nano.tasks import percent_more as more
-
 PERCENT = (
     "{p}% of {n}", "{p} percent of {n}", "{p} % of {n}", "{p} per cent of {n}", "{p} pct of {n}", "{p}% from {n}",
     "{p} hundredths of {n}", "{p}% out of {n}", "{p} percent from {n}", "{p}% taken of {n}", "{p}% of the number {n}",
@@ -88,7 +86,6 @@ PERCENT_SENTENCES = (
     "The trip is {n} km and {p}% is done. How many km are done?",
     "In {n} minutes of sport {p}% are breaks. How many minutes are breaks?",
     "{p}% of my {n} emails are unread. How many emails are unread?", "What does a {p}% part of {n} amount to?",
-    *more.OF,
 )  # fmt: skip
 LOWERED = (
     "{p}% off {n} dollars, what do I pay?", "What is {n} (dollars |)(minus|less) {p}%?",
@@ -142,7 +139,6 @@ LOWERED = (
     "{n} dollars, and I only pay what is left after {p}% off. How much?",
     "In a sale with {p}% off, what is a {n} dollar hat?", "A {p}% cut of {n} leads to what?",
     "after losing {p}% what is {n}?",
-    *more.LOWERED,
 )  # fmt: skip
 RAISED = (
     "What is {n} (dollars |)plus {p}%?", "(Increase|Raise) {n} by {p}(%| percent).", "{n} + {p}%",
@@ -184,7 +180,6 @@ RAISED = (
     "After a rise of {p}%, what is {n}?", "{n} dollars net, {p}% tax, how much gross?",
     "A {p}% rise of {n} leads to what?", "What is the full bill if {n} dollars get {p}% on top?",
     "Everything included, what is {n} dollars with {p}% for the waiter?", "{n} plus a {p}% fee, please",
-    *more.RAISED,
 )  # fmt: skip
 RATIO = (
     "What percent of {b} is {a}?", "{a} is what percent of {b}?", "What percentage of {b} is {a}?",
@@ -230,7 +225,6 @@ RATIO = (
     "How many percent does {a} have in {b}?", "If {b} stands for 100%, what does {a} stand for?",
     "{a} is which part of {b}, written in percent?",
     "What does {a} of {b} make in percent?", "percent of {b} that {a} makes",
-    *more.RATIO,
 )  # fmt: skip
 GROWTH = (
     "What is the percent (increase|change) from {b} to {c}?",
@@ -331,7 +325,6 @@ PART = (
     "{f} of {n} @people came. How many came?", "A sack of {n} kg is {f} gone. How many kg are gone?",
     "How much does {f} of {n} make?", "How many make {f} of {n}?", "Cut {n} down to {f} of it. How much is that?",
     "(Can|Could) you get me {f} of {n}?",
-    *more.PART,
 )  # fmt: skip
 HALF = (
     "Halve {n}.", "Divide {n} in half.", "halve {n}", "Cut {n} in half.", "{n} (split|cut|divided) in half",
@@ -339,8 +332,6 @@ HALF = (
     "the half of {n}", "What do I get when I halve {n}?", "Split {n} in half.", "half {n}", "What is {n} halved?",
     "What is the half of {n}?", "Which number is half as big as {n}?", "One half of {n} please", "How much is half of "
     "the number {n}?", "{n} in two equal parts", "Take half of {n}.", "What is left of {n} if half goes away?",
-    "What is {n} when halved?", "Two equal parts of {n}: how much is one?", "One of two equal parts of {n}",
-    "If it is {n}, how much is half of it?", "Halving {n} gives what?",
 )  # fmt: skip
 MULTIPLE = (
     "{m} {n}", "What is {m} {n}?", "How much is {m} {n}?", "{m} of {n}", "What is {m} the number {n}?",
@@ -349,7 +340,6 @@ MULTIPLE = (
     "{m} {n} equals", "I have {n} and (want|need) {m} that. How much is it?", "{m} that of {n}", "{m} as much as {n}",
     "{m} {n} makes?", "{n}, and {m} that?", "What is {m} that, for {n}?", "I want {m} {n}.", "Find {m} {n}.",
     "Say what {m} {n} is.", "{m} the amount of {n}", "What does {m} {n} come to?",
-    *more.MULTIPLE,
 )  # fmt: skip
 MULTIPLES = (
     (2, ("double", "twice", "two times", "double", "twice")), (3, ("triple", "three times", "thrice", "triple")),

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from training.nano.tasks import percent_contexts as scenes
-from training.nano.tasks import percent_more as told
-from training.nano.tasks import percent_scenes as more
-from training.nano.tasks import percent_sides as sides
 from training.nano.tasks import percent_wordings as words
-from training.nano.tasks.columns import divide_columns, multiply_columns, subtract_columns
+from training.nano.tasks.columns import add_columns, divide_columns, multiply_columns, subtract_columns
 from training.nano.tasks.decimals import decimal, pointed
-from training.nano.tasks.percent_before import percent_before
-from training.nano.tasks.percent_shared import percent_shared
-from training.nano.tasks.percent_steps import change_steps, percent_steps
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.wording import Draws
-
-WHOLE_TOLD, PART_ASKED = told.WHOLE_TOLD + sides.WHOLE_TOLD, told.PART_ASKED + sides.PART_ASKED
-PART_TOLD, WHOLE_ASKED = told.PART_TOLD + sides.PART_TOLD, told.WHOLE_ASKED + sides.WHOLE_ASKED
+from training.nano.tasks.wording import Draws, in_words
 
 
 def percentage(rng: Draws) -> Problem:
@@ -49,8 +40,6 @@ def _of(rng: Draws) -> Problem:
         steps = f"{x}% of {y}, without the points:\n{steps}"
     if not places and p < 100 and rng.random() < 0.45:
         question = _part_scene(rng)
-    elif not places and rng.random() < 0.2:
-        question = _scene(rng, WHOLE_TOLD, PART_ASKED)
     elif rng.random() < 0.5:
         question = rng.wording(words.PERCENT_SENTENCES)
     else:
@@ -64,29 +53,16 @@ def _part_scene(rng: Draws) -> str:
     if roll < 0.2:
         questions, situations = rng.choice(scenes.ADDED_NAMED)
         return _scene(rng, situations, questions)
-    if roll < 0.4:
+    if roll < 0.45:
         return _grouped(rng, scenes.GROUP_PART)
-    if roll < 0.48:
-        return _sided(rng, more.SIDE_TOLD)
-    if roll < 0.56:
-        return _placed(rng, sides.PLACED_TOLD)
-    if roll < 0.7:
-        return _counted(rng, *rng.choice(((sides.CAME, sides.CAME_PART), (sides.WENT, sides.WENT_PART))))
     situations, _, questions = rng.choice(scenes.LESS + scenes.MORE)
     return _scene(rng, situations, questions)
 
 
 def changed_scene(rng: Draws, less: bool) -> str:
     """A situation and a question for n less or more p %."""
-    roll = rng.random()
-    if less and roll < 0.26:
+    if less and rng.random() < 0.3:
         return _grouped(rng, scenes.GROUP_RESULT)
-    if less and roll < 0.36:
-        return _sided(rng, more.SIDE_OTHER)
-    if less and roll < 0.48:
-        return _placed(rng, sides.PLACED_OTHER)
-    if roll > 0.8:
-        return _counted(rng, *((sides.WENT, sides.WENT_RESULT) if less else (sides.CAME, sides.CAME_RESULT)))
     situations, questions, _ = rng.choice(scenes.LESS if less else scenes.MORE)
     return _scene(rng, situations, questions)
 
@@ -105,26 +81,11 @@ def _grouped(rng: Draws, questions: tuple[str, ...]) -> str:
     return text.replace("{m}", rng.choice(scenes.GROUP_PEOPLE)).replace("{v}", rng.choice(scenes.GROUP_VERBS))
 
 
-def _sided(rng: Draws, questions: tuple[str, ...]) -> str:
-    """Things on two sides, of which the share of one is told: how many are on that side, or on the other."""
-    things, *ends = rng.choice(scenes.SIDED)
-    rng.shuffle(ends)
-    text = _scene(rng, more.SIDES, questions).replace("{m}", things)
-    return text.replace("{x}", ends[0]).replace("{y}", ends[1])
-
-
-def _placed(rng: Draws, questions: tuple[str, ...]) -> str:
-    """Those in one of two places, of which the share of one is told."""
-    who, *places = rng.choice(sides.TWO_PLACES)
-    rng.shuffle(places)
-    text = _scene(rng, sides.PLACED, questions).replace("{m}", who)
-    text = text.replace("{x}", places[0]).replace("{y}", places[1])
-    return text[0].upper() + text[1:]
-
-
-def _counted(rng: Draws, situations: tuple[str, ...], questions: tuple[str, ...]) -> str:
-    """Things of which some come or go."""
-    return _scene(rng, situations, questions).replace("{m}", rng.choice(sides.COUNTED))
+def percent_steps(p: int, n: int, places: int = 0) -> tuple[str, str]:
+    """The trace of p % of n and its value, where the two have `places` decimals together that p and n leave out."""
+    value = decimal(p * n, 10 ** (2 + places))
+    point = f"{in_words(2 + places).capitalize()} places: {pointed(p * n, 2 + places)}, that is {value}"
+    return f"{p}*{n}, then divide by {10 ** (2 + places)}.\n{multiply_columns(p, n)}\n{point}", value
 
 
 def _change(rng: Draws) -> Problem:
@@ -132,13 +93,28 @@ def _change(rng: Draws) -> Problem:
     less = rng.random() < 0.55
     p, n = _drawn(rng), max(1, sized(rng, rng.choice((2, 2, 3, 3, 4))))
     p -= less and p == 100
-    trace, value = change_steps(p, n, less)
-    sign = "-" if less else "+"
+    steps, part = percent_steps(p, n)
+    places = next(k for k in range(3) if p * n % 10 ** (2 - k) == 0)
+    a, b = n * 10**places, p * n // 10 ** (2 - places)
+    result, sign = (a - b, "-") if less else (a + b, "+")
+    value = decimal(result, 10**places)
+    work = (subtract_columns if less else add_columns)(a, b)
+    trace = [f"{p}% of {n}, then {n} {'minus' if less else 'plus'} that.", steps, f"Now {n} {sign} {part}."]
+    if places:
+        trace += [
+            f"Without the point: {a} {sign} {b}",
+            work,
+            f"With the point: {pointed(result, places)}, that is {value}",
+        ]
+    else:
+        trace.append(work)
     if rng.random() < 0.5:
         question = changed_scene(rng, less)
     else:
         question = rng.wording(words.LOWERED if less else words.RAISED)
-    return Problem("percentage", f"{n}{sign}{p}%", ask(rng, question.format(p=p, n=n)), trace, boxed(value), value)
+    return Problem(
+        "percentage", f"{n}{sign}{p}%", ask(rng, question.format(p=p, n=n)), "\n".join(trace), boxed(value), value
+    )
 
 
 def _ratio(rng: Draws) -> Problem:
@@ -149,11 +125,7 @@ def _ratio(rng: Draws) -> Problem:
         a = rng.randrange(1, b + 1) if rng.random() < 0.93 else rng.randrange(1, 2 * b + 1)
         if endless or a * 10000 % b == 0:
             break
-    if a <= b and rng.random() < 0.35:
-        question = _scene(rng, told.RATIO_TOLD, told.RATIO_ASKED)
-    else:
-        question = rng.wording(words.RATIO)
-    return _compared(rng, a, b, question.format(a=a, b=b), [])
+    return _compared(rng, a, b, rng.wording(words.RATIO).format(a=a, b=b), [])
 
 
 def _growth(rng: Draws) -> Problem:
@@ -161,16 +133,11 @@ def _growth(rng: Draws) -> Problem:
     b = rng.choice((10, 20, 25, 40, 50, 80, 100, 200, rng.randrange(2, 100)))
     if rng.random() < 0.4:
         a = rng.choice([a for a in range(1, b) if a * 10000 % b == 0] or [b])
-        question = _changed(rng, words.SHRINKING, told.FELL_ASKED).format(b=b, c=b - a)
+        question = rng.wording(words.SHRINKING).format(b=b, c=b - a)
         return _compared(rng, a, b, question, [f"From {b} down to {b - a}:\n{subtract_columns(b, b - a)}"], "less")
     a = rng.choice([a for a in range(1, 2 * b) if a * 10000 % b == 0])
-    question = _changed(rng, words.GROWTH, told.ROSE_ASKED).format(b=b, c=b + a)
+    question = rng.wording(words.GROWTH).format(b=b, c=b + a)
     return _compared(rng, a, b, question, [f"From {b} to {b + a}:\n{subtract_columns(b + a, b)}"], "more")
-
-
-def _changed(rng: Draws, lines: tuple[str, ...], questions: tuple[str, ...]) -> str:
-    """What was and what is: as one of `lines`, or told with one of `questions`."""
-    return _scene(rng, told.CHANGE_TOLD, questions) if rng.random() < 0.4 else rng.wording(lines)
 
 
 def _compared(rng: Draws, a: int, b: int, question: str, before: list[str], change: str = "") -> Problem:
@@ -189,8 +156,7 @@ def _whole(rng: Draws) -> Problem:
     n = rng.choice([n for n in range(1, 1001) if p * n % 100 == 0])
     a = p * n // 100
     steps = f"{p}% are {a}, so {a}*100/{p}: {a * 100}/{p}\n{divide_columns(a * 100, p)}"
-    question = _scene(rng, PART_TOLD, WHOLE_ASKED) if rng.random() < 0.4 else rng.wording(words.WHOLE)
-    question = question.format(p=p, a=a)
+    question = rng.wording(words.WHOLE).format(p=p, a=a)
     return Problem("percentage", f"{p}% of x={a}", ask(rng, question), steps, boxed(n), str(n))
 
 
@@ -237,14 +203,4 @@ def _multiple(rng: Draws) -> Problem:
     return Problem("percentage", f"{min(n, times)}*{max(n, times)}", ask(rng, question), steps, reply, value)
 
 
-KINDS = (
-    (_of, 9),
-    (_change, 8),
-    (_ratio, 5),
-    (_growth, 2),
-    (_whole, 3),
-    (percent_before, 4),
-    (percent_shared, 3),
-    (_part, 5),
-    (_multiple, 2),
-)
+KINDS = ((_of, 9), (_change, 8), (_ratio, 4.5), (_growth, 1.6), (_whole, 2.2), (_part, 5), (_multiple, 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.nano.tasks.columns import compare_digits, multiply_columns, multiply_row
-from training.nano.tasks.problem import ASKS, LONGEST, Problem, about_tokens, ask, boxed
+from training.nano.tasks.problem import ASKS, Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.wording import Draws, in_words
 
@@ -13,8 +13,6 @@ POWER = (
     "{a}^{n}", "{a}**{n}", "{a} to the power of {n}", "{a} to the power {n}", "{a} to the {o} power",
     "{a} to the {o}", "{a} raised to (the power (of |)|){n}", "{a} ^ {n}", "the {o} power of {a}",
     "{a} (multiplied by itself|times itself), {n} factors", "power({a}, {n})", "pow({a}, {n})",
-    "the power {a} to the {n}", "{a} with the exponent {n}", "the {o} power of the number {a}",
-    "base {a}, exponent {n}", "{a} raised to the exponent {n}",
 )  # fmt: skip
 SQUARE = (
     "{a}^2", "{a} squared", "{a}²", "the square of {a}", "{a} to the power of 2", "{a} times itself",
@@ -29,22 +27,15 @@ SQUARE_SENTENCES = (
     "Square {a}.", "What (do|will) you get (when|if) you square {a}?", "(Can|Could) you square {a}( for me|)?",
     "Multiply {a} by itself.", "What is {a} when (it is|) squared?", "If I square {a}, what do I get?",
     "Take the square of {a}.",
-    "{a} gets squared. What is it?", "Find {a} squared.", "Which square number comes from {a}?",
-    "Squaring {a} gives what?", "I square {a}. What comes out?", "{a}, squared, is what?",
 )  # fmt: skip
 CUBE_SENTENCES = (
     "Cube {a}.", "What (do|will) you get (when|if) you cube {a}?", "(Can|Could) you cube {a}( for me|)?",
     "If I cube {a}, what do I get?", "Take the cube of {a}.",
-    "{a} gets cubed. What is it?", "Find {a} cubed.", "Which cube number comes from {a}?", "Cubing {a} gives what?",
-    "I cube {a}. What comes out?", "{a}, cubed, is what?",
 )  # fmt: skip
 POWER_SENTENCES = (
     "Raise {a} to the power of {n}.", "Raise {a} to the {o} power.",
     "What (do|will) you get (when|if) you raise {a} to the power of {n}?",
     "(Can|Could) you raise {a} to the {o} power( for me|)?", "Take {a} to the power of {n}.",
-    "With base {a} and exponent {n}, what is the power?", "If {a} is raised to the power of {n}, what is it?",
-    "What is the {o} power of {a}?", "The base is {a}, the exponent {n}. The power?",
-    "Raising {a} to the {o} power gives what?",
 )  # fmt: skip
 ROOT = (
     "sqrt({n})", "the square root of {n}", "√{n}", "sqrt {n}", "the root of {n}", "the (second|2nd) root of {n}",
@@ -60,15 +51,11 @@ ROOT_SENTENCES = (
     "Which number has {n} as its square?", "Find the square root of {n}.", "The square of what (number |)is {n}?",
     "(Can|Could) you (find|take|give me) the (square |)root of {n}?",
     "Which number must I (square|multiply by itself) to get {n}?", "Extract the square root of {n}.",
-    "{n} is the square of which number?", "What must I square to get {n}?", "The square root of {n}, which number?",
-    "Of which number is {n} the square?",
 )  # fmt: skip
 CUBE_ROOT_SENTENCES = (
     "Take the cube root of {n}.", "What number cubed (is|gives|makes|equals) {n}?", "Find the cube root of {n}.",
     "Which number has {n} as its cube?", "(Can|Could) you (find|take|give me) the cube root of {n}?",
     "The cube of what (number |)is {n}?",
-    "{n} is the cube of which number?", "What must I cube to get {n}?", "Extract the cube root of {n}.",
-    "Of which number is {n} the cube?", "The cube root of {n}, which number?",
 )  # fmt: skip
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 ORDINALS = (
@@ -107,9 +94,8 @@ def power_problem(rng: Draws, too_large: bool = False) -> Problem:
             or (abs(base) > 1 and n < 14 and abs(base) ** n <= LARGEST)
         )
         if fits != too_large and not (too_large and abs(base) in (0, 1, 10)) and (base or n):
-            trace, value = raise_power(base, n)
-            if about_tokens("", trace) < LONGEST - 120:
-                break
+            break
+    trace, value = raise_power(base, n)
     question = _power_question(rng, base, n)
     key = f"{base}^{n}"
     if value is None:

@@ -14,10 +14,6 @@ from training.nano.tasks.wording import Draws, typed
 HELD_OUT_PART = 20
 """One problem in this many is held out: training never sees it, in any wording."""
 
-PIECE = re.compile(r"[A-Za-z][a-z]{0,3}|[^\sA-Za-z]")
-LONGEST = 640
-"""So many tokens a training example has at most, its question included."""
-
 BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 NUMBER = re.compile(r"\d")
 REFUSE = "refuse"
@@ -79,11 +75,6 @@ def normal(answer: str) -> str:
     return re.sub(r"\s+", " ", answer.replace(",", ", ")).strip().rstrip(".").lower().replace(" ,", ",")
 
 
-def about_tokens(prompt: str, completion: str) -> float:
-    """About as many tokens as an example has, or more: digits and signs are one each, words one or two."""
-    return len(PIECE.findall(prompt)) + 1.15 * len(PIECE.findall(completion)) + 20
-
-
 def boxed(answer: object) -> str:
     """`\\boxed{answer}`, R1's way to state a final answer."""
     return f"\\boxed{{{answer}}}"
@@ -108,7 +99,7 @@ ASKS = (
     "(I have to|I need to|I want to) (calculate|solve|know) {}(.|)", "Let me know what {} is.",
     "Do you know (what |){}( is|)?", "Figure out {}.", "(Help me with|help with|I need help with) {}(.|)",
     "(My homework|The exercise|The task) (is|says)(:|) {}(.|)", "{}, (please|thanks|quickly|what is it?|how much?)",
-    "(And|So) what is {}?", "What would {} be?", "Say what {} is.", "Determine {}.",
+    "(And|So) what is {}?", "What would {} be?", "Say what {} is.", "Determine {}.", "Simplify {}.",
     "(Quick|Quickly): {}", "(How|how) do I (calculate|solve|do|work out) {}?", "What (number|value) is {}?",
     "Could you tell me (what |){}( is|)?",
     "{}. (What is it|How much is it|What is the result|What does that make)?", "Next: {}", "Try {}.",
@@ -125,21 +116,8 @@ ASKS = (
     "(He|She|My son|The teacher) (wants|asks for) {}.", "{}, what is (that|the answer|the result)?",
     "Which result does {} have?", "(Have you got|Do you have) {}?",
     "I am looking for {}.",
-    "{} is needed.", "Let me see {}.", "We want {} worked out.", "Somebody asked me for {}.", "{} would be what?",
-    "Please tell me what {} makes.", "(Could|May) I have {}(?|, please?)", "I would like {} from you.",
-    "{}: what do you get?", "Try to find {}.", "{}? I have no idea.", "{} for me(, please|)(.|)", "Now comes {}.",
-    "I've got {} here. What is it?", "Do the following: {}", "The next task is {}.", "The question is: {}?",
-    "On the board: {}. What is it?", "How about {}?", "We have {}. How much is it?", "Next up is {}.",
-    "(What's|What is) {} in digits?", "I can't do {}. Can you?", "{}. Your answer?", "Work on {}.",
-    "{}, (as a number|in one number)(?|.)", "I was asked for {}.", "{} is equal to what?", "{} - (and|so)?",
-    "For {} I need the value.", "Have a look at {}. How much is it?", "(Kid|Student|Pupil) asks: {}?",
 )  # fmt: skip
 """Ways to ask for the value of an expression."""
-
-
-def asking(rng: Draws) -> str:
-    """One of ASKS: the plain ones at its head, which most people use, far more often than their number."""
-    return rng.resolved(rng.choice(ASKS[:3])) if not rng.unseen and rng.random() < 0.4 else rng.wording(ASKS)
 
 
 def ask(rng: Draws, question: str, exact: bool = False) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from training.nano.tasks import remainder_more as more
-
 REMAINDER = (
     "{a} mod {b}", "the remainder of {a} divided by {b}", "{a}( %|%)( |){b}", "{a} modulo {b}",
     "the (rest|remainder) of {a} / {b}", "the remainder (when|if) {a} is divided by {b}",
@@ -23,7 +21,6 @@ REMAINDER = (
     "the rest that {a} leaves by {b}", "{a} mod {b} in math", "the number left of {a} after taking out {b}s",
     "what {a} leaves modulo {b}", "the leftover part when {b} goes into {a}", "modulo({a}, {b})",
     "the rest in dividing {a} by {b}", "what is over in {a} / {b}",
-    *more.REMAINDER,
 )  # fmt: skip
 REMAINDER_SENTENCES = (
     "What is the remainder (when|if) {a} is divided by {b}?",
@@ -128,7 +125,6 @@ REMAINDER_SENTENCES = (
     "(Report|Name|Write down) the remainder of {a} by {b}.", "As remainder of {a} by {b} I get what?",
     "Long division of {a} by {b} ends with which remainder?", "{b} divides {a} with which remainder?",
     "Clock with {b} hours: {a} hours after zero, what does it show?",
-    *more.SENTENCES,
 )  # fmt: skip
 DIVISIBLE = (
     "Is {a} divisible by {b}?", "(Can|Does) {a} (be divided|divide) by {b} (evenly|without (a |)remainder)?",
@@ -189,7 +185,6 @@ DIVISIBLE = (
     "Does {b} times any whole number make {a}?", "Is {b} in {a} an exact number of times?",
     "Say whether {a} : {b} is whole.", "whole or not: {a} / {b}, is it whole?", "is {a} / {b} an integer",
     "Does {a} over {b} make an integer?", "{a} is evenly split by {b}, is that so?",
-    *more.DIVISIBLE,
 )  # fmt: skip
 PARITY = (
     "Is {a} even or odd?", "Is {a} odd or even?", "(Even|even) or odd: {a}", "{a}: even or odd?",
@@ -234,7 +229,6 @@ AVERAGE = (
     "(My|The) (grades|scores|points|results) are {l}. What is (my|the) average( score|)?", "What do {l} average?",
     "the average of {l}(?|)", "(On|In) average, how much is {l}?",
     "Calculate the (arithmetic |)mean of (these|the) numbers: {l}",
-    *more.AVERAGE,
 )  # fmt: skip
 QUOTIENT = (
     "{a} / {b} as a decimal", "{a} divided by {b} as a decimal( number|)", "{a}/{b} (as|in) decimal( form|)",
@@ -242,9 +236,6 @@ QUOTIENT = (
     "{a} ÷ {b} as a decimal", "{a} over {b} as a decimal", "{a} by {b} as a decimal",
     "the exact (value|quotient) of {a}/{b}", "{a}/{b} exactly, as a decimal", "{a} over {b} exactly",
     "the exact result of {a} / {b}",
-    "{a}/{b} with digits after the point", "{a} divided by {b} down to the last decimal",
-    "{a} over {b} written as a decimal", "the decimal of {a}/{b}", "{a} by {b} with decimals",
-    "the quotient of {a} and {b} as a decimal",
 )  # fmt: skip
 QUOTIENT_SENTENCES = (
     "Write {a}/{b} as a decimal.", "Convert {a}/{b} (to|into) (a |)decimal.",
@@ -254,11 +245,6 @@ QUOTIENT_SENTENCES = (
     "Divide {a} by {b} without (a |)remainder.", "Divide {a} by {b} exactly.",
     "What is {a} divided by {b} exactly?", "Exactly how much is {a} / {b}?", "How much exactly is {a}/{b}?",
     "I need {a} / {b} with decimals, not a remainder.",
-    "As a decimal, what is {a} / {b}?", "{a}/{b} - no remainder, a decimal please",
-    "I want {a} divided by {b} as a decimal, not with a remainder.", "Give {a} by {b} in decimals.",
-    "Not quotient and remainder but a decimal: {a} / {b}", "What decimal is {a} over {b}?",
-    "Which decimal number is {a} / {b}?", "How is {a}/{b} written as a decimal?", "Work out {a} / {b} past the point.",
-    "What is the decimal value of {a} divided by {b}?",
 )  # fmt: skip
 ROUNDED = (
     "Round {a} / {b} to {k}.",
@@ -275,12 +261,6 @@ ROUNDED = (
     "(Can|Could) you round {a}/{b} to {k}?",
     "{a} / {b}, {k}",
     "Give me {a} divided by {b} with {k}.",
-    "To {k}: {a} / {b}",
-    "About how much is {a} / {b}, to {k}?",
-    "{a} by {b}, to {k} please",
-    "I need {a} / {b} to {k}.",
-    "With {k}, what is {a} / {b}?",
-    "Rounded to {k}, {a} / {b} is?",
 )
 ROUND = (
     "Round {a} to {k}.", "{a} rounded to {k}", "What is {a} rounded to {k}?", "(Can|Could) you round {a} to {k}?",
@@ -289,9 +269,6 @@ ROUND = (
     "Rounding {a} to {k} gives?",
     "I need {a} rounded to {k}.", "{a} to {k}", "What do I get if I round {a} to {k}?", "(What's|whats) {a} to {k}",
     "round off {a} to {k}", "Write {a} to {k}.",
-    "To {k}, what is {a}?", "Round off to {k}: {a}", "{a} goes to what when rounded to {k}?",
-    "What is {a} when you round it to {k}?", "To {k}, please: {a}", "Bring {a} to {k} by rounding.",
-    "rounded to {k}, {a} is",
 )  # fmt: skip
 WHOLES = ((10, ("the nearest ten", "the nearest 10", "tens", "a multiple of ten")), (100, ("the nearest hundred",
     "the nearest 100", "hundreds")),

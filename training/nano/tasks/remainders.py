@@ -1,18 +1,16 @@
-"""Remainders, divisibility, and quotients as decimals: long division with a last step."""
+"""Remainders, divisibility, averages, and quotients as decimals: long division with a last step."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from training.nano.tasks import quotient_sides as sides
-from training.nano.tasks import remainder_more as more
-from training.nano.tasks import remainder_stories as stories
 from training.nano.tasks.columns import divide_columns
-from training.nano.tasks.decimals import decimal, pointed, same_value
+from training.nano.tasks.decimals import decimal, pointed
 from training.nano.tasks.formula_stories import filled
 from training.nano.tasks.problem import ASKS, Problem, ask, boxed, sized
 from training.nano.tasks.refusals import refusal
 from training.nano.tasks.remainder_wordings import (
+    AVERAGE,
     DIVISIBLE,
     EVEN,
     PARITY,
@@ -26,7 +24,7 @@ from training.nano.tasks.remainder_wordings import (
     UNIT,
     WHOLES,
 )
-from training.nano.tasks.wording import Draws, in_words
+from training.nano.tasks.wording import Draws, in_words, listed
 
 
 def remainder(rng: Draws) -> Problem:
@@ -41,23 +39,13 @@ def remainder(rng: Draws) -> Problem:
             a -= a % b
         answer = "no" if a % b else "yes"
         steps = f"{divide_columns(a, b)}\n{'A remainder is left' if a % b else 'No remainder'}: {answer}"
-        roll = rng.random()
-        question = _dealt(rng, more.EVENLY) if roll < 0.25 else rng.wording(DIVISIBLE + stories.ALL_ALIKE)
-        reply = boxed(answer)
+        question, reply = rng.wording(DIVISIBLE), boxed(answer)
     else:
-        roll = rng.random()
-        if roll < 0.2:
-            question = _dealt(rng, more.LEFT)
-        elif roll < 0.4:
-            question = rng.wording(REMAINDER_SENTENCES)
-        elif roll < 0.48:
-            question, b = rng.wording(stories.LAST), b + 1
-            a += a % b == 0
-        elif roll < 0.7:
-            question, b = rng.wording(stories.SENTENCES), max(b, 2)
-        else:
-            question = rng.wording(ASKS).format(rng.wording(REMAINDER))
-        answer, steps = str(a % b), divide_columns(a, b)
+        answer = str(a % b)
+        steps = divide_columns(a, b)
+        question = (
+            rng.wording(REMAINDER_SENTENCES) if rng.random() < 0.5 else rng.wording(ASKS).format(rng.wording(REMAINDER))
+        )
         reply = f"The remainder is {boxed(answer)}."
     return Problem(
         "remainder",
@@ -67,11 +55,6 @@ def remainder(rng: Draws) -> Problem:
         reply,
         answer,
     )
-
-
-def _dealt(rng: Draws, questions: tuple[str, ...]) -> str:
-    """What is shared or grouped, and a question for what is left or for whether it comes out."""
-    return f"{rng.wording(more.DEALT)} {rng.wording(questions)}"
 
 
 def _parity(rng: Draws) -> Problem:
@@ -88,30 +71,34 @@ def _parity(rng: Draws) -> Problem:
     return Problem("remainder", f"{a}%2", ask(rng, question), steps, boxed(answer), answer)
 
 
+def average(rng: Draws) -> Problem:
+    """The mean of two to six numbers; a mean that does not end is refused."""
+    count, limit = rng.choice((2, 2, 3, 3, 3, 4, 4, 5, 6)), rng.choice((11, 31, 100, 100))
+    numbers = [rng.randrange(0, limit) for _ in range(count)]
+    if rng.random() < 0.1:
+        numbers = [n * rng.choice((-1, 1)) for n in numbers]
+    if rng.random() < 0.55:
+        numbers[-1] += -sum(numbers) % count
+    if sum(numbers) < 0:
+        numbers = [-n for n in numbers]
+    steps, total = [f"{count} numbers: {' '.join(map(str, numbers))}"], numbers[0]
+    for n in numbers[1:]:
+        steps.append(f"{total}+{n}={total + n}" if n >= 0 else f"{total}-{-n}={total + n}")
+        total += n
+    steps.append(f"{total}/{count}:\n{divide_columns(total, count)}")
+    rest, key = total % count, "average " + " ".join(map(str, sorted(numbers)))
+    messages = ask(rng, rng.wording(AVERAGE).format(l=listed(rng, numbers)))
+    if rest * 100 % count:
+        return refusal("average", key, messages, "\n".join([*steps, "It does not end."]), "whole")
+    value = decimal(Fraction(total, count))
+    if rest:
+        steps.append(f"{rest} of {count} is {decimal(Fraction(rest, count))}, so {value}")
+    return Problem("average", key, messages, "\n".join(steps), f"The average is {boxed(value)}.", value)
+
+
 def quotient(rng: Draws) -> Problem:
     """a / b as a decimal of up to three places, or rounded; what does not end is refused unless it may be."""
-    return rng.choices((_rounded, _exact, _round, _whole), (4, 5, 2.5, 4.5))[0](rng)
-
-
-def _whole(rng: Draws) -> Problem:
-    """The quotient alone, whatever is left."""
-    b = rng.randrange(2, rng.choice((11, 11, 21, 100)))
-    a = sized(rng, rng.choice((1, 2, 2, 3, 3, 4)))
-    question = filled(rng, _whole_wording(rng), a=a, b=b)
-    steps = f"The whole quotient of {a} / {b}.\n{divide_columns(a, b)}\nOnly the quotient: {a // b}"
-    reply, value = f"The quotient is {boxed(a // b)}.", str(a // b)
-    return Problem("quotient", f"{a}/{b} whole", ask(rng, question), steps, reply, value)
-
-
-def _whole_wording(rng: Draws) -> str:
-    """A question for the quotient alone: in one line, or a fact and a question that goes with it."""
-    roll = rng.random()
-    if roll < 0.22:
-        return rng.wording(ASKS).format(rng.wording(sides.NOUNS))
-    if roll < 0.6:
-        return rng.wording(stories.QUOTIENT_ALONE + sides.SENTENCES)
-    facts, questions = rng.choice(((sides.GROUPED, sides.FULL), (sides.SHARED, sides.EACH), (sides.PLAIN, sides.ANY)))
-    return f"{rng.wording(facts)} {rng.wording(questions)}"
+    return rng.choices((_rounded, _exact, _round), (4, 5, 2.5))[0](rng)
 
 
 def _exact(rng: Draws) -> Problem:
@@ -195,3 +182,11 @@ def _round(rng: Draws) -> Problem:
         shown,
         accepts=lambda answer: same_value(answer, shown),
     )  # fmt: skip
+
+
+def same_value(given: str, answer: str) -> bool:
+    """Whether two decimals are the same number."""
+    try:
+        return Fraction(given) == Fraction(answer)
+    except (ValueError, ZeroDivisionError):
+        return False

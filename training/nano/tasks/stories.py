@@ -19,8 +19,6 @@ from training.nano.tasks.heap_wordings import (
 from training.nano.tasks.people import NAMES, THEY, Person, person
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.refusals import refusal
-from training.nano.tasks.rounding import rounded_story
-from training.nano.tasks.story_hours import hours_story
 from training.nano.tasks.story_synonyms import with_aside
 from training.nano.tasks.wording import Draws
 
@@ -30,13 +28,9 @@ NAMED = {*NAMES, *THEY, "I", "Mr", "Mrs"}
 def story(rng: Draws) -> Problem:
     """A story about things, money, ages, ways or degrees: sums, differences, small products and exact shares."""
     roll = rng.random()
-    if roll < 0.6:
+    if roll < 0.62:
         return formula_story(rng)
-    if roll < 0.66:
-        return rounded_story(rng)
-    if roll < 0.70:
-        return hours_story(rng)
-    return price_story(rng) if roll < 0.75 else rng.choice(KINDS)(rng)
+    return price_story(rng) if roll < 0.68 else rng.choice(KINDS)(rng)
 
 
 def _problem(key: str, rng: Draws, text: str, steps: list[str], answer: int, unit: str) -> Problem:
@@ -282,5 +276,5 @@ def _degrees(rng: Draws) -> Problem:
 
 KINDS = (
     _events, _events, _events, _events, _events, _money, _money, _before, _two, _two, _shopping, _shopping, _sharing,
-    _sharing, _trip, _ages, _ages, _rows, _degrees, _degrees,
+    _sharing, _trip, _ages, _ages, _rows, _degrees,
 )  # fmt: skip

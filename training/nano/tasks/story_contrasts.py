@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from training.nano.tasks.story_contrasts_more import ANY, MORE_SCENES, MULTIPLE, Scene
 from training.nano.tasks.story_formulas import LARGE, MEDIUM, SMALL, Formula
-from training.nano.tasks.story_structures import COMPARISONS, STRUCTURES
 
 NOW = (
     "How many {t} is that by now?", "How many {t} does it make?", "How many of them are there afterwards?",
@@ -253,7 +252,7 @@ SCENES: tuple[Scene, ...] = (
             "How many {t} is it for all of them?",
             "What is the number of {t} in the first place?"),
     }),
-    *MORE_SCENES, *STRUCTURES,
+    *MORE_SCENES,
 )  # fmt: skip
 ALL_BUT = Formula("b", "", (LARGE, (2, 19)), (
     "{p} @lost every one of {his} {a} {t} but {b}. How many does {he} have?",
@@ -272,7 +271,7 @@ def line(fact: str, questions: tuple[str, ...]) -> str:
     return f"{fact} ({'|'.join(questions)})"
 
 
-CONTRASTS = (ALL_BUT, *COMPARISONS, *(
+CONTRASTS = (ALL_BUT, *(
     Formula(value, "", ranges, tuple(line(fact, questions) for fact in facts))
     for ranges, facts, asked in SCENES
     for value, questions in asked.items()

@@ -185,7 +185,7 @@ MORE_SCENES: tuple[Scene, ...] = (
     ), {
         "a/b": ("What is that for one?", "What does it make apiece?", "How much is a single one?",
             "How much is it per {o}?"),
-        "a*c/b": ("At that rate, how much are {c}?", "How much would it be for {c}?", "And what would {c} of them be?",
+        "a/b*c": ("At that rate, how much are {c}?", "How much would it be for {c}?", "And what would {c} of them be?",
             "{p} wants {c}. What does that come to?"),
         "a*c": ("What do {c} times as many cost?", "{p} takes that {c} times. How much is it?",
             "How much is it {c} times over?",

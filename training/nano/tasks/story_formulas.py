@@ -1,4 +1,4 @@
-"""Word problems as a formula and the ways to tell it. {a}, {b}, {c} and {d} are its numbers.
+"""Word problems as a formula and the ways to tell it. {a}, {b} and {c} are its numbers.
 
 {p}, {q} and {r} are people, {he} and {his} go with {p}; {t} and {u} are things, {o} is one of {t}; {x} says {b} times.
 """
@@ -15,26 +15,21 @@ class Formula:
     """A calculation of one to three steps and its stories.
 
     Attributes:
-        value: the calculation, with the operators + - * / and brackets; every step is whole and not negative, but the
-            last may be a division that ends, where what is asked is measured.
+        value: the calculation, with the operators + - * / and brackets; every step is whole and not negative.
         unit: what the answer counts; may be empty.
-        ranges: from which each of a, b, c and d is drawn, both ends included.
+        ranges: from which each of a, b and c is drawn, both ends included.
         lines: whole stories.
-        cents: the names of prices, drawn in cents and told in dollars.
     """
 
     value: str
     unit: str
     ranges: tuple[tuple[int, int], ...]
     lines: tuple[str, ...]
-    cents: str = ""
 
     @cached_property
     def any_size(self) -> bool:
-        """Whether its numbers may be larger or smaller than `ranges` says: none is divided by, a price, a year,
-        in another unit or said in words."""
-        fixed = self.cents or re.search(r"/|00|60", self.value) or self.value == "b" or self.ranges[0][1] > 1000
-        return not fixed and not re.search(r"\{[xfF]\}", "".join(self.lines))
+        """Whether its numbers may be larger or smaller than `ranges` says: none is divided by or said in words."""
+        return "/" not in self.value and self.value != "b" and not re.search(r"\{[xfF]\}", "".join(self.lines))
 
 
 SMALL, MEDIUM, LARGE = (2, 12), (2, 60), (20, 400)

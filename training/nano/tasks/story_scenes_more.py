@@ -40,7 +40,7 @@ MORE_OF_MANY = (
         "{p} paid {a} dollars and {q} {b} dollars less. How much did the two pay in all?",
         "In May {a} people came, in June {b} fewer. How many came in the two months?",
     )),
-    Formula("a*c/b", "", ((6, 120), (2, 9), (2, 12)), (
+    Formula("a/b*c", "", ((6, 120), (2, 9), (2, 12)), (
         "How much do {c} {t} cost if {b} {t} cost {a} dollars?",
         "At a price of {a} dollars for {b}, what do {c} {t} cost?",
         "{a} grams of flour are for {b} cakes. How much flour is needed for {c} cakes?",

@@ -32,7 +32,7 @@ MORE_STEPS = (
         "A coat costs {a} dollars, a hat {b} dollars less. What do both cost?",
         "{p} sold {a} {t} on Monday and {b} less on Tuesday than on Monday. How many in all?",
     )),
-    Formula("a*c/b", "", ((6, 100), (2, 9), (2, 12)), (
+    Formula("a/b*c", "", ((6, 100), (2, 9), (2, 12)), (
         "If {b} {t} cost {a} dollars, how much do {c} {t} cost?",
         "{b} {t} cost {a} dollars. How much (are|do) {c}( cost|)?",
         "A machine makes {a} parts in {b} minutes. How many (parts |)(does it make |)in {c} minutes?",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from training.nano.tasks import story_structures as more
-
 SUM_OF_TWO = (
     "{p} has {n} {t} and {q} has {m} {t}.", "{p} has {n} {t}. {q} has {m}( {t}|).",
     "{p} (owns|found|bought|picked) {n} {t} and {q} (owns|found|bought|picked) {m}.",
@@ -409,7 +407,6 @@ WARMER = (
     "The water has {a} degrees. It warms up by {n} degrees. How warm is the water?",
     "After a rise of {n} from {a} degrees, what does the thermometer say?",
     "It was {n} degrees colder before, at {a} degrees. What is it at the moment?",
-    *more.WARMER,
 )  # fmt: skip
 COLDER = (
     "It is {a} degrees and (gets|becomes) {n} degrees colder. (What is the temperature|How cold is it|How many "
@@ -431,5 +428,4 @@ COLDER = (
     "The water has {a} degrees. It cools down by {n} degrees. How cold is the water?",
     "After a fall of {n} from {a} degrees, what does the thermometer say?",
     "It was {n} degrees warmer before, at {a} degrees. What is it at the moment?",
-    *more.COLDER,
 )  # fmt: skip

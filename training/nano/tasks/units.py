@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from training.nano.tasks import unit_more as more
 from training.nano.tasks.columns import divide_columns, multiply_columns
-from training.nano.tasks.decimals import decimal, pointed
+from training.nano.tasks.decimals import decimal
 from training.nano.tasks.problem import Problem, ask, boxed
 from training.nano.tasks.wording import Draws
 
@@ -36,7 +35,6 @@ WORDINGS = (
     "how many {b} for {n} {a}", "{b} from {n} {a}?", "I need {n} {a} in {b}.", "Measured in {b}, what is {n} {a}?",
     "Put {n} {a} into {b}.", "(Translate|Transfer|Recalculate) {n} {a} (to|into) {b}.", "{n} {a}: how many {b}?",
     "{n} {a} corresponds to how many {b}?", "in {b}, {n} {a} is?",
-    *more.WORDINGS,
 )  # fmt: skip
 MIXED = (
     "Convert {n} {b} to {a} and {b}.", "How many {a} and {b} are {n} {b}?", "{n} {b} in {a} and {b}",
@@ -47,7 +45,6 @@ MIXED = (
     "Split {n} {b} into {a} and {b}.",
     "{n} {b} as {a} and {b}", "In {a} and {b}, what is {n} {b}?", "Break {n} {b} up into {a} and {b}.",
     "{n} {b}: how many {a} and {b}?", "Put {n} {b} in {a} plus {b}.", "{n} {b} makes how many {a} and {b}?",
-    *more.MIXED,
 )  # fmt: skip
 
 
@@ -68,7 +65,6 @@ SINGLE = (
     "How many {b} make {n} {a}?", "Convert {n} {a} to {b}.",
     "{n} {a} is how many {b}?", "Tell me how many {b} are in {n} {a}.", "{n} {a} equals how many {b}?",
     "{b} in {n} {a}?", "How many {b} has {n} {a}?",
-    *more.SINGLE,
 )  # fmt: skip
 
 
@@ -83,35 +79,18 @@ TOGETHER = (
     "In {b}, how much are {n} {a} and {m} {c}?", "{n} {a} {m} {c}, (in|as) {b}",
     "How many {b} do {n} {a} with {m} {c} make?", "{b} in {n} {a} and {m} {c}?",
     "I have {n} {a} and {m} {c}. What is it in {b}?", "{n} {a} and {m} {c} make how many {b}?",
-    *more.TOGETHER,
 )  # fmt: skip
 
 
 def unit_conversion(rng: Draws) -> Problem:
     """Powers of ten with decimals; others up, down, and into two units."""
-    return rng.choices((_tens, _up, _down, _mixed, _one, _together, _parts), (4, 4, 4, 4, 2, 2, 3))[0](rng)
-
-
-SHORT = {
-    "hours": ("h", "hrs"), "minutes": ("min", "mins"), "seconds": ("s", "sec", "secs"), "feet": ("ft", "ft"),
-    "pounds": ("lb", "lbs"), "ounces": ("oz", "oz"), "yards": ("yd", "yds"), "years": ("yrs", "yr"),
-    "weeks": ("wk", "wks"), "gallons": ("gal", "gal"), "quarts": ("qt", "qts"),
-}  # fmt: skip
-"""Units as people shorten them."""
-
-
-def _written(rng: Draws, *units: str) -> list[str]:
-    """Units as they stand in a question, at times short."""
-    if rng.random() > 0.15:
-        return list(units)
-    return [rng.choice(SHORT.get(unit, (unit,))) for unit in units]
+    return rng.choices((_tens, _up, _down, _mixed, _one, _together), (4, 4, 4, 4, 2, 2))[0](rng)
 
 
 def _unit_problem(
     rng: Draws, wordings: tuple[str, ...], n: object, a: str, b: str, steps: str, answer: str, unit: str
 ) -> Problem:
-    short_a, short_b = _written(rng, a, b)
-    question = rng.wording(wordings).format(n=n, a=short_a, b=short_b)
+    question = rng.wording(wordings).format(n=n, a=a, b=b)
     return Problem("unit", f"{n} {a}>{b}", ask(rng, question), steps, f"{boxed(answer)} {unit}".strip(), answer)
 
 
@@ -176,35 +155,11 @@ def _up(rng: Draws) -> Problem:
     return _unit_problem(rng, WORDINGS, n, big, small, steps, str(n * factor), small)
 
 
-def _parts(rng: Draws) -> Problem:
-    """Large unit with a decimal to small: without the point, and then with it."""
-    big, small, factor = rng.choice(OTHERS)
-    places = rng.choice((1, 1, 2))
-    part = rng.choice((5, 5, rng.randrange(1, 10)) if places == 1 else (25, 75, rng.randrange(1, 100)))
-    n = rng.choice((0, rng.randrange(1, 10), rng.randrange(1, 30))) * 10**places + part
-    given, told = pointed(n, places), decimal(n, 10**places)
-    if part * 10 == 5 * 10**places and n > 10 and rng.random() < 0.3:
-        told = f"{n // 10} and a half"
-    value = decimal(n * factor, 10**places)
-    first = f"{told} {big}, that is {given}. " if "half" in told else ""
-    steps = (
-        f"{first}1 {big} = {factor} {small}. Multiply by {factor}.\nWithout the point: {n}*{factor}\n"
-        f"{multiply_columns(n, factor)}\nWith the point: {pointed(n * factor, places)}, that is {value}"
-    )
-    question = rng.wording(WORDINGS).format(n=told, a=big, b=small)
-    return Problem("unit", f"{decimal(n, 10**places)} {big}>{small}", ask(rng, question), steps,
-                   f"{boxed(value)} {small}", value)  # fmt: skip
-
-
 def _down(rng: Draws) -> Problem:
-    """Small unit to large by long division; what is left stays in the small unit."""
+    """Small unit to large, when it divides, by long division."""
     big, small, factor = rng.choice(OTHERS)
     n = rng.randrange(1, 10 ** rng.choice((1, 2, 2))) * factor
-    over = rng.randrange(1, factor) if rng.random() < 0.2 else 0
-    n += over
     steps = f"1 {big} = {factor} {small}. Divide by {factor}.\n{divide_columns(n, factor)}"
-    if over:
-        return _unit_problem(rng, WORDINGS, n, small, big, steps, f"{n // factor} {big} {over} {small}", "")
     return _unit_problem(rng, WORDINGS, n, small, big, steps, str(n // factor), big)
 
 

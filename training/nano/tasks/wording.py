@@ -8,13 +8,10 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from training.nano.tasks.slips import mistyped
 from training.nano.tasks.slots import SLOT, SLOTS
 
 UNSEEN_PART = 5
 """One wording in this many is held out of training, whole, with all its alternatives."""
-SLIPS = 0.15
-"""So often words of a question are mistyped, whether it can be answered or not."""
 PLAIN = 3
 """So many wordings at the head of a table are the plain ones, which training always sees."""
 
@@ -93,7 +90,7 @@ def in_words(n: int, join: str = "-", link: str = " ") -> str:
     return f"{ONES[n // size]} {name}{after}"
 
 
-NOT_IN_WORDS = re.compile(r"[=^*/+:\[\]()√÷×·−–<>-]|\d\.\d|,\d|\d{5}|\b0\d|\d[a-zA-Z²³]|[$€½¼¾]|\d \d|% ?\d|%\w")
+NOT_IN_WORDS = re.compile(r"[=^*/+:\[\]()√÷×·<>-]|\d\.\d|,\d|\d{5}|\b0\d|\d[a-zA-Z²³]|[$€½¼¾]|\d \d|% ?\d|%\w")
 MONTH = re.compile(r"January|February|March|April|May|June|July|August|September|October|November|December")
 
 
@@ -109,17 +106,12 @@ def spoken(rng: random.Random, question: str) -> str:
     return re.sub(r" +(?=%)|(?<=[a-z]) +(?=[?.,]|$)", "", question)
 
 
-LONG = re.compile(r"(?<![\d.,\w/-])\d{4,9}(?![\d\w]|[.,]\d|-\d\d-)")
-YEARS = re.compile(
-    r"\b(years?|born|birthday|century|dates?|since|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b"
-    r"|\b([Ii]n|[Bb]y|[Uu]ntil|[Ff]rom) (1[5-9]|20)\d\d\b"
-)
-"""Words and places that make a number of four digits a year."""
+LONG = re.compile(r"(?<![\d.,\w-])\d{4,9}(?![\d\w]|[.,]\d|-\d\d-)")
 
 
 def grouped(question: str) -> str:
     """Commas in numbers of four digits or more, where no other comma and no date stands."""
-    if "," in question or ";" in question or any(kind.search(question) for kind in (MONTH, YEARS, DATED)):
+    if "," in question or MONTH.search(question) or ";" in question:
         return question
     return LONG.sub(lambda n: n[0] if n[0].startswith("0") else f"{int(n[0]):,}", question)
 
@@ -134,19 +126,16 @@ def abbreviated(rng: random.Random, question: str) -> str:
     return re.sub(rf"(\d+(?:\.\d+)?) {unit}\b", lambda found: short.format(found[1]), question)
 
 
-SIGNS = {"*": "×x·", "/": "÷:", "-": "−−–"}
-BETWEEN = re.compile(r"(?<=[\d)]) ?([*/-]) ?(?=[\d(√])")
-"""A sign between two numbers."""
-DATED = re.compile(r"\d{4}-\d\d-\d\d|\d[/.-]\d+[/.-]\d{2,4}\b")
-
-
-def with_signs(rng: random.Random, question: str) -> str:
-    """The signs of an expression as they are printed: 2 × (15 + 7) − 9. Dates stay."""
-    if MONTH.search(question) or DATED.search(question) or "sort" in question.lower():
+def mistyped(rng: random.Random, question: str) -> str:
+    """One word of four lower-case letters or more with two letters swapped, one left out, or one doubled."""
+    words = [found for found in re.finditer(r"(?<![\w'\"{\\])[a-z]{4,}(?![\w'\"}])", question)]
+    if not words:
         return question
-    drawn = {sign: rng.choice(others) for sign, others in SIGNS.items()}
-    space = rng.choice((" ", " ", ""))
-    return BETWEEN.sub(lambda found: f"{space}{drawn[found[1]]}{space}", question)
+    word = rng.choice(words)
+    i, text = rng.randrange(1, len(word[0]) - 1), word[0]
+    typed = rng.choice((text[:i] + text[i + 1] + text[i] + text[i + 2 :], text[:i] + text[i + 1 :],
+                        text[:i] + text[i] + text[i:]))  # fmt: skip
+    return question[: word.start()] + typed + question[word.end() :]
 
 
 GREETINGS = (
@@ -191,16 +180,6 @@ def framed(rng: Draws, question: str) -> str:
     return before + inside
 
 
-def slipped(rng: Draws, question: str) -> str:
-    """A question, at times with words mistyped."""
-    return mistyped(rng, question) if rng.random() < SLIPS else question
-
-
-def unended(question: str) -> str:
-    """A question without its last mark; that of a factorial stays."""
-    return re.sub(r"(?<!\d)[.?!]+$|(?<=\d)[.?]+$", "", question)
-
-
 def typed(rng: Draws, question: str, exact: bool = False) -> str:
     """A question as somebody types it: greetings, thanks, case, punctuation, numbers in words, slips of the finger.
 
@@ -209,31 +188,29 @@ def typed(rng: Draws, question: str, exact: bool = False) -> str:
     """
     if rng.random() < 0.12 and not exact:
         question = abbreviated(rng, question)
-    if rng.random() < 0.1 and not exact and BETWEEN.search(question):
-        question = with_signs(rng, question)
     if rng.random() < 0.08 and not exact:
         question = spoken(rng, question)
     elif rng.random() < 0.08 and not exact:
         question = grouped(question)
     if rng.random() < 0.08:
         question = framed(rng, question)
-    if not exact:
-        question = slipped(rng, question)
+    if rng.random() < 0.06 and not exact:
+        question = mistyped(rng, question)
     roll = rng.random()
     if roll < 0.10:
         question += rng.choice(AFTER)
     elif roll < 0.22:
         question = question.lower()
     elif roll < 0.29:
-        question = unended(question)
+        question = question.rstrip(".?!")
     elif roll < 0.33:
-        question = unended(question.lower()).replace(",", "") if "," not in question else question.lower()
+        question = question.lower().rstrip(".?!").replace(",", "") if "," not in question else question.lower()
     elif roll < 0.37:
         question = rng.choice(BEFORE) + question
     elif roll < 0.38 and not exact:
         question = question.upper()
     elif roll < 0.40:
-        question = question.replace("?", " ?") + rng.choice(("", "??" if question[-1:].isdigit() else "!", "??"))
+        question = question.replace("?", " ?") + rng.choice(("", "!", "??"))
     return question
 
 
