@@ -23,8 +23,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 @cache
 def _number(value: float) -> Tensor:
-    """A number as a tensor, for ops that take no other."""
-    return torch.tensor(value)
+    """A number as a tensor, for ops that take no other: as `rms_norm` has it, whatever a caller's defaults are."""
+    return torch.tensor(value, dtype=torch.float32, device="cpu")
 
 
 def cost(tokens: int, width: int, residual: bool = False, itemsize: int = 2) -> OpCost:
